@@ -1,0 +1,130 @@
+"""What commands print: bars on a terminal, plain lines elsewhere, tables, JSON, and where to go next."""
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from coarsecon.files import atomic_write
+from coarsecon.reporting import Progress, Reporter
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between two plain lines of progress."""
+
+
+class ConsoleReporter(Reporter):
+    """Reports on stderr, so that stdout holds results alone."""
+
+    def info(self, text: str) -> None:
+        """One line."""
+        print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, description: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
+        """A live bar on a terminal, else a plain line every few seconds."""
+        if sys.stderr.isatty():
+            with _bars(unit) as bars:
+                yield BarProgress(bars, bars.add_task(description, total=total, note="", rate=""), unit)
+        else:
+            progress = PlainProgress(description, total, unit)
+            yield progress
+            progress.report()
+
+
+def _bars(unit: str) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = [
+        TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("[dim]{task.fields[note]}"),
+    ]  # fmt: skip
+    return Bars(*columns, console=Console(stderr=True))
+
+
+class BarProgress(Progress):
+    """One task of a rich progress display."""
+
+    def __init__(self, bars: Any, task: Any, unit: str) -> None:
+        self._bars, self._task, self._unit = bars, task, unit
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """Move the bar; a new note replaces the old."""
+        self._bars.advance(self._task, amount)
+        speed = self._bars.tasks[0].speed
+        fields = {"rate": f"{speed:,.0f} {self._unit}/s"} if speed else {}
+        self._bars.update(self._task, **fields, **({"note": note} if note else {}))
+
+
+class PlainProgress(Progress):
+    """Lines with the count, the rate and the time left, for logs and pipes."""
+
+    def __init__(self, description: str, total: int | None, unit: str) -> None:
+        self._description, self._total, self._unit = description, total, unit
+        self._done, self._note = 0, ""
+        self._start = self._reported = time.monotonic()
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """Count, and report when the last line is old enough."""
+        if self._done == 0:
+            self._start = time.monotonic()
+        self._done += amount
+        self._note = note or self._note
+        if time.monotonic() - self._reported >= PLAIN_INTERVAL:
+            self.report()
+
+    def report(self) -> None:
+        """Print the present line."""
+        now = time.monotonic()
+        self._reported = now
+        rate = self._done / max(now - self._start, 1e-9)
+        parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
+        if self._done:
+            parts.append(f"{rate:,.0f} {self._unit}/s")
+        if self._total and 0 < self._done < self._total:
+            left = round((self._total - self._done) / rate)
+            parts.append(f"{left // 60}:{left % 60:02d} left")
+        parts += [self._note] * bool(self._note)
+        print(f"{self._description}: {', '.join(parts)}", file=sys.stderr, flush=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: bool = True) -> None:
+    """Print a table on stdout; columns after the first are aligned as numbers, or as text."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=Text(title), title_justify="left", title_style="bold")
+    for place, column in enumerate(columns):
+        drawn.add_column(Text(column), justify="right" if place and numbers else "left")
+    for row in rows:
+        drawn.add_row(*(Text(str(cell)) for cell in row))
+    Console().print(drawn)
+
+
+def percent(value: float) -> str:
+    """A fraction in percent."""
+    return f"{100 * value:.2f}"
+
+
+def emit_json(value: Any, target: str) -> None:
+    """Write `value` as JSON to a file, or to stdout for `-`."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if target == "-":
+        print(text)
+    else:
+        atomic_write(Path(target), text + "\n")
+
+
+def closing(written: Sequence[Path], next_command: Sequence[str | Path]) -> None:
+    """The last lines of a command: the files it wrote and what to type next."""
+    reporter = ConsoleReporter()
+    for path in written:
+        reporter.info(f"wrote {path}")
+    if next_command:
+        reporter.info(f"next: {shlex.join(map(str, next_command))}")

@@ -1,0 +1,72 @@
+"""The `coarsecon` command: gathers the commands and turns every error into one or two lines."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from coarsecon import __version__
+from coarsecon.cli import datasets, methods, prepare, pretrain, quickstart, recipes, retrieve
+from coarsecon.errors import CoarseconError
+
+app = typer.Typer(
+    name="coarsecon",
+    help="Learn fine-grained image embeddings from coarse labels, and search with them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("quickstart")(quickstart.quickstart)
+app.command("prepare")(prepare.prepare)
+app.command("pretrain")(pretrain.pretrain)
+app.command("retrieve")(retrieve.retrieve)
+app.command("methods")(methods.methods)
+app.command("datasets")(datasets.datasets)
+app.add_typer(recipes.app, name="recipes")
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+) -> None:
+    """Learn fine-grained image embeddings from coarse labels, and search with them."""
+    if version:
+        print(f"coarsecon {__version__}")
+        raise typer.Exit
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 well, 1 failed while running, 2 wrong usage or input."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        code = app(words, prog_name="coarsecon", standalone_mode=False)
+    except Exception as error:
+        if debug:
+            raise
+        message, code = explain(error)
+        if message:
+            print(f"error: {message}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """What to tell of an error, and the exit code it means."""
+    if isinstance(error, CoarseconError):
+        return str(error), error.exit_code
+    usage: Any = getattr(error, "format_message", None)
+    if usage is not None:
+        context = getattr(error, "ctx", None)
+        hint = f" (see `{context.command_path} --help`)" if context is not None else ""
+        message = usage()
+        return (f"{message.rstrip('.')}{hint}" if message else ""), 2
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory; try a smaller --batch-size or backbone", 1
+    return f"{type(error).__name__}: {error} (run again with --debug for the traceback)", 1

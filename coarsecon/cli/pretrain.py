@@ -1,0 +1,102 @@
+"""`coarsecon pretrain`: learn an embedding from coarse labels."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coarsecon import recipes
+from coarsecon.cli.console import ConsoleReporter, closing
+from coarsecon.config import merge, parse_assignments, read_config_file
+from coarsecon.errors import InputError
+
+MACHINE = ("device", "precision", "loggers")
+"""Settings of `run` that may change between a run and its continuation."""
+
+
+def pretrain(
+    data: Annotated[Path | None, typer.Option(help="A folder made by `coarsecon prepare`.")] = None,
+    method: Annotated[str | None, typer.Option(help="`coarsecon methods` lists them; default maskcon.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Start from a paper's settings; `coarsecon recipes ls`.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A file of settings, as RUN/config.yaml is.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any timm model; default resnet18.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2)] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Use the first N training images only.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to write; default runs/METHOD.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    init_from: Annotated[Path | None, typer.Option(help="Start the backbone from this file of weights.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; repeatable.")] = None,
+) -> None:
+    """Train an encoder on coarse labels. Later settings win: recipe, config file, --set, flags."""
+    flags: dict[str, dict[str, Any]] = {
+        "data": {"path": data, "limit": limit},
+        "backbone": {"name": backbone, "weights": init_from},
+        "method": {"name": method},
+        "schedule": {"epochs": epochs},
+        "run": {"batch_size": batch_size, "device": device, "precision": precision, "seed": seed},
+    }
+    layers: dict[str, Any] = {}
+    if resume:
+        out = out or Path("runs") / (method or "maskcon")
+        layers = read_config_file(_saved_config(out))
+    saved = layers
+    if recipe:
+        layers = merge(layers, recipes.read(recipe))
+    if config:
+        layers = merge(layers, read_config_file(config))
+    layers = merge(layers, parse_assignments(set_ or []))
+    layers = merge(layers, _given(flags))
+    target = out or Path("runs") / str(layers.get("method", {}).get("name", "maskcon"))
+
+    from coarsecon.train.loop import train
+    from coarsecon.train.resolve import plan
+    from coarsecon.train.stopping import Interrupted
+
+    planned = plan(layers)
+    if resume:
+        _refuse_changes(saved, planned.config.model_dump(mode="json"), target)
+    reporter = ConsoleReporter()
+    reporter.info(
+        f"{planned.config.method['name']} with {planned.config.backbone.name} on {len(planned.split):,} images at "
+        f"{planned.config.data.size} px, {planned.config.schedule.epochs} epochs, "
+        f"{planned.device} in {planned.config.run.precision}"
+    )
+    try:
+        run = train(planned, target, resume=resume, reporter=reporter)
+    except Interrupted as stopped:
+        raise Interrupted(f"{stopped}; continue with: coarsecon pretrain --out {target} --resume") from None
+    written = [run.encoder(), run.config_file, run.metrics_file, run.views_picture]
+    closing(written, ["coarsecon", "retrieve", target])
+
+
+def _given(flags: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The flags that were given, as a layer of settings."""
+    layer = {
+        section: {key: value for key, value in values.items() if value is not None} for section, values in flags.items()
+    }
+    return {section: values for section, values in layer.items() if values}
+
+
+def _saved_config(out: Path) -> Path:
+    path = out / "config.yaml"
+    if not path.exists():
+        raise InputError(f"{out}: holds no run to resume (no config.yaml); leave --resume out to start one")
+    return path
+
+
+def _refuse_changes(saved: dict[str, Any], asked: dict[str, Any], out: Path) -> None:
+    """A run continues with the settings it began with, or it would not be that run."""
+    for section, values in asked.items():
+        before = saved.get(section)
+        if not isinstance(values, dict):
+            continue
+        for key, value in values.items():
+            if value != (before or {}).get(key) and not (section == "run" and key in MACHINE):
+                raise InputError(
+                    f"--resume continues {out} as it began: {section}.{key} was {(before or {}).get(key)!r}, "
+                    f"now {value!r}; choose another --out for other settings"
+                )

@@ -1,0 +1,72 @@
+"""`coarsecon quickstart`: the main job on toy images, from drawing them to a gallery and a map."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing, percent, table
+from coarsecon.files import atomic_write
+
+METHODS = {
+    "maskcon": "MaskCon: coarse labels and images",
+    "moco": "MoCo: images alone",
+    "supce": "cross-entropy: coarse labels alone",
+}
+
+
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("quickstart"),
+    epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more epochs than the toy recipes have.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Draw toy images, learn from their coarse labels in three ways, and see which finds the fine kinds."""
+    from coarsecon import recipes, registry
+    from coarsecon.config import merge
+    from coarsecon.data.prepare import prepare_dataset
+    from coarsecon.data.sources import SourceRequest
+    from coarsecon.data.store import is_prepared
+    from coarsecon.evaluation.projection import project
+    from coarsecon.report.gallery import write_gallery
+    from coarsecon.report.scatter import write_map_html, write_map_png
+    from coarsecon.runs import Run
+    from coarsecon.search.session import Session
+    from coarsecon.train.loop import train
+    from coarsecon.train.resolve import plan
+
+    start, reporter = time.monotonic(), ConsoleReporter()
+    data = out / "data"
+    if not is_prepared(data):
+        request = SourceRequest(seed=seed, reporter=reporter)
+        prepare_dataset(registry.load(registry.DATASETS, "toy"), request, data)
+
+    sessions, rows, results = {}, [], {}
+    for name, what in METHODS.items():
+        layers = merge(recipes.read(f"{name}-toy"), {"data": {"path": data}, "run": {"seed": seed}})
+        if epochs is not None:
+            layers = merge(layers, {"schedule": {"epochs": epochs}})
+        reporter.info(f"{what}")
+        run = train(plan(layers), out / "runs" / name, resume=Run(out / "runs" / name).config_file.exists(), reporter=reporter)
+        session = Session(run, None, which="last", device="auto", workers=0, reporter=reporter)
+        metrics, _ = session.metrics("test")
+        sessions[name], results[name] = session, metrics
+        cells = (metrics["fine"]["recall@1"], metrics["fine"]["map@r"], metrics["coarse"]["recall@1"])
+        rows.append((what, *map(percent, cells)))
+    table("Toy images: retrieval within the test split, in %", ["", "fine Recall@1", "fine mAP@R", "coarse Recall@1"], rows)
+
+    session = sessions["maskcon"]
+    collection = session.collection("test")
+    gallery, map_page, map_picture, result = out / "gallery.html", out / "map.html", out / "map.png", out / "results.json"
+    title = "Toy images, searched with MaskCon's embedding"
+    write_gallery(gallery, session.examples("test", 16, 8), title=title)
+    points = project(collection.features).numpy()
+    items = collection.items
+    levels = {level: (items.labels[level], items.class_names[level]) for level in ("coarse", "fine")}
+    write_map_png(map_picture, points, levels, title="Toy images, mapped by MaskCon's embedding")
+    thumbnails = [collection.pixels(i) for i in range(len(items))]
+    write_map_html(map_page, points, thumbnails, levels, title="Toy images, mapped by MaskCon's embedding")
+    atomic_write(result, json.dumps(results, indent=2))
+    reporter.info(f"took {time.monotonic() - start:.0f} s")
+    closing([result, gallery, map_page, map_picture], ["coarsecon", "retrieve", out / "runs" / "maskcon"])

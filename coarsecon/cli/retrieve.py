@@ -1,0 +1,102 @@
+"""`coarsecon retrieve RUN`: how well the embedding retrieves, or the nearest images of your own queries."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.errors import InputError
+from coarsecon.files import atomic_write
+from coarsecon.runs import Which, open_run
+
+if TYPE_CHECKING:
+    from coarsecon.report.rows import GalleryRow
+
+SAMPLE = 24
+"""Queries on a page of examples."""
+
+
+def retrieve(
+    run: Annotated[Path, typer.Argument(help="A run folder made by `coarsecon pretrain`.")],
+    data: Annotated[Path | None, typer.Option(help="Another prepared dataset than the run's.")] = None,
+    split: Annotated[str | None, typer.Option(help="Default: test for metrics, train to search.")] = None,
+    query: Annotated[list[Path] | None, typer.Option(help="Search with this image or folder; repeatable.")] = None,
+    gallery: Annotated[Path | None, typer.Option(help="Search this folder of images instead of the dataset.")] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="Neighbours to show of each query.")] = 10,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained gallery page.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write the gallery as a picture.")] = None,
+    index: Annotated[str, typer.Option(help="FAISS factory string for searches; Flat is exact.")] = "Flat",
+    encoder: Annotated[Which, typer.Option(help="The run's last or best encoder.")] = "last",
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode image files.")] = 2,
+) -> None:
+    """Recall@k, mAP@R and R-precision on fine and coarse labels; with --query, the nearest images."""
+    opened = open_run(run)
+    if gallery and not query:
+        raise InputError("--gallery: a folder of images has no labels to score; pass --query too")
+    if index != "Flat" and not query:
+        raise InputError("--index: metrics are always exact; an index serves --query")
+    from coarsecon.search.session import Session
+
+    session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=ConsoleReporter())
+    if query:
+        found = session.search(query, gallery=gallery, split=split, top_k=top_k, factory=index)
+        _show_neighbours(found.rows, json)
+        if found.index_recall is not None:
+            ConsoleReporter().info(f"index {index} finds {percent(found.index_recall)} % of the true neighbours")
+        rows, title, written = found.rows, "Nearest images", [found.index_folder]
+    else:
+        metrics, chosen = session.metrics(split)
+        result = opened.results / "retrieve.json"
+        record = {"split": chosen, "encoder": encoder, "data": str(session.dataset.root), **metrics}
+        atomic_write(result, jsonlib.dumps(record, indent=2))
+        _show_metrics(metrics, chosen, json)
+        wanted = html or png
+        rows, title, written = session.examples(chosen, SAMPLE, top_k) if wanted else [], "Examples", [result]
+    if html:
+        from coarsecon.report.gallery import write_gallery
+
+        write_gallery(html, rows, title=title, subtitle=str(run))
+    if png:
+        from coarsecon.report.sheet import write_sheet
+
+        write_sheet(png, rows, title=f"{title}, {run}")
+    written += [path for path in (html, png, Path(json) if json and json != "-" else None) if path]
+    closing(written, [] if query else ["coarsecon", "retrieve", run, "--query", "IMAGE", "--html", "result.html"])
+
+
+def _show_metrics(metrics: dict[str, dict[str, float]], split: str, json: str | None) -> None:
+    if json:
+        emit_json(metrics, json)
+    if json == "-":
+        return
+    levels = list(metrics)
+    names = list(next(iter(metrics.values())))
+    counts = ("queries", "classes")
+    rows = [(name, *(percent(metrics[level][name]) for level in levels)) for name in names if name not in counts]
+    rows += [(name, *(f"{metrics[level][name]:,}" for level in levels)) for name in counts]
+    table(f"Retrieval within {split}, in %", ["", *levels], rows)
+
+
+def _show_neighbours(rows: "list[GalleryRow]", json: str | None) -> None:
+    if json:
+        emit_json([_as_json(row) for row in rows], json)
+    if json == "-":
+        return
+    for row in rows:
+        cells = [
+            (neighbour.picture.name, f"{neighbour.score:.3f}", neighbour.picture.fine or "", neighbour.picture.coarse or "")
+            for neighbour in row.neighbours
+        ]
+        table(f"Nearest to {row.query.name}", ["image", "cosine", "fine", "coarse"], cells, numbers=False)
+
+
+def _as_json(row: "GalleryRow") -> dict[str, Any]:
+    neighbours = [
+        {"name": picture.name, "score": score, "fine": picture.fine, "coarse": picture.coarse}
+        for picture, score in row.neighbours
+    ]
+    return {"query": row.query.name, "neighbours": neighbours}

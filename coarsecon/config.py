@@ -1,0 +1,211 @@
+"""What a run is made of: strict settings, layered recipe < config file < --set < flags, with one-line errors."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from coarsecon.errors import InputError
+
+S = TypeVar("S", bound=BaseModel)
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Base of every group of settings: nothing unknown passes, nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, validate_default=True)
+
+
+class DataSettings(Settings):
+    """Which prepared dataset, and which of its labels to learn from."""
+
+    path: Path | None = Field(None, strict=False, description="a folder made by `coarsecon prepare`")
+    labels: str = Field("coarse", description="the label level to learn from")
+    limit: Count | None = Field(None, description="use the first N training images only")
+    size: Count | None = Field(None, description="side of the views in pixels; by default the dataset's")
+    workers: int = Field(2, ge=0, description="processes that decode image files")
+
+
+class BackboneSettings(Settings):
+    """The network whose pooled output is the embedding."""
+
+    name: str = Field("resnet18", description="any timm model")
+    stem: Literal["auto", "small", "standard"] = Field(
+        "auto", description="small: 3x3 stride 1, no max-pool; auto: small for sides up to 64"
+    )
+    pretrained: bool = Field(False, description="start from timm's weights, fetched from the hub")
+    weights: Path | None = Field(None, strict=False, description="start from this file of weights")
+    args: dict[str, Any] = Field(default_factory=dict, description="further arguments of timm.create_model")
+
+
+class OptimizerSettings(Settings):
+    """SGD, as all the papers use it."""
+
+    lr: Positive = 0.02
+    momentum: Fraction = 0.9
+    weight_decay: float = Field(5e-4, ge=0)
+    nesterov: bool = False
+
+
+class ScheduleSettings(Settings):
+    """How the learning rate moves; see `coarsecon.train.schedule`."""
+
+    epochs: Count = 200
+    kind: Literal["cosine", "epoch-cosine", "cyclic"] = Field(
+        "cosine", description="per step after the warm-up; per epoch over all epochs; per epoch with restarts"
+    )
+    warmup_epochs: int = Field(5, ge=0)
+    warmup_from: float = Field(0.0, ge=0, description="learning rate at the first warm-up step")
+    floor: Fraction = Field(0.0, description="the cosine ends at this share of the learning rate")
+    cycles: Count = Field(10, description="restarts of the cyclic schedule")
+
+
+class RunSettings(Settings):
+    """Where and how the run happens."""
+
+    batch_size: int = Field(128, ge=2)
+    seed: int = Field(0, ge=0)
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where the hardware is faster with it"
+    )
+    log_every: Count = Field(50, description="steps between two rows of metrics.jsonl")
+    monitor_every: int = Field(10, ge=0, description="epochs between two looks at recall; 0: never")
+    monitor_images: int = Field(2000, ge=2, description="images the monitor looks at")
+    loggers: list[Literal["tensorboard", "wandb"]] = Field(default_factory=list)
+
+
+class RunConfig(Settings):
+    """Every setting of a run; `method` holds the method's name and the settings of its own `Config`."""
+
+    recipe: str | None = Field(None, description="the recipe this run started from")
+    data: DataSettings = Field(default_factory=DataSettings)
+    backbone: BackboneSettings = Field(default_factory=BackboneSettings)
+    method: dict[str, Any] = Field(default_factory=lambda: {"name": "maskcon"})
+    optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    run: RunSettings = Field(default_factory=RunSettings)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, that also reads 1e-3 as a number, as YAML 1.2 does."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$"),
+    list("-+0123456789."),
+)
+# Integers are tried first, so that `3` stays an integer.
+_Loader.yaml_implicit_resolvers = {
+    first: sorted(resolvers, key=lambda pair: pair[0] != "tag:yaml.org,2002:int")
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    """The value of a piece of YAML; `origin` names it in the `InputError` raised when it is malformed."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a subclass of the safe loader)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        place = f", line {where.line + 1}" if where else ""
+        raise InputError(f"{origin}{place}: not valid YAML ({getattr(error, 'problem', error)})") from None
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """One layer of settings from a YAML file.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a config file ({error})") from None
+    layer = parse_yaml(text, str(path))
+    if not isinstance(layer, dict):
+        raise InputError(f"{path}: a config file is a mapping of sections (data, backbone, method, ...)")
+    return layer
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """`["optimizer.lr=0.1", ...]` as one layer of settings; values are YAML.
+
+    Raises:
+        InputError: an assignment is not of the form a.b=c.
+    """
+    layer: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        *sections, last = key.strip().split(".")
+        if not equals or not last or not all(sections):
+            raise InputError(f"--set {assignment}: expected section.key=value, as in --set optimizer.lr=0.1")
+        target = layer
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise InputError(f"--set {assignment}: {section} was given a plain value before")
+        target[last] = parse_yaml(value, f"--set {key}")
+    return layer
+
+
+def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """`layer` over `base`, section by section. A layer that names another method drops the settings of the first."""
+    merged = dict(base)
+    for key, value in layer.items():
+        below = merged.get(key)
+        if not (isinstance(value, Mapping) and isinstance(below, Mapping)):
+            merged[key] = dict(value) if isinstance(value, Mapping) else value
+        elif key == "method" and value.get("name", below.get("name")) != below.get("name"):
+            merged[key] = dict(value)
+        else:
+            merged[key] = merge(below, value)
+    return merged
+
+
+def validate(model: type[S], values: Any, *, section: str = "") -> S:
+    """`values` as a `model`; the first faults are told in one line, with the nearest valid key for an unknown one.
+
+    Raises:
+        InputError: a key is unknown or a value does not fit.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        faults = [_fault(model, fault, section) for fault in error.errors()[:2]]
+        raise InputError("; ".join(faults)) from None
+
+
+def _fault(model: type[BaseModel], fault: Any, section: str) -> str:
+    place = [str(part) for part in fault["loc"]]
+    key = ".".join([section] * bool(section) + place)
+    if fault["type"] != "extra_forbidden":
+        return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]} (got {fault['input']!r})"
+    names = _all_keys(model, section)
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5) or [
+        name for name in names if name.rsplit(".", 1)[-1] == place[-1]
+    ]
+    return f"{key} is not a setting" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(names))}")
+
+
+def _all_keys(model: type[BaseModel], section: str) -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        key = f"{section}.{name}" if section else name
+        keys.append(key)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _all_keys(field.annotation, key)
+    return keys
+
+
+def to_yaml(config: BaseModel) -> str:
+    """The settings as YAML, in the order they are declared."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,26 @@
+"""A batch of images as it reaches the device: 8-bit pixels, each image with its own size."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class ImageBatch(NamedTuple):
+    """`pixels` uint8 [N, 3, H, W], zero-padded at the bottom and right; `sizes` int64 [N, 2], the true (height, width)."""
+
+    pixels: Tensor
+    sizes: Tensor
+
+    @classmethod
+    def full(cls, pixels: Tensor) -> "ImageBatch":
+        """A batch whose images all fill `pixels` [N, 3, H, W]."""
+        size = torch.tensor(pixels.shape[-2:], device=pixels.device)
+        return cls(pixels, size.expand(len(pixels), 2))
+
+    def to(self, device: torch.device | str) -> "ImageBatch":
+        """The same batch on `device`."""
+        return ImageBatch(self.pixels.to(device, non_blocking=True), self.sizes.to(device, non_blocking=True))
+
+    def __len__(self) -> int:  # type: ignore[override]
+        return self.pixels.shape[0]

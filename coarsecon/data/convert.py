@@ -1,0 +1,78 @@
+"""Image files to the form they are kept in: small squares for one array, or shrunk JPEG copies."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from coarsecon.data.images import is_upright, opened, upright_rgb
+from coarsecon.data.pool import map_ahead
+from coarsecon.data.schema import Channels
+
+
+class Jpeg(NamedTuple):
+    """An image as it is kept: its JPEG bytes, and the `histogram` [3, 256] of its pixels."""
+
+    content: bytes
+    histogram: np.ndarray
+
+
+def squares(files: Sequence[Path], size: int, workers: int) -> Iterator[np.ndarray]:
+    """Each file's image resized (antialiased bilinear) to uint8 [3, size, size], whatever its proportions."""
+    return map_ahead(partial(_square, size=size), files, threads=workers, ahead=8 * workers)
+
+
+def jpegs(files: Sequence[Path], size: int, workers: int) -> Iterator[Jpeg]:
+    """Each file's image with a shorter side of at most 8/7 `size`, as the usual resize before a centre crop.
+
+    Upright RGB JPEGs that are small enough are taken byte for byte, others become JPEGs of quality 95, 4:4:4.
+    """
+    convert = partial(_jpeg, shorter_side=round(size * 8 / 7))
+    return map_ahead(convert, files, threads=workers, ahead=8 * workers)
+
+
+def histogram(pixels: np.ndarray) -> np.ndarray:
+    """How often each value occurs in each channel of uint8 [N, 3, H, W], as int64 [3, 256]."""
+    counts = np.zeros((3, 256), np.int64)
+    for start in range(0, len(pixels), 1024):
+        chunk = pixels[start : start + 1024]
+        counts += [np.bincount(chunk[:, channel].ravel(), minlength=256) for channel in range(3)]
+    return counts
+
+
+def mean_and_std(counts: np.ndarray) -> tuple[Channels, Channels]:
+    """The mean and standard deviation of each channel, on a scale of 0 to 1, from a `histogram`."""
+    values = np.arange(256) / 255
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ values
+    std = np.sqrt((shares @ values**2 - mean**2).clip(0))
+    return (mean[0].item(), mean[1].item(), mean[2].item()), (std[0].item(), std[1].item(), std[2].item())
+
+
+def _square(file: Path, size: int) -> np.ndarray:
+    with opened(file) as image:
+        square = upright_rgb(image).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(square).transpose(2, 0, 1)
+
+
+def _jpeg(file: Path, shorter_side: int) -> Jpeg:
+    with opened(file) as image:
+        is_small = min(image.size) <= shorter_side
+        is_kept = is_small and image.format == "JPEG" and image.mode == "RGB" and is_upright(image)
+        pixels = upright_rgb(image)
+        if not is_small:
+            scale = shorter_side / min(pixels.size)
+            width, height = (round(side * scale) for side in pixels.size)
+            pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
+        content = file.read_bytes() if is_kept else _encode(pixels)
+    return Jpeg(content, np.array(pixels.histogram()).reshape(3, 256))
+
+
+def _encode(image: Image.Image) -> bytes:
+    out = BytesIO()
+    image.save(out, "JPEG", quality=95, subsampling=0)
+    return out.getvalue()

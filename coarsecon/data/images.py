@@ -1,0 +1,63 @@
+"""Image files from anywhere to upright 8-bit RGB."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from coarsecon.errors import InputError
+
+MAX_PIXELS = 80_000_000
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# Pillow opens some others by running programs.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+
+def decode(source: Path | bytes) -> np.ndarray:
+    """The image in a file or in its bytes as uint8 [H, W, 3]: upright by its EXIF, transparent parts white.
+
+    Raises:
+        InputError: it is no image, broken, or has more than 80 million pixels.
+    """
+    with opened(source) as image:
+        return np.asarray(upright_rgb(image))
+
+
+@contextmanager
+def opened(source: Path | bytes) -> Iterator[Image.Image]:
+    """The image, its header read; whatever goes wrong with it in the `with` block becomes an InputError."""
+    name = "the image" if isinstance(source, bytes) else source
+    try:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InputError(
+                    f"{name}: {image.width} x {image.height} px is more than is read; shrink or remove it"
+                )
+            yield image
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file") from None
+    except InputError:
+        raise
+    except Exception as error:  # decoders raise anything on a broken file
+        raise InputError(f"{name}: not a readable image ({error}); replace or remove it") from error
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """The image as RGB: turned as its EXIF says, transparency over white, 16-bit grey scaled to 8 bits."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def is_upright(image: Image.Image) -> bool:
+    """Whether the image is stored as it is to be seen."""
+    return image.getexif().get(ExifTags.Base.Orientation, 1) == 1

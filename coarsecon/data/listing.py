@@ -1,0 +1,153 @@
+"""Which images a user has and how they are labelled: read from a tree of class folders, or from a table."""
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+from coarsecon.data.images import SUFFIXES
+from coarsecon.errors import InputError
+
+SPLITS = frozenset({"train", "val", "test"})
+LAYOUT = "coarse/image or coarse/fine/image, if need be under train/, val/ and test/"
+
+
+class ListedImage(NamedTuple):
+    """One image: its path in the folder that was listed (with /) and its labels; fine is "" when unknown."""
+
+    path: str
+    coarse: str
+    fine: str
+    split: str
+
+
+def list_tree(root: Path) -> tuple[list[ListedImage], list[str]]:
+    """The images of a tree of class folders, sorted by path, and the visible files that are no images.
+
+    When all folders at the top are called train, val or test, they are splits; else everything is `train`.
+
+    Raises:
+        InputError: an image lies outside the class folders or too deep, or only some top folders are splits.
+    """
+    try:
+        files = list(_walk(root))
+    except OSError as error:
+        raise InputError(f"{root}: cannot be listed ({error})") from error
+    tops = {parts[0] for parts in files if len(parts) > 1}
+    has_splits = tops <= SPLITS
+    if len(tops & SPLITS) > 1 and not has_splits:
+        raise InputError(
+            f"{root}: beside train, val and test there is {min(tops - SPLITS)}; expected {LAYOUT}"
+        )
+    images, others = [], []
+    for parts in files:
+        path = "/".join(parts)
+        split, classes = (parts[0], parts[1:-1]) if has_splits else ("train", parts[:-1])
+        if not path.lower().endswith(SUFFIXES):
+            others.append(path)
+        elif len(classes) == 1:
+            images.append(ListedImage(path, classes[0], "", split))
+        elif len(classes) == 2:
+            images.append(ListedImage(path, *classes, split))
+        else:
+            raise InputError(
+                f"{root}: {path} lies {'too deep' if classes else 'in no class folder'}; expected {LAYOUT}"
+            )
+    return images, others
+
+
+def _walk(folder: Path, parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The parts of the path of each visible file below, sorted; links are followed."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        parts = (*parents, entry.name)
+        if entry.name.startswith((".", "__MACOSX")):
+            continue
+        if not _is_text(entry.name):
+            raise InputError(f"{folder}: the name {entry.name!a} is not UTF-8; rename it")
+        if not entry.is_dir():
+            yield parts
+        elif len(parts) <= 3:
+            yield from _walk(Path(entry.path), parts)
+        else:
+            raise InputError(f"{folder.joinpath(entry.name)}: a folder too deep; expected {LAYOUT}")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def list_table(table: Path, root: Path) -> list[ListedImage]:
+    """The images of a CSV or Parquet table: columns path (relative to `root`), coarse, maybe fine and split.
+
+    Raises:
+        InputError: a column, a value or an image is missing, a path is listed twice or leads out of `root`,
+            or the table cannot be read.
+    """
+    images: list[ListedImage] = []
+    seen: dict[PurePosixPath, str] = {}
+    for where, row in _rows(table):
+        path, coarse, fine, split = row["path"], row["coarse"], row.get("fine", ""), row.get("split", "train")
+        if not (path and coarse):
+            raise InputError(f"{where}: path and coarse must not be empty")
+        if not re.fullmatch(r"[\w-]+", split, re.ASCII):
+            raise InputError(f"{where}: {split!r} is no name of a split; use train, val or test")
+        relative = _relative(path, root, where)
+        if relative in seen:
+            raise InputError(f"{where}: {path} is listed before, at {seen[relative]}; keep one of the two")
+        seen[relative] = where
+        images.append(ListedImage(str(relative), coarse, fine, split))
+    return images
+
+
+def _relative(path: str, root: Path, where: str) -> PurePosixPath:
+    """A path of a table once it is known to name a file inside `root`; links in `root` are followed."""
+    as_windows = PureWindowsPath(path)  # knows both kinds of separators, and drives
+    if as_windows.anchor or ".." in as_windows.parts:
+        raise InputError(
+            f"{where}: {path} is absolute or leads out of {root}; give paths relative to the table's folder, "
+            "or to a folder that holds all images and is named with --source"
+        )
+    if not (root / path).is_file():
+        raise InputError(f"{where}: there is no file {root / path}")
+    return PurePosixPath(path)
+
+
+def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row as text, with its place in the table."""
+    read = _read_parquet if table.suffix.lower() in (".parquet", ".pq") else _read_csv
+    for where, row in read(table):
+        if missing := {"path", "coarse"} - row.keys():
+            raise InputError(f"{table}: no column {' or '.join(sorted(missing))}; it has {', '.join(row)}")
+        text = {key: "" if value is None else str(value).strip() for key, value in row.items()}
+        yield f"{table}, {where}", text
+
+
+def _read_csv(table: Path) -> Iterator[tuple[str, dict]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, skipinitialspace=True, restkey="")
+            for row in reader:
+                yield f"line {reader.line_num}", row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: not a readable CSV table in UTF-8 ({error})") from error
+
+
+def _read_parquet(table: Path) -> Iterator[tuple[str, dict]]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise InputError(
+            f"{table}: Parquet tables need pyarrow; pip install 'coarsecon[parquet]', or give CSV"
+        ) from None
+    try:
+        rows = parquet.read_table(table).to_pylist()
+    except (OSError, ArrowException) as error:
+        raise InputError(f"{table}: not a readable Parquet table ({error})") from error
+    for number, row in enumerate(rows, 1):
+        yield f"row {number}", row

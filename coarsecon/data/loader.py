@@ -1,0 +1,107 @@
+"""Batches of a prepared split on a device, in the order asked for."""
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from coarsecon.data.batch import ImageBatch
+from coarsecon.data.images import decode
+from coarsecon.data.pool import map_ahead
+from coarsecon.data.store import Split
+from coarsecon.errors import InputError
+
+
+class ImageLoader:
+    """Loads the images of `split` to `device`.
+
+    An array is copied to an accelerator as a whole when first used, and indexed there; on the CPU it is read
+    from where it is mapped. Files are decoded ahead by `workers` processes, which live as long as the loader,
+    or for 0 by two threads of this process.
+    """
+
+    def __init__(self, split: Split, device: torch.device | str, workers: int = 0) -> None:
+        self.split, self.device, self.workers = split, torch.device(device), workers
+        self._order = BatchOrder()
+
+    def batches(self, index_batches: Iterable[Tensor]) -> Iterator[ImageBatch]:
+        """A batch for each int64 tensor [B] of image indices. Use up or drop one iterator before the next.
+
+        Raises:
+            InputError: an image file is missing or broken.
+        """
+        if self.split.files is None:
+            for indices in index_batches:
+                yield ImageBatch.full(self._images[indices.to(self.device)])
+            return
+        self._order.index_batches = index_batches
+        for batch in self._processes if self.workers else self._threads():
+            if isinstance(batch, str):
+                raise InputError(batch)
+            yield batch.to(self.device)
+
+    @cached_property
+    def _images(self) -> Tensor:
+        assert self.split.images is not None
+        return self.split.images.to(self.device)
+
+    @cached_property
+    def _files(self) -> "DecodedFiles":
+        assert self.split.files is not None
+        return DecodedFiles(self.split.files)
+
+    def _threads(self) -> Iterator[ImageBatch | str]:
+        return map_ahead(self._files.__getitems__, self._order, threads=2, ahead=2)
+
+    @cached_property
+    def _processes(self) -> DataLoader[ImageBatch]:
+        return DataLoader(
+            self._files,
+            batch_sampler=self._order,
+            num_workers=self.workers,
+            collate_fn=_as_it_is,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=True,
+        )
+
+
+class BatchOrder:
+    """The batches to come, as the sampler of a DataLoader that outlives them."""
+
+    index_batches: Iterable[Tensor] = ()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (indices.tolist() for indices in self.index_batches)
+
+
+class DecodedFiles(Dataset):
+    """Image files, decoded a batch at a time."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __getitems__(self, indices: list[int]) -> ImageBatch | str:
+        """The padded batch, or what is wrong: an error raised in a worker would arrive as a traceback."""
+        try:
+            return padded([decode(self.files[i]) for i in indices])
+        except InputError as error:
+            return str(error)
+
+
+def padded(images: list[np.ndarray]) -> ImageBatch:
+    """Images uint8 [H, W, 3] of any size as one batch, padded with zeros at the bottom and right."""
+    sizes = np.array([image.shape[:2] for image in images])
+    height, width = sizes.max(axis=0)
+    pixels = np.zeros((len(images), 3, height, width), np.uint8)
+    for canvas, image in zip(pixels, images, strict=True):
+        canvas[:, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
+    return ImageBatch(torch.from_numpy(pixels), torch.from_numpy(sizes))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

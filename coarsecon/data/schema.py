@@ -1,0 +1,85 @@
+"""What the JSON files of a prepared dataset say, checked when written and when read."""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from coarsecon.errors import InputError
+
+FORMAT_VERSION = 1
+
+Form = Literal["array", "files"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+Channels = tuple[float, float, float]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Record(BaseModel):
+    """Base of what is stored: nothing unknown passes, nothing is coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SplitInfo(Record):
+    """One split: its number of images, and the SHA-256 of its labels and images."""
+
+    count: int = Field(gt=0)
+    checksum: str
+
+
+class DatasetInfo(Record):
+    """`dataset.json`.
+
+    `size` is the side in px the encoder is meant to see; `form` says whether the images are one array or
+    files; `levels` names the classes of each label column; `mean` and `std` are those of the train split's
+    pixels, per channel on a scale of 0 to 1.
+    """
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    size: int = Field(gt=0)
+    form: Form
+    splits: dict[Name, SplitInfo]
+    levels: dict[Name, list[str]]
+    mean: Channels
+    std: Channels
+    notes: str = ""
+
+
+class SplitFiles(Record):
+    """`SPLIT.files.json`: what the images were called and, in the form `files`, where they lie."""
+
+    names: list[str]
+    files: list[str] | None = None
+
+
+class _Version(BaseModel):
+    format_version: int = Field(strict=True)
+
+
+def read_info(file: Path) -> DatasetInfo:
+    """Read `dataset.json`; raises InputError when it is broken or of another format version."""
+    version = read_record(file, _Version).format_version
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{file}: format version {version}, but this coarsecon reads {FORMAT_VERSION}; prepare it again"
+        )
+    return read_record(file, DatasetInfo)
+
+
+def read_record(file: Path, model: type[Model]) -> Model:
+    """Read a JSON file as `model`; raises InputError that names the first thing wrong with it."""
+    try:
+        return model.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); prepare the dataset again") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "content"
+        raise InputError(f"{file}: {place}: {first['msg']}; prepare the dataset again") from error
+
+
+def write_record(file: Path, record: Record) -> None:
+    """Write a JSON file."""
+    file.write_text(record.model_dump_json(indent=2), encoding="utf-8")

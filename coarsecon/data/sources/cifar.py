@@ -1,0 +1,135 @@
+"""What the CIFAR datasets share: where their python files lie, and how their batches are read and checked."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from coarsecon.data.archives import read_files
+from coarsecon.data.download import download
+from coarsecon.data.pickles import load_pickle
+from coarsecon.data.sources import SourceRequest, SplitData
+from coarsecon.errors import InputError
+
+SIZE = 32
+TERMS = """\
+Terms: the authors state no licence; the images were gathered from the web, for research.
+Cite: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009."""
+AGAIN = "fetch the files again or pass --download"
+
+
+class LevelKeys(NamedTuple):
+    """A label level: the key of its numbers in a batch, of its class names in `meta`, and their count."""
+
+    labels: str
+    names: str
+    classes: int
+
+
+@dataclass(frozen=True)
+class CifarFiles:
+    """The published python files of one CIFAR dataset: each split's batches and number of images."""
+
+    folder: str
+    url: str
+    md5: str
+    meta: str
+    batches: Mapping[str, tuple[str, ...]]
+    counts: Mapping[str, int]
+    levels: Mapping[str, LevelKeys]
+
+
+def read_cifar(
+    files: CifarFiles, request: SourceRequest
+) -> tuple[dict[str, list[str]], dict[str, SplitData]]:
+    """The class names of each level, and the splits with uint8 images [N, 3, 32, 32].
+
+    Raises:
+        InputError: the files are not at `request.source`, or do not hold what was published.
+    """
+    if request.size not in (None, SIZE):
+        raise InputError(f"CIFAR images have {SIZE} px; leave out --size {request.size}")
+    place = _find(files, request)
+    content = read_files(place, [files.meta, *(name for names in files.batches.values() for name in names)])
+    levels = _read_meta(content[files.meta], files, f"{place}: {files.meta}")
+    splits: dict[str, SplitData] = {}
+    for split, names in files.batches.items():
+        splits[split] = _join([_read_batch(content.pop(name), files, f"{place}: {name}") for name in names])
+        count = len(splits[split].images)
+        if count != files.counts[split]:
+            raise InputError(f"{place}: {count} {split} images, not {files.counts[split]}; {AGAIN}")
+    return levels, splits
+
+
+def _find(files: CifarFiles, request: SourceRequest) -> Path:
+    """The folder or archive to read: the source itself, or what lies in it, or what is fetched to there."""
+    archive = files.url.rpartition("/")[2]
+    if request.source is None and not request.download:
+        raise InputError(f"give the folder {files.folder} or {archive} with --source, or pass --download")
+    source = request.source or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coarsecon"
+    if source.is_file():
+        return source
+    for folder in (source, source / files.folder):
+        if (folder / files.meta).is_file():
+            return folder
+    if request.download:
+        return download(files.url, source / archive, md5=files.md5, reporter=request.reporter)
+    if (source / archive).is_file():
+        return source / archive
+    raise InputError(f"{source} holds neither the folder {files.folder} nor {archive}; {AGAIN}")
+
+
+def _read_meta(content: bytes, files: CifarFiles, where: str) -> dict[str, list[str]]:
+    meta = _load(content, where)
+    levels = {}
+    for level, keys in files.levels.items():
+        names = meta.get(keys.names)
+        if not isinstance(names, list) or len(names) != keys.classes:
+            raise InputError(f"{where}: {keys.names} is no list of {keys.classes} names; {AGAIN}")
+        levels[level] = [_text(name) for name in names]
+    return levels
+
+
+def _read_batch(content: bytes, files: CifarFiles, where: str) -> SplitData:
+    batch = _load(content, where)
+    images = np.asarray(batch.get("data"))
+    if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3 * SIZE * SIZE:
+        raise InputError(f"{where}: data is no uint8 array [N, {3 * SIZE * SIZE}]; {AGAIN}")
+    labels = {
+        level: _read_labels(batch.get(keys.labels), len(images), keys, where)
+        for level, keys in files.levels.items()
+    }
+    names = batch.get("filenames", [])
+    return SplitData(labels, images.reshape(-1, 3, SIZE, SIZE), [_text(name) for name in names])
+
+
+def _read_labels(values: Any, count: int, keys: LevelKeys, where: str) -> np.ndarray:
+    labels = np.asarray(values if isinstance(values, list | np.ndarray) else [])
+    if labels.dtype.kind not in "iu" or labels.shape != (count,):
+        raise InputError(f"{where}: {keys.labels} is no list of {count} numbers; {AGAIN}")
+    if count and not 0 <= labels.min() <= labels.max() < keys.classes:
+        raise InputError(f"{where}: {keys.labels} go beyond 0 to {keys.classes - 1}; {AGAIN}")
+    return labels.astype(np.int64)
+
+
+def _join(batches: list[SplitData]) -> SplitData:
+    levels = batches[0].labels
+    labels = {level: np.concatenate([batch.labels[level] for batch in batches]) for level in levels}
+    images = np.concatenate([batch.images for batch in batches])
+    names = [name for batch in batches for name in batch.names or []]
+    return SplitData(labels, images, names if len(names) == len(images) else None)
+
+
+def _load(content: bytes, where: str) -> dict[str, Any]:
+    loaded = load_pickle(content, where)
+    if not isinstance(loaded, dict):
+        raise InputError(f"{where}: the pickle holds no dictionary; {AGAIN}")
+    return {_text(key): value for key, value in loaded.items()}
+
+
+def _text(value: Any) -> str:
+    """Text as pickled by Python 2 (bytes) or 3."""
+    return value.decode("latin1") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,32 @@
+"""CIFAR-10: 60,000 photos of 10 kinds of things and animals, 32 px."""
+
+from coarsecon.data.sources import Source, SourceData, SourceRequest
+from coarsecon.data.sources.cifar import SIZE, TERMS, CifarFiles, LevelKeys, read_cifar
+
+FILES = CifarFiles(
+    folder="cifar-10-batches-py",
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    md5="c58f30108f718f92721af3b95e74349a",
+    meta="batches.meta",
+    batches={"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
+    counts={"train": 50_000, "test": 10_000},
+    levels={"fine": LevelKeys("labels", "label_names", 10)},
+)
+
+
+def read(request: SourceRequest) -> SourceData:
+    """CIFAR-10 with its ten classes as fine labels; it has no coarse ones."""
+    levels, splits = read_cifar(FILES, request)
+    return SourceData(SOURCE.name, SIZE, levels, splits)
+
+
+SOURCE = Source(
+    name="cifar10",
+    about=f"""\
+60,000 colour photos of 32 px in 10 classes (fine labels only).
+Reads the folder cifar-10-batches-py or cifar-10-python.tar.gz; --download fetches the latter (170 MB).
+{TERMS}""",
+    counts=FILES.counts,
+    default_size=SIZE,
+    read=read,
+)

@@ -1,0 +1,35 @@
+"""CIFAR-100: 60,000 photos of 100 kinds in 20 superclasses, 32 px."""
+
+from coarsecon.data.sources import Source, SourceData, SourceRequest
+from coarsecon.data.sources.cifar import SIZE, TERMS, CifarFiles, LevelKeys, read_cifar
+
+FILES = CifarFiles(
+    folder="cifar-100-python",
+    url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+    md5="eb9058c3a382ffc7106e4002c42a8d85",
+    meta="meta",
+    batches={"train": ("train",), "test": ("test",)},
+    counts={"train": 50_000, "test": 10_000},
+    levels={
+        "coarse": LevelKeys("coarse_labels", "coarse_label_names", 20),
+        "fine": LevelKeys("fine_labels", "fine_label_names", 100),
+    },
+)
+
+
+def read(request: SourceRequest) -> SourceData:
+    """CIFAR-100 with its 20 superclasses as coarse and its 100 classes as fine labels."""
+    levels, splits = read_cifar(FILES, request)
+    return SourceData(SOURCE.name, SIZE, levels, splits)
+
+
+SOURCE = Source(
+    name="cifar100",
+    about=f"""\
+60,000 colour photos of 32 px in 100 classes (fine) of 20 superclasses (coarse).
+Reads the folder cifar-100-python or cifar-100-python.tar.gz; --download fetches the latter (169 MB).
+{TERMS}""",
+    counts=FILES.counts,
+    default_size=SIZE,
+    read=read,
+)

@@ -1,0 +1,68 @@
+"""CIFARtoy: eight classes of CIFAR-10 in two coarse groups, of like kinds (good) or of unlike ones (bad)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData, cifar10
+from coarsecon.data.sources.cifar import AGAIN, SIZE, TERMS
+from coarsecon.errors import InputError
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which classes of CIFAR-10 are kept, in the order of their new fine ids, and their coarse labels."""
+
+    name: str
+    classes: tuple[int, ...]
+    coarse: tuple[int, ...]
+    coarse_names: tuple[str, str]
+
+    def read(self, request: SourceRequest) -> SourceData:
+        """CIFAR-10 without the classes that are not kept, in the order of its files."""
+        whole = cifar10.read(request)
+        splits = {split: self._select(data) for split, data in whole.splits.items()}
+        for split, data in splits.items():
+            expected = cifar10.FILES.counts[split] * len(self.classes) // 10
+            if len(data.images) != expected:
+                raise InputError(
+                    f"{self.name}: {len(data.images)} {split} images, not {expected}: "
+                    f"this is not the published CIFAR-10; {AGAIN}"
+                )
+        names = whole.levels["fine"]
+        levels = {"coarse": list(self.coarse_names), "fine": [names[number] for number in self.classes]}
+        return SourceData(self.name, whole.size, levels, splits)
+
+    def _select(self, data: SplitData) -> SplitData:
+        new_id = np.full(10, -1)
+        new_id[list(self.classes)] = np.arange(len(self.classes))
+        fine = new_id[data.labels["fine"]]
+        kept = np.flatnonzero(fine >= 0)
+        labels = {"coarse": np.array(self.coarse)[fine[kept]], "fine": fine[kept]}
+        assert isinstance(data.images, np.ndarray)
+        return SplitData(labels, data.images[kept], data.names and [data.names[i] for i in kept])
+
+    def source(self, about: str) -> Source:
+        """The source that reads this grouping."""
+        return Source(
+            name=self.name,
+            about=f"{about}\nReads what cifar10 reads.\n{TERMS}",
+            counts={"train": 40_000, "test": 8_000},
+            default_size=SIZE,
+            read=self.read,
+        )
+
+
+GOOD = Grouping(
+    name="cifartoy-good",
+    classes=(0, 1, 8, 9, 2, 3, 5, 7),
+    coarse=(0, 0, 0, 0, 1, 1, 1, 1),
+    coarse_names=("vehicles", "animals"),
+).source("Eight classes of CIFAR-10 (fine) in two groups of like kinds (coarse): vehicles and animals.")
+
+BAD = Grouping(
+    name="cifartoy-bad",
+    classes=(0, 1, 2, 3, 8, 9, 5, 7),
+    coarse=(0, 0, 1, 0, 1, 1, 0, 1),
+    coarse_names=("airplane, automobile, dog, cat", "ship, truck, bird, horse"),
+).source("Eight classes of CIFAR-10 (fine) in two groups that each mix vehicles and animals (coarse).")

@@ -1,0 +1,164 @@
+"""The prepared form of a dataset: opened in a moment, however large.
+
+A folder with `dataset.json` and two files for each split: `SPLIT.safetensors` holds an int64 column per label
+level (-1: unknown) and, in the form `array`, `images` uint8 [N, 3, S, S]; `SPLIT.files.json` holds what the
+images were called and, in the form `files`, where under `images/SPLIT/` they lie.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from coarsecon.data.images import decode
+from coarsecon.data.schema import DatasetInfo, SplitFiles, read_info, read_record
+from coarsecon.errors import InputError
+
+AGAIN = "prepare the dataset again"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of N images.
+
+    `labels` is int64 [N] per level (-1: unknown). The images are either `images` uint8 [N, 3, S, S], mapped
+    from disk, or `files`; `names` is what they were called.
+    """
+
+    name: str
+    labels: dict[str, Tensor]
+    images: Tensor | None
+    files: list[Path] | None
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int) -> np.ndarray:
+        """One image as uint8 [H, W, 3]."""
+        if self.images is not None:
+            return self.images[index].permute(1, 2, 0).numpy()
+        assert self.files is not None
+        return decode(self.files[index])
+
+    def subset(self, n: int) -> "Split":
+        """The first `n` images; an array stays mapped."""
+        return replace(
+            self,
+            labels={level: column[:n] for level, column in self.labels.items()},
+            images=None if self.images is None else self.images[:n],
+            files=None if self.files is None else self.files[:n],
+            names=self.names[:n],
+        )
+
+    def take(self, indices: Tensor) -> "Split":
+        """The images at `indices` int64 [M]; those of an array are copied."""
+        return replace(
+            self,
+            labels={level: column[indices] for level, column in self.labels.items()},
+            images=None if self.images is None else self.images[indices],
+            files=None if self.files is None else [self.files[i] for i in indices.tolist()],
+            names=[self.names[i] for i in indices.tolist()],
+        )
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A prepared dataset, open for reading."""
+
+    root: Path
+    info: DatasetInfo
+    splits: dict[str, Split]
+
+    def split(self, name: str) -> Split:
+        """The split called `name`; raises InputError when there is none."""
+        if name not in self.splits:
+            raise InputError(f"{self.root} has no split {name}, only {', '.join(self.splits)}")
+        return self.splits[name]
+
+
+def open_dataset(path: Path | str) -> PreparedDataset:
+    """Open the prepared dataset in the folder `path`. Images are mapped or listed, not read.
+
+    Raises:
+        InputError: it is no prepared dataset or of another format version, or its files are missing,
+            truncated, outside the folder, or contradict `dataset.json`.
+    """
+    root = Path(path)
+    if not is_prepared(root):
+        raise InputError(f"{root} is not a prepared dataset; `coarsecon prepare NAME --out {root}` makes one")
+    info = read_info(root / "dataset.json")
+    return PreparedDataset(root, info, {name: _open_split(root, name, info) for name in info.splits})
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether the folder `path` looks like a prepared dataset."""
+    return (path / "dataset.json").is_file()
+
+
+def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
+    count = info.splits[name].count
+    file = root / f"{name}.safetensors"
+    tensors = _map_tensors(file)
+    images = tensors.pop("images", None)
+    _check_images(file, images, info, count)
+    _check_labels(file, tensors, info.levels, count)
+    listing_file = root / f"{name}.files.json"
+    listing = read_record(listing_file, SplitFiles)
+    files = None if listing.files is None else _inside(root, listing.files)
+    if len(listing.names) != count or (info.form == "files" and len(files or ()) != count):
+        raise InputError(f"{listing_file}: it does not list {count} images; {AGAIN}")
+    return Split(name, tensors, images, files, listing.names)
+
+
+def _map_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file, mapped: their content is read as it is used."""
+    try:
+        with safe_open(file, framework="pt") as mapped:
+            return {name: mapped.get_tensor(name) for name in mapped.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{file}: missing, truncated or broken ({error}); {AGAIN}") from error
+
+
+def _check_images(file: Path, images: Tensor | None, info: DatasetInfo, count: int) -> None:
+    shape = (count, 3, info.size, info.size)
+    if info.form == "array" and (images is None or images.dtype != torch.uint8 or images.shape != shape):
+        raise InputError(f"{file}: images is no uint8 array {list(shape)}; {AGAIN}")
+    if info.form == "files" and images is not None:
+        raise InputError(f"{file}: it holds images, but dataset.json says they are files; {AGAIN}")
+
+
+def _check_labels(file: Path, labels: dict[str, Tensor], levels: dict[str, list[str]], count: int) -> None:
+    if labels.keys() != levels.keys():
+        raise InputError(f"{file}: it holds the labels {', '.join(labels)}, not {', '.join(levels)}; {AGAIN}")
+    for level, column in labels.items():
+        if column.dtype != torch.int64 or column.shape != (count,):
+            raise InputError(f"{file}: the {level} labels are not {count} int64 numbers; {AGAIN}")
+        if column.min() < -1 or column.max() >= len(levels[level]):
+            raise InputError(f"{file}: {level} labels lie beyond -1 to {len(levels[level]) - 1}; {AGAIN}")
+
+
+def _inside(root: Path, paths: list[str]) -> list[Path]:
+    """The files at `paths` below `root`: regular ones, in folders that do not lead out of it."""
+    present: dict[str, set[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if folder not in present:
+            present[folder] = _regular_files(root, folder)
+        if name not in present[folder]:
+            raise InputError(f"{root / path}: missing, or no regular file; {AGAIN}")
+    return [root / path for path in paths]
+
+
+def _regular_files(root: Path, folder: str) -> set[str]:
+    inside = (root / folder).resolve()
+    if not inside.is_relative_to(root.resolve()):
+        raise InputError(f"{root}: the listed folder {folder} leads out of the dataset; {AGAIN}")
+    try:
+        return {entry.name for entry in os.scandir(inside) if entry.is_file(follow_symlinks=False)}
+    except OSError as error:
+        raise InputError(f"{inside}: cannot be read ({error.strerror}); {AGAIN}") from error

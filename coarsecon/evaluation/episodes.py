@@ -1,0 +1,73 @@
+"""Few-shot episodes: which images are support and which are query, drawn as ANCOR's protocol draws them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coarsecon.errors import InputError
+
+Indices = NDArray[np.int64]
+
+
+class Episode(NamedTuple):
+    """One N-way K-shot task with Q queries a class.
+
+    `support` [N*K] and `query` [N*Q] index the images; `support_y` and `query_y` give the class of each
+    within the episode, 0 to N - 1.
+    """
+
+    support: Indices
+    support_y: Indices
+    query: Indices
+    query_y: Indices
+
+
+def sample_episode(
+    labels: ArrayLike,
+    episode: int,
+    *,
+    ways: int | Literal["all"],
+    shots: int,
+    queries: int,
+    coarse_to_fine: Mapping[int, Sequence[int]] | None = None,
+) -> Episode:
+    """Draw episode number `episode`; the same number always gives the same episode.
+
+    labels [N] are fine labels, -1 where unknown (never drawn). "all" ways, or at least as many as there are
+    classes, take every class in order without drawing. With `coarse_to_fine` (coarse class -> its fine
+    classes) a coarse class is drawn first and the ways are among its children: the intra-class protocol.
+
+    The draws are those of NumPy's legacy generator seeded with `episode`, in the order of ANCOR (Bukchin et
+    al., 2021): the coarse class, the ways, then for each way its support and its queries. Raises InputError
+    when there is no class, or one has fewer than `shots + queries` images.
+    """
+    labels = np.asarray(labels)
+    rng = np.random.RandomState(episode)
+    if coarse_to_fine is None:
+        classes = np.unique(labels[labels >= 0])
+    else:
+        children = list(coarse_to_fine.values())
+        classes = np.asarray(children[rng.choice(len(children), 1, False)[0]])
+    if len(classes) == 0:
+        raise InputError("there is no class to draw an episode from: label some of the images")
+    if ways != "all" and ways < len(classes):
+        classes = rng.choice(classes, ways, False)
+
+    support, query = [], []
+    for label in classes:
+        images = np.flatnonzero(labels == label)
+        if len(images) < shots + queries:
+            raise InputError(
+                f"class {label} has {len(images)} images, but an episode takes {shots} support and {queries} "
+                "query images of each class: ask for fewer shots or queries"
+            )
+        chosen = rng.choice(len(images), shots, False)
+        rest = np.delete(np.arange(len(images)), chosen)
+        support.append(images[chosen])
+        query.append(images[rng.choice(rest, queries, False)])
+    places = np.arange(len(classes))
+    return Episode(
+        np.concatenate(support), np.repeat(places, shots), np.concatenate(query), np.repeat(places, queries)
+    )

@@ -1,0 +1,93 @@
+"""What a method is: modules and a loss over named views; the loop that calls it knows no method by name."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from coarsecon.config import Settings
+from coarsecon.train.comm import Comm
+from coarsecon.views.base import View
+from coarsecon.views.recipes import default_views, make_view
+
+
+class MethodSettings(Settings):
+    """Base of every method's `Config`; frozen, because a method is built from it once."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a method is built from besides its own settings."""
+
+    encoder: nn.Module
+    """The backbone: images [N, 3, S, S] -> features [N, feature_dim]."""
+    feature_dim: int
+    num_classes: int
+    """Classes of the label level that is learned from."""
+    side: int
+    """Side of the views in pixels."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    comm: Comm = field(default_factory=Comm)
+
+    def view(self, name: str) -> View:
+        """The view recipe called `name`, at this run's side and normalisation."""
+        return make_view(name, size=self.side, mean=self.mean, std=self.std)
+
+
+class Method(nn.Module):
+    """Base class of every method, built-in or from outside.
+
+    A subclass declares its settings in a nested `Config`, builds its modules in `__init__`, names its views and
+    returns the loss of one step. `encoder` is what a run keeps: evaluations use its features [N, feature_dim].
+    """
+
+    class Config(MethodSettings):
+        """The method's own settings, given as `method: {name: ..., ...}`."""
+
+    defaults: ClassVar[dict[str, Any]] = {}
+    """Settings outside `method` that this method would rather have; the lowest layer of all."""
+
+    encoder: nn.Module
+
+    def __init__(self, config: Any, setup: Setup) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = setup.encoder
+        self.comm = setup.comm
+
+    @classmethod
+    def resolve(cls, config: Any, side: int) -> Any:
+        """The settings with every `auto` replaced by what it means for images of this side."""
+        return config
+
+    def views(self) -> dict[str, View]:
+        """The views each image of a batch is shown as, by name."""
+        raise NotImplementedError  # every method names its own
+
+    def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """The loss of one batch.
+
+        Args:
+            views: images [N, 3, S, S] by the names of `views()`.
+            labels: coarse labels [N].
+
+        Returns:
+            `loss`, a scalar with gradient, and any further scalars without gradient to be logged.
+        """
+        raise NotImplementedError  # every method computes its own
+
+    def before_training(self, batches: Iterator[tuple[dict[str, Tensor], Tensor]]) -> None:
+        """Called once before the first step with (views, labels) of real batches, to fill a queue for example."""
+
+    def after_step(self) -> None:
+        """Called after the optimiser's step, to enqueue the step's keys for example."""
+
+
+def resolve_view(name: str, side: int, *, strong: bool) -> str:
+    """A view's name, where `auto` means the usual strong or weak recipe for images of this side."""
+    return default_views(side)[0 if strong else 1] if name == "auto" else name

@@ -1,0 +1,20 @@
+"""MoCo: instance contrast against a key queue; looks at no label at all.
+
+He et al., CVPR 2020 (arXiv 1911.05722), with the projector of MoCo v2.
+"""
+
+from torch import Tensor
+
+from coarsecon.losses import moco_loss
+from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
+
+
+class MoCo(MomentumContrast):
+    """The self-supervised end of the family."""
+
+    class Config(MomentumSettings):
+        """Settings of MoCo."""
+
+    def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        """`moco_loss` against the queue."""
+        return moco_loss(q, k, self.queue.keys, t=self.config.t0)

@@ -1,0 +1,42 @@
+"""Cross-entropy on the coarse labels: the baseline everyone starts from.
+
+With `data.labels: fine` it is the upper bound that fine labels would give.
+"""
+
+from typing import Any
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from coarsecon.methods.base import Method, MethodSettings, Setup, resolve_view
+from coarsecon.views.base import View
+
+
+class SupCE(Method):
+    """A linear classifier on the features."""
+
+    class Config(MethodSettings):
+        """Settings of the cross-entropy baseline."""
+
+        view: str = Field("auto", description="view recipe of the images")
+
+    def __init__(self, config: Config, setup: Setup) -> None:
+        super().__init__(config, setup)
+        self.classifier = nn.Linear(setup.feature_dim, setup.num_classes)
+        self._views = {"image": setup.view(config.view)}
+
+    @classmethod
+    def resolve(cls, config: Any, side: int) -> Any:
+        """Name the view that `auto` stands for: the strong one."""
+        return config.model_copy(update={"view": resolve_view(config.view, side, strong=True)})
+
+    def views(self) -> dict[str, View]:
+        """One view of each image."""
+        return self._views
+
+    def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy of the class logits, and the share of the batch classified rightly."""
+        class_logits = self.classifier(self.encoder(views["image"])).float()
+        accuracy = (class_logits.detach().argmax(1) == labels).float().mean()
+        return {"loss": F.cross_entropy(class_logits, labels), "accuracy": accuracy}

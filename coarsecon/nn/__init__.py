@@ -1,0 +1,1 @@
+"""The modules methods are made of: backbone, heads, momentum twin, key queue."""

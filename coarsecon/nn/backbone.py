@@ -1,0 +1,127 @@
+"""Backbones: any timm model, with a stem for small images and weights only when asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models import load_state_dict
+from torch import Tensor, nn
+
+from coarsecon.config import BackboneSettings
+from coarsecon.errors import CoarseconError, InputError
+
+SMALL_SIDE = 64
+
+
+def create_backbone(settings: BackboneSettings, side: int) -> nn.Module:
+    """The network [N, 3, side, side] -> [N, feature_dim(network)], without classifier.
+
+    Raises:
+        InputError: no such model, wrong arguments, or weights that do not fit.
+        CoarseconError: pretrained weights were asked for and cannot be fetched.
+    """
+    model = _create(settings, side)
+    if _wants_small_stem(settings, model, side):
+        use_small_stem(model)
+    if settings.weights is not None:
+        load_weights(model, settings.weights)
+    return model
+
+
+def resolve_stem(settings: BackboneSettings, side: int) -> BackboneSettings:
+    """The settings with `stem: auto` replaced by what it means for images of this side."""
+    small = settings.stem == "small" or (settings.stem == "auto" and side <= SMALL_SIDE)
+    return settings.model_copy(update={"stem": "small" if small else "standard"})
+
+
+def _create(settings: BackboneSettings, side: int) -> nn.Module:
+    if not timm.is_model(settings.name):
+        near = timm.list_models(f"*{settings.name}*")[:3]
+        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
+        raise InputError(f"backbone.name: timm has no model called {settings.name!r}; {hint}")
+    args: dict[str, Any] = dict(settings.args)
+    if timm.get_pretrained_cfg_value(settings.name, "fixed_input_size"):
+        args.setdefault("img_size", side)
+    try:
+        return timm.create_model(settings.name, pretrained=settings.pretrained, num_classes=0, **args)
+    except TypeError as error:
+        raise InputError(f"backbone.args: {settings.name} does not take them ({error})") from None
+    except Exception as error:
+        if not settings.pretrained:
+            raise InputError(f"backbone: {settings.name} cannot be built ({error})") from error
+        raise CoarseconError(
+            f"backbone.pretrained: the weights of {settings.name} cannot be fetched ({type(error).__name__}). "
+            "Fetch them elsewhere and pass the file with --init-from, or leave pretrained off."
+        ) from error
+
+
+def _wants_small_stem(settings: BackboneSettings, model: nn.Module, side: int) -> bool:
+    if resolve_stem(settings, side).stem == "standard":
+        return False
+    if first_convolution(model) is not None:
+        return True
+    if settings.stem == "small":
+        raise InputError(f"backbone.stem: {settings.name} has no convolutional stem to make small; use standard")
+    return False
+
+
+def first_convolution(model: nn.Module) -> str | None:
+    """The name of the convolution that a convnet's image enters by; None for networks that cut patches."""
+    name = getattr(model, "pretrained_cfg", {}).get("first_conv")
+    if not isinstance(name, str) or "patch_embed" in name:
+        return None
+    inner = (f"{name}.{part}".rstrip(".") for part, module in model.get_submodule(name).named_modules()
+             if isinstance(module, nn.Conv2d))  # fmt: skip
+    return next(inner, None)
+
+
+def use_small_stem(model: nn.Module) -> None:
+    """Replace the first convolution by 3x3 with stride 1 and drop the max-pool that follows it, as usual for 32 px."""
+    name = first_convolution(model)
+    assert name is not None
+    old = model.get_submodule(name)
+    assert isinstance(old, nn.Conv2d)
+    new = nn.Conv2d(old.in_channels, old.out_channels, 3, stride=1, padding=1, bias=old.bias is not None)
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    if new.bias is not None:
+        nn.init.zeros_(new.bias)
+    parent, _, attribute = name.rpartition(".")
+    setattr(model.get_submodule(parent), attribute, new)
+    if isinstance(getattr(model, "maxpool", None), nn.Module):
+        model.maxpool = nn.Identity()
+
+
+def feature_dim(model: nn.Module) -> int:
+    """The width of the pooled features."""
+    return int(getattr(model, "head_hidden_size", None) or model.num_features)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a file of weights; a classifier's weights and a first convolution of another shape are left out.
+
+    Raises:
+        InputError: the file is missing, is not a plain state dict, or leaves other layers without weights.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of weights")
+    try:
+        state: dict[str, Tensor] = load_state_dict(str(path), use_ema=False, weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path}: not a file of weights that can be loaded safely ({type(error).__name__})") from None
+    own = model.state_dict()
+    stem = f"{first_convolution(model)}.weight"
+    fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+    missing = [name for name in own if name not in fitting and name != stem]
+    if missing:
+        raise InputError(
+            f"{path}: does not fit the backbone: {len(missing)} of {len(own)} entries are missing or of another shape "
+            f"({', '.join(missing[:3])}, ...)"
+        )
+    model.load_state_dict(fitting, strict=False)
+
+
+@torch.no_grad()
+def embed(model: nn.Module, images: Tensor) -> Tensor:
+    """Pooled features [N, D] of normalised images [N, 3, S, S], L2-normalised float32."""
+    return nn.functional.normalize(model(images).float(), dim=1)

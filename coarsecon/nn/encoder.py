@@ -1,0 +1,89 @@
+"""An encoder with its input recipe: the two never travel apart."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from coarsecon.config import BackboneSettings, Settings
+from coarsecon.data.batch import ImageBatch
+from coarsecon.errors import InputError
+from coarsecon.files import atomic_write
+from coarsecon.nn.backbone import create_backbone, feature_dim
+from coarsecon.views.recipes import test_view
+
+
+class InputRecipe(Settings):
+    """How an image becomes the encoder's input: resized to a square by antialiased bilinear, normalised."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize: Literal["square"] = "square"
+    interpolation: Literal["bilinear"] = "bilinear"
+
+
+class EncoderCard(Settings):
+    """What is needed to build an encoder again: stands beside its weights as `encoder.json`."""
+
+    backbone: BackboneSettings
+    input: InputRecipe
+
+
+class Encoder(nn.Module):
+    """A backbone in evaluation mode behind its input recipe."""
+
+    def __init__(self, backbone: nn.Module, card: EncoderCard) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.card = card
+        self.dim = feature_dim(backbone)
+        self._view = test_view(card.input.size, card.input.mean, card.input.std)
+
+    @torch.no_grad()
+    def embed(self, batch: ImageBatch) -> Tensor:
+        """L2-normalised float32 features [N, D] of a batch of 8-bit images; leaves the backbone's mode as it was."""
+        training = self.backbone.training
+        self.backbone.eval()
+        try:
+            images = self._view(batch, None).contiguous(memory_format=torch.channels_last)
+            return nn.functional.normalize(self.backbone(images).float(), dim=1)
+        finally:
+            self.backbone.train(training)
+
+
+def save_encoder(backbone: nn.Module, card: EncoderCard, path: Path) -> None:
+    """Write the weights to `path` (.safetensors) and the card beside them (.json), each in one move."""
+    state = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file(state, temporary, metadata={"format": "pt", "card": card.model_dump_json()})
+    temporary.replace(path)
+    atomic_write(path.with_suffix(".json"), json.dumps(card.model_dump(mode="json"), indent=2))
+
+
+def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
+    """The encoder saved at `path`, on `device`, in evaluation mode.
+
+    Raises:
+        InputError: a file is missing, damaged, or the two do not belong together.
+    """
+    card_path = path.with_suffix(".json")
+    try:
+        card = EncoderCard.model_validate_json(card_path.read_bytes())
+        state = load_file(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or path}: no encoder here; has the run finished its first epoch?") from None
+    except (OSError, SafetensorError, ValidationError, ValueError) as error:
+        raise InputError(f"{path}: the encoder cannot be read ({str(error).splitlines()[0]})") from None
+    backbone = create_backbone(card.backbone, card.input.size)
+    try:
+        backbone.load_state_dict(state)
+    except RuntimeError:
+        raise InputError(f"{path}: the weights do not belong to {card.backbone.name} as {card_path.name} says") from None
+    backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Encoder(backbone.eval(), card)

@@ -1,0 +1,32 @@
+"""The momentum twin: copies of modules whose parameters follow them as an exponential moving average."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class MomentumTwin(nn.Module):
+    """Frozen copies of `sources`, applied one after the other (the momentum encoder of He et al., CVPR 2020).
+
+    Only parameters are averaged. Buffers, batch norm's running statistics among them, are the twin's own and
+    come from its own forward passes in train mode.
+    """
+
+    def __init__(self, *sources: nn.Module, momentum: float) -> None:
+        super().__init__()
+        self.copies = nn.ModuleList(copy.deepcopy(source).requires_grad_(False) for source in sources)
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def update(self, *sources: nn.Module) -> None:
+        """Move every parameter a step of 1 - momentum towards that of its source."""
+        targets = [parameter for source in sources for parameter in source.parameters()]
+        torch._foreach_lerp_(list(self.parameters()), targets, 1 - self.momentum)
+
+    @torch.no_grad()
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The output of the last copy, without gradient."""
+        for module in self.copies:
+            inputs = module(inputs)
+        return inputs

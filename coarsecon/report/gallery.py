@@ -1,0 +1,97 @@
+"""A gallery as one self-contained HTML page: each query with its nearest images, right and wrong marked."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+from coarsecon.files import atomic_write
+from coarsecon.report.images import SMALL, thumbnail_uri
+from coarsecon.report.page import asset, page
+from coarsecon.report.rows import VERDICTS, GalleryRow, Neighbour, Picture, Verdict, judge
+
+THUMBNAIL = 160
+GLYPHS = {"right": "✓", "near": "≈", "wrong": "✕"}
+
+
+def write_gallery(path: Path | str, rows: Sequence[GalleryRow], *, title: str, subtitle: str = "") -> None:
+    """Write `rows` as a page that loads nothing from elsewhere; a neighbour is marked by `rows.judge`.
+
+    Every text is escaped. The same rows give the same bytes.
+    """
+    verdicts = [[judge(row.query, neighbour.picture) for neighbour in row.neighbours] for row in rows]
+    body = Template(asset("gallery.html")).substitute(
+        title=escape(title),
+        subtitle=escape(subtitle),
+        facts=_facts(verdicts),
+        key=_key(verdicts),
+        rows="\n".join(map(_row, range(1, len(rows) + 1), rows, verdicts)),
+    )
+    atomic_write(path, page(title, body, styles=["page.css", "gallery.css"]))
+
+
+def _facts(verdicts: list[list[Verdict | None]]) -> str:
+    """Numbers over the rows shown, where there is something to judge."""
+    facts = [("queries", str(len(verdicts)))]
+    firsts = [marks[0] for marks in verdicts if marks and marks[0]]
+    if firsts:
+        facts.append(("nearest neighbour right", _share(firsts)))
+        facts.append(("all neighbours right", _share([mark for marks in verdicts for mark in marks if mark])))
+    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
+
+
+def _share(marks: list[Verdict]) -> str:
+    return f"{sum(mark.kind == 'right' for mark in marks) / len(marks):.0%}"
+
+
+def _key(verdicts: list[list[Verdict | None]]) -> str:
+    """What each mark means, for the marks that occur, and the switch that hides the rows that begin well."""
+    seen = {mark for marks in verdicts for mark in marks}
+    lines = [f"<li>{_mark(verdict)} {verdict.meaning}</li>" for verdict in VERDICTS if verdict in seen]
+    if seen - {None}:
+        lines.append(
+            '<li class="filter"><label><input type="checkbox" id="misses"> '
+            "only queries whose nearest neighbour is not right</label></li>"
+        )
+    return "".join(lines)
+
+
+def _row(number: int, row: GalleryRow, verdicts: list[Verdict | None]) -> str:
+    hit = " hit" if verdicts and verdicts[0] and verdicts[0].kind == "right" else ""
+    neighbours = "".join(map(_neighbour, range(1, len(verdicts) + 1), row.neighbours, verdicts))
+    return (
+        f'<section class="row{hit}" aria-label="Query {number}">'
+        f'<div class="query"><h2>Query {number}</h2><figure>{_image(row.query, "Query")}'
+        f"{_caption(row.query)}</figure></div>"
+        f'<ol class="neighbours">{neighbours}</ol></section>'
+    )
+
+
+def _neighbour(rank: int, neighbour: Neighbour, verdict: Verdict | None) -> str:
+    kind, mark, role = "unjudged", "<span></span>", f"Rank {rank}"
+    if verdict:
+        kind, mark, role = verdict.kind, _mark(verdict), f"Rank {rank}, {verdict.meaning}"
+    place = f'<span>{rank}</span><span class="score">{neighbour.score:.3f}</span>{mark}'
+    figure = _image(neighbour.picture, role) + _caption(neighbour.picture)
+    return f'<li class="{kind}"><div class="place">{place}</div><figure>{figure}</figure></li>'
+
+
+def _mark(verdict: Verdict) -> str:
+    attributes = f'class="mark {verdict.kind}" role="img" aria-label="{verdict.meaning}"'
+    return f'<span {attributes} title="{verdict.meaning}">{GLYPHS[verdict.kind]}</span>'
+
+
+def _image(picture: Picture, role: str) -> str:
+    labels = [label for label in (picture.fine, picture.coarse) if label is not None]
+    alt = escape(f"{role}: {', '.join([*labels, picture.name])}")
+    small = ' class="small"' if max(picture.pixels.shape[:2]) <= SMALL else ""
+    source = thumbnail_uri(picture.pixels, THUMBNAIL)
+    return f'<span class="frame"><img{small} src="{source}" alt="{alt}"></span>'
+
+
+def _caption(picture: Picture) -> str:
+    lines = [("fine", picture.fine), ("coarse", picture.coarse), ("name", picture.name)]
+    spans = [
+        f'<span class="{kind}" title="{escape(text)}">{escape(text)}</span>' for kind, text in lines if text
+    ]
+    return f"<figcaption>{''.join(spans)}</figcaption>"

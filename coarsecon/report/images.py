@@ -1,0 +1,48 @@
+"""Images made to fit a report: shrunk smoothly, or enlarged so that every pixel stays visible."""
+
+import base64
+from io import BytesIO
+
+from PIL import Image, ImageOps
+
+from coarsecon.report.rows import Pixels
+
+SMALL = 64
+"""Images up to this side are shown pixel by pixel."""
+
+
+def fit(pixels: Pixels, side: int) -> Image.Image:
+    """uint8 [H, W, 3] as an image whose longer side is `side`; small images grow by a whole factor only."""
+    image = Image.fromarray(pixels)
+    longest = max(image.size)
+    if longest > min(SMALL, side):
+        return ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
+    factor = max(1, side // longest)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def png(image: Image.Image) -> bytes:
+    """The image as the bytes of a PNG file."""
+    stream = BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def jpeg(image: Image.Image) -> bytes:
+    """The image as the bytes of a JPEG file."""
+    stream = BytesIO()
+    image.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """The bytes of an image file of `kind` (png, jpeg) as an address that a page can hold."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def thumbnail_uri(pixels: Pixels, side: int) -> str:
+    """uint8 [H, W, 3] as a `data:` address: a small image unchanged as PNG, others as JPEG up to `side`."""
+    longest = max(pixels.shape[:2])
+    if longest <= SMALL:
+        return data_uri("png", png(Image.fromarray(pixels)))
+    return data_uri("jpeg", jpeg(fit(pixels, min(side, longest))))

@@ -1,0 +1,107 @@
+"""Images side by side in one PNG: queries with their neighbours, and the views of a batch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from coarsecon.errors import InputError
+from coarsecon.files import atomic_write
+from coarsecon.report.draw import INK, MARKS, MUTED, PAPER, WELL, font, shorten
+from coarsecon.report.images import fit, png
+from coarsecon.report.rows import VERDICTS, GalleryRow, Picture, Pixels, Verdict, judge
+
+TILE, GAP, MARGIN = 128, 14, 36
+STEP = TILE + GAP
+LINE, BADGE = 19, 24
+STROKES = {  # in units of the badge's side
+    "right": [(0.26, 0.52), (0.44, 0.70), (0.76, 0.32)],
+    "near": [(0.24, 0.56), (0.38, 0.40), (0.62, 0.60), (0.76, 0.44)],
+    "wrong": [(0.30, 0.30), (0.70, 0.70), (0.50, 0.50), (0.70, 0.30), (0.30, 0.70)],
+}
+
+
+def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = "") -> None:
+    """Write each query and its neighbours, marked by `rows.judge`, as one row of a PNG."""
+    columns = max((len(row.neighbours) for row in rows), default=0)
+    first = MARGIN + STEP + 2 * GAP
+    head, row_height = MARGIN + 72, TILE + 2 * LINE + 28
+    width = max(first + columns * STEP - GAP, 640) + MARGIN
+    sheet = Image.new("RGB", (width, head + len(rows) * row_height + 8), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN - 8), shorten(title, width - 2 * MARGIN, font(26)), INK, font(26))
+    for i, row in enumerate(rows):
+        y = head + i * row_height
+        _tile(sheet, row.query, (MARGIN, y))
+        draw.line((first - 1.5 * GAP, y, first - 1.5 * GAP, y + TILE), WELL, 2)
+        for rank, (picture, score) in enumerate(row.neighbours):
+            _tile(sheet, picture, (first + rank * STEP, y), f"{score:.3f}", judge(row.query, picture))
+    seen = {judge(row.query, picture) for row in rows for picture, _ in row.neighbours}
+    x = MARGIN
+    for verdict in (verdict for verdict in VERDICTS if verdict in seen):
+        _badge(sheet, verdict, (x, MARGIN + 32))
+        draw.text((x + BADGE + 8, MARGIN + 35), verdict.meaning, MUTED, font(14))
+        x += BADGE + 36 + int(font(14).getlength(verdict.meaning))
+    atomic_write(path, png(sheet))
+
+
+def write_image_grid(path: Path | str, columns: dict[str, list[Pixels]]) -> None:
+    """Write a PNG with one captioned column per entry, image i of each in row i: the views of a batch, say.
+
+    The images are uint8 [H, W, 3]. Raises InputError when the columns are not of one length.
+    """
+    lengths = {len(images) for images in columns.values()}
+    if len(lengths) != 1:
+        raise InputError(f"the columns of an image grid must be equally long, not {sorted(lengths)}")
+    top = MARGIN + LINE + 8
+    size = (2 * MARGIN + len(columns) * STEP - GAP, top + lengths.pop() * STEP - GAP + MARGIN)
+    sheet = Image.new("RGB", size, PAPER)
+    for column, (caption, images) in enumerate(columns.items()):
+        x = MARGIN + column * STEP
+        ImageDraw.Draw(sheet).text((x, MARGIN), shorten(caption, TILE, font(15)), INK, font(15))
+        for row, pixels in enumerate(images):
+            _place(sheet, pixels, (x, top + row * STEP))
+    atomic_write(path, png(sheet))
+
+
+def _tile(
+    sheet: Image.Image, picture: Picture, at: tuple[int, int], score: str = "", verdict: Verdict | None = None
+) -> None:
+    """One image with its mark, and below it what it is; `at` is the upper left corner."""
+    x, y = at
+    draw = ImageDraw.Draw(sheet)
+    _place(sheet, picture.pixels, at)
+    if verdict is not None:
+        draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=MARKS[verdict.kind], width=4)
+        _badge(sheet, verdict, (x + TILE - BADGE + 6, y - 6))
+    labels = [label for label in (picture.fine, picture.coarse) if label is not None]
+    below = [labels[0] if labels else picture.name, "  ".join(filter(None, [score, *labels[1:]]))]
+    for line, (text, colour) in enumerate(zip(below, (INK, MUTED), strict=True)):
+        draw.text((x, y + TILE + 7 + line * LINE), shorten(text, TILE, font(14)), colour, font(14))
+
+
+def _place(sheet: Image.Image, pixels: Pixels, at: tuple[int, int]) -> None:
+    """An image in the middle of a square of `TILE`."""
+    image = fit(pixels, TILE)
+    sheet.paste(WELL, (at[0], at[1], at[0] + TILE, at[1] + TILE))
+    sheet.paste(image, (at[0] + (TILE - image.width) // 2, at[1] + (TILE - image.height) // 2))
+
+
+def _badge(sheet: Image.Image, verdict: Verdict, at: tuple[int, int]) -> None:
+    """A check in a disc, a wave in a square or a cross in a ring: told apart without the colour."""
+    side = 4 * BADGE  # drawn large and shrunk, for smooth edges
+    colour = MARKS[verdict.kind]
+    badge = Image.new("RGBA", (side, side), (*colour, 0))
+    draw = ImageDraw.Draw(badge)
+    box = (4, 4, side - 5, side - 5)
+    stroke = PAPER
+    if verdict.kind == "near":
+        draw.rounded_rectangle(box, side // 5, fill=colour, outline=PAPER, width=6)
+    elif verdict.kind == "right":
+        draw.ellipse(box, fill=colour, outline=PAPER, width=6)
+    else:
+        draw.ellipse(box, fill=PAPER, outline=colour, width=10)
+        stroke = colour
+    draw.line([(side * x, side * y) for x, y in STROKES[verdict.kind]], stroke, 11, joint="curve")
+    badge = badge.resize((BADGE, BADGE), Image.Resampling.LANCZOS)
+    sheet.paste(badge, at, badge)

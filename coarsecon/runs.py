@@ -1,0 +1,60 @@
+"""The run folder, the unit users keep: where everything in it lies."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from coarsecon.config import RunConfig, read_config_file, validate
+from coarsecon.errors import InputError
+
+Which = Literal["last", "best"]
+
+
+class Run:
+    """A run folder: settings, log, training states, encoders, features, results and figures."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config_file = root / "config.yaml"
+        self.environment_file = root / "environment.json"
+        self.metrics_file = root / "metrics.jsonl"
+        self.views_picture = root / "views.png"
+        self.features = root / "features"
+        self.results = root / "results"
+        self.index = root / "index"
+
+    def checkpoint(self, which: Which) -> Path:
+        """The training state."""
+        return self.root / "checkpoints" / f"{which}.pt"
+
+    def encoder(self, which: Which = "last") -> Path:
+        """The encoder's weights; its card lies beside them."""
+        return self.root / ("encoder.safetensors" if which == "last" else "encoder-best.safetensors")
+
+    def config(self) -> RunConfig:
+        """The settings this run was made with."""
+        return validate(RunConfig, read_config_file(self.config_file))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of the log; a last line that a crash cut short is left out."""
+        if not self.metrics_file.exists():
+            return []
+        rows = []
+        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+
+def open_run(path: Path) -> Run:
+    """The run at `path`.
+
+    Raises:
+        InputError: there is no run.
+    """
+    run = Run(path)
+    if not run.config_file.is_file():
+        raise InputError(f"{path}: not a run folder (no config.yaml); `coarsecon pretrain --out {path}` makes one")
+    return run

@@ -1,0 +1,1 @@
+"""Nearest neighbours: exact search, and an index kept together with the images it came from."""

@@ -1,0 +1,113 @@
+"""A collection to search: features, names and labels of images, and a way to see each of them."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from coarsecon.data.images import SUFFIXES, decode
+from coarsecon.data.store import PreparedDataset
+from coarsecon.errors import InputError
+from coarsecon.report.rows import GalleryRow, Neighbour, Picture, Pixels
+from coarsecon.search.index import EXACT, Hits, SearchIndex
+from coarsecon.search.items import ItemTable
+
+
+@dataclass(frozen=True)
+class Collection:
+    """N images: features [N, D], the table of their names and labels, and `pixels(i)`, uint8 [H, W, 3]."""
+
+    features: Tensor
+    items: ItemTable
+    pixels: Callable[[int], Pixels]
+
+    def picture(self, index: int) -> Picture:
+        """Image `index` with its name and classes, as reports show it."""
+        name, coarse, fine = (
+            self.items.names[index],
+            self.items.label("coarse", index),
+            self.items.label("fine", index),
+        )
+        return Picture(self.pixels(index), name, coarse, fine)
+
+
+def split_collection(dataset: PreparedDataset, split: str, features: Tensor, fingerprint: str) -> Collection:
+    """A prepared split as a collection."""
+    images = dataset.split(split)
+    labels = {level: column.tolist() for level, column in images.labels.items()}
+    items = ItemTable(
+        names=images.names, labels=labels, class_names=dict(dataset.info.levels), fingerprint=fingerprint
+    )
+    return Collection(features, items, images.image)
+
+
+def files_collection(files: Sequence[Path], features: Tensor, fingerprint: str = "") -> Collection:
+    """Image files without labels as a collection."""
+    return Collection(
+        features,
+        ItemTable(names=[str(file) for file in files], fingerprint=fingerprint),
+        lambda i: decode(files[i]),
+    )
+
+
+def find_images(places: Sequence[Path]) -> list[Path]:
+    """The image files named by `places`: files as they are, folders with all the images in and below them.
+
+    Raises:
+        InputError: a place does not exist, or a folder holds no image.
+    """
+    files: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            found = sorted(
+                file for file in place.rglob("*")
+                if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+            )  # fmt: skip
+            if not found:
+                raise InputError(f"{place}: holds no image ({', '.join(SUFFIXES)})")
+            files += found
+        elif place.is_file():
+            files.append(place)
+        else:
+            raise InputError(f"{place}: no such image or folder")
+    return files
+
+
+def files_fingerprint(files: Sequence[Path]) -> str:
+    """What a list of files is, by name, size and time of change."""
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def indexed(collection: Collection, folder: Path, factory: str = EXACT) -> SearchIndex:
+    """The collection's index: the one saved in `folder` if it is still that, else built and saved there."""
+    try:
+        index = SearchIndex.load(folder)
+        if index.factory == factory and index.items == collection.items:
+            return index
+    except InputError:
+        pass
+    index = SearchIndex.build(collection.features, collection.items, factory)
+    index.save(folder)
+    return index
+
+
+def gallery_rows(queries: Sequence[Picture], gallery: Collection, hits: Hits) -> list[GalleryRow]:
+    """Each of Q queries with its neighbours `hits` [Q, k], as reports show them."""
+    rows = []
+    for query, scores, indices in zip(queries, hits.scores.tolist(), hits.indices.tolist(), strict=True):
+        found = [(item, score) for item, score in zip(indices, scores, strict=True) if item >= 0]
+        rows.append(GalleryRow(query, [Neighbour(gallery.picture(item), score) for item, score in found]))
+    return rows
+
+
+def sample_queries(count: int, wanted: int) -> Tensor:
+    """A fixed random choice of `wanted` out of `count` queries: indices in order."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    return order[:wanted].sort().values

@@ -1,0 +1,174 @@
+"""A search index kept together with the images it came from: build, save, load, query."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import torch
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from coarsecon.errors import InputError
+from coarsecon.files import atomic_folder
+from coarsecon.search.exact import faiss, nearest, unit
+from coarsecon.search.items import ItemTable
+
+EXACT = "Flat"
+MANIFEST = "items.json"
+
+
+class Hits(NamedTuple):
+    """Neighbours of Q queries, best first: scores [Q, k] (cosines), indices [Q, k] int64 into the items."""
+
+    scores: Tensor
+    indices: Tensor
+
+
+class SearchIndex:
+    """Features of N images, searched by cosine; make one with `build` or `load`.
+
+    `factory` "Flat" is exact: the features themselves, searched by `exact.nearest`. Every other FAISS
+    factory string ("IVF256,Flat", "HNSW32", "IVF1024,PQ64x4fs,RFlat" ...) is approximate: measure it with
+    `index_recall`.
+    """
+
+    def __init__(self, vectors: Any, items: ItemTable, factory: str) -> None:
+        """`vectors`: a tensor [N, D] for "Flat", else a FAISS index of N vectors."""
+        count = len(vectors) if factory == EXACT else vectors.ntotal
+        if count != len(items):
+            raise InputError(f"the index holds {count} vectors, but its table lists {len(items)} images")
+        self.vectors = vectors
+        self.items = items
+        self.factory = factory
+
+    @property
+    def exact(self) -> bool:
+        """Whether a query finds the true nearest neighbours."""
+        return self.factory == EXACT
+
+    @classmethod
+    def build(cls, features: Tensor, items: ItemTable, factory: str = EXACT) -> Self:
+        """Index features [N, D], normalised here, of the N images in `items`; train what needs training.
+
+        Raises InputError when `factory` is no FAISS factory string, or does not fit these features.
+        """
+        features = unit(features).float().cpu()
+        if factory == EXACT:
+            return cls(features, items, factory)
+        _require_faiss(factory)
+        count, dim = features.shape
+        try:
+            index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+            index.train(features.numpy())
+            index.add(features.numpy())
+            _search_wider(index)
+            index.search(features[:1].numpy(), 1)
+        except RuntimeError as error:
+            raise InputError(
+                f"no index {factory!r} can be built of {count} images with {dim} numbers each: use 'Flat' "
+                "(exact), or a FAISS factory string that asks for less, such as 'IVF64,Flat' or 'HNSW32'"
+            ) from error
+        return cls(index, items, factory)
+
+    def query(self, features: Tensor, k: int) -> Hits:
+        """The `k` items nearest to each row of features [Q, D], normalised here (all when fewer).
+
+        An approximate index that finds too few fills the row up with index -1. Raises InputError when the
+        queries are not of the index's D.
+        """
+        queries = unit(features).float().cpu()
+        dim = self.vectors.shape[1] if self.exact else self.vectors.d
+        if queries.shape[1] != dim:
+            raise InputError(
+                f"a query has {queries.shape[1]} numbers, the index {dim}: use the encoder it was built with"
+            )
+        if self.exact:
+            return Hits(*nearest(queries, self.vectors, k))
+        scores, indices = self.vectors.search(queries.numpy(), min(k, len(self.items)))
+        return Hits(torch.from_numpy(scores), torch.from_numpy(indices))
+
+    def save(self, folder: Path | str) -> None:
+        """Write `items.json` with `features.safetensors` ("Flat") or `index.faiss` into `folder`.
+
+        An older index there is replaced as a whole. Raises InputError when the folder holds anything else.
+        """
+        folder = Path(folder)
+        if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty and holds no index: name a new folder for the index")
+        with atomic_folder(folder) as new:
+            file = _vectors_file(new, self.factory)
+            if self.exact:
+                save_file({"features": self.vectors}, file)
+            else:
+                faiss.write_index(self.vectors, str(file))
+            manifest = _Manifest(factory=self.factory, sha256=_sha256(file), items=self.items)
+            (new / MANIFEST).write_text(manifest.model_dump_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read what `save` wrote. Raises InputError when it is not there, or not what was written."""
+        folder = Path(folder)
+        try:
+            manifest = _Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+            file = _vectors_file(folder, manifest.factory)
+            if _sha256(file) != manifest.sha256:
+                raise InputError(f"{file} is not the file that {MANIFEST} describes: build the index again")
+            return cls(_read_vectors(file, manifest.factory), manifest.items, manifest.factory)
+        except OSError as error:
+            raise InputError(f"{folder} holds no index ({error.strerror}: {error.filename})") from error
+        except (ValidationError, SafetensorError, RuntimeError, MemoryError, KeyError) as error:
+            raise InputError(f"the index in {folder} cannot be read: build it again") from error
+
+
+class _Manifest(BaseModel):
+    """`items.json`: which images, and what the file beside it must be."""
+
+    format: Literal[1] = 1
+    factory: str
+    sha256: str
+    items: ItemTable
+
+
+def _vectors_file(folder: Path, factory: str) -> Path:
+    return folder / ("features.safetensors" if factory == EXACT else "index.faiss")
+
+
+def _read_vectors(file: Path, factory: str) -> Any:
+    if factory == EXACT:
+        return load_file(file)["features"]
+    _require_faiss(factory)
+    return faiss.read_index(str(file))
+
+
+def _search_wider(index: Any) -> None:
+    """Raise what FAISS looks at by default (one cluster, no spare candidates to re-rank): too little."""
+    inverted_file = faiss.try_extract_index_ivf(index)
+    if inverted_file is not None:
+        inverted_file.nprobe = max(1, round(inverted_file.nlist**0.5))
+    if isinstance(index, faiss.IndexRefine):
+        index.k_factor = 8
+
+
+def _require_faiss(factory: str) -> None:
+    if faiss is None:
+        raise InputError(f"index {factory!r} needs FAISS: pip install faiss-cpu, or use 'Flat'")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def index_recall(index: SearchIndex, features: Tensor, k: int, sample: int = 1000) -> float:
+    """The share of the true `k` nearest neighbours that `index` finds, to be told wherever it is not exact.
+
+    features [N, D] are those the index was built from; `sample` of them, evenly spread, are the queries. An
+    item is not counted as its own neighbour.
+    """
+    features = unit(features).float().cpu()
+    rows = torch.linspace(0, len(features) - 1, min(sample, len(features))).long()
+    _, true = nearest(features[rows], features, k, exclude=rows)
+    found = index.query(features[rows], k + 1).indices
+    return float((true[:, :, None] == found[:, None, :]).any(2).float().mean())

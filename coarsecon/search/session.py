@@ -1,0 +1,103 @@
+"""Searching with a run: its metrics on a split, and the nearest images of files from anywhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coarsecon.data.store import open_dataset
+from coarsecon.errors import InputError
+from coarsecon.evaluation.features import embed_files, fingerprint, split_features
+from coarsecon.evaluation.retrieval import retrieval_metrics
+from coarsecon.nn.encoder import load_encoder
+from coarsecon.report.rows import GalleryRow
+from coarsecon.reporting import Reporter
+from coarsecon.runs import Run, Which
+from coarsecon.search.collection import (
+    Collection,
+    files_collection,
+    files_fingerprint,
+    find_images,
+    gallery_rows,
+    indexed,
+    sample_queries,
+    split_collection,
+)
+from coarsecon.search.exact import nearest
+from coarsecon.search.index import Hits, index_recall
+from coarsecon.train.device import choose_device
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search gave: a row per query, the index it used, and how many true neighbours that index finds."""
+
+    rows: list[GalleryRow]
+    index_folder: Path
+    index_recall: float | None
+
+
+class Session:
+    """A run's encoder and the dataset it is asked about; opens what it needs when it is needed."""
+
+    def __init__(
+        self, run: Run, data: Path | None, *, which: Which, device: str, workers: int, reporter: Reporter
+    ) -> None:
+        self.run, self.which, self.workers, self.reporter = run, which, workers, reporter
+        self.device = choose_device(device)
+        path = data or run.config().data.path
+        if path is None or not path.exists():
+            raise InputError(f"{path}: the dataset of {run.root} is not there any more; pass --data DIR")
+        self.dataset = open_dataset(path)
+
+    def collection(self, split: str) -> Collection:
+        """A split of the dataset with its features."""
+        features = split_features(
+            self.run, self.dataset, split,
+            which=self.which, device=self.device, workers=self.workers, reporter=self.reporter,
+        )  # fmt: skip
+        mark = fingerprint(self.run, self.which, self.dataset.info.splits[split].checksum)
+        return split_collection(self.dataset, split, features, mark)
+
+    def metrics(self, split: str | None) -> tuple[dict[str, dict[str, float | int]], str]:
+        """Retrieval metrics of every label level that is known, fine first, and the split they were computed on."""
+        chosen = split or next(name for name in ("test", "val", "train") if name in self.dataset.splits)
+        labels = self.dataset.split(chosen).labels
+        features = self.collection(chosen).features
+        levels = sorted(labels, key=lambda level: (level != "fine", level != "coarse", level))
+        return {
+            level: retrieval_metrics(features, labels[level])
+            for level in levels
+            if (labels[level] >= 0).any()
+        }, chosen
+
+    def examples(self, split: str, count: int, top_k: int) -> list[GalleryRow]:
+        """Some queries of a split with their neighbours in it, themselves left out."""
+        collection = self.collection(split)
+        chosen = sample_queries(len(collection.items), count)
+        hits = Hits(*nearest(collection.features[chosen], collection.features, top_k, exclude=chosen))
+        return gallery_rows([collection.picture(query) for query in chosen.tolist()], collection, hits)
+
+    def search(
+        self, queries: Sequence[Path], *, gallery: Path | None, split: str | None, top_k: int, factory: str
+    ) -> Found:
+        """The `top_k` nearest images of every query file, in a split (default train) or in a folder."""
+        encoder = load_encoder(self.run.encoder(self.which), self.device)
+        files = find_images(queries)
+        asked = files_collection(
+            files, embed_files(encoder, files, device=self.device, reporter=self.reporter)
+        )
+        if gallery is None:
+            name = split or "train"
+            collection = self.collection(name)
+        else:
+            name = gallery.resolve().name
+            images = find_images([gallery])
+            mark = fingerprint(self.run, self.which, files_fingerprint(images))
+            features = embed_files(encoder, images, device=self.device, reporter=self.reporter)
+            collection = files_collection(images, features, mark)
+        folder = self.run.index / name
+        index = indexed(collection, folder, factory)
+        hits = index.query(asked.features, top_k)
+        pictures = [asked.picture(query) for query in range(len(files))]
+        recall = None if index.exact else index_recall(index, collection.features, top_k)
+        return Found(gallery_rows(pictures, collection, hits), folder, recall)

@@ -1,0 +1,29 @@
+"""Which images make up which batch, and the random numbers of each step: all pure functions of (seed, place)."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ORDER, VIEWS, FILLING = range(3)
+
+
+def derived_seed(seed: int, purpose: int, *place: int) -> int:
+    """A seed for one purpose (`ORDER`, `VIEWS` or `FILLING`) at one place (epoch or step, rank) of a run."""
+    return int(np.random.SeedSequence([seed, purpose, *place]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def step_generator(seed: int, purpose: int, step: int, rank: int, device: torch.device) -> torch.Generator:
+    """The generator of a step's views. Global randomness (dropout) is seeded alongside.
+
+    Since a step's random numbers depend on nothing but its place, a resumed run draws what it would have drawn.
+    """
+    place = derived_seed(seed, purpose, step, rank)
+    torch.manual_seed(place)
+    return torch.Generator(device).manual_seed(place)
+
+
+def epoch_batches(images: int, batch_size: int, *, seed: int, epoch: int, purpose: int = ORDER) -> list[Tensor]:
+    """The image indices of every full batch of an epoch, shuffled; the incomplete last batch is dropped."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, purpose, epoch))
+    order = torch.randperm(images, generator=generator)
+    return list(order[: images // batch_size * batch_size].view(-1, batch_size))

@@ -1,0 +1,257 @@
+"""The training loop: plain torch, one method, one device; it knows no method by name."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+from coarsecon.config import to_yaml
+from coarsecon.data.batch import ImageBatch
+from coarsecon.data.loader import ImageLoader
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.files import atomic_write
+from coarsecon.nn.encoder import Encoder, save_encoder
+from coarsecon.report.sheet import write_image_grid
+from coarsecon.reporting import Reporter
+from coarsecon.runs import Run, Which
+from coarsecon.train import batches, monitor
+from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
+from coarsecon.train.device import autocast
+from coarsecon.train.environment import describe_environment
+from coarsecon.train.log import MetricLog
+from coarsecon.train.resolve import Plan
+from coarsecon.train.schedule import learning_rate
+from coarsecon.train.stopping import Interrupted, StopRequest
+
+Views = dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a run is: finished steps, and the best monitored recall so far with its epoch."""
+
+    step: int = 0
+    best: float = -1.0
+    best_epoch: int = -1
+
+
+def train(plan: Plan, root: Path, *, resume: bool = False, reporter: Reporter | None = None) -> Run:
+    """Train as planned into the run folder `root`; with `resume`, continue from its last state, bit for bit.
+
+    Raises:
+        InputError: the folder holds a run already, or holds none to resume.
+        CoarseconError: the loss became infinite or not a number.
+        Interrupted: the run was asked to stop; its state is saved.
+    """
+    run = Run(root)
+    has_state = run.checkpoint("last").exists()
+    if has_state and not resume:
+        raise InputError(f"{root}: holds a run already; pass --resume to continue it, or another --out")
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root}: is a file; --out names a folder")
+    if root.is_dir() and any(root.iterdir()) and not run.config_file.exists():
+        raise InputError(f"{root}: holds other files; --out names a new folder, or a run to resume")
+    trainer = Trainer(plan, run, reporter or Reporter())
+    if has_state:
+        trainer.load()
+    trainer.run_to_end()
+    return run
+
+
+class Trainer:
+    """The state of a run in progress and the few things that happen to it."""
+
+    def __init__(self, plan: Plan, run: Run, reporter: Reporter) -> None:
+        self.plan, self.run, self.reporter = plan, run, reporter
+        self.config, self.device = plan.config, plan.device
+        self.method = plan.build_method().train()
+        self.views = self.method.views()
+        settings = self.config.optimizer
+        self.optimizer = torch.optim.SGD(
+            self.method_parameters(), lr=settings.lr, momentum=settings.momentum,
+            weight_decay=settings.weight_decay, nesterov=settings.nesterov,
+            fused=self.device.type in ("cpu", "cuda"),
+        )  # fmt: skip
+        self.loader = ImageLoader(plan.split, self.device, self.config.data.workers)
+        self.labels = plan.split.labels[self.config.data.labels].to(self.device)
+        self.progress = Progress()
+
+    def method_parameters(self) -> list[torch.nn.Parameter]:
+        """The parameters that are trained."""
+        return [parameter for parameter in self.method.parameters() if parameter.requires_grad]
+
+    def load(self) -> None:
+        """Take up the state of the run's last checkpoint."""
+        state = load_checkpoint(self.run.checkpoint("last"))
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+
+    def save(self, which: Which) -> None:
+        """Write the training state and the encoder."""
+        state = {
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": vars(self.progress),
+        }
+        save_checkpoint(state, self.run.checkpoint(which))
+        save_encoder(self.method.encoder, self.plan.card, self.run.encoder(which))
+
+    def run_to_end(self) -> None:
+        """Train from the present step to the last epoch's end."""
+        config, progress, per_epoch = self.config, self.progress, self.plan.steps_per_epoch
+        self.run.root.mkdir(parents=True, exist_ok=True)
+        atomic_write(self.run.config_file, to_yaml(config))
+        environment = describe_environment(self.device, config.run.precision)
+        atomic_write(self.run.environment_file, json.dumps(environment, indent=2))
+        log = MetricLog(self.run, config, from_step=progress.step)
+        total = config.schedule.epochs * per_epoch
+        images = config.run.batch_size
+        try:
+            with StopRequest() as stop, self.reporter.progress("training", total * images) as bar:
+                bar.advance(progress.step * images)
+                if progress.step == 0:
+                    self.draw_views()
+                    self.method.before_training(self.filling_batches())
+                for epoch in range(progress.step // per_epoch, config.schedule.epochs):
+                    self.train_epoch(epoch, log, bar, stop)
+                    self.finish_epoch(epoch, log)
+                    if stop.requested and progress.step < total:
+                        raise Interrupted(f"stopped after epoch {epoch + 1}")
+        finally:
+            log.close()
+
+    def train_epoch(self, epoch: int, log: MetricLog, bar: Any, stop: StopRequest) -> None:
+        """The steps of one epoch that are still to do."""
+        config, progress, per_epoch = self.config, self.progress, self.plan.steps_per_epoch
+        order = batches.epoch_batches(
+            len(self.plan.split), config.run.batch_size, seed=config.run.seed, epoch=epoch
+        )[progress.step - epoch * per_epoch :]  # fmt: skip
+        window = Window(config.run.batch_size)
+        images = window.timed(self.loader.batches(order))
+        for views, labels in self.view_batches(images, order, batches.VIEWS, progress.step):
+            rate = learning_rate(
+                progress.step, base=config.optimizer.lr, schedule=config.schedule, steps_per_epoch=per_epoch
+            )
+            window.add(self.train_step(views, labels, rate))
+            progress.step += 1
+            bar.advance(len(labels))
+            if progress.step % config.run.log_every == 0 or progress.step % per_epoch == 0:
+                row = {"step": progress.step, "epoch": epoch + 1, "lr": rate, **self.gradient_norm(), **window.close()}
+                log.write(row)
+                bar.advance(0, f"epoch {epoch + 1}/{config.schedule.epochs}, loss {row['loss']:.3f}")
+                if not math.isfinite(row["loss"]):
+                    raise CoarseconError(f"the loss is {row['loss']} at step {progress.step}; lower optimizer.lr")
+            if stop.requested and progress.step % per_epoch:
+                self.save("last")
+                raise Interrupted(f"stopped at step {progress.step}")
+
+    def train_step(self, views: Views, labels: Tensor, rate: float) -> dict[str, Tensor]:
+        """Forward, backward, update; returns the method's scalars."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with autocast(self.device, self.config.run.precision):
+            scalars = self.method.step(views, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        scalars["loss"].backward()
+        self.optimizer.step()
+        self.method.after_step()
+        return {name: value.detach() for name, value in scalars.items()}
+
+    def finish_epoch(self, epoch: int, log: MetricLog) -> None:
+        """Look at recall when it is time to, and save."""
+        every = self.config.run.monitor_every
+        if every and ((epoch + 1) % every == 0 or epoch + 1 == self.config.schedule.epochs):
+            recalls = self.monitor()
+            log.write({"step": self.progress.step, "epoch": epoch + 1, **recalls})
+            score = recalls.get("fine_recall@1", recalls[f"{self.config.data.labels}_recall@1"])
+            if score > self.progress.best:
+                self.progress.best, self.progress.best_epoch = score, epoch + 1
+                self.save("best")
+        self.save("last")
+
+    def monitor(self) -> dict[str, float]:
+        """Recall@1 on the monitored images."""
+        split = monitor.monitored_split(self.plan.dataset, self.config.run.monitor_images)
+        encoder = Encoder(self.method.encoder, self.plan.card)
+        with autocast(self.device, self.config.run.precision):
+            return monitor.recalls(encoder.embed, ImageLoader(split, self.device, self.config.data.workers))
+
+    def view_batches(
+        self, images: Iterator[ImageBatch], order: list[Tensor], purpose: int, first_step: int
+    ) -> Iterator[tuple[Views, Tensor]]:
+        """(views, labels) of each batch of images; `order` holds their indices."""
+        for step, (batch, indices) in enumerate(zip(images, order, strict=True), start=first_step):
+            generator = batches.step_generator(self.config.run.seed, purpose, step, 0, self.device)
+            views = {
+                name: view(batch, generator).contiguous(memory_format=torch.channels_last)
+                for name, view in self.views.items()
+            }
+            yield views, self.labels[indices.to(self.device)]
+
+    def filling_batches(self) -> Iterator[tuple[Views, Tensor]]:
+        """Batches to fill a queue with, at most once through the data."""
+        size, seed = self.config.run.batch_size, self.config.run.seed
+        order = batches.epoch_batches(len(self.plan.split), size, seed=seed, epoch=0, purpose=batches.FILLING)
+        with autocast(self.device, self.config.run.precision):
+            yield from self.view_batches(self.loader.batches(order), order, batches.FILLING, 0)
+
+    def draw_views(self, images: int = 8) -> None:
+        """Save the picture of what the first batch's first images are shown as."""
+        config = self.config.run
+        first = batches.epoch_batches(len(self.plan.split), config.batch_size, seed=config.seed, epoch=0)[:1]
+        batch = next(iter(self.loader.batches(first)))
+        generator = batches.step_generator(config.seed, batches.VIEWS, 0, 0, self.device)
+        columns = {"image": [self.plan.split.image(int(i)) for i in first[0][:images]]}
+        for name, view in self.views.items():
+            pixels = view.pixels(batch, generator)[:images].round().clamp(0, 255).to("cpu", torch.uint8)
+            columns[name] = list(pixels.permute(0, 2, 3, 1).numpy())
+        write_image_grid(self.run.views_picture, columns)
+
+    def gradient_norm(self) -> dict[str, float]:
+        """The norm of all gradients of the last step."""
+        gradients = [parameter.grad for parameter in self.method_parameters() if parameter.grad is not None]
+        return {"grad_norm": float(get_total_norm(gradients))}
+
+
+class Window:
+    """Means over the steps between two rows of the log; values stay on the device until the window closes."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._open()
+
+    def _open(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps, self._waited, self._start = 0, 0.0, time.perf_counter()
+
+    def timed(self, items: Iterator[ImageBatch]) -> Iterator[ImageBatch]:
+        """The items, with the time spent waiting for them counted."""
+        while True:
+            asked = time.perf_counter()
+            item = next(items, None)
+            self._waited += time.perf_counter() - asked
+            if item is None:
+                return
+            yield item
+
+    def add(self, scalars: dict[str, Tensor]) -> None:
+        """Count one step."""
+        self._steps += 1
+        for name, value in scalars.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+
+    def close(self) -> dict[str, float]:
+        """The means, the images per second and the share of time spent waiting for data; a new window opens."""
+        means = {name: float(value) / self._steps for name, value in self._sums.items()}
+        elapsed = time.perf_counter() - self._start
+        rates = {"images_per_s": self._steps * self._batch_size / elapsed, "data_wait": self._waited / elapsed}
+        self._open()
+        return means | rates

@@ -1,0 +1,105 @@
+"""From layers of settings to the objects of a run; every mistake in the input is found here, before anything is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coarsecon import registry
+from coarsecon.config import RunConfig, merge, validate
+from coarsecon.data.store import PreparedDataset, Split, open_dataset
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.methods import Method, Setup
+from coarsecon.nn.backbone import create_backbone, feature_dim, resolve_stem
+from coarsecon.nn.encoder import EncoderCard, InputRecipe
+from coarsecon.train.device import choose_device, choose_precision
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is ready to start: settings without any `auto` left but the device's, and what they name."""
+
+    config: RunConfig
+    method_class: type[Method]
+    method_settings: Any
+    dataset: PreparedDataset
+    split: Split
+    card: EncoderCard
+    device: torch.device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in an epoch."""
+        return len(self.split) // self.config.run.batch_size
+
+    def build_method(self) -> Method:
+        """The method with freshly drawn weights, the same for the same seed, on the run's device."""
+        backbone, image = self.config.backbone, self.card.input
+        with torch.random.fork_rng():
+            torch.manual_seed(self.config.run.seed)
+            encoder = create_backbone(backbone, image.size)
+            setup = Setup(
+                encoder=encoder,
+                feature_dim=feature_dim(encoder),
+                num_classes=len(self.dataset.info.levels[self.config.data.labels]),
+                side=image.size,
+                mean=image.mean,
+                std=image.std,
+            )
+            method = self.method_class(self.method_settings, setup)
+        return method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def plan(layers: Mapping[str, Any]) -> Plan:
+    """Check merged layers of settings against the method, the dataset and the machine.
+
+    Raises:
+        InputError: a setting, the dataset or the device cannot be used.
+    """
+    name = layers.get("method", {}).get("name", "maskcon")
+    method_class = registry.load(registry.METHODS, name)
+    if not (isinstance(method_class, type) and issubclass(method_class, Method)):
+        raise CoarseconError(f"the method {name!r} is broken: it is not a subclass of coarsecon.methods.Method")
+    config = validate(RunConfig, merge(method_class.defaults, layers))
+    own = {key: value for key, value in config.method.items() if key != "name"}
+    method_settings = validate(method_class.Config, own, section="method")
+
+    if config.data.path is None:
+        raise InputError("which images? Pass --data DIR, a dataset made by `coarsecon prepare`")
+    dataset = open_dataset(config.data.path)
+    split = _training_split(dataset, config)
+    side = config.data.size or dataset.info.size
+    method_settings = method_class.resolve(method_settings, side)
+    device = choose_device(config.run.device)
+    resolved = config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"path": Path(config.data.path).resolve(), "size": side}),
+            "backbone": resolve_stem(config.backbone, side),
+            "method": {"name": name, **method_settings.model_dump(mode="json")},
+            "run": config.run.model_copy(update={"precision": choose_precision(config.run.precision, device)}),
+        }
+    )
+    card = EncoderCard(
+        backbone=resolved.backbone.model_copy(update={"weights": None, "pretrained": False}),
+        input=InputRecipe(size=side, mean=dataset.info.mean, std=dataset.info.std),
+    )
+    return Plan(resolved, method_class, method_settings, dataset, split, card, device)
+
+
+def _training_split(dataset: PreparedDataset, config: RunConfig) -> Split:
+    level, root = config.data.labels, dataset.root
+    if level not in dataset.info.levels:
+        raise InputError(f"data.labels: {root} has no {level!r} labels; it has {', '.join(dataset.info.levels)}")
+    split = dataset.split("train")
+    if config.data.limit is not None:
+        split = split.subset(config.data.limit)
+    if (split.labels[level] < 0).any():
+        raise InputError(f"{root}: some training images have no {level} label; learn from another with data.labels")
+    if len(split) < config.run.batch_size:
+        raise InputError(
+            f"run.batch_size: {config.run.batch_size} is more than the {len(split)} training images; "
+            f"pass --batch-size {max(2, min(32, len(split) // 2))}"
+        )
+    return split

@@ -1,0 +1,51 @@
+"""Learning-rate schedules: pure functions of the step."""
+
+import math
+
+from coarsecon.config import ScheduleSettings
+
+
+def cosine(progress: float, high: float, low: float = 0.0) -> float:
+    """Half a cosine from `high` at progress 0 to `low` at progress 1."""
+    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def warmup_cosine(step: int, *, steps: int, warmup: int, base: float, start: float = 0.0, low: float = 0.0) -> float:
+    """Linear from `start` to `base` over `warmup` steps, then one cosine per step down to `low` (MaskCon, ASCL)."""
+    if step < warmup:
+        return start + (base - start) * step / warmup
+    return cosine((step - warmup) / (steps - warmup), base, low)
+
+
+def epoch_cosine(
+    step: int, *, epochs: int, warmup_epochs: int, steps_per_epoch: int, base: float, start: float = 0.0, low: float = 0.0
+) -> float:
+    """One cosine over all epochs, stepped per epoch; the warm-up rises per step to meet it (SupCon).
+
+    Epoch e of E, counted from 1, has the cosine's value at e / E.
+    """
+    warmup = warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return start + (cosine(warmup_epochs / epochs, base, low) - start) * step / warmup
+    return cosine((step // steps_per_epoch + 1) / epochs, base, low)
+
+
+def cyclic_cosine(step: int, *, epochs: int, cycles: int, steps_per_epoch: int, base: float) -> float:
+    """A cosine towards 0 that restarts `cycles` times, stepped per epoch (ANCOR)."""
+    length = epochs / cycles
+    return cosine((step // steps_per_epoch % length) / length, base)
+
+
+def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_per_epoch: int) -> float:
+    """The learning rate of training step `step`, counted from 0, under the run's settings."""
+    epochs, low, start = schedule.epochs, schedule.floor * base, schedule.warmup_from
+    warmup_epochs = min(schedule.warmup_epochs, epochs)
+    if schedule.kind == "cyclic":
+        return cyclic_cosine(step, epochs=epochs, cycles=schedule.cycles, steps_per_epoch=steps_per_epoch, base=base)
+    if schedule.kind == "epoch-cosine":
+        return epoch_cosine(
+            step, epochs=epochs, warmup_epochs=warmup_epochs, steps_per_epoch=steps_per_epoch,
+            base=base, start=start, low=low,
+        )  # fmt: skip
+    steps, warmup = epochs * steps_per_epoch, warmup_epochs * steps_per_epoch
+    return warmup_cosine(step, steps=steps, warmup=warmup, base=base, start=start, low=low)

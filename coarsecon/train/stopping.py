@@ -1,0 +1,37 @@
+"""Ctrl-C and SIGTERM end a run between two steps, where its state can be saved whole."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from coarsecon.errors import CoarseconError
+
+
+class Interrupted(CoarseconError):
+    """The run was asked to stop; its state is saved."""
+
+    exit_code = 130
+
+
+class StopRequest:
+    """Within the `with` block the first signal sets `requested`; a second Ctrl-C interrupts at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._former: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True

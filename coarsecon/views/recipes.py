@@ -1,0 +1,53 @@
+"""The views that the papers train and test with, by name."""
+
+import difflib
+from collections.abc import Sequence
+
+from coarsecon.errors import InputError
+from coarsecon.views.autoaugment import AutoAugment
+from coarsecon.views.base import Crop, Op, View
+from coarsecon.views.blur import RandomGaussianBlur
+from coarsecon.views.colour import ColorJitter, RandomGrayscale
+from coarsecon.views.geometry import RandomFlip, RandomPerspective, RandomResizedCrop, WholeImage
+
+CROP = RandomResizedCrop(scale=(0.2, 1.0))
+CROP_FLIP = RandomResizedCrop(scale=(0.2, 1.0), flip=0.5)
+FLIP = RandomFlip(0.5)
+PERSPECTIVE = RandomPerspective(0.5, p=0.5)
+JITTER = ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8)
+GREY = RandomGrayscale(0.2)
+BLUR = RandomGaussianBlur((0.1, 2.0), p=0.5)
+
+RECIPES: dict[str, tuple[Crop, Sequence[Op]]] = {
+    "weak": (CROP_FLIP, []),
+    "weak-perspective": (CROP, [PERSPECTIVE, FLIP]),
+    "perspective": (CROP_FLIP, [PERSPECTIVE]),
+    "autoaugment": (CROP_FLIP, [AutoAugment()]),
+    "cars": (CROP_FLIP, [PERSPECTIVE, JITTER, GREY, BLUR]),
+    "simclr": (CROP_FLIP, [JITTER, GREY]),
+    "simclr-blur": (CROP_FLIP, [JITTER, GREY, BLUR]),
+    "test": (WholeImage(), []),
+}
+VIEW_NAMES = tuple(RECIPES)
+
+
+def make_view(name: str, *, size: int, mean: Sequence[float], std: Sequence[float]) -> View:
+    """The view of that name, `size` pixels wide; `mean` and `std` of the channels on a scale of 0..1.
+
+    Raises InputError for a name that is not in VIEW_NAMES.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, VIEW_NAMES, n=1, cutoff=0.0)[0]
+        raise InputError(f"no view is called {name!r}; did you mean {near!r}? Known: {', '.join(VIEW_NAMES)}")
+    crop, ops = RECIPES[name]
+    return View(size, mean, std, crop, ops)
+
+
+def test_view(size: int, mean: Sequence[float], std: Sequence[float]) -> View:
+    """The whole image resized to the square and normalised; draws nothing, so its generator may be None."""
+    return make_view("test", size=size, mean=mean, std=std)
+
+
+def default_views(size: int) -> tuple[str, str]:
+    """The names of MaskCon's (query, key) views: strong and weak, for small images or for large ones."""
+    return ("autoaugment", "weak") if size <= 64 else ("cars", "weak-perspective")

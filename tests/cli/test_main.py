@@ -1,0 +1,92 @@
+"""The command line as a whole: light to start, and every mistake told in one or two lines."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+LIGHT = [["--help"], ["--version"], ["methods"], ["methods", "maskcon"], ["datasets"], ["datasets", "cifar100"], ["recipes", "ls"],
+         ["recipes", "show", "maskcon-cifar100"], ["prepare", "--help"], ["pretrain", "--help"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_light_commands_never_import_torch(arguments):
+    code = (
+        "import sys\nfrom coarsecon.cli.main import run\n"
+        f"try: run({arguments!r})\nexcept SystemExit as e: assert not e.code, e.code\n"
+        "heavy = {'torch', 'timm', 'faiss', 'torchvision', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy - {'numpy'}, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["methods"], ["datasets"], ["recipes", "ls"]], ids=" ".join)
+def test_light_commands_answer_in_half_a_second(arguments):
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "coarsecon", *arguments], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5, times
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["pretrian"], "pretrian"),
+        (["prepare", "cifar1000"], "did you mean cifar100?"),
+        (["prepare", "folder", "--source", "nowhere"], "nowhere"),
+        (["prepare", "toy", "--size", "huge"], "--size"),
+        (["pretrain"], "--data"),
+        (["pretrain", "--data", "nowhere"], "coarsecon prepare"),
+        (["pretrain", "--epochs", "0"], "--epochs"),
+        (["pretrain", "--recipe", "maskon-cifar100"], "did you mean maskcon-cifar100?"),
+        (["pretrain", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["pretrain", "--set", "optimizer.lrr=1"], "did you mean optimizer.lr?"),
+        (["pretrain", "--out", "nowhere", "--resume"], "no run to resume"),
+        (["retrieve", "nowhere"], "not a run folder"),
+        (["methods", "nope"], "there is no method called 'nope'"),
+        (["recipes", "show", "nope"], "recipes ls"),
+        (["retrieve"], "RUN"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_usage_ends_with_code_2_and_at_most_two_lines(coarsecon, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    done = coarsecon(*arguments)
+    assert done.code == 2
+    assert says in done.err
+    assert len(done.err.strip().splitlines()) <= 2
+    assert "Traceback" not in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_traceback_only_with_debug(tmp_path):
+    command = [sys.executable, "-m", "coarsecon", "retrieve", "nowhere"]
+    plain = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    debug = subprocess.run([*command, "--debug"], capture_output=True, text=True, cwd=tmp_path)
+    assert plain.returncode == 2
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in debug.stderr
+
+
+def test_lists_come_as_json(coarsecon, tmp_path):
+    listed = json.loads(coarsecon("methods", "--json", "-").out)
+    assert {"name", "distribution", "version", "summary", "problem"} == set(listed[0])
+    described = json.loads(coarsecon("methods", "maskcon", "--json", "-").out)
+    assert "w" in {setting["name"] for setting in described["settings"]}
+    assert "cifar100" in {row["name"] for row in json.loads(coarsecon("datasets", "--json", "-").out)}
+    coarsecon("recipes", "ls", "--json", tmp_path / "recipes.json")
+    assert "maskcon-sop" in {row["name"] for row in json.loads((tmp_path / "recipes.json").read_text())}
+
+
+def test_a_recipe_can_be_copied_once(coarsecon, tmp_path):
+    path = tmp_path / "mine.yaml"
+    done = coarsecon("recipes", "cp", "maskcon-cifar100", path)
+    assert done.code == 0
+    assert str(path) in done.err
+    assert path.read_text().startswith("# MaskCon on CIFAR-100")
+    assert coarsecon("recipes", "cp", "maskcon-cifar100", path).code == 2

@@ -1,0 +1,76 @@
+"""`coarsecon pretrain`: layers of settings, resuming, and what is printed at the end."""
+
+import yaml
+from tiny import TINY_BACKBONE
+
+
+def tiny_config(path, data, **method):
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "data": {"path": str(data), "workers": 0}, "backbone": TINY_BACKBONE,
+                "method": {"name": "maskcon", "queue_size": 64, "dim": 16, **method},
+                "schedule": {"epochs": 1, "warmup_epochs": 0}, "run": {"batch_size": 32, "device": "cpu"},
+            }
+        )
+    )  # fmt: skip
+    return path
+
+
+def test_flags_win_over_set_over_file_over_recipe(coarsecon, tiny_data, tmp_path):
+    out = tmp_path / "run"
+    config = tiny_config(tmp_path / "tiny.yaml", tiny_data, t=0.07)
+    done = coarsecon("pretrain", "--recipe", "maskcon-sop", "--config", config, "--set", "method.t0=0.2", "--set",
+                     "optimizer.lr=1e-2", "--set", "run.seed=5", "--seed", 7, "--set", "data.size=32",
+                     "--set", "backbone.stem=small", "--out", out)  # fmt: skip
+    assert done.code == 0, done.err
+    saved = yaml.safe_load((out / "config.yaml").read_text())
+    assert saved["recipe"] == "maskcon-sop"
+    assert saved["method"]["w"] == 0.8
+    assert saved["method"]["t"] == 0.07
+    assert saved["method"]["t0"] == 0.2
+    assert saved["optimizer"]["lr"] == 0.01
+    assert saved["run"]["seed"] == 7
+
+
+def test_the_end_names_the_files_and_the_next_command(coarsecon, tiny_data, tmp_path):
+    out = tmp_path / "run"
+    done = coarsecon("pretrain", "--config", tiny_config(tmp_path / "c.yaml", tiny_data), "--out", out)
+    assert f"wrote {out / 'encoder.safetensors'}" in done.err
+    assert f"next: coarsecon retrieve {out}" in done.err
+    assert "images/s" in done.err
+
+
+def test_resume_refuses_other_settings_and_accepts_the_same(coarsecon, tiny_data, tmp_path):
+    out = tmp_path / "run"
+    config = tiny_config(tmp_path / "c.yaml", tiny_data)
+    assert coarsecon("pretrain", "--config", config, "--out", out).code == 0
+    again = coarsecon("pretrain", "--config", config, "--out", out)
+    assert again.code == 2
+    assert "--resume" in again.err
+    other = coarsecon("pretrain", "--out", out, "--resume", "--set", "optimizer.lr=0.5")
+    assert other.code == 2
+    assert "optimizer.lr was 0.02, now 0.5" in other.err
+    assert coarsecon("pretrain", "--config", config, "--out", out, "--resume").code == 0
+    assert coarsecon("pretrain", "--out", out, "--resume", "--device", "cpu").code == 0
+
+
+def test_a_dataset_of_large_images_trains_from_files(coarsecon, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        folder = tmp_path / "photos" / ("red" if i % 2 else "blue")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 255, (90 + i, 110, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.jpg")
+    data = tmp_path / "data"
+    assert coarsecon("prepare", "folder", "--source", tmp_path / "photos", "--size", 72, "--out", data).code == 0
+    config = tiny_config(tmp_path / "c.yaml", data)
+    for workers in (0, 2):
+        out = tmp_path / f"run{workers}"
+        done = coarsecon("pretrain", "--config", config, "--batch-size", 8, "--set", f"data.workers={workers}", "--out", out)
+        assert done.code == 0, done.err
+    weights = [(tmp_path / f"run{workers}" / "encoder.safetensors").read_bytes() for workers in (0, 2)]
+    assert weights[0] == weights[1]

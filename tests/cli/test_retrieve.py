@@ -1,0 +1,144 @@
+"""`coarsecon retrieve`: metrics by the contract, searches with files and folders, galleries, and the saved index."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarsecon.data.store import open_dataset
+
+
+@pytest.fixture
+def queries(tiny_data, tmp_path):
+    """Three training images as files, in a folder."""
+    folder = tmp_path / "queries"
+    folder.mkdir()
+    split = open_dataset(tiny_data).split("train")
+    for i in (3, 4, 5):
+        Image.fromarray(np.asarray(split.image(i))).save(folder / f"{i}.png")
+    return folder
+
+
+def test_metrics_follow_the_contract(coarsecon, tiny_run, tmp_path):
+    path = tmp_path / "metrics.json"
+    done = coarsecon("retrieve", tiny_run, "--json", path, "--device", "cpu")
+    assert done.code == 0, done.err
+    assert "fine" in done.out
+    metrics = json.loads(path.read_text())
+    assert list(metrics) == ["fine", "coarse"]
+    for level, classes in (("fine", 16), ("coarse", 4)):
+        values = metrics[level]
+        assert values["queries"] == 48
+        assert values["classes"] == classes
+        recalls = [values[f"recall@{k}"] for k in (1, 2, 5, 10, 50, 100)]
+        assert recalls == sorted(recalls)
+        assert 0 <= values["map@r"] <= 1
+    saved = json.loads((tiny_run / "results" / "retrieve.json").read_text())
+    assert saved["split"] == "test"
+    assert saved["fine"] == metrics["fine"]
+
+
+def test_json_on_stdout_stands_alone(coarsecon, tiny_run):
+    assert json.loads(coarsecon("retrieve", tiny_run, "--json", "-").out)["fine"]["queries"] == 48
+
+
+def test_features_are_extracted_once_and_again_when_the_encoder_changes(coarsecon, tiny_run, tmp_path):
+    import shutil
+
+    run = tmp_path / "copy"
+    shutil.copytree(tiny_run, run)
+    shutil.rmtree(run / "features", ignore_errors=True)
+    assert "features of test" in coarsecon("retrieve", run).err
+    assert "features of test" not in coarsecon("retrieve", run).err
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(run / "encoder.safetensors")
+    save_file({name: value * 1.5 for name, value in state.items()}, run / "encoder.safetensors")
+    assert "features of test" in coarsecon("retrieve", run).err
+
+
+def test_a_query_finds_itself_first_and_its_neighbours_are_shown(coarsecon, tiny_run, queries, tmp_path):
+    html, png, path = tmp_path / "result.html", tmp_path / "result.png", tmp_path / "found.json"
+    done = coarsecon("retrieve", tiny_run, "--query", queries, "--top-k", 4, "--html", html, "--png", png, "--json", path)
+    assert done.code == 0, done.err
+    found = json.loads(path.read_text())
+    assert [row["neighbours"][0]["name"] for row in found] == [f"train-{i:06d}" for i in (3, 4, 5)]
+    assert all(len(row["neighbours"]) == 4 for row in found)
+    assert found[0]["neighbours"][0]["score"] == pytest.approx(1, abs=1e-5)
+    assert html.read_text().count("<img") == 3 * 5
+    with Image.open(png) as picture:
+        assert picture.height > 300
+    assert f"wrote {html}" in done.err
+
+
+def test_the_index_is_saved_with_its_images_and_loaded_back(coarsecon, tiny_run, queries):
+    from coarsecon.search.index import SearchIndex
+
+    first = coarsecon("retrieve", tiny_run, "--query", queries / "3.png", "--json", "-")
+    index = SearchIndex.load(tiny_run / "index" / "train")
+    assert len(index.items) == 96
+    assert index.items.label("coarse", 0) in ("stripes", "checks", "rings", "waves")
+    assert coarsecon("retrieve", tiny_run, "--query", queries / "3.png", "--json", "-").out == first.out
+
+
+def test_an_approximate_index_tells_its_recall(coarsecon, tiny_run, queries):
+    done = coarsecon("retrieve", tiny_run, "--query", queries, "--index", "HNSW8")
+    assert done.code == 0, done.err
+    assert "of the true neighbours" in done.err
+    wrong = coarsecon("retrieve", tiny_run, "--query", queries, "--index", "Nonsense")
+    assert wrong.code == 2
+    assert "Nonsense" in wrong.err
+
+
+def test_a_folder_of_images_can_be_the_gallery(coarsecon, tiny_run, queries):
+    done = coarsecon("retrieve", tiny_run, "--query", queries / "4.png", "--gallery", queries, "--json", "-")
+    found = json.loads(done.out)
+    assert found[0]["neighbours"][0]["name"].endswith("4.png")
+    assert len(found[0]["neighbours"]) == 3
+    assert "next:" not in done.err
+
+
+def test_examples_of_the_test_split_on_a_page(coarsecon, tiny_run, tmp_path):
+    html = tmp_path / "examples.html"
+    assert coarsecon("retrieve", tiny_run, "--html", html, "--top-k", 3).code == 0
+    assert html.read_text().count("<img") == 24 * 4
+
+
+def test_the_best_encoder_can_be_asked_for(coarsecon, tiny_run):
+    assert coarsecon("retrieve", tiny_run, "--encoder", "best").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--query", "nowhere.png"], "nowhere.png"),
+        (["--gallery", "."], "--query"),
+        (["--index", "HNSW8"], "--query"),
+        (["--split", "holdout"], "no split holdout"),
+        (["--data", "nowhere"], "--data"),
+    ],
+)
+def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+    done = coarsecon("retrieve", tiny_run, *arguments)
+    assert done.code == 2
+    assert says in done.err
+
+
+def test_a_damaged_encoder_is_told(coarsecon, tiny_run, tmp_path):
+    import shutil
+
+    run = tmp_path / "copy"
+    shutil.copytree(tiny_run, run)
+    (run / "encoder.safetensors").write_bytes(b"\x10\x00")
+    done = coarsecon("retrieve", run)
+    assert done.code == 2
+    assert "encoder.safetensors" in done.err
+
+
+def test_a_query_that_is_no_image_is_told(coarsecon, tiny_run, tmp_path):
+    fake = tmp_path / "fake.png"
+    fake.write_text("not an image")
+    done = coarsecon("retrieve", tiny_run, "--query", fake)
+    assert done.code == 2
+    assert "fake.png" in done.err

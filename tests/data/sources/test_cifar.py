@@ -1,0 +1,200 @@
+"""The CIFAR sources read the published files wherever they lie, and refuse what was not published."""
+
+import hashlib
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coarsecon.data.prepare import prepare_dataset
+from coarsecon.data.sources import SourceRequest, cifar10, cifar100
+from coarsecon.data.store import open_dataset
+from coarsecon.errors import InputError
+
+
+def stored(file: Path) -> dict[bytes, Any]:
+    return pickle.loads(file.read_bytes(), encoding="bytes")  # noqa: S301
+
+
+def test_cifar100_has_both_levels(cifar100_folder: Path) -> None:
+    data = cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+    assert (data.name, data.size) == ("cifar100", 32)
+    assert {level: len(names) for level, names in data.levels.items()} == {"coarse": 20, "fine": 100}
+    assert data.levels["fine"][:2] == ["fine 0", "fine 1"]
+    train = data.splits["train"]
+    original = stored(cifar100_folder / "cifar-100-python" / "train")
+    np.testing.assert_array_equal(np.asarray(train.images).reshape(200, 3072), original[b"data"])
+    assert train.labels["fine"].tolist() == original[b"fine_labels"]
+    assert train.labels["coarse"].tolist() == original[b"coarse_labels"]
+    assert train.names is not None
+    assert train.names[7] == "image_0007.png"
+    assert len(data.splits["test"].images) == 100
+
+
+def test_cifar10_joins_its_batches_in_order(cifar10_folder: Path) -> None:
+    data = cifar10.SOURCE.read(SourceRequest(cifar10_folder))
+    assert data.levels == {"fine": [
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    ]}  # fmt: skip
+    batches = [
+        stored(cifar10_folder / "cifar-10-batches-py" / f"data_batch_{number}") for number in range(1, 6)
+    ]
+    train = data.splits["train"]
+    np.testing.assert_array_equal(
+        np.asarray(train.images).reshape(-1, 3072), np.concatenate([batch[b"data"] for batch in batches])
+    )
+    assert train.labels["fine"].tolist() == [label for batch in batches for label in batch[b"labels"]]
+    assert len(data.splits["test"].images) == 20
+
+
+def test_the_folder_its_parent_and_the_archive_give_the_same(
+    cifar100_folder: Path, pack: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    folder = cifar100_folder / "cifar-100-python"
+    archive = pack(folder)
+    (tmp_path / "alone").mkdir()
+    moved = archive.rename(tmp_path / "alone" / archive.name)
+    checksums = {
+        prepare_dataset(cifar100.SOURCE, SourceRequest(source), tmp_path / f"out{i}")
+        .info.splits["train"]
+        .checksum
+        for i, source in enumerate((folder, folder.parent, moved, moved.parent))
+    }
+    assert len(checksums) == 1
+
+
+def test_pickles_written_anew_by_python_3_are_read(cifar100_folder: Path) -> None:
+    file = cifar100_folder / "cifar-100-python" / "train"
+    expected = cifar100.SOURCE.read(SourceRequest(cifar100_folder)).splits["train"]
+    renewed = {key.decode(): value for key, value in stored(file).items()}
+    renewed["filenames"] = [name.decode() for name in renewed["filenames"]]
+    renewed["fine_labels"] = np.array(renewed["fine_labels"])
+    file.write_bytes(pickle.dumps(renewed))
+    found = cifar100.SOURCE.read(SourceRequest(cifar100_folder)).splits["train"]
+    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_array_equal(found.labels["fine"], expected.labels["fine"])
+    assert found.names == expected.names
+
+
+def test_file_names_are_optional(cifar100_folder: Path, python2_pickle: Callable[[Any], bytes]) -> None:
+    file = cifar100_folder / "cifar-100-python" / "train"
+    content = stored(file)
+    del content[b"filenames"]
+    file.write_bytes(python2_pickle(content))
+    assert cifar100.SOURCE.read(SourceRequest(cifar100_folder)).splits["train"].names is None
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({b"data": np.zeros((199, 3072), np.uint8)}, "fine_labels is no list of 199 numbers|coarse_labels"),
+        ({b"data": np.zeros((200, 3071), np.uint8)}, r"data is no uint8 array \[N, 3072\]"),
+        ({b"data": np.zeros((200, 3072), np.int32)}, "data is no uint8 array"),
+        ({b"data": None}, "data is no uint8 array"),
+        ({b"fine_labels": [100] * 200}, "fine_labels go beyond 0 to 99"),
+        ({b"coarse_labels": [-1] * 200}, "coarse_labels go beyond 0 to 19"),
+        ({b"coarse_labels": None}, "coarse_labels is no list of 200 numbers"),
+        ({b"fine_labels": [0.5] * 200}, "fine_labels is no list of 200 numbers"),
+    ],
+)
+def test_wrong_content_is_named(
+    cifar100_folder: Path, python2_pickle: Callable[[Any], bytes], change: dict[bytes, Any], problem: str
+) -> None:
+    file = cifar100_folder / "cifar-100-python" / "train"
+    file.write_bytes(python2_pickle(stored(file) | change))
+    with pytest.raises(InputError, match=rf"cifar-100-python: train: ({problem}).*; fetch the files again"):
+        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+
+
+def test_a_wrong_count_is_named(cifar100_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, counts={"train": 50_000, "test": 10_000}))
+    with pytest.raises(
+        InputError, match="200 train images, not 50000; fetch the files again or pass --download"
+    ):
+        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+
+
+def test_truncated_missing_and_foreign_files_are_named(cifar100_folder: Path) -> None:
+    folder = cifar100_folder / "cifar-100-python"
+    whole = (folder / "test").read_bytes()
+    (folder / "test").write_bytes(whole[:1000])
+    with pytest.raises(InputError, match="cifar-100-python: test: the pickle is truncated"):
+        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+    (folder / "test").write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(InputError, match="test: the pickle holds no dictionary"):
+        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+    (folder / "test").unlink()
+    with pytest.raises(InputError, match="test missing"):
+        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+
+
+def test_a_wrong_meta_file_is_named(cifar100_folder: Path) -> None:
+    meta = cifar100_folder / "cifar-100-python" / "meta"
+    meta.write_bytes(pickle.dumps({"fine_label_names": ["a"] * 100, "coarse_label_names": ["b"]}))
+    with pytest.raises(InputError, match="meta: coarse_label_names is no list of 20 names"):
+        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+
+
+def test_what_to_give_is_said(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"cifar-100-python or cifar-100-python.tar.gz with --source, or pass --download"
+    ):
+        cifar100.SOURCE.read(SourceRequest())
+    with pytest.raises(InputError, match=f"^{tmp_path} holds neither the folder cifar-10-batches-py nor"):
+        cifar10.SOURCE.read(SourceRequest(tmp_path))
+    with pytest.raises(InputError, match="CIFAR images have 32 px; leave out --size 64"):
+        cifar10.SOURCE.read(SourceRequest(tmp_path, size=64))
+
+
+def test_download_fetches_to_the_source_or_the_cache(
+    cifar100_folder: Path, pack: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = pack(cifar100_folder / "cifar-100-python")
+    md5 = hashlib.md5(published.read_bytes()).hexdigest()
+    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=published.as_uri(), md5=md5))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for source, place in ((None, tmp_path / "cache" / "coarsecon"), (tmp_path / "here", tmp_path / "here")):
+        data = cifar100.SOURCE.read(SourceRequest(source, download=True))
+        assert len(data.splits["train"].images) == 200
+        assert [path.name for path in place.iterdir()] == ["cifar-100-python.tar.gz"]
+
+
+def test_files_that_are_there_are_not_downloaded(cifar100_folder: Path) -> None:
+    assert cifar100.SOURCE.read(SourceRequest(cifar100_folder, download=True)).name == "cifar100"
+
+
+def test_offline_a_download_says_what_to_do_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://127.0.0.1:9/cifar-100-python.tar.gz"
+    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=url))
+    with pytest.raises(
+        InputError, match=f"{url} cannot be fetched .* put it at {tmp_path}/cifar-100-python.tar.gz"
+    ):
+        cifar100.SOURCE.read(SourceRequest(tmp_path, download=True))
+
+
+@pytest.mark.slow
+def test_the_real_cifar100_is_prepared_and_opened_in_no_time(shared: Path, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, shared / "data" / "unpack_cifar100.py", tmp_path], check=True, capture_output=True
+    )
+    start = time.perf_counter()
+    prepare_dataset(cifar100.SOURCE, SourceRequest(tmp_path), tmp_path / "out")
+    prepared = time.perf_counter()
+    dataset = open_dataset(tmp_path / "out")
+    opened = time.perf_counter()
+    assert prepared - start < 10
+    assert opened - prepared < 1
+    np.testing.assert_allclose(dataset.info.mean, (0.5071, 0.4865, 0.4409), atol=1e-4)
+    np.testing.assert_allclose(dataset.info.std, (0.2673, 0.2564, 0.2762), atol=1e-4)
+    train = dataset.split("train")
+    assert dataset.info.levels["fine"][train.labels["fine"][0]] == "cattle"
+    assert dataset.info.levels["coarse"][train.labels["coarse"][0]] == "large_omnivores_and_herbivores"
+    assert train.labels["fine"].bincount().tolist() == [500] * 100
+    assert train.labels["coarse"].bincount().tolist() == [2500] * 20

@@ -1,0 +1,136 @@
+"""A user's own images become a dataset, labels and splits as their folders or table say."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coarsecon.data.prepare import prepare_dataset
+from coarsecon.data.sources import SourceRequest
+from coarsecon.data.sources.folder import SOURCE
+from coarsecon.errors import InputError
+from coarsecon.reporting import Reporter
+
+
+@pytest.fixture
+def tree(tmp_path: Path, save_image: Callable[..., Path]) -> Callable[..., Path]:
+    """Makes a folder `photos` of images."""
+
+    def make(*paths: str) -> Path:
+        for seed, path in enumerate(paths):
+            save_image(tmp_path / "photos" / path, (100, 80), seed)
+        return tmp_path / "photos"
+
+    return make
+
+
+def test_a_tree_becomes_a_dataset(tree: Callable[..., Path], tmp_path: Path) -> None:
+    source = tree("train/dog/pug/1.jpg", "train/dog/boxer/1.jpg", "train/cat/1.jpg", "test/cat/manx/1.jpg")
+    dataset = prepare_dataset(SOURCE, SourceRequest(source), tmp_path / "out")
+    assert (dataset.info.name, dataset.info.size, dataset.info.form) == ("photos", 224, "files")
+    assert dataset.info.levels == {"coarse": ["cat", "dog"], "fine": ["manx", "boxer", "pug"]}
+    train = dataset.split("train")
+    assert train.names == ["train/cat/1.jpg", "train/dog/boxer/1.jpg", "train/dog/pug/1.jpg"]
+    assert train.labels["coarse"].tolist() == [0, 1, 1]
+    assert train.labels["fine"].tolist() == [-1, 1, 2]
+    assert dataset.split("test").labels["fine"].tolist() == [0]
+    assert dataset.info.notes == ""
+
+
+def test_a_table_becomes_the_same_dataset_as_its_tree(tree: Callable[..., Path], tmp_path: Path) -> None:
+    source = tree("train/dog/pug/1.jpg", "train/cat/1.jpg", "test/cat/manx/1.jpg")
+    table = source / "table.csv"
+    table.write_text(
+        "path,coarse,fine,split\ntrain/cat/1.jpg,cat,,train\n"
+        "train/dog/pug/1.jpg,dog,pug,train\ntest/cat/manx/1.jpg,cat,manx,test\n"
+    )
+    from_table = prepare_dataset(SOURCE, SourceRequest(table=table), tmp_path / "table")
+    from_tree = prepare_dataset(SOURCE, SourceRequest(source), tmp_path / "tree")
+    assert from_table.info == from_tree.info
+    elsewhere = table.rename(tmp_path / "elsewhere.csv")
+    moved = prepare_dataset(SOURCE, SourceRequest(source, table=elsewhere), tmp_path / "moved")
+    assert moved.info == from_tree.info
+
+
+def test_without_splits_all_is_train_and_the_notes_say_so(tree: Callable[..., Path]) -> None:
+    data = SOURCE.read(SourceRequest(tree("dog/1.jpg", "cat/1.jpg")))
+    assert list(data.splits) == ["train"]
+    assert "train" in data.notes
+
+
+def test_without_fine_classes_there_is_no_fine_level(tree: Callable[..., Path]) -> None:
+    data = SOURCE.read(SourceRequest(tree("dog/1.jpg", "cat/1.jpg")))
+    assert data.levels == {"coarse": ["cat", "dog"]}
+    assert list(data.splits["train"].labels) == ["coarse"]
+
+
+def test_fine_names_that_stand_twice_tell_their_coarse_class(tree: Callable[..., Path]) -> None:
+    data = SOURCE.read(SourceRequest(tree("apple/red/1.jpg", "pepper/red/1.jpg", "pepper/green/1.jpg")))
+    assert data.levels["fine"] == ["apple/red", "green", "pepper/red"]
+    assert data.splits["train"].labels["fine"].tolist() == [0, 1, 2]
+
+
+def test_a_small_size_gives_an_array_of_squares(tree: Callable[..., Path], tmp_path: Path) -> None:
+    source = tree("Ä pfel/1.jpg", "日本/1.png")
+    dataset = prepare_dataset(SOURCE, SourceRequest(source, size=32, workers=1), tmp_path / "out")
+    images = dataset.split("train").images
+    assert images is not None
+    assert images.shape == (2, 3, 32, 32)
+    assert dataset.split("train").names == ["Ä pfel/1.jpg", "日本/1.png"]
+    np.testing.assert_allclose(dataset.info.mean, (images.double() / 255).mean(dim=(0, 2, 3)))
+
+
+def test_files_left_out_are_told(tree: Callable[..., Path]) -> None:
+    class Recorder(Reporter):
+        told = ""
+
+        def info(self, text: str) -> None:
+            self.told += text
+
+    source = tree("dog/1.jpg")
+    (source / "dog" / "notes.txt").write_text("x")
+    reporter = Recorder()
+    SOURCE.read(SourceRequest(source, reporter=reporter))
+    assert reporter.told == "left out 1 files that are no images, such as dog/notes.txt"
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none: no such folder; --source takes a folder, --table a CSV"):
+        SOURCE.read(SourceRequest(tmp_path / "none"))
+
+
+def test_a_folder_without_training_images_is_an_error(tree: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="no image is in the split train, only in test, val"):
+        SOURCE.read(SourceRequest(tree("test/dog/1.jpg", "val/dog/1.jpg")))
+
+
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "dog").mkdir()
+    with pytest.raises(InputError, match=f"{tmp_path}: no images; expected coarse/image"):
+        SOURCE.read(SourceRequest(tmp_path))
+
+
+def test_neither_folder_nor_table_is_an_error() -> None:
+    with pytest.raises(InputError, match="--source, or a table of them with --table"):
+        SOURCE.read(SourceRequest())
+
+
+def test_the_sources_are_told_of_without_torch() -> None:
+    modules = "cifar10, cifar100, cifartoy, folder"
+    code = f"import sys; from coarsecon.data.sources import {modules}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_real_photos_are_prepared(shared: Path, tmp_path: Path) -> None:
+    request = SourceRequest(table=shared / "data" / "grocery" / "table.csv", size=32)
+    dataset = prepare_dataset(SOURCE, request, tmp_path / "out")
+    assert {name: split.count for name, split in dataset.info.splits.items()} == {
+        "train": 2640,
+        "test": 2485,
+        "val": 296,
+    }
+    assert {level: len(names) for level, names in dataset.info.levels.items()} == {"coarse": 43, "fine": 81}

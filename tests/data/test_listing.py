@@ -1,0 +1,211 @@
+"""A user's images are found with the labels their folders or table give, or one error says what is wrong."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coarsecon.data.listing import ListedImage, list_table, list_tree
+from coarsecon.errors import InputError
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a tree of (empty) files; listing does not open them."""
+
+    def make(*paths: str) -> Path:
+        for path in paths:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).touch()
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def write_table(tree: Callable[..., Path]) -> Callable[..., Path]:
+    """Writes a table beside images a.jpg, b.jpg and sub/c.jpg."""
+
+    def write(text: str, encoding: str = "utf-8") -> Path:
+        table = tree("a.jpg", "b.jpg", "sub/c.jpg") / "table.csv"
+        table.write_text(text, encoding=encoding)
+        return table
+
+    return write
+
+
+def listed(table: Path) -> list[ListedImage]:
+    return list_table(table, table.parent)
+
+
+def test_folders_are_classes(tree: Callable[..., Path]) -> None:
+    images, others = list_tree(tree("dog/pug/1.jpg", "dog/boxer/1.PNG", "cat/manx/a.webp"))
+    assert images == [
+        ListedImage("cat/manx/a.webp", "cat", "manx", "train"),
+        ListedImage("dog/boxer/1.PNG", "dog", "boxer", "train"),
+        ListedImage("dog/pug/1.jpg", "dog", "pug", "train"),
+    ]
+    assert others == []
+
+
+def test_fine_folders_are_optional_image_by_image(tree: Callable[..., Path]) -> None:
+    images, _ = list_tree(tree("dog/1.jpg", "dog/pug/2.jpg"))
+    assert [(image.coarse, image.fine) for image in images] == [("dog", ""), ("dog", "pug")]
+
+
+def test_folders_called_as_splits_are_splits(tree: Callable[..., Path]) -> None:
+    images, _ = list_tree(tree("train/dog/pug/1.jpg", "test/dog/1.jpg", "val/cat/1.jpg"))
+    assert images == [
+        ListedImage("test/dog/1.jpg", "dog", "", "test"),
+        ListedImage("train/dog/pug/1.jpg", "dog", "pug", "train"),
+        ListedImage("val/cat/1.jpg", "cat", "", "val"),
+    ]
+
+
+def test_a_class_may_be_called_as_a_split(tree: Callable[..., Path]) -> None:
+    images, _ = list_tree(tree("train/1.jpg", "bus/1.jpg", "tram/low/1.jpg"))
+    assert [(image.coarse, image.split) for image in images] == [
+        ("bus", "train"),
+        ("train", "train"),
+        ("tram", "train"),
+    ]
+
+
+def test_splits_beside_other_folders_are_an_error(tree: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="beside train, val and test there is cats"):
+        list_tree(tree("train/dog/1.jpg", "test/dog/1.jpg", "cats/1.jpg"))
+
+
+def test_hidden_and_other_files_are_left_out(tree: Callable[..., Path]) -> None:
+    root = tree(
+        "dog/1.jpg", "dog/.hidden.jpg", ".git/x.jpg", "__MACOSX/dog/1.jpg", "dog/notes.txt", "README.md"
+    )
+    (root / "empty").mkdir()
+    images, others = list_tree(root)
+    assert [image.path for image in images] == ["dog/1.jpg"]
+    assert others == ["README.md", "dog/notes.txt"]
+
+
+def test_class_names_keep_their_spaces_and_letters(tree: Callable[..., Path]) -> None:
+    images, _ = list_tree(tree("Äpfel & Birnen/gelb, süß/1.jpg", "日本 茶/1.jpg"))
+    assert [(image.coarse, image.fine) for image in images] == [
+        ("Äpfel & Birnen", "gelb, süß"),
+        ("日本 茶", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("1.jpg", "1.jpg lies in no class folder"),
+        ("train/1.jpg", "train/1.jpg lies in no class folder"),
+        ("dog/pug/young/1.jpg", "dog/pug/young/1.jpg lies too deep"),
+        ("train/dog/pug/young/1.jpg", "train/dog/pug/young: a folder too deep"),
+    ],
+)
+def test_images_outside_the_class_folders_are_an_error(
+    tree: Callable[..., Path], path: str, problem: str
+) -> None:
+    with pytest.raises(InputError, match=problem):
+        list_tree(tree(path, "train/dog/1.jpg" if path.startswith("train") else "dog/1.jpg"))
+
+
+def test_linked_folders_are_followed_but_not_in_circles(tree: Callable[..., Path]) -> None:
+    root = tree("dog/1.jpg")
+    (root / "cat").symlink_to(root / "dog")
+    assert [image.coarse for image in list_tree(root)[0]] == ["cat", "dog"]
+    (root / "dog" / "round").symlink_to(root)
+    with pytest.raises(InputError, match="too deep"):
+        list_tree(root)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let such names be")
+def test_names_that_are_no_text_are_an_error(tree: Callable[..., Path]) -> None:
+    root = tree("dog/1.jpg")
+    (root / "dog" / "\udcff.jpg").touch()
+    with pytest.raises(InputError, match="is not UTF-8; rename it"):
+        list_tree(root)
+
+
+def test_a_table_gives_labels_and_splits(write_table: Callable[..., Path]) -> None:
+    table = write_table("path,coarse,fine,split,note\na.jpg,dog,pug,train,x\nsub/c.jpg,cat,,test,\n")
+    assert listed(table) == [
+        ListedImage("a.jpg", "dog", "pug", "train"),
+        ListedImage("sub/c.jpg", "cat", "", "test"),
+    ]
+
+
+def test_without_a_split_column_all_is_train(write_table: Callable[..., Path]) -> None:
+    assert listed(write_table("coarse,path\n dog , ./a.jpg\n")) == [ListedImage("a.jpg", "dog", "", "train")]
+
+
+def test_tables_of_spreadsheets_are_read(write_table: Callable[..., Path]) -> None:
+    table = write_table('path,coarse\r\n"a.jpg","Äpfel, ""rot"""\r\n\r\n', encoding="utf-8-sig")
+    assert listed(table) == [ListedImage("a.jpg", 'Äpfel, "rot"', "", "train")]
+
+
+def test_paths_are_relative_to_the_folder_that_is_given(write_table: Callable[..., Path]) -> None:
+    table = write_table("path,coarse\nc.jpg,dog\n")
+    assert list_table(table, table.parent / "sub")[0].path == "c.jpg"
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ("name,coarse\na.jpg,dog\n", "no column path; it has name, coarse"),
+        ("path;coarse\na.jpg;dog\n", "no column coarse or path; it has path;coarse"),
+        ("path,coarse\na.jpg,dog\nb.jpg,\n", "line 3: path and coarse must not be empty"),
+        ("path,coarse\na.jpg\n", "line 2: path and coarse must not be empty"),
+        ("path,coarse,split\na.jpg,dog,\n", "line 2: '' is no name of a split"),
+        ("path,coarse,split\na.jpg,dog,../x\n", "line 2: '../x' is no name of a split"),
+        ("path,coarse\na.jpg,dog\nd.jpg,cat\n", "line 3: there is no file .*d.jpg"),
+        ("path,coarse\nsub,dog\n", "line 2: there is no file .*sub"),
+        (
+            "path,coarse\na.jpg,dog\nb.jpg,cat\n./a.jpg,cat\n",
+            "line 4: ./a.jpg is listed before, at .* line 2",
+        ),
+        ("path,coarse\n/etc/passwd,dog\n", "line 2: /etc/passwd is absolute or leads out"),
+        ("path,coarse\nsub/../../x.jpg,dog\n", "leads out of .* with --source"),
+        ("path,coarse\nC:\\x.jpg,dog\n", "is absolute"),
+        ("path,coarse\n..\\x.jpg,dog\n", "leads out"),
+    ],
+)
+def test_a_wrong_row_is_named_with_its_line(
+    write_table: Callable[..., Path], rows: str, problem: str
+) -> None:
+    with pytest.raises(InputError, match=problem) as error:
+        listed(write_table(rows))
+    assert "table.csv" in str(error.value)
+
+
+def test_a_table_in_another_encoding_is_an_error(write_table: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="not a readable CSV table in UTF-8"):
+        listed(write_table("path,coarse\na.jpg,Äpfel\n", encoding="latin1"))
+
+
+def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none.csv: not a readable CSV table"):
+        listed(tmp_path / "none.csv")
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"table.parquet: .*coarsecon\[parquet\]"):
+        listed(tmp_path / "table.parquet")
+
+
+def test_parquet_tables_are_read(tree: Callable[..., Path]) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = tree("a.jpg", "b.jpg") / "table.parquet"
+    columns = {"path": ["a.jpg", "b.jpg"], "coarse": ["dog", "cat"], "fine": ["pug", None], "age": [1, 2]}
+    parquet.write_table(pyarrow.table(columns), table)
+    assert listed(table) == [
+        ListedImage("a.jpg", "dog", "pug", "train"),
+        ListedImage("b.jpg", "cat", "", "train"),
+    ]
+    table.write_bytes(table.read_bytes()[:-20])
+    with pytest.raises(InputError, match="not a readable Parquet table"):
+        listed(table)

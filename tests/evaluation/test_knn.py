@@ -1,0 +1,69 @@
+"""The weighted vote against golden cases and a plain loop, and at the edges of its inputs."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from golden import golden_cases, golden_tensors
+from torch import Tensor
+
+from coarsecon.errors import InputError
+from coarsecon.evaluation import knn, knn_predict
+
+
+def problem(classes: int = 7, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (200,), generator=generator)
+    bank = torch.randn(200, 8, generator=generator, dtype=torch.float64)
+    return bank, labels, torch.randn(50, 8, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("case", golden_cases("knn"))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_golden_case(case: dict[str, Any], dtype: torch.dtype) -> None:
+    given = golden_tensors(case)
+    predictions = knn_predict(
+        given["bank"].to(dtype), given["bank_labels"], given["queries"].to(dtype), k=case["k"], t=case["t"]
+    )
+    assert torch.equal(predictions, given["pred"])
+
+
+@pytest.mark.parametrize("k", [1, 15, 500])
+def test_the_vote_follows_its_definition(k: int) -> None:
+    bank, labels, queries = problem()
+    predictions = knn_predict(bank, labels, queries, k=k, t=0.1)
+    for query, predicted in zip(queries, predictions.tolist(), strict=True):
+        cosines = torch.cosine_similarity(bank, query[None]).tolist()
+        nearest = sorted(range(len(bank)), key=lambda i: -cosines[i])[:k]
+        votes = [0.0] * 7
+        for i in nearest:
+            votes[labels[i]] += math.exp(cosines[i] / 0.1)
+        assert predicted == max(range(7), key=votes.__getitem__)
+
+
+def test_a_small_temperature_does_not_overflow() -> None:
+    bank, labels, _ = problem()
+    assert torch.equal(knn_predict(bank.float(), labels, bank.float(), t=1e-4), labels)
+
+
+def test_many_classes_are_voted_on_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank, labels, queries = problem()
+    labels = labels * 1000
+    whole = knn_predict(bank, labels, queries)
+    monkeypatch.setattr(knn, "VOTES_AT_ONCE", 20_000)
+    assert torch.equal(knn_predict(bank, labels, queries), whole)
+
+
+def test_unlabelled_bank_items_have_no_vote() -> None:
+    bank, labels, _ = problem()
+    unlabelled = torch.where(torch.arange(200) < 100, labels, -1)
+    expected = knn_predict(bank[:100], labels[:100], bank, k=1)
+    assert torch.equal(knn_predict(bank, unlabelled, bank, k=1), expected)
+    with pytest.raises(InputError, match="label"):
+        knn_predict(bank, torch.full((200,), -1), bank)
+
+
+def test_no_query_gives_no_prediction() -> None:
+    bank, labels, queries = problem()
+    assert knn_predict(bank, labels, queries[:0]).shape == (0,)

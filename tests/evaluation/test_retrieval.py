@@ -1,0 +1,137 @@
+"""Retrieval metrics against golden cases, against a plain loop, and where labels or images are odd."""
+
+from typing import Any
+
+import pytest
+import torch
+from golden import golden_cases, golden_tensors
+from torch import Tensor
+
+from coarsecon.errors import InputError
+from coarsecon.evaluation import map_at_r, r_precision, recall_at_k, retrieval, retrieval_metrics
+from coarsecon.search import exact
+
+
+def naive(features: Tensor, labels: Tensor, ks: list[int]) -> dict[str, float]:
+    """One query at a time, straight from the definitions."""
+    features = features / features.norm(dim=1, keepdim=True)
+    recalled: dict[int, list[bool]] = {k: [] for k in ks}
+    average_precisions, r_precisions = [], []
+    for i in range(len(labels)):
+        if labels[i] < 0:
+            continue
+        others = [j for j in range(len(labels)) if j != i]
+        others.sort(key=lambda j: -float(features[i] @ features[j]))
+        hits = [bool(labels[j] == labels[i]) for j in others]
+        for k in ks:
+            recalled[k].append(any(hits[:k]))
+        R = sum(hits)
+        if R:
+            precisions = [sum(hits[: r + 1]) / (r + 1) for r in range(R) if hits[r]]
+            average_precisions.append(sum(precisions) / R)
+            r_precisions.append(sum(hits[:R]) / R)
+    return {
+        **{f"recall@{k}": sum(values) / len(values) for k, values in recalled.items()},
+        "map@r": sum(average_precisions) / len(average_precisions),
+        "r_precision": sum(r_precisions) / len(r_precisions),
+    }
+
+
+def problem(count: int = 150, classes: int = 9, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Features that tell their classes in part; classes of uneven size, some labels unknown."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = (torch.rand(count, generator=generator) ** 2 * classes).long()
+    centres = torch.randn(classes, 8, generator=generator, dtype=torch.float64)
+    features = centres[labels] + torch.randn(count, 8, generator=generator, dtype=torch.float64)
+    labels[torch.rand(count, generator=generator) < 0.1] = -1
+    labels[0] = classes  # alone in its class
+    return features, labels
+
+
+@pytest.mark.parametrize("case", golden_cases("retrieval"))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_golden_case(case: dict[str, Any], dtype: torch.dtype) -> None:
+    given = golden_tensors(case)
+    features, labels = given["features"].to(dtype), given["labels"]
+    metrics = retrieval_metrics(features, labels, case["k"])
+    recall = given["recall"].tolist()
+    assert [metrics[f"recall@{k}"] for k in case["k"]] == pytest.approx(recall, rel=1e-6)
+    assert list(recall_at_k(features, labels, case["k"]).values()) == pytest.approx(recall, rel=1e-6)
+    assert metrics["map@r"] == pytest.approx(float(given["map_at_r"]), rel=1e-6)
+    assert metrics["r_precision"] == pytest.approx(float(given["r_precision"]), rel=1e-6)
+    assert (metrics["queries"], metrics["classes"]) == (300, 25)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_metrics_follow_the_definitions(seed: int) -> None:
+    features, labels = problem(seed=seed)
+    ks = [1, 3, 10, 1000]
+    metrics = retrieval_metrics(features, labels, ks)
+    expected = naive(features, labels, ks)
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+    assert metrics["queries"] == int((labels >= 0).sum())
+    assert metrics["classes"] == len(set(labels.tolist()) - {-1})
+    assert recall_at_k(features, labels, ks) == pytest.approx({k: expected[f"recall@{k}"] for k in ks})
+    assert map_at_r(features, labels) == pytest.approx(expected["map@r"])
+    assert r_precision(features, labels) == pytest.approx(expected["r_precision"])
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = problem()
+    whole = retrieval_metrics(features, labels)
+    monkeypatch.setattr(retrieval, "NEIGHBOURS_AT_ONCE", 300)
+    monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr(exact, "SCORES_AT_ONCE", 500)
+    assert retrieval_metrics(features, labels) == pytest.approx(whole)
+
+
+def test_the_neighbours_of_large_classes_are_never_held_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = 0
+
+    def watched(queries: Tensor, gallery: Tensor, k: int, **options: Any) -> tuple[Tensor, Tensor]:
+        nonlocal largest
+        largest = max(largest, len(queries) * k)
+        return exact.nearest(queries, gallery, k, **options)
+
+    monkeypatch.setattr(retrieval, "nearest", watched)
+    monkeypatch.setattr(retrieval, "NEIGHBOURS_AT_ONCE", 20_000)
+    retrieval_metrics(torch.randn(600, 4), torch.arange(600) % 2)
+    assert largest <= 20_000
+
+
+def test_a_query_is_excluded_by_identity_so_its_duplicate_is_found() -> None:
+    features = torch.eye(4).repeat_interleave(2, dim=0)  # four pairs of equal images
+    pairs = torch.arange(4).repeat_interleave(2)
+    assert recall_at_k(features, pairs, [1]) == {1: 1.0}
+    assert map_at_r(features, pairs) == 1.0
+    crossed = torch.tensor([0, 1, 0, 1, 2, 3, 2, 3])  # a duplicate outranks every item of the class
+    assert recall_at_k(features, crossed, [1]) == {1: 0.0}
+
+
+def test_a_query_alone_in_its_class_is_a_miss_for_recall_and_left_out_of_map() -> None:
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    metrics = retrieval_metrics(features, torch.tensor([0, 0, 1]), ks=[1])
+    assert metrics == pytest.approx(
+        {"recall@1": 2 / 3, "map@r": 1.0, "r_precision": 1.0, "queries": 3, "classes": 2}
+    )
+    alone = retrieval_metrics(features, torch.arange(3), ks=[1])
+    assert (alone["recall@1"], alone["map@r"], alone["r_precision"]) == (0, 0, 0)
+
+
+def test_an_unlabelled_item_is_no_query_but_stands_in_the_way() -> None:
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.2], [1.0, 0.1]])
+    metrics = retrieval_metrics(features, torch.tensor([0, 0, -1]), ks=[1, 2])
+    assert (metrics["recall@1"], metrics["recall@2"], metrics["queries"]) == (0.0, 1.0, 2)
+
+
+def test_a_single_image_and_arrays_are_accepted() -> None:
+    assert retrieval_metrics(torch.ones(1, 4), torch.zeros(1))["recall@1"] == 0
+    features, labels = problem()
+    assert recall_at_k(features.numpy(), labels.numpy(), [1]) == recall_at_k(features, labels, [1])
+
+
+def test_labels_that_cannot_be_measured_are_refused() -> None:
+    with pytest.raises(InputError, match="no item has a label"):
+        retrieval_metrics(torch.ones(3, 4), torch.full((3,), -1))
+    with pytest.raises(InputError, match="3 features but 2 labels"):
+        recall_at_k(torch.ones(3, 4), torch.zeros(2), [1])

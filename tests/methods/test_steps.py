@@ -1,0 +1,120 @@
+"""Every method's step: its loss is that of its function, gradients reach what is trained, and it learns."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import tiny_settings
+
+from coarsecon.losses import coins_loss, grafit_loss, maskcon_loss, moco_loss
+from coarsecon.runs import Run
+from coarsecon.train.loop import Trainer, train
+from coarsecon.train.resolve import plan
+
+FAMILY = ("maskcon", "grafit", "coins", "moco")
+ALL = (*FAMILY, "supce")
+
+
+def trainer(tiny_data, name: str) -> Trainer:
+    from coarsecon.reporting import Reporter
+
+    return Trainer(plan(tiny_settings(tiny_data, name, run={"precision": "float32"})), Run(tiny_data / "unused"), Reporter())
+
+
+def first_batch(made: Trainer):
+    from coarsecon.train import batches
+
+    order = batches.epoch_batches(96, 32, seed=0, epoch=0)[:1]
+    return next(made.view_batches(made.loader.batches(order), order, batches.VIEWS, 0))
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_step_computes_the_published_loss(tiny_data, name):
+    made = trainer(tiny_data, name)
+    made.method.before_training(made.filling_batches())
+    views, labels = first_batch(made)
+    method = made.method
+    keys, queue_labels = method.queue.keys.clone(), method.queue.labels.clone()
+    encoder, projector = method.encoder, method.projector
+    method.eval()
+    scalars = method.step(views, labels)
+    with torch.no_grad():
+        features = encoder(views["query"])
+        q, k = projector(features), method.twin(views["key"])
+        c = method.config
+        expected = {
+            "maskcon": lambda: maskcon_loss(q, k, labels, keys, queue_labels, w=c.w, t0=c.t0, t=c.t),
+            "grafit": lambda: grafit_loss(q, k, labels, keys, queue_labels, w=c.w, t0=c.t0),
+            "coins": lambda: coins_loss(q, k, method.classifier(features), labels, keys, w=c.w, t0=c.t0),
+            "moco": lambda: moco_loss(q, k, keys, t=c.t0),
+        }[name]()
+    torch.testing.assert_close(scalars["loss"], expected)
+    own = (F.normalize(q, dim=1) * F.normalize(k, dim=1)).sum(1).mean()
+    torch.testing.assert_close(scalars["positive_similarity"], own)
+    others = (F.normalize(q, dim=1) @ keys.T).mean()
+    torch.testing.assert_close(scalars["negative_similarity"], others)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_queue_is_filled_with_real_keys_before_training(tiny_data, name):
+    made = trainer(tiny_data, name)
+    queue = made.method.queue
+    assert queue.filled == 0
+    made.method.before_training(made.filling_batches())
+    assert queue.filled == queue.size == 80
+    assert (queue.labels >= 0).all()
+    torch.testing.assert_close(queue.keys.norm(dim=1), torch.ones(80))
+
+
+def test_the_enqueue_comes_after_the_step(tiny_data):
+    made = trainer(tiny_data, "maskcon")
+    views, labels = first_batch(made)
+    before = made.method.queue.keys.clone()
+    made.method.step(views, labels)
+    assert torch.equal(made.method.queue.keys, before)
+    made.method.after_step()
+    assert torch.equal(made.method.queue.labels[:32], labels)
+
+
+def test_the_twin_moves_before_its_forward_pass(tiny_data):
+    made = trainer(tiny_data, "moco")
+    views, labels = first_batch(made)
+    with torch.no_grad():
+        for parameter in made.method.encoder.parameters():
+            parameter.add_(0.1)
+    source = next(made.method.encoder.parameters())
+    copy = next(made.method.twin.parameters())
+    expected = torch.lerp(copy, source, 0.01)
+    made.method.step(views, labels)
+    torch.testing.assert_close(copy, expected)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_reach_every_trained_parameter_and_no_other(tiny_data, name):
+    made = trainer(tiny_data, name)
+    views, labels = first_batch(made)
+    made.method.step(views, labels)["loss"].backward()
+    for label, parameter in made.method.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, label
+        assert parameter.requires_grad != label.startswith("twin."), label
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_loss_falls_when_one_batch_is_learned_by_heart(tiny_data, name):
+    made = trainer(tiny_data, name)
+    made.method.before_training(made.filling_batches())
+    views, labels = first_batch(made)
+    losses = [made.train_step(views, labels, 0.05)["loss"].item() for _ in range(25)]
+    assert losses[-1] < 0.93 * losses[0], losses  # soft targets leave their entropy behind
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_method_trains_through_the_loop(tiny_data, tmp_path, name):
+    run = train(plan(tiny_settings(tiny_data, name, schedule={"epochs": 1})), tmp_path / name)
+    assert run.encoder().exists()
+    assert all(torch.isfinite(torch.tensor(row["loss"])) for row in run.metrics() if "loss" in row)
+
+
+def test_an_unknown_class_count_comes_from_the_labels_learned_from(tiny_data):
+    fine = plan(tiny_settings(tiny_data, "supce", data={"labels": "fine"})).build_method()
+    assert fine.classifier.out_features == 16
+    assert plan(tiny_settings(tiny_data, "supce")).build_method().classifier.out_features == 4

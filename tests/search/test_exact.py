@@ -1,0 +1,91 @@
+"""Exact search against sorting the whole score matrix, through FAISS and through torch."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from coarsecon.errors import CoarseconError
+from coarsecon.search import exact
+from coarsecon.search.exact import nearest, unit
+
+
+@pytest.fixture(params=["faiss", "torch"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each test runs with FAISS and without it; without, in chunks of a few rows."""
+    if request.param == "torch":
+        monkeypatch.setattr(exact, "faiss", None)
+        monkeypatch.setattr(exact, "SCORES_AT_ONCE", 1000)
+    elif exact.faiss is None:
+        pytest.skip("FAISS is not installed")
+    return request.param
+
+
+def features(count: int, seed: int = 0) -> Tensor:
+    return unit(torch.randn(count, 16, generator=torch.Generator().manual_seed(seed)))
+
+
+@pytest.mark.parametrize("k", [1, 7, 150])
+def test_finds_what_sorting_all_scores_finds(backend: str, k: int) -> None:
+    queries, gallery = features(40), features(300, seed=1)
+    scores, indices = nearest(queries, gallery, k)
+    expected = (queries @ gallery.T).sort(descending=True)
+    assert indices.dtype == torch.int64
+    assert torch.equal(indices, expected.indices[:, :k])
+    torch.testing.assert_close(scores, expected.values[:, :k])
+
+
+def test_a_depth_of_thousands_and_float64_go_through_torch() -> None:
+    gallery = features(3000)
+    _, deep = nearest(gallery[:5], gallery, 2500)
+    assert torch.equal(deep, (gallery[:5] @ gallery.T).sort(descending=True).indices[:, :2500])
+    precise, _ = nearest(gallery[:5].double(), gallery.double(), 10)
+    assert precise.dtype == torch.float64
+
+
+def test_half_precision_is_raised_before_the_product(backend: str) -> None:
+    gallery = features(100)
+    scores, indices = nearest(gallery.half(), gallery.half(), 5)
+    assert scores.dtype == torch.float32
+    assert torch.equal(indices, nearest(gallery.half().float(), gallery.half().float(), 5)[1])
+
+
+def test_the_excluded_item_never_returns_but_its_duplicate_does(backend: str) -> None:
+    gallery = features(60)
+    gallery[1::2] = gallery[::2]  # every image twice
+    rows = torch.arange(60)
+    _, indices = nearest(gallery, gallery, 10, exclude=rows)
+    assert indices.shape == (60, 10)
+    assert not (indices == rows[:, None]).any()
+    assert torch.equal(indices[:, 0], rows ^ 1)
+
+
+def test_an_excluded_item_below_the_depth_costs_no_neighbour(backend: str) -> None:
+    gallery = features(60)
+    far = (gallery[:1] @ gallery.T).argmin(1)
+    _, indices = nearest(gallery[:1], gallery, 5, exclude=far)
+    assert torch.equal(indices, nearest(gallery[:1], gallery, 5)[1])
+    _, unchanged = nearest(gallery[:1], gallery, 5, exclude=torch.tensor([-1]))
+    assert torch.equal(unchanged, indices)
+
+
+@pytest.mark.parametrize(("k", "returned"), [(0, 0), (59, 59), (60, 59), (1000, 59)])
+def test_asking_for_more_than_there_is_returns_what_there_is(backend: str, k: int, returned: int) -> None:
+    gallery = features(60)
+    scores, indices = nearest(gallery, gallery, k, exclude=torch.arange(60))
+    assert scores.shape == indices.shape == (60, returned)
+    assert nearest(gallery, gallery[:0], k)[1].shape == (60, 0)
+    assert nearest(gallery[:0], gallery, 5)[1].shape == (0, 5)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_features_that_are_not_finite_are_refused(value: float) -> None:
+    gallery = features(10)
+    gallery[3, 2] = value
+    with pytest.raises(CoarseconError, match="NaN"):
+        unit(gallery)
+
+
+def test_unit_takes_arrays_and_gives_rows_of_length_one() -> None:
+    rows = unit((10 * torch.randn(20, 4, dtype=torch.float16)).numpy())
+    assert rows.dtype == torch.float32
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(20))

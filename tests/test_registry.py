@@ -1,0 +1,120 @@
+"""The registry: throw-away distributions on the path, listed without import, broken ones told, names claimed once."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from coarsecon import registry
+from coarsecon.errors import CoarseconError, InputError
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Put a distribution with one module and one entry point on the path."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(distribution: str, name: str, source: str | None, attribute: str = "Mine", group: str = registry.METHODS) -> str:
+        module = distribution.replace("-", "_")
+        if source is not None:
+            (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}:{attribute}\n")
+        return module
+
+    return install
+
+
+def entry(name: str) -> registry.Entry:
+    return registry.find(registry.METHODS, name)
+
+
+def test_built_in_methods_and_datasets_stand_in_the_same_table():
+    assert {"maskcon", "grafit", "coins", "moco", "supce"} <= {e.name for e in registry.entries(registry.METHODS)}
+    assert {"toy", "cifar100", "folder"} <= {e.name for e in registry.entries(registry.DATASETS)}
+    assert all(not e.describe().problem for e in registry.entries(registry.METHODS) if e.distribution == "coarsecon")
+
+
+def test_a_strangers_method_is_described_without_being_imported(install):
+    module = install("stranger", "strange", '"""Odd method."""\nclass Mine:\n    class Config:\n        t: float = 0.5\n')
+    described = entry("strange").describe()
+    assert described.summary == "Odd method."
+    assert [(s.name, s.default) for s in described.settings] == [("t", "0.5")]
+    assert module not in sys.modules
+    assert entry("strange").load().__name__ == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        (None, "not installed"),
+        ("def broken(:\n", "cannot be read"),
+        ("class Other: pass\n", "does not define Mine"),
+        ("import no_such_package_anywhere\nclass Mine: pass\n", "needs no_such_package_anywhere"),
+        ("raise RuntimeError('no')\nclass Mine: pass\n", "raises when imported"),
+    ],
+)
+def test_a_broken_plugin_is_told_and_breaks_nothing_else(install, source, problem):
+    install("broken-one", "broken", source)
+    assert problem in entry("broken").describe().summary
+    with pytest.raises(CoarseconError, match="broken-one 1.0"):
+        entry("broken").load()
+    assert entry("maskcon").load().__name__ == "MaskCon"
+
+
+def test_a_plugin_that_fails_only_when_imported_is_told_then(install):
+    install("late", "late", "x = 1 / 0\nclass Mine: pass\n")
+    with pytest.raises(CoarseconError, match="ZeroDivisionError"):
+        entry("late").load()
+
+
+def test_two_distributions_that_claim_one_name_are_both_named(install):
+    install("first-claim", "twice", "class Mine: pass\n")
+    install("second-claim", "twice", "class Mine: pass\n")
+    with pytest.raises(InputError, match=r"first-claim 1\.0 and second-claim 1\.0"):
+        entry("twice")
+
+
+def test_a_stranger_cannot_take_a_built_in_name_silently(install):
+    install("usurper", "maskcon", "class Mine: pass\n")
+    with pytest.raises(InputError, match="coarsecon .* and usurper"):
+        entry("maskcon")
+
+
+def test_an_unknown_name_tells_the_nearest():
+    with pytest.raises(InputError, match="did you mean maskcon"):
+        entry("maskon")
+    with pytest.raises(InputError, match="known: .*moco"):
+        entry("qqqqqq")
+
+
+def test_a_slow_importing_plugin_does_not_slow_the_list(install, capsys):
+    import time
+
+    from coarsecon.cli.methods import methods
+
+    install("slow", "slow", "import time\ntime.sleep(30)\nclass Mine: pass\n")
+    start = time.monotonic()
+    methods()
+    assert time.monotonic() - start < 5
+    assert "slow" in capsys.readouterr().out
+
+
+def test_inherited_settings_are_found_in_other_modules():
+    settings = {s.name for s in entry("maskcon").describe().settings}
+    assert {"w", "t", "t0", "queue_size", "momentum"} <= settings
+
+
+def test_every_declared_setting_is_described_the_same_as_pydantic_has_it():
+    for name in ("maskcon", "grafit", "coins", "moco", "supce"):
+        loaded = entry(name).load()
+        assert {s.name for s in entry(name).describe().settings} == set(loaded.Config.model_fields), name
+
+
+def test_sources_are_found_beside_their_package():
+    from coarsecon.inspection import find_source
+
+    assert find_source("coarsecon.methods.maskcon") == Path(registry.__file__).parent / "methods" / "maskcon.py"
+    assert find_source("coarsecon.no_such") is None

@@ -1,0 +1,204 @@
+"""The training loop: what a run leaves behind, resuming bit for bit, and refusing what it should."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from tiny import tiny_settings
+
+from coarsecon.config import RunConfig, validate
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.runs import Run
+from coarsecon.train.checkpoint import load_checkpoint
+from coarsecon.train.loop import train
+from coarsecon.train.resolve import plan
+
+TIMES = ("images_per_s", "data_wait")
+
+
+def rows(run: Run) -> list[dict]:
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in run.metrics()]
+
+
+def assert_same_run(first: Run, second: Run) -> None:
+    assert rows(first) == rows(second)
+    states = [load_checkpoint(run.checkpoint("last")) for run in (first, second)]
+    assert states[0]["progress"] == states[1]["progress"]
+    for name, value in states[0]["method"].items():
+        assert torch.equal(value, states[1]["method"][name]), name
+    for one, other in zip(*(state["optimizer"]["state"].values() for state in states), strict=True):
+        assert torch.equal(one["momentum_buffer"], other["momentum_buffer"])
+
+
+@pytest.fixture(scope="module")
+def straight(tiny_data, tmp_path_factory) -> Run:
+    return train(plan(tiny_settings(tiny_data)), tmp_path_factory.mktemp("runs") / "straight")
+
+
+def test_a_run_leaves_everything_an_evaluation_needs(straight):
+    names = {path.name for path in straight.root.iterdir()}
+    assert names >= {
+        "config.yaml", "environment.json", "metrics.jsonl", "views.png", "checkpoints",
+        "encoder.safetensors", "encoder.json", "encoder-best.safetensors",
+    }  # fmt: skip
+    assert not [name for name in names if name.endswith(".tmp")]
+    environment = json.loads(straight.environment_file.read_text())
+    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0] or environment["packages"]["torch"]
+    with Image.open(straight.views_picture) as picture:
+        assert picture.width > 300
+
+
+def test_the_log_tells_of_learning_and_of_time(straight):
+    logged = straight.metrics()
+    trained = [row for row in logged if "loss" in row]
+    monitored = [row for row in logged if "fine_recall@1" in row]
+    assert [row["step"] for row in trained] == [2, 3, 4, 6]
+    assert [row["epoch"] for row in monitored] == [1, 2]
+    for row in trained:
+        assert {"lr", "grad_norm", "queue_fill", "positive_similarity", "negative_similarity"} <= row.keys()
+        assert 0 <= row["data_wait"] <= 1
+        assert row["images_per_s"] > 0
+        assert row["queue_fill"] == 1.0
+        assert -1 <= row["positive_similarity"] <= 1
+
+
+def test_the_saved_settings_reproduce_the_run(straight, tmp_path):
+    layers = yaml.safe_load(straight.config_file.read_text())
+    assert validate(RunConfig, layers) == straight.config()
+    assert layers["method"]["query_view"] == "autoaugment"
+    assert layers["backbone"]["stem"] == "small"
+    assert_same_run(straight, train(plan(layers), tmp_path / "again"))
+
+
+def test_another_seed_gives_another_run(straight, tiny_data, tmp_path):
+    other = train(plan(tiny_settings(tiny_data, run={"seed": 1})), tmp_path / "other")
+    assert rows(other) != rows(straight)
+
+
+def test_a_killed_run_resumes_bit_for_bit(straight, tiny_data, tmp_path):
+    """Killed with -9 after its first epoch's state is written; the log's later rows are dropped and made again."""
+    root = tmp_path / "killed"
+    script = (
+        "import os, signal, sys; from pathlib import Path; from tiny import tiny_settings\n"
+        "from coarsecon.train import loop; from coarsecon.train.resolve import plan\n"
+        "finish = loop.Trainer.finish_epoch\n"
+        "step = loop.Trainer.train_step\n"
+        "def dies(self, *a):\n"
+        "    if self.progress.step == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return step(self, *a)\n"
+        "loop.Trainer.train_step = dies\n"
+        f"loop.train(plan(tiny_settings(Path({str(tiny_data)!r}))), Path({str(root)!r}))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    killed = Run(root)
+    assert [row["step"] for row in killed.metrics() if "loss" in row] == [2, 3, 4]
+    assert_same_run(straight, train(plan(tiny_settings(tiny_data)), root, resume=True))
+
+
+def test_an_interrupt_saves_between_two_steps_and_resumes_to_the_same_state(straight, tiny_data, tmp_path):
+    root = tmp_path / "interrupted"
+    script = (
+        "from pathlib import Path; from tiny import tiny_settings\n"
+        "import signal, os\nfrom coarsecon.train import loop; from coarsecon.train.resolve import plan\n"
+        "step = loop.Trainer.train_step\n"
+        "def interrupts(self, *a):\n"
+        "    if self.progress.step == 3: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return step(self, *a)\n"
+        "loop.Trainer.train_step = interrupts\n"
+        "try:\n"
+        f"    loop.train(plan(tiny_settings(Path({str(tiny_data)!r}))), Path({str(root)!r}))\n"
+        "except loop.Interrupted as stopped: print(stopped); raise SystemExit(stopped.exit_code)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130, done.stderr
+    assert "stopped at step 4" in done.stdout
+    assert load_checkpoint(Run(root).checkpoint("last"))["progress"]["step"] == 4
+    resumed = train(plan(tiny_settings(tiny_data)), root, resume=True)
+    states = [load_checkpoint(run.checkpoint("last"))["method"] for run in (straight, resumed)]
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+
+
+def test_a_folder_that_holds_a_run_or_other_files_is_left_alone(straight, tiny_data, tmp_path):
+    with pytest.raises(InputError, match="--resume"):
+        train(plan(tiny_settings(tiny_data)), straight.root)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="other files"):
+        train(plan(tiny_settings(tiny_data)), tmp_path)
+    with pytest.raises(InputError, match="is a file"):
+        train(plan(tiny_settings(tiny_data)), tmp_path / "notes.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tiny_data, tmp_path):
+    settings = tiny_settings(tiny_data)
+    settings["optimizer"] = {"lr": 1e30}
+    with pytest.raises(CoarseconError, match=r"lower optimizer\.lr"):
+        train(plan(settings), tmp_path / "wild")
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"data": {"labels": "genus"}}, "has no 'genus' labels; it has coarse, fine"),
+        ({"run": {"batch_size": 500}}, "more than the 96 training images"),
+        ({"run": {"device": "cuda:99"}}, r"run\.device"),
+        ({"data": {"path": "nowhere"}}, "coarsecon prepare"),
+        ({"method": {"name": "maskcon", "ww": 1.0}}, r"method\.ww is not a setting; did you mean method\.w\?"),
+        ({"method": {"name": "maskcon", "query_view": "weka"}}, "weak"),
+        ({"method": {"name": "masccon"}}, "did you mean maskcon"),
+    ],
+)
+def test_wrong_input_is_told_before_anything_is_written(tiny_data, tmp_path, sections, message):
+    with pytest.raises(InputError, match=message):
+        train(plan(tiny_settings(tiny_data, **sections)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_limit_trains_on_the_first_images_only(tiny_data, tmp_path):
+    planned = plan(tiny_settings(tiny_data, data={"limit": 40}))
+    assert len(planned.split) == 40
+    assert planned.steps_per_epoch == 1
+
+
+def test_damaged_training_states_are_refused(tmp_path):
+    path = tmp_path / "last.pt"
+    with pytest.raises(InputError, match="no training state"):
+        load_checkpoint(path)
+    path.write_bytes(b"PK\x03\x04 not a checkpoint")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_checkpoint(path)
+
+    class Hostile:
+        def __reduce__(self):
+            return (time.sleep, (0,))
+
+    torch.save({"method": Hostile()}, path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_checkpoint(path)
+
+
+@pytest.mark.slow
+def test_tensorboard_and_wandb_take_the_rows(tiny_data, tmp_path):
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("wandb")
+    settings = tiny_settings(tiny_data, run={"loggers": ["tensorboard", "wandb"]}, schedule={"epochs": 1})
+    run = train(plan(settings), tmp_path / "logged")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run.root / "tensorboard"))
+    events.Reload()
+    logged = [row for row in run.metrics() if "loss" in row]
+    assert [event.step for event in events.Scalars("loss")] == [row["step"] for row in logged]
+    assert events.Scalars("loss")[0].value == pytest.approx(logged[0]["loss"], rel=1e-5)
+    assert list((run.root / "wandb").glob("offline-run-*/*.wandb"))

@@ -1,0 +1,44 @@
+"""Learning-rate schedules against the golden cases, and their ends."""
+
+import pytest
+from golden import golden_cases, golden_tensors
+
+from coarsecon.config import ScheduleSettings
+from coarsecon.train.schedule import learning_rate
+
+
+def settings_of(case: dict) -> ScheduleSettings:
+    if case["kind"] == "cyclic_cosine_per_epoch":
+        return ScheduleSettings(kind="cyclic", epochs=case["epochs"], cycles=case["cycles"])
+    if case["kind"] == "supcon_cosine_floor_warmup":
+        return ScheduleSettings(
+            kind="epoch-cosine", epochs=case["epochs"], warmup_epochs=case["warmup_epochs"],
+            warmup_from=case["warmup_from"], floor=case["floor_rate"] ** 3,
+        )  # fmt: skip
+    return ScheduleSettings(kind="cosine", epochs=case["epochs"], warmup_epochs=case["warmup_epochs"])
+
+
+@pytest.mark.parametrize("case", golden_cases("schedule"))
+def test_learning_rates_match_the_golden_schedules(case):
+    expected = golden_tensors(case)["lr"].tolist()
+    steps_per_epoch = case.get("steps_per_epoch", 1)
+    computed = [
+        learning_rate(step, base=case["base_lr"], schedule=settings_of(case), steps_per_epoch=steps_per_epoch)
+        for step in range(len(expected))
+    ]
+    assert computed == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_the_cosine_ends_near_its_floor_and_never_rises():
+    schedule = ScheduleSettings(epochs=10, warmup_epochs=2, floor=0.01)
+    rates = [learning_rate(step, base=1.0, schedule=schedule, steps_per_epoch=5) for step in range(50)]
+    assert rates[0] == 0
+    assert rates[10] == 1
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01, abs=0.01)
+
+
+def test_a_run_shorter_than_its_warm_up_only_warms_up():
+    schedule = ScheduleSettings(epochs=2, warmup_epochs=5)
+    rates = [learning_rate(step, base=1.0, schedule=schedule, steps_per_epoch=2) for step in range(4)]
+    assert rates == pytest.approx([0, 0.25, 0.5, 0.75])
