@@ -113,7 +113,7 @@ _Loader.yaml_implicit_resolvers = {
 def parse_yaml(text: str, origin: str) -> Any:
     """The value of a piece of YAML; `origin` names it in the `InputError` raised when it is malformed."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a subclass of the safe loader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         place = f", line {where.line + 1}" if where else ""
@@ -193,7 +193,9 @@ def _fault(model: type[BaseModel], fault: Any, section: str) -> str:
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.5) or [
         name for name in names if name.rsplit(".", 1)[-1] == place[-1]
     ]
-    return f"{key} is not a setting" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(names))}")
+    return f"{key} is not a setting" + (
+        f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(names))}"
+    )
 
 
 def _all_keys(model: type[BaseModel], section: str) -> list[str]:

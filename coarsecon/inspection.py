@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-
 STOP_AT = ("BaseModel", "Settings", "MethodSettings")
 """Bases of settings that declare no field."""
 

@@ -44,7 +44,9 @@ class Entry:
 def entries(group: Group) -> list[Entry]:
     """All entries of a group, sorted by name; a name that two distributions claim stands twice."""
     found = {
-        Entry(point.name, point.value, point.dist.name if point.dist else "?", point.dist.version if point.dist else "?")
+        Entry(
+            point.name, point.value, point.dist.name if point.dist else "?", point.dist.version if point.dist else "?"
+        )
         for point in entry_points(group=group)
     }
     return sorted(found, key=lambda entry: (entry.name, entry.distribution != "coarsecon", entry.distribution))

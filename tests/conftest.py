@@ -9,7 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from golden import SHARED  # noqa: E402  (after the environment, which torch reads when first imported)
+from golden import SHARED
 
 
 @pytest.fixture(scope="session")

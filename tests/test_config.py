@@ -8,7 +8,9 @@ from coarsecon.errors import InputError
 
 def test_later_layers_win_key_by_key():
     recipe = {"optimizer": {"lr": 0.1, "momentum": 0.8}, "schedule": {"epochs": 5}}
-    config = validate(RunConfig, merge(merge(recipe, {"optimizer": {"lr": 0.2}}), parse_assignments(["optimizer.lr=0.3"])))
+    config = validate(
+        RunConfig, merge(merge(recipe, {"optimizer": {"lr": 0.2}}), parse_assignments(["optimizer.lr=0.3"]))
+    )
     assert (config.optimizer.lr, config.optimizer.momentum, config.schedule.epochs) == (0.3, 0.8, 5)
 
 
@@ -57,13 +59,17 @@ def test_a_wrong_setting_is_told_in_one_line(values, message):
 
 
 def test_the_written_settings_read_back_the_same(tmp_path):
-    config = validate(RunConfig, {"data": {"path": "data/x"}, "optimizer": {"lr": 1e-3}, "backbone": {"args": {"a": [1, 2]}}})
+    config = validate(
+        RunConfig, {"data": {"path": "data/x"}, "optimizer": {"lr": 1e-3}, "backbone": {"args": {"a": [1, 2]}}}
+    )
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config))
     assert validate(RunConfig, read_config_file(path)) == config
 
 
-@pytest.mark.parametrize("content", [b"a: [1", b"- 1\n", b"plain", b"\xff\xfe\x00", b"!!python/object/apply:os.system [id]"])
+@pytest.mark.parametrize(
+    "content", [b"a: [1", b"- 1\n", b"plain", b"\xff\xfe\x00", b"!!python/object/apply:os.system [id]"]
+)
 def test_a_config_file_that_is_no_mapping_of_settings_is_told(tmp_path, content):
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)

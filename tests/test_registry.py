@@ -14,7 +14,9 @@ def install(tmp_path, monkeypatch):
     """Put a distribution with one module and one entry point on the path."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def install(distribution: str, name: str, source: str | None, attribute: str = "Mine", group: str = registry.METHODS) -> str:
+    def install(
+        distribution: str, name: str, source: str | None, attribute: str = "Mine", group: str = registry.METHODS
+    ) -> str:
         module = distribution.replace("-", "_")
         if source is not None:
             (tmp_path / f"{module}.py").write_text(source)
@@ -38,7 +40,9 @@ def test_built_in_methods_and_datasets_stand_in_the_same_table():
 
 
 def test_a_strangers_method_is_described_without_being_imported(install):
-    module = install("stranger", "strange", '"""Odd method."""\nclass Mine:\n    class Config:\n        t: float = 0.5\n')
+    module = install(
+        "stranger", "strange", '"""Odd method."""\nclass Mine:\n    class Config:\n        t: float = 0.5\n'
+    )
     described = entry("strange").describe()
     assert described.summary == "Odd method."
     assert [(s.name, s.default) for s in described.settings] == [("t", "0.5")]
@@ -59,7 +63,7 @@ def test_a_strangers_method_is_described_without_being_imported(install):
 def test_a_broken_plugin_is_told_and_breaks_nothing_else(install, source, problem):
     install("broken-one", "broken", source)
     assert problem in entry("broken").describe().summary
-    with pytest.raises(CoarseconError, match="broken-one 1.0"):
+    with pytest.raises(CoarseconError, match=r"broken-one 1\.0"):
         entry("broken").load()
     assert entry("maskcon").load().__name__ == "MaskCon"
 
@@ -79,14 +83,14 @@ def test_two_distributions_that_claim_one_name_are_both_named(install):
 
 def test_a_stranger_cannot_take_a_built_in_name_silently(install):
     install("usurper", "maskcon", "class Mine: pass\n")
-    with pytest.raises(InputError, match="coarsecon .* and usurper"):
+    with pytest.raises(InputError, match=r"coarsecon .* and usurper"):
         entry("maskcon")
 
 
 def test_an_unknown_name_tells_the_nearest():
     with pytest.raises(InputError, match="did you mean maskcon"):
         entry("maskon")
-    with pytest.raises(InputError, match="known: .*moco"):
+    with pytest.raises(InputError, match=r"known: .*moco"):
         entry("qqqqqq")
 
 

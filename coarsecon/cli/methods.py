@@ -40,7 +40,12 @@ def show_list(title: str, group: registry.Group, json: str | None) -> None:
         emit_json(rows, json)
         return
     cells = [
-        (row["name"], f"broken: {row['problem']}" if row["problem"] else row["summary"], row["distribution"], row["version"])
+        (
+            row["name"],
+            f"broken: {row['problem']}" if row["problem"] else row["summary"],
+            row["distribution"],
+            row["version"],
+        )
         for row in rows
     ]
     table(title, ["name", "what", "from", "version"], cells, numbers=False)

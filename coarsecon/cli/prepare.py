@@ -10,16 +10,18 @@ from coarsecon.cli.console import ConsoleReporter, closing, table
 
 
 def prepare(
-    name: Annotated[str, typer.Argument(help="A dataset; `coarsecon datasets` lists them.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `coarsecon datasets` lists them.")],
     source: Annotated[Path | None, typer.Option(help="The original files.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; default data/NAME.")] = None,
     table_: Annotated[
         Path | None, typer.Option("--table", help="For folder: a CSV or Parquet table with path, coarse, fine, split.")
     ] = None,
     size: Annotated[int | None, typer.Option(min=8, max=4096, help="Side in pixels the encoder will see.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the original files if they are not there.")] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the original files if they are not there.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prepared dataset at --out.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that decode images.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode images.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="For toy: which set is drawn.")] = 0,
 ) -> None:
     """Read a dataset from its original files, check it, and write it in the prepared form."""

@@ -29,7 +29,9 @@ def pretrain(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; repeatable.")
+    ] = None,
 ) -> None:
     """Train an encoder on coarse labels. Later settings win: recipe, config file, --set, flags."""
     flags: dict[str, dict[str, Any]] = {
@@ -54,7 +56,7 @@ def pretrain(
 
     from coarsecon.train.loop import train
     from coarsecon.train.resolve import plan
-    from coarsecon.train.stopping import Interrupted
+    from coarsecon.train.stopping import InterruptedRunError
 
     planned = plan(layers)
     if resume:
@@ -67,8 +69,8 @@ def pretrain(
     )
     try:
         run = train(planned, target, resume=resume, reporter=reporter)
-    except Interrupted as stopped:
-        raise Interrupted(f"{stopped}; continue with: coarsecon pretrain --out {target} --resume") from None
+    except InterruptedRunError as stopped:
+        raise InterruptedRunError(f"{stopped}; continue with: coarsecon pretrain --out {target} --resume") from None
     written = [run.encoder(), run.config_file, run.metrics_file, run.views_picture]
     closing(written, ["coarsecon", "retrieve", target])
 

@@ -48,17 +48,28 @@ def quickstart(
         if epochs is not None:
             layers = merge(layers, {"schedule": {"epochs": epochs}})
         reporter.info(f"{what}")
-        run = train(plan(layers), out / "runs" / name, resume=Run(out / "runs" / name).config_file.exists(), reporter=reporter)
+        run = train(
+            plan(layers), out / "runs" / name, resume=Run(out / "runs" / name).config_file.exists(), reporter=reporter
+        )
         session = Session(run, None, which="last", device="auto", workers=0, reporter=reporter)
         metrics, _ = session.metrics("test")
         sessions[name], results[name] = session, metrics
         cells = (metrics["fine"]["recall@1"], metrics["fine"]["map@r"], metrics["coarse"]["recall@1"])
         rows.append((what, *map(percent, cells)))
-    table("Toy images: retrieval within the test split, in %", ["", "fine Recall@1", "fine mAP@R", "coarse Recall@1"], rows)
+    table(
+        "Toy images: retrieval within the test split, in %",
+        ["", "fine Recall@1", "fine mAP@R", "coarse Recall@1"],
+        rows,
+    )
 
     session = sessions["maskcon"]
     collection = session.collection("test")
-    gallery, map_page, map_picture, result = out / "gallery.html", out / "map.html", out / "map.png", out / "results.json"
+    gallery, map_page, map_picture, result = (
+        out / "gallery.html",
+        out / "map.html",
+        out / "map.png",
+        out / "results.json",
+    )
     title = "Toy images, searched with MaskCon's embedding"
     write_gallery(gallery, session.examples("test", 16, 8), title=title)
     points = project(collection.features).numpy()

@@ -14,7 +14,9 @@ app = typer.Typer(help="List, show or copy the papers' settings.", no_args_is_he
 
 
 @app.command("ls")
-def ls(json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None) -> None:
+def ls(
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
+) -> None:
     """List the recipes."""
     rows = [(name, recipes.summary(name)) for name in recipes.names()]
     if json:
@@ -36,7 +38,9 @@ def show(
 
 
 @app.command("cp")
-def cp(name: str, target: Annotated[Path | None, typer.Argument(help="File to write; default NAME.yaml.")] = None) -> None:
+def cp(
+    name: str, target: Annotated[Path | None, typer.Argument(help="File to write; default NAME.yaml.")] = None
+) -> None:
     """Copy a recipe to a file of your own, to change and pass with --config."""
     path = target or Path(f"{name}.yaml")
     content = recipes.text(name)

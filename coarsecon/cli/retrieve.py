@@ -19,7 +19,7 @@ SAMPLE = 24
 
 
 def retrieve(
-    run: Annotated[Path, typer.Argument(help="A run folder made by `coarsecon pretrain`.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")],
     data: Annotated[Path | None, typer.Option(help="Another prepared dataset than the run's.")] = None,
     split: Annotated[str | None, typer.Option(help="Default: test for metrics, train to search.")] = None,
     query: Annotated[list[Path] | None, typer.Option(help="Search with this image or folder; repeatable.")] = None,
@@ -88,7 +88,12 @@ def _show_neighbours(rows: "list[GalleryRow]", json: str | None) -> None:
         return
     for row in rows:
         cells = [
-            (neighbour.picture.name, f"{neighbour.score:.3f}", neighbour.picture.fine or "", neighbour.picture.coarse or "")
+            (
+                neighbour.picture.name,
+                f"{neighbour.score:.3f}",
+                neighbour.picture.fine or "",
+                neighbour.picture.coarse or "",
+            )
             for neighbour in row.neighbours
         ]
         table(f"Nearest to {row.query.name}", ["image", "cosine", "fine", "coarse"], cells, numbers=False)

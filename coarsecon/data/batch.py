@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class ImageBatch(NamedTuple):
-    """`pixels` uint8 [N, 3, H, W], zero-padded at the bottom and right; `sizes` int64 [N, 2], the true (height, width)."""
+    """`pixels` uint8 [N, 3, H, W], zero-padded at the bottom and right; `sizes` int64 [N, 2]: height, width."""
 
     pixels: Tensor
     sizes: Tensor
@@ -22,5 +22,5 @@ class ImageBatch(NamedTuple):
         """The same batch on `device`."""
         return ImageBatch(self.pixels.to(device, non_blocking=True), self.sizes.to(device, non_blocking=True))
 
-    def __len__(self) -> int:  # type: ignore[override]
+    def __len__(self) -> int:
         return self.pixels.shape[0]

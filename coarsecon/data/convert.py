@@ -13,6 +13,9 @@ from coarsecon.data.images import is_upright, opened, upright_rgb
 from coarsecon.data.pool import map_ahead
 from coarsecon.data.schema import Channels
 
+ARRAY_MAX_SIZE = 64
+"""Images of at most this side are kept as one array of squares, larger ones as files."""
+
 
 class Jpeg(NamedTuple):
     """An image as it is kept: its JPEG bytes, and the `histogram` [3, 256] of its pixels."""
@@ -53,21 +56,36 @@ def mean_and_std(counts: np.ndarray) -> tuple[Channels, Channels]:
     return (mean[0].item(), mean[1].item(), mean[2].item()), (std[0].item(), std[1].item(), std[2].item())
 
 
+def as_prepared(file: Path, size: int) -> np.ndarray:
+    """A file's image as it would be prepared for an encoder of `size`, uint8 [H, W, 3]; for queries."""
+    with opened(file) as image:
+        if size <= ARRAY_MAX_SIZE:
+            return np.asarray(_squared(image, size))
+        return np.asarray(_shrunk(upright_rgb(image), round(size * 8 / 7)))
+
+
 def _square(file: Path, size: int) -> np.ndarray:
     with opened(file) as image:
-        square = upright_rgb(image).resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(square).transpose(2, 0, 1)
+        return np.asarray(_squared(image, size)).transpose(2, 0, 1)
+
+
+def _squared(image: Image.Image, size: int) -> Image.Image:
+    return upright_rgb(image).resize((size, size), Image.Resampling.BILINEAR)
+
+
+def _shrunk(image: Image.Image, shorter_side: int) -> Image.Image:
+    if min(image.size) <= shorter_side:
+        return image
+    scale = shorter_side / min(image.size)
+    width, height = (round(side * scale) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _jpeg(file: Path, shorter_side: int) -> Jpeg:
     with opened(file) as image:
         is_small = min(image.size) <= shorter_side
         is_kept = is_small and image.format == "JPEG" and image.mode == "RGB" and is_upright(image)
-        pixels = upright_rgb(image)
-        if not is_small:
-            scale = shorter_side / min(pixels.size)
-            width, height = (round(side * scale) for side in pixels.size)
-            pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
+        pixels = _shrunk(upright_rgb(image), shorter_side)
         content = file.read_bytes() if is_kept else _encode(pixels)
     return Jpeg(content, np.array(pixels.histogram()).reshape(3, 256))
 

@@ -32,14 +32,10 @@ def download(url: str, target: Path, *, md5: str, reporter: Reporter) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             found = _receive(response, partial, reporter)
         if found != md5:
-            raise CoarseconError(
-                f"{url}: what came has md5 {found}, but {md5} was published; try again later"
-            )
+            raise CoarseconError(f"{url}: what came has md5 {found}, but {md5} was published; try again later")
         partial.replace(target)
     except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
-        raise InputError(
-            f"{url} cannot be fetched ({error}); fetch it by hand and put it at {target}"
-        ) from error
+        raise InputError(f"{url} cannot be fetched ({error}); fetch it by hand and put it at {target}") from error
     except OSError as error:
         raise CoarseconError(f"{target} cannot be written ({error})") from error
     finally:

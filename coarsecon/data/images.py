@@ -33,9 +33,7 @@ def opened(source: Path | bytes) -> Iterator[Image.Image]:
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise InputError(
-                    f"{name}: {image.width} x {image.height} px is more than is read; shrink or remove it"
-                )
+                raise InputError(f"{name}: {image.width} x {image.height} px is more than is read; shrink or remove it")
             yield image
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None

@@ -38,9 +38,7 @@ def list_tree(root: Path) -> tuple[list[ListedImage], list[str]]:
     tops = {parts[0] for parts in files if len(parts) > 1}
     has_splits = tops <= SPLITS
     if len(tops & SPLITS) > 1 and not has_splits:
-        raise InputError(
-            f"{root}: beside train, val and test there is {min(tops - SPLITS)}; expected {LAYOUT}"
-        )
+        raise InputError(f"{root}: beside train, val and test there is {min(tops - SPLITS)}; expected {LAYOUT}")
     images, others = [], []
     for parts in files:
         path = "/".join(parts)

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from coarsecon.data.convert import Jpeg, histogram, jpegs, mean_and_std, squares
+from coarsecon.data.convert import ARRAY_MAX_SIZE, Jpeg, histogram, jpegs, mean_and_std, squares
 from coarsecon.data.schema import DatasetInfo, Form, SplitFiles, SplitInfo, write_record
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.store import PreparedDataset, is_prepared, open_dataset
@@ -18,7 +18,6 @@ from coarsecon.files import atomic_folder
 from coarsecon.reporting import Progress, Reporter
 
 T = TypeVar("T")
-ARRAY_MAX_SIZE = 64  # larger images are kept as files
 
 
 def prepare_dataset(
@@ -37,9 +36,7 @@ def check_output(out: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(f"{out} exists already; choose another --out, or replace it with --overwrite")
     if not is_prepared(out):
-        raise InputError(
-            f"{out} is not a prepared dataset, so --overwrite leaves it alone; choose another --out"
-        )
+        raise InputError(f"{out} is not a prepared dataset, so --overwrite leaves it alone; choose another --out")
 
 
 def write_dataset(
@@ -111,9 +108,7 @@ def _write_split(
     folder: Path, name: str, split: SplitData, images: np.ndarray | Iterator[Jpeg]
 ) -> tuple[SplitInfo, np.ndarray]:
     """Write one split; returns what `dataset.json` says of it, and the `histogram` of its pixels."""
-    tensors = {
-        level: np.ascontiguousarray(column, np.int64) for level, column in sorted(split.labels.items())
-    }
+    tensors = {level: np.ascontiguousarray(column, np.int64) for level, column in sorted(split.labels.items())}
     digest = hashlib.sha256()
     for level, column in tensors.items():
         digest.update(level.encode())

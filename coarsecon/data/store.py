@@ -109,8 +109,8 @@ def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
     _check_labels(file, tensors, info.levels, count)
     listing_file = root / f"{name}.files.json"
     listing = read_record(listing_file, SplitFiles)
-    files = None if listing.files is None else _inside(root, listing.files)
-    if len(listing.names) != count or (info.form == "files" and len(files or ()) != count):
+    files = _inside(root, listing.files or []) if info.form == "files" else None
+    if len(listing.names) != count or (files is not None and len(files) != count):
         raise InputError(f"{listing_file}: it does not list {count} images; {AGAIN}")
     return Split(name, tensors, images, files, listing.names)
 

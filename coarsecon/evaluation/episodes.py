@@ -68,6 +68,4 @@ def sample_episode(
         support.append(images[chosen])
         query.append(images[rng.choice(rest, queries, False)])
     places = np.arange(len(classes))
-    return Episode(
-        np.concatenate(support), np.repeat(places, shots), np.concatenate(query), np.repeat(places, queries)
-    )
+    return Episode(np.concatenate(support), np.repeat(places, shots), np.concatenate(query), np.repeat(places, queries))

@@ -1,4 +1,4 @@
-"""Features of a run: extracted once for each set of images, cached in the run, renewed when encoder or images change."""
+"""Features of a run: extracted once, cached in the run, made anew when the encoder or the images change."""
 
 import hashlib
 from collections.abc import Sequence

@@ -11,9 +11,7 @@ VOTES_AT_ONCE = 2**22
 
 
 @torch.no_grad()
-def knn_predict(
-    bank: Tensor, bank_labels: Tensor, queries: Tensor, *, k: int = 200, t: float = 0.1
-) -> Tensor:
+def knn_predict(bank: Tensor, bank_labels: Tensor, queries: Tensor, *, k: int = 200, t: float = 0.1) -> Tensor:
     """The class [Q] int64 with the largest sum of exp(cosine / t) among each query's `k` nearest bank items.
 
     bank [M, D] and queries [Q, D], normalised here; bank_labels [M] integers, -1 where unknown (no vote).

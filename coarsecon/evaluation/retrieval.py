@@ -15,9 +15,7 @@ NEIGHBOURS_AT_ONCE = 2**22
 """How much of the matrix of neighbours is held at one time: at most so many rows, and so many entries."""
 
 
-def retrieval_metrics(
-    features: Tensor, labels: Tensor, ks: Sequence[int] = RECALL_KS
-) -> dict[str, float | int]:
+def retrieval_metrics(features: Tensor, labels: Tensor, ks: Sequence[int] = RECALL_KS) -> dict[str, float | int]:
     """All metrics in one search: the keys "recall@1" ..., "map@r", "r_precision", "queries" and "classes".
 
     features [N, D], normalised here; labels [N] integers, -1 where unknown: such an item is no query, yet it
@@ -84,9 +82,7 @@ def _checked(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return features, labels
 
 
-def _ranked_hits(
-    features: Tensor, labels: Tensor, depth: int, *, through_r: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _ranked_hits(features: Tensor, labels: Tensor, depth: int, *, through_r: bool) -> Iterator[tuple[Tensor, Tensor]]:
     """Chunks of labelled items: hits [B, k] bool, which of an item's nearest are of its class, and its R [B].
 
     k is at least `depth`, and at least R where `through_r` (never more than there are other items).

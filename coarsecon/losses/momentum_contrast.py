@@ -13,7 +13,7 @@ from coarsecon.losses.precision import full_precision, unit
 
 
 def contrast_logits(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Logits of the own key [N] and of the queue [N, K]; q and k are normalised, the key and the queue are constants."""
+    """Logits of the own key [N] and of the queue [N, K]; q and k are normalised, k and the queue are constants."""
     q, k = unit(q), unit(k.detach())
     return (q * k).sum(1) / temperature, q @ queue.detach().T / temperature
 

@@ -36,9 +36,10 @@ class MomentumContrast(Method):
     A subclass gives `loss`.
     """
 
-    Config = MomentumSettings
+    class Config(MomentumSettings):
+        """Settings of the family."""
 
-    def __init__(self, config: MomentumSettings, setup: Setup) -> None:
+    def __init__(self, config: Any, setup: Setup) -> None:
         super().__init__(config, setup)
         self.projector = projector(setup.feature_dim, config.hidden, config.dim)
         self.twin = MomentumTwin(self.encoder, self.projector, momentum=config.momentum)
@@ -77,7 +78,7 @@ class MomentumContrast(Method):
 
     @torch.no_grad()
     def _similarities(self, queries: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """What the log tells of the embedding: mean similarity to the own key and to the queue, and the queue's fill."""
+        """For the log: mean similarity to the own key and to the queue, and the queue's fill."""
         return {
             "positive_similarity": (queries * keys).sum(1).mean(),
             "negative_similarity": queries.mean(0) @ self.queue.keys.mean(0),

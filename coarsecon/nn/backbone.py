@@ -92,8 +92,8 @@ def use_small_stem(model: nn.Module) -> None:
         model.maxpool = nn.Identity()
 
 
-def feature_dim(model: nn.Module) -> int:
-    """The width of the pooled features."""
+def feature_dim(model: Any) -> int:
+    """The width of the pooled features of a timm model."""
     return int(getattr(model, "head_hidden_size", None) or model.num_features)
 
 

@@ -84,6 +84,8 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
     try:
         backbone.load_state_dict(state)
     except RuntimeError:
-        raise InputError(f"{path}: the weights do not belong to {card.backbone.name} as {card_path.name} says") from None
+        raise InputError(
+            f"{path}: the weights do not belong to {card.backbone.name} as {card_path.name} says"
+        ) from None
     backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Encoder(backbone.eval(), card)

@@ -21,8 +21,9 @@ class MomentumTwin(nn.Module):
     @torch.no_grad()
     def update(self, *sources: nn.Module) -> None:
         """Move every parameter a step of 1 - momentum towards that of its source."""
-        targets = [parameter for source in sources for parameter in source.parameters()]
-        torch._foreach_lerp_(list(self.parameters()), targets, 1 - self.momentum)
+        targets: list[Tensor] = [parameter for source in sources for parameter in source.parameters()]
+        averages: list[Tensor] = list(self.parameters())
+        torch._foreach_lerp_(averages, targets, 1 - self.momentum)
 
     @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The papers' settings, one YAML file per method and dataset; each is a config file that `pretrain --recipe` starts from."""
+"""The papers' settings, one YAML file per method and dataset; `pretrain --recipe NAME` starts from one."""
 
 import difflib
 from importlib.resources import files

@@ -32,9 +32,7 @@ BLOCK = 16
 """JPEG's unit: tiles of whole blocks do not bleed into each other."""
 
 
-def write_map_png(
-    path: Path | str, points: ArrayLike, levels: Mapping[str, LabelSet], *, title: str = ""
-) -> None:
+def write_map_png(path: Path | str, points: ArrayLike, levels: Mapping[str, LabelSet], *, title: str = "") -> None:
     """Draw points [N, 2] once per level of labels, coloured by class; a legend where the classes are few.
 
     Raises InputError when a level has not one label per point, or a label without a name.
@@ -114,9 +112,7 @@ def _unit_square(points: ArrayLike) -> NDArray[np.float64]:
 def _labels(level: str, label_set: LabelSet, count: int) -> NDArray[np.int64]:
     labels = np.asarray(label_set[0], dtype=np.int64)
     if labels.shape != (count,):
-        raise InputError(
-            f"{count} points but {labels.size} {level} labels: each point needs one, -1 if unknown"
-        )
+        raise InputError(f"{count} points but {labels.size} {level} labels: each point needs one, -1 if unknown")
     if labels.max() >= len(label_set[1]):
         raise InputError(f"{level} label {labels.max()} has no name: {len(label_set[1])} classes are named")
     return labels
@@ -151,9 +147,7 @@ def _legend_lines(names: Sequence[str]) -> int:
     return ceil(len(names) / LEGEND_COLUMNS) if len(names) <= LEGEND_LIMIT else 0
 
 
-def _legend(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], names: Sequence[str], colours: list[Colour]
-) -> None:
+def _legend(draw: ImageDraw.ImageDraw, at: tuple[int, int], names: Sequence[str], colours: list[Colour]) -> None:
     step = PANEL // LEGEND_COLUMNS
     for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
         x, y = at[0] + i % LEGEND_COLUMNS * step, at[1] + i // LEGEND_COLUMNS * LEGEND_LINE

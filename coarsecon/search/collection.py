@@ -38,9 +38,7 @@ def split_collection(dataset: PreparedDataset, split: str, features: Tensor, fin
     """A prepared split as a collection."""
     images = dataset.split(split)
     labels = {level: column.tolist() for level, column in images.labels.items()}
-    items = ItemTable(
-        names=images.names, labels=labels, class_names=dict(dataset.info.levels), fingerprint=fingerprint
-    )
+    items = ItemTable(names=images.names, labels=labels, class_names=dict(dataset.info.levels), fingerprint=fingerprint)
     return Collection(features, items, images.image)
 
 

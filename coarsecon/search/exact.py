@@ -31,9 +31,7 @@ def unit(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def nearest(
-    queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The `k` gallery items with the largest inner product with each query, best first.
 
     queries [Q, D] and gallery [G, D] are finite and on one device; pass both through `unit` and the score is

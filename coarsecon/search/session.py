@@ -65,9 +65,7 @@ class Session:
         features = self.collection(chosen).features
         levels = sorted(labels, key=lambda level: (level != "fine", level != "coarse", level))
         return {
-            level: retrieval_metrics(features, labels[level])
-            for level in levels
-            if (labels[level] >= 0).any()
+            level: retrieval_metrics(features, labels[level]) for level in levels if (labels[level] >= 0).any()
         }, chosen
 
     def examples(self, split: str, count: int, top_k: int) -> list[GalleryRow]:
@@ -83,9 +81,7 @@ class Session:
         """The `top_k` nearest images of every query file, in a split (default train) or in a folder."""
         encoder = load_encoder(self.run.encoder(self.which), self.device)
         files = find_images(queries)
-        asked = files_collection(
-            files, embed_files(encoder, files, device=self.device, reporter=self.reporter)
-        )
+        asked = files_collection(files, embed_files(encoder, files, device=self.device, reporter=self.reporter))
         if gallery is None:
             name = split or "train"
             collection = self.collection(name)

@@ -28,7 +28,7 @@ from coarsecon.train.environment import describe_environment
 from coarsecon.train.log import MetricLog
 from coarsecon.train.resolve import Plan
 from coarsecon.train.schedule import learning_rate
-from coarsecon.train.stopping import Interrupted, StopRequest
+from coarsecon.train.stopping import InterruptedRunError, StopRequest
 
 Views = dict[str, Tensor]
 
@@ -48,7 +48,7 @@ def train(plan: Plan, root: Path, *, resume: bool = False, reporter: Reporter | 
     Raises:
         InputError: the folder holds a run already, or holds none to resume.
         CoarseconError: the loss became infinite or not a number.
-        Interrupted: the run was asked to stop; its state is saved.
+        InterruptedRunError: the run was asked to stop; its state is saved.
     """
     run = Run(root)
     has_state = run.checkpoint("last").exists()
@@ -124,7 +124,7 @@ class Trainer:
                     self.train_epoch(epoch, log, bar, stop)
                     self.finish_epoch(epoch, log)
                     if stop.requested and progress.step < total:
-                        raise Interrupted(f"stopped after epoch {epoch + 1}")
+                        raise InterruptedRunError(f"stopped after epoch {epoch + 1}")
         finally:
             log.close()
 
@@ -151,7 +151,7 @@ class Trainer:
                     raise CoarseconError(f"the loss is {row['loss']} at step {progress.step}; lower optimizer.lr")
             if stop.requested and progress.step % per_epoch:
                 self.save("last")
-                raise Interrupted(f"stopped at step {progress.step}")
+                raise InterruptedRunError(f"stopped at step {progress.step}")
 
     def train_step(self, views: Views, labels: Tensor, rate: float) -> dict[str, Tensor]:
         """Forward, backward, update; returns the method's scalars."""

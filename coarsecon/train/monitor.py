@@ -24,4 +24,6 @@ def recalls(embed: Callable[[ImageBatch], torch.Tensor], loader: ImageLoader) ->
     """Recall@1 of every label level on the loader's images, as `{level}_recall@1`."""
     indices = torch.arange(len(loader.split)).split(BATCH)
     features = torch.cat([embed(batch).cpu() for batch in loader.batches(indices)])
-    return {f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in loader.split.labels.items()}
+    return {
+        f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in loader.split.labels.items()
+    }

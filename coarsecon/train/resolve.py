@@ -1,4 +1,4 @@
-"""From layers of settings to the objects of a run; every mistake in the input is found here, before anything is written."""
+"""From layers of settings to a run ready to start; mistakes are found here, before anything is written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -18,7 +18,14 @@ def warmup_cosine(step: int, *, steps: int, warmup: int, base: float, start: flo
 
 
 def epoch_cosine(
-    step: int, *, epochs: int, warmup_epochs: int, steps_per_epoch: int, base: float, start: float = 0.0, low: float = 0.0
+    step: int,
+    *,
+    epochs: int,
+    warmup_epochs: int,
+    steps_per_epoch: int,
+    base: float,
+    start: float = 0.0,
+    low: float = 0.0,
 ) -> float:
     """One cosine over all epochs, stepped per epoch; the warm-up rises per step to meet it (SupCon).
 

@@ -8,7 +8,7 @@ from typing import Any
 from coarsecon.errors import CoarseconError
 
 
-class Interrupted(CoarseconError):
+class InterruptedRunError(CoarseconError):
     """The run was asked to stop; its state is saved."""
 
     exit_code = 130

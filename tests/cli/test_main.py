@@ -7,8 +7,13 @@ import time
 
 import pytest
 
-LIGHT = [["--help"], ["--version"], ["methods"], ["methods", "maskcon"], ["datasets"], ["datasets", "cifar100"], ["recipes", "ls"],
-         ["recipes", "show", "maskcon-cifar100"], ["prepare", "--help"], ["pretrain", "--help"]]  # fmt: skip
+LIGHT = [
+    line.split()
+    for line in (
+        "--help", "--version", "methods", "methods maskcon", "datasets", "datasets cifar100",
+        "recipes ls", "recipes show maskcon-cifar100", "prepare --help", "pretrain --help",
+    )
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)

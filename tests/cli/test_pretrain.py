@@ -70,7 +70,9 @@ def test_a_dataset_of_large_images_trains_from_files(coarsecon, tmp_path):
     config = tiny_config(tmp_path / "c.yaml", data)
     for workers in (0, 2):
         out = tmp_path / f"run{workers}"
-        done = coarsecon("pretrain", "--config", config, "--batch-size", 8, "--set", f"data.workers={workers}", "--out", out)
+        done = coarsecon(
+            "pretrain", "--config", config, "--batch-size", 8, "--set", f"data.workers={workers}", "--out", out
+        )
         assert done.code == 0, done.err
     weights = [(tmp_path / f"run{workers}" / "encoder.safetensors").read_bytes() for workers in (0, 2)]
     assert weights[0] == weights[1]

@@ -60,7 +60,9 @@ def test_features_are_extracted_once_and_again_when_the_encoder_changes(coarseco
 
 def test_a_query_finds_itself_first_and_its_neighbours_are_shown(coarsecon, tiny_run, queries, tmp_path):
     html, png, path = tmp_path / "result.html", tmp_path / "result.png", tmp_path / "found.json"
-    done = coarsecon("retrieve", tiny_run, "--query", queries, "--top-k", 4, "--html", html, "--png", png, "--json", path)
+    done = coarsecon(
+        "retrieve", tiny_run, "--query", queries, "--top-k", 4, "--html", html, "--png", png, "--json", path
+    )
     assert done.code == 0, done.err
     found = json.loads(path.read_text())
     assert [row["neighbours"][0]["name"] for row in found] == [f"train-{i:06d}" for i in (3, 4, 5)]

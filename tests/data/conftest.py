@@ -68,7 +68,7 @@ def cifar100_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def cifar10_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that holds `cifar-10-batches-py` with 5 x 20 training and 20 test images, taken as published."""
+    """A folder with `cifar-10-batches-py`: 100 training and 20 test images, taken as published."""
     monkeypatch.setattr(cifar10, "FILES", replace(cifar10.FILES, counts={"train": 100, "test": 20}))
     folder = tmp_path / "original" / "cifar-10-batches-py"
     folder.mkdir(parents=True)

@@ -45,9 +45,7 @@ def test_small_upright_jpegs_are_taken_byte_for_byte(save_image: Callable[..., P
     np.testing.assert_array_equal(jpeg.histogram, histogram(decode(file).transpose(2, 0, 1)[None]))
 
 
-def test_other_small_images_become_rgb_jpegs_of_their_size(
-    save_image: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_other_small_images_become_rgb_jpegs_of_their_size(save_image: Callable[..., Path], tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = save_image(tmp_path / "turned.jpg", (40, 20), exif=exif)
@@ -55,9 +53,7 @@ def test_other_small_images_become_rgb_jpegs_of_their_size(
     Image.new("L", (40, 20), 100).save(grey)
     png = save_image(tmp_path / "image.png", (40, 20))
     shapes = [(40, 20), (20, 40), (20, 40)]
-    for file, jpeg, shape in zip(
-        [turned, grey, png], jpegs([turned, grey, png], 112, 2), shapes, strict=True
-    ):
+    for file, jpeg, shape in zip([turned, grey, png], jpegs([turned, grey, png], 112, 2), shapes, strict=True):
         assert jpeg.content != file.read_bytes()
         assert jpeg.content.startswith(b"\xff\xd8")
         assert decode(jpeg.content).shape == (*shape, 3)

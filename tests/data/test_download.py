@@ -22,9 +22,7 @@ class Recorder(Reporter, Progress):
     done = 0
 
     @contextmanager
-    def progress(
-        self, description: str, total: int | None = None, unit: str = "images"
-    ) -> Iterator[Progress]:
+    def progress(self, description: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
         self.total = total
         yield self
 

@@ -110,9 +110,7 @@ def test_broken_files_are_named(save_image: Callable[..., Path], tmp_path: Path)
         decode(path)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"GIF89a", b"text", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
-)
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"text", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(content)

@@ -34,9 +34,7 @@ def check(split: Split, loader: ImageLoader, order: list[torch.Tensor]) -> None:
     for batch, indices in zip(batches, order, strict=True):
         assert (batch.pixels.dtype, batch.sizes.dtype) == (torch.uint8, torch.int64)
         assert len(batch) == len(indices)
-        for pixels, (height, width), index in zip(
-            batch.pixels, batch.sizes.tolist(), indices.tolist(), strict=True
-        ):
+        for pixels, (height, width), index in zip(batch.pixels, batch.sizes.tolist(), indices.tolist(), strict=True):
             expected = split.image(index)
             assert expected.shape == (height, width, 3)
             np.testing.assert_array_equal(pixels[:, :height, :width].permute(1, 2, 0), expected)

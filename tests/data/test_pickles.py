@@ -73,9 +73,7 @@ def test_pickles_of_python_2_are_read(encoding: str, python2_pickle: Callable[[A
     ],
     ids=["system", "eval", "getattr", "attrgetter", "numpy.load", "numpy.fromfile", "bytearray"],
 )
-def test_calls_are_refused_by_name(
-    call: Callable[[Path], Call], named: str, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_calls_are_refused_by_name(call: Callable[[Path], Call], named: str, protocol: int, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     with pytest.raises(InputError, match=rf"train: the pickle asks for .*{named}.* refused"):
         load_pickle(pickle.dumps({"data": call(canary)}, protocol), "train")
@@ -84,7 +82,7 @@ def test_calls_are_refused_by_name(
 
 def test_dotted_names_do_not_reach_into_modules() -> None:
     asks = b"\x80\x04\x8c\x05numpy\x8c\x0ecore.os.system\x93."
-    with pytest.raises(InputError, match="numpy.core.os.system"):
+    with pytest.raises(InputError, match=r"numpy\.core\.os\.system"):
         load_pickle(asks, "file")
 
 
@@ -136,15 +134,13 @@ def test_what_one_pickle_sets_is_gone_for_the_next() -> None:
 @pytest.mark.parametrize("kept", [0, 1, 40, -1])
 def test_a_truncated_pickle_says_how_much_there_is(kept: int) -> None:
     content = pickle.dumps({"data": np.zeros(100, np.uint8)}, 2)[:kept]
-    with pytest.raises(
-        InputError, match=rf"train: the pickle is truncated \(it ends after {len(content)} bytes\)"
-    ):
+    with pytest.raises(InputError, match=rf"train: the pickle is truncated \(it ends after {len(content)} bytes\)"):
         load_pickle(content, "train")
 
 
 @pytest.mark.parametrize("content", [b"not a pickle", b"\x80\x04]\x94(K\x01eee.", struct.pack("<I", 7) * 9])
 def test_what_is_no_pickle_is_one_clear_error(content: bytes) -> None:
-    with pytest.raises(InputError, match="^file: .*fetch the file again$"):
+    with pytest.raises(InputError, match=r"^file: .*fetch the file again$"):
         load_pickle(content, "file")
 
 

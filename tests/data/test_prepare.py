@@ -25,9 +25,7 @@ class Recorder(Reporter, Progress):
         self.interrupt_at = interrupt_at
 
     @contextmanager
-    def progress(
-        self, description: str, total: int | None = None, unit: str = "images"
-    ) -> Iterator[Progress]:
+    def progress(self, description: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
         self.totals[description] = total
         yield self
 
@@ -105,9 +103,7 @@ def test_the_checksum_tells_contents_apart(tmp_path: Path, array_data: SourceDat
     first = checksums(array_data, "first")
     assert checksums(replace(array_data, notes="other"), "same") == first
     other_images = replace(array_data, splits={**array_data.splits, "train": replace(train, images=images)})
-    other_labels = replace(
-        array_data, splits={**array_data.splits, "train": replace(train, labels=relabelled)}
-    )
+    other_labels = replace(array_data, splits={**array_data.splits, "train": replace(train, labels=relabelled)})
     for name, data in (("images", other_images), ("labels", other_labels)):
         found = checksums(data, name)
         assert found["train"] != first["train"]
@@ -125,14 +121,12 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path, array_data: SourceData
     out = tmp_path / "out"
     write_dataset(out, array_data)
     before = contents(out)
-    with pytest.raises(InputError, match="out exists already; .*--overwrite"):
+    with pytest.raises(InputError, match=r"out exists already; .*--overwrite"):
         write_dataset(out, replace(array_data, name="other"))
     assert contents(out) == before
 
 
-def test_overwrite_replaces_a_prepared_dataset(
-    tmp_path: Path, array_data: SourceData, photos: SourceData
-) -> None:
+def test_overwrite_replaces_a_prepared_dataset(tmp_path: Path, array_data: SourceData, photos: SourceData) -> None:
     out = tmp_path / "out"
     write_dataset(out, photos)
     assert write_dataset(out, array_data, overwrite=True).info.name == "noise"
@@ -164,9 +158,7 @@ def test_a_broken_image_is_named_and_nothing_is_left(tmp_path: Path, photos: Sou
     assert [path.name for path in tmp_path.iterdir()] == ["original"]
 
 
-def test_an_interruption_leaves_the_old_dataset(
-    tmp_path: Path, array_data: SourceData, photos: SourceData
-) -> None:
+def test_an_interruption_leaves_the_old_dataset(tmp_path: Path, array_data: SourceData, photos: SourceData) -> None:
     out = tmp_path / "out"
     write_dataset(out, array_data)
     before = contents(out)
@@ -177,18 +169,14 @@ def test_an_interruption_leaves_the_old_dataset(
     assert open_dataset(out).info.name == "noise"
 
 
-def test_what_a_source_gets_wrong_is_refused_before_it_takes_its_place(
-    tmp_path: Path, array_data: SourceData
-) -> None:
+def test_what_a_source_gets_wrong_is_refused_before_it_takes_its_place(tmp_path: Path, array_data: SourceData) -> None:
     wrong = replace(array_data, levels={"coarse": ["a"], "fine": ["a1"]})
     with pytest.raises(InputError, match="coarse labels lie beyond"):
         write_dataset(tmp_path / "out", wrong)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_an_error_while_running(
-    tmp_path: Path, array_data: SourceData
-) -> None:
+def test_a_place_that_cannot_be_written_is_an_error_while_running(tmp_path: Path, array_data: SourceData) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CoarseconError, match="cannot"):
         write_dataset(tmp_path / "file" / "out", array_data)

@@ -34,9 +34,7 @@ def edit_json(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_an_array_dataset_gives_back_what_was_written(
-    arrays: PreparedDataset, array_data: SourceData
-) -> None:
+def test_an_array_dataset_gives_back_what_was_written(arrays: PreparedDataset, array_data: SourceData) -> None:
     assert arrays.info.form == "array"
     assert list(arrays.splits) == ["train", "test"]
     for name, written in array_data.splits.items():
@@ -85,9 +83,7 @@ def test_an_unknown_split_is_an_error(arrays: PreparedDataset) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_opening_does_not_read_the_images(tmp_path: Path) -> None:
     images = np.ones((20_000, 3, 32, 32), np.uint8)
-    data = SourceData(
-        "ones", 32, {"coarse": ["a"]}, {"train": SplitData({"coarse": np.zeros(20_000)}, images)}
-    )
+    data = SourceData("ones", 32, {"coarse": ["a"]}, {"train": SplitData({"coarse": np.zeros(20_000)}, images)})
     write_dataset(tmp_path / "ones", data)
 
     def resident() -> int:

@@ -111,9 +111,7 @@ def test_a_query_is_excluded_by_identity_so_its_duplicate_is_found() -> None:
 def test_a_query_alone_in_its_class_is_a_miss_for_recall_and_left_out_of_map() -> None:
     features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
     metrics = retrieval_metrics(features, torch.tensor([0, 0, 1]), ks=[1])
-    assert metrics == pytest.approx(
-        {"recall@1": 2 / 3, "map@r": 1.0, "r_precision": 1.0, "queries": 3, "classes": 2}
-    )
+    assert metrics == pytest.approx({"recall@1": 2 / 3, "map@r": 1.0, "r_precision": 1.0, "queries": 3, "classes": 2})
     alone = retrieval_metrics(features, torch.arange(3), ks=[1])
     assert (alone["recall@1"], alone["map@r"], alone["r_precision"]) == (0, 0, 0)
 

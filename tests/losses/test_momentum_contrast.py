@@ -23,14 +23,18 @@ def maskcon_family(case: dict, tensors: dict[str, Tensor], class_logits: Tensor,
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
 @pytest.mark.parametrize("case", golden_cases("maskcon"))
 def test_maskcon_family_matches_golden_values_and_gradients(case, dtype, tolerance):
-    tensors = {name: value.to(dtype) if value.is_floating_point() else value for name, value in golden_tensors(case).items()}
+    tensors = {
+        name: value.to(dtype) if value.is_floating_point() else value for name, value in golden_tensors(case).items()
+    }
     q = tensors["q"].clone().requires_grad_()
     class_logits = tensors["class_logits"].clone().requires_grad_()
     loss = maskcon_family(case, tensors, class_logits, q)
     loss.backward()
     torch.testing.assert_close(loss, tensors["loss"], rtol=tolerance, atol=0)
     grad_q = torch.zeros_like(q) if q.grad is None else q.grad
-    torch.testing.assert_close(grad_q, tensors["grad_q"], rtol=tolerance, atol=tolerance * tensors["grad_q"].abs().max().item())
+    torch.testing.assert_close(
+        grad_q, tensors["grad_q"], rtol=tolerance, atol=tolerance * tensors["grad_q"].abs().max().item()
+    )
     if case["mode"] == "coins":
         torch.testing.assert_close(class_logits.grad, tensors["grad_class_logits"], rtol=tolerance, atol=tolerance)
 
@@ -40,10 +44,14 @@ def test_maskcon_family_matches_golden_values_and_gradients(case, dtype, toleran
 def test_moco_with_hard_negatives_matches_golden_values_and_gradients(case, dtype, tolerance):
     tensors = {name: value.to(dtype) for name, value in golden_tensors(case).items()}
     q = tensors["q"].clone().requires_grad_()
-    loss = moco_loss(q, tensors["k"], tensors["queue"], t=case["t"], hard_negatives=tensors["negatives"], alpha=case["alpha"])
+    loss = moco_loss(
+        q, tensors["k"], tensors["queue"], t=case["t"], hard_negatives=tensors["negatives"], alpha=case["alpha"]
+    )
     loss.backward()
     torch.testing.assert_close(loss, tensors["loss"], rtol=tolerance, atol=0)
-    torch.testing.assert_close(q.grad, tensors["grad_q"], rtol=tolerance, atol=tolerance * tensors["grad_q"].abs().max().item())
+    torch.testing.assert_close(
+        q.grad, tensors["grad_q"], rtol=tolerance, atol=tolerance * tensors["grad_q"].abs().max().item()
+    )
 
 
 @pytest.fixture
@@ -85,9 +93,7 @@ def test_maskcon_without_soft_target_is_moco(problem):
 
 
 def test_maskcon_at_infinite_temperature_is_the_supervised_target(problem):
-    torch.testing.assert_close(
-        maskcon_loss(**problem, w=1.0, t0=0.1, t=1e12), grafit_loss(**problem, w=1.0, t0=0.1)
-    )
+    torch.testing.assert_close(maskcon_loss(**problem, w=1.0, t0=0.1, t=1e12), grafit_loss(**problem, w=1.0, t0=0.1))
 
 
 def test_a_class_absent_from_the_queue_falls_back_to_its_own_key(problem):
@@ -105,7 +111,12 @@ def test_grafit_is_the_mixture_of_the_two_losses(problem):
 def test_hard_negatives_raise_the_loss_by_their_share_of_the_denominator(problem):
     q, k, queue = problem["q"], problem["k"], problem["queue"]
     hard = F.normalize(q, dim=1)[:, None]  # similarity 1 to every query
-    logits = torch.cat([(F.normalize(q, dim=1) * F.normalize(k, dim=1)).sum(1, keepdim=True), F.normalize(q, dim=1) @ queue.T], 1) / 0.2
+    logits = (
+        torch.cat(
+            [(F.normalize(q, dim=1) * F.normalize(k, dim=1)).sum(1, keepdim=True), F.normalize(q, dim=1) @ queue.T], 1
+        )
+        / 0.2
+    )
     expected = (torch.logaddexp(logits.logsumexp(1), torch.tensor(3 / 0.2)) - logits[:, 0]).mean()
     torch.testing.assert_close(moco_loss(q, k, queue, t=0.2, hard_negatives=hard, alpha=3.0), expected)
 

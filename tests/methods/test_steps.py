@@ -17,7 +17,9 @@ ALL = (*FAMILY, "supce")
 def trainer(tiny_data, name: str) -> Trainer:
     from coarsecon.reporting import Reporter
 
-    return Trainer(plan(tiny_settings(tiny_data, name, run={"precision": "float32"})), Run(tiny_data / "unused"), Reporter())
+    return Trainer(
+        plan(tiny_settings(tiny_data, name, run={"precision": "float32"})), Run(tiny_data / "unused"), Reporter()
+    )
 
 
 def first_batch(made: Trainer):

@@ -87,7 +87,7 @@ class Hostile:
 def test_a_pickle_that_runs_code_is_refused(tmp_path, capsys):
     path = tmp_path / "hostile.pth"
     torch.save({"state_dict": Hostile()}, path)
-    with pytest.raises(InputError, match="cannot be loaded safely|can be loaded safely"):
+    with pytest.raises(InputError, match="can be loaded safely"):
         create_backbone(BackboneSettings(weights=path), 32)
     path.write_bytes(pickle.dumps(Hostile()))
     with pytest.raises(InputError, match="can be loaded safely"):

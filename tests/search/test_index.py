@@ -71,9 +71,7 @@ def test_more_neighbours_than_images_are_all_images() -> None:
 
 
 @pytest.mark.parametrize("factory", ["", "Bogus", "IVF0,Flat", "IVF9999,Flat", "PQ7", "HNSW-3"])
-def test_a_bad_factory_string_is_named_with_an_example(
-    features: Tensor, items: ItemTable, factory: str
-) -> None:
+def test_a_bad_factory_string_is_named_with_an_example(features: Tensor, items: ItemTable, factory: str) -> None:
     with pytest.raises(InputError, match="IVF64,Flat") as error:
         SearchIndex.build(features, items, factory)
     assert repr(factory) in str(error.value)
@@ -130,9 +128,7 @@ def test_a_damaged_index_is_refused_however_it_is_damaged(
         SearchIndex.load(folder)
 
 
-def test_saving_replaces_an_index_but_no_other_folder(
-    tmp_path: Path, features: Tensor, items: ItemTable
-) -> None:
+def test_saving_replaces_an_index_but_no_other_folder(tmp_path: Path, features: Tensor, items: ItemTable) -> None:
     built = SearchIndex.build(features, items)
     built.save(tmp_path / "index")
     SearchIndex.build(features, items, "HNSW16").save(tmp_path / "index")

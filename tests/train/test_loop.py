@@ -116,7 +116,7 @@ def test_an_interrupt_saves_between_two_steps_and_resumes_to_the_same_state(stra
         "loop.Trainer.train_step = interrupts\n"
         "try:\n"
         f"    loop.train(plan(tiny_settings(Path({str(tiny_data)!r}))), Path({str(root)!r}))\n"
-        "except loop.Interrupted as stopped: print(stopped); raise SystemExit(stopped.exit_code)\n"
+        "except loop.InterruptedRunError as stopped: print(stopped); raise SystemExit(stopped.exit_code)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)

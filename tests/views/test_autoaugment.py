@@ -113,9 +113,7 @@ def test_both_operations_come_from_one_sub_policy(generator: torch.Generator) ->
     assert {tuple(pair) for pair in both.tolist()} <= pairs
 
 
-def test_the_whole_policy_agrees_with_torchvision_given_the_draws(
-    images: Tensor, pictures: list[Image.Image]
-) -> None:
+def test_the_whole_policy_agrees_with_torchvision_given_the_draws(images: Tensor, pictures: list[Image.Image]) -> None:
     """A step of 255 in the first operation may grow in the second, in few pixels."""
     differing = []
     for seed in range(6):

@@ -27,16 +27,12 @@ SCALE, RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
 def largest_gap(ours: Tensor, theirs: Tensor) -> float:
     """The Kolmogorov-Smirnov statistic of two samples."""
     at = torch.cat([ours, theirs]).unique().float()
-    shares = [
-        torch.searchsorted(x.float().sort().values, at, right=True) / len(x) for x in (ours, theirs)
-    ]
+    shares = [torch.searchsorted(x.float().sort().values, at, right=True) / len(x) for x in (ours, theirs)]
     return (shares[0] - shares[1]).abs().max().item()
 
 
 @pytest.mark.parametrize("size", [(32, 32), (48, 90), (90, 48), (30, 60)])
-def test_crop_boxes_follow_torchvisions_distribution(
-    size: tuple[int, int], generator: torch.Generator
-) -> None:
+def test_crop_boxes_follow_torchvisions_distribution(size: tuple[int, int], generator: torch.Generator) -> None:
     ours = random_crop_boxes(torch.tensor(size).expand(20_000, 2), SCALE, RATIO, generator)
     image, crop = torch.zeros(3, *size), v2.RandomResizedCrop(32, scale=SCALE, ratio=RATIO)
     with torch.random.fork_rng():
@@ -140,9 +136,7 @@ def test_corners_follow_torchvisions_distribution(size: int, generator: torch.Ge
         assert ours[:, coordinate].max() == theirs[:, coordinate].max()
 
 
-def test_perspective_agrees_with_pil(
-    images: Tensor, pictures: list[Image.Image], generator: torch.Generator
-) -> None:
+def test_perspective_agrees_with_pil(images: Tensor, pictures: list[Image.Image], generator: torch.Generator) -> None:
     """To one step of 255 (PIL cuts off decimals), but for a few pixels whose origin is on the edge."""
     corners = random_corners(len(images), 32, 0.5, generator)
     ours = perspective(images, corners)

@@ -42,9 +42,7 @@ class CifarFiles:
     levels: Mapping[str, LevelKeys]
 
 
-def read_cifar(
-    files: CifarFiles, request: SourceRequest
-) -> tuple[dict[str, list[str]], dict[str, SplitData]]:
+def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, list[str]], dict[str, SplitData]]:
     """The class names of each level, and the splits with uint8 images [N, 3, 32, 32].
 
     Raises:
@@ -99,8 +97,7 @@ def _read_batch(content: bytes, files: CifarFiles, where: str) -> SplitData:
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3 * SIZE * SIZE:
         raise InputError(f"{where}: data is no uint8 array [N, {3 * SIZE * SIZE}]; {AGAIN}")
     labels = {
-        level: _read_labels(batch.get(keys.labels), len(images), keys, where)
-        for level, keys in files.levels.items()
+        level: _read_labels(batch.get(keys.labels), len(images), keys, where) for level, keys in files.levels.items()
     }
     names = batch.get("filenames", [])
     return SplitData(labels, images.reshape(-1, 3, SIZE, SIZE), [_text(name) for name in names])

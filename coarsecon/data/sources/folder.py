@@ -38,9 +38,7 @@ def _list(request: SourceRequest) -> tuple[Path, list[ListedImage]]:
     if request.source is None:
         raise InputError("give a folder of images with --source, or a table of them with --table")
     if not request.source.is_dir():
-        raise InputError(
-            f"{request.source}: no such folder; --source takes a folder, --table a CSV or Parquet file"
-        )
+        raise InputError(f"{request.source}: no such folder; --source takes a folder, --table a CSV or Parquet file")
     images, others = list_tree(request.source)
     if others:
         request.reporter.info(f"left out {len(others)} files that are no images, such as {others[0]}")

@@ -24,16 +24,18 @@ Plane = NDArray[np.float32]
 def draw(fine: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Images uint8 [N, 3, 32, 32] of fine classes [N], numbered as in `FINE`; all else is left to chance."""
     n = len(fine)
-    grid = (np.arange(SIDE * SUPERSAMPLING, dtype=np.float32) + 0.5) / (SIDE * SUPERSAMPLING) * 2 - 1
-    y, x = np.meshgrid(grid, grid, indexing="ij")
+    side = SIDE * SUPERSAMPLING
+    grid: Plane = (((np.arange(side) + 0.5) / side) * 2 - 1).astype(np.float32)
+    y, x = grid[None, :, None], grid[None, None, :]
     tilt = rng.uniform(-0.2, 0.2, n)
     cos, sin = _planes(np.cos(tilt)), _planes(np.sin(tilt))
-    dx, dy = (axis - _planes(rng.uniform(-0.1, 0.1, n)) for axis in (x, y))
-    u, v = cos * dx + sin * dy, cos * dy - sin * dx
+    dx, dy = x - _planes(rng.uniform(-0.1, 0.1, n)), y - _planes(rng.uniform(-0.1, 0.1, n))
+    u: Plane = cos * dx + sin * dy
+    v: Plane = cos * dy - sin * dx
 
     button = _button(u, v, rng)
     printed = _print(fine // 4, fine % 4 // 2, u, v, rng) > _planes(np.where(fine % 2, 0.75, 0.0))
-    ink, paper, ground = (_colour(n, *span, rng) for span in ((0, 0.4), (0.6, 1), (0.3, 0.7)))
+    ink, paper, ground = _colour(n, 0, 0.4, rng), _colour(n, 0.6, 1, rng), _colour(n, 0.3, 0.7, rng)
     light = 1 + _planes(rng.uniform(-0.2, 0.2, n)) * x + _planes(rng.uniform(-0.2, 0.2, n)) * y
     image = np.where(button[:, None], np.where(printed[:, None], ink, paper), ground) * light[:, None]
     image = image.reshape(n, 3, SIDE, SUPERSAMPLING, SIDE, SUPERSAMPLING).mean((3, 5))

@@ -43,9 +43,7 @@ def test_cifar10_joins_its_batches_in_order(cifar10_folder: Path) -> None:
     assert data.levels == {"fine": [
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
     ]}  # fmt: skip
-    batches = [
-        stored(cifar10_folder / "cifar-10-batches-py" / f"data_batch_{number}") for number in range(1, 6)
-    ]
+    batches = [stored(cifar10_folder / "cifar-10-batches-py" / f"data_batch_{number}") for number in range(1, 6)]
     train = data.splits["train"]
     np.testing.assert_array_equal(
         np.asarray(train.images).reshape(-1, 3072), np.concatenate([batch[b"data"] for batch in batches])
@@ -62,9 +60,7 @@ def test_the_folder_its_parent_and_the_archive_give_the_same(
     (tmp_path / "alone").mkdir()
     moved = archive.rename(tmp_path / "alone" / archive.name)
     checksums = {
-        prepare_dataset(cifar100.SOURCE, SourceRequest(source), tmp_path / f"out{i}")
-        .info.splits["train"]
-        .checksum
+        prepare_dataset(cifar100.SOURCE, SourceRequest(source), tmp_path / f"out{i}").info.splits["train"].checksum
         for i, source in enumerate((folder, folder.parent, moved, moved.parent))
     }
     assert len(checksums) == 1
@@ -115,9 +111,7 @@ def test_wrong_content_is_named(
 
 def test_a_wrong_count_is_named(cifar100_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, counts={"train": 50_000, "test": 10_000}))
-    with pytest.raises(
-        InputError, match="200 train images, not 50000; fetch the files again or pass --download"
-    ):
+    with pytest.raises(InputError, match="200 train images, not 50000; fetch the files again or pass --download"):
         cifar100.SOURCE.read(SourceRequest(cifar100_folder))
 
 
@@ -173,17 +167,13 @@ def test_files_that_are_there_are_not_downloaded(cifar100_folder: Path) -> None:
 def test_offline_a_download_says_what_to_do_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "http://127.0.0.1:9/cifar-100-python.tar.gz"
     monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=url))
-    with pytest.raises(
-        InputError, match=f"{url} cannot be fetched .* put it at {tmp_path}/cifar-100-python.tar.gz"
-    ):
+    with pytest.raises(InputError, match=f"{url} cannot be fetched .* put it at {tmp_path}/cifar-100-python.tar.gz"):
         cifar100.SOURCE.read(SourceRequest(tmp_path, download=True))
 
 
 @pytest.mark.slow
 def test_the_real_cifar100_is_prepared_and_opened_in_no_time(shared: Path, tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, shared / "data" / "unpack_cifar100.py", tmp_path], check=True, capture_output=True
-    )
+    subprocess.run([sys.executable, shared / "data" / "unpack_cifar100.py", tmp_path], check=True, capture_output=True)
     start = time.perf_counter()
     prepare_dataset(cifar100.SOURCE, SourceRequest(tmp_path), tmp_path / "out")
     prepared = time.perf_counter()
