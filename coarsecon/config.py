@@ -61,7 +61,7 @@ class ScheduleSettings(Settings):
     kind: Literal["cosine", "epoch-cosine", "cyclic"] = Field(
         "cosine", description="per step after the warm-up; per epoch over all epochs; per epoch with restarts"
     )
-    warmup_epochs: int = Field(5, ge=0)
+    warmup_epochs: float | None = Field(None, ge=0, description="default: 5, or a tenth of the epochs if that is less")
     warmup_from: float = Field(0.0, ge=0, description="learning rate at the first warm-up step")
     floor: Fraction = Field(0.0, description="the cosine ends at this share of the learning rate")
     cycles: Count = Field(10, description="restarts of the cyclic schedule")

@@ -1,7 +1,9 @@
 """What the tests share: a promise to stay off the network, one thread a worker, and the shared folder."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -10,6 +12,8 @@ os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from golden import SHARED
+
+pytest_plugins = ["stand_ins"]
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +30,35 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny import write_tiny_dataset
 
     return write_tiny_dataset(tmp_path_factory.mktemp("tiny") / "data")
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def coarsecon(capsys) -> Callable[..., Done]:
+    """`coarsecon("methods", "--json", "-")` -> exit code, stdout, stderr."""
+    from coarsecon.cli.main import run
+
+    def call(*arguments: object) -> Done:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Done(int(exit_.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_data, tmp_path_factory):
+    """A finished run of two epochs on the tiny dataset."""
+    from tiny import tiny_settings
+
+    from coarsecon.train.loop import train
+    from coarsecon.train.resolve import plan
+
+    return train(plan(tiny_settings(tiny_data)), tmp_path_factory.mktemp("run") / "first").root

@@ -10,7 +10,7 @@ from coarsecon.data.sources.toy import COARSE, FINE, draw
 
 TINY_BACKBONE = {
     "name": "resnet18",
-    "args": {"layers": [1, 1, 1, 1], "channels": [4, 8, 8, 16], "stem_type": "deep", "stem_width": 4},
+    "args": {"layers": [1, 1, 1, 1], "channels": [16, 16, 16, 16], "stem_type": "deep", "stem_width": 8},
 }
 """Runs in milliseconds a batch."""
 

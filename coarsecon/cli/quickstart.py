@@ -32,7 +32,7 @@ def quickstart(
     from coarsecon.report.gallery import write_gallery
     from coarsecon.report.scatter import write_map_html, write_map_png
     from coarsecon.runs import Run
-    from coarsecon.search.session import Session
+    from coarsecon.session import Session
     from coarsecon.train.loop import train
     from coarsecon.train.resolve import plan
 

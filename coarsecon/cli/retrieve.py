@@ -39,7 +39,7 @@ def retrieve(
         raise InputError("--gallery: a folder of images has no labels to score; pass --query too")
     if index != "Flat" and not query:
         raise InputError("--index: metrics are always exact; an index serves --query")
-    from coarsecon.search.session import Session
+    from coarsecon.session import Session
 
     session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=ConsoleReporter())
     if query:

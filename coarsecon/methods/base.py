@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 from torch import Tensor, nn
 
+from coarsecon.comm import Comm
 from coarsecon.config import Settings
-from coarsecon.train.comm import Comm
 from coarsecon.views.base import View
 from coarsecon.views.recipes import default_views, make_view
 
@@ -61,8 +61,8 @@ class Method(nn.Module):
         self.comm = setup.comm
 
     @classmethod
-    def resolve(cls, config: Any, side: int) -> Any:
-        """The settings with every `auto` replaced by what it means for images of this side."""
+    def resolve(cls, config: Any, *, side: int, images: int) -> Any:
+        """The settings with every `auto` replaced by what it means for `images` images of this side."""
         return config
 
     def views(self) -> dict[str, View]:

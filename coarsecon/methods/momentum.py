@@ -22,7 +22,7 @@ class MomentumSettings(MethodSettings):
     """What every momentum-contrast method can be told."""
 
     t0: Positive = Field(0.1, description="temperature of the logits")
-    queue_size: Count = Field(8192, description="keys in the queue")
+    queue_size: Count | None = Field(None, description="keys in the queue; default: 8192, or half the images if fewer")
     momentum: Fraction = Field(0.99, description="of the key encoder's moving average")
     dim: Count = Field(256, description="width of the projection")
     hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
@@ -48,10 +48,11 @@ class MomentumContrast(Method):
         self._keys: tuple[Tensor, Tensor] | None = None
 
     @classmethod
-    def resolve(cls, config: Any, side: int) -> Any:
-        """Name the views that `auto` stands for: strong queries, weak keys."""
+    def resolve(cls, config: Any, *, side: int, images: int) -> Any:
+        """Name the views that `auto` stands for, strong queries and weak keys; choose the size of the queue."""
         return config.model_copy(
             update={
+                "queue_size": config.queue_size or min(8192, max(images // 2, 1)),
                 "query_view": resolve_view(config.query_view, side, strong=True),
                 "key_view": resolve_view(config.key_view, side, strong=False),
             }

@@ -27,7 +27,7 @@ class SupCE(Method):
         self._views = {"image": setup.view(config.view)}
 
     @classmethod
-    def resolve(cls, config: Any, side: int) -> Any:
+    def resolve(cls, config: Any, *, side: int, images: int) -> Any:
         """Name the view that `auto` stands for: the strong one."""
         return config.model_copy(update={"view": resolve_view(config.view, side, strong=True)})
 

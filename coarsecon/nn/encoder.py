@@ -61,7 +61,7 @@ def save_encoder(backbone: nn.Module, card: EncoderCard, path: Path) -> None:
     """Write the weights to `path` (.safetensors) and the card beside them (.json), each in one move."""
     state = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file(state, temporary, metadata={"format": "pt", "card": card.model_dump_json()})
+    save_file(state, temporary, metadata={"format": "pt"})
     temporary.replace(path)
     atomic_write(path.with_suffix(".json"), json.dumps(card.model_dump(mode="json"), indent=2))
 

@@ -15,6 +15,7 @@ from torch.nn.utils import get_total_norm
 from coarsecon.config import to_yaml
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
+from coarsecon.device import autocast
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.files import atomic_write
 from coarsecon.nn.encoder import Encoder, save_encoder
@@ -23,7 +24,6 @@ from coarsecon.reporting import Reporter
 from coarsecon.runs import Run, Which
 from coarsecon.train import batches, monitor
 from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
-from coarsecon.train.device import autocast
 from coarsecon.train.environment import describe_environment
 from coarsecon.train.log import MetricLog
 from coarsecon.train.resolve import Plan

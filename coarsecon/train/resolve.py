@@ -10,11 +10,12 @@ import torch
 from coarsecon import registry
 from coarsecon.config import RunConfig, merge, validate
 from coarsecon.data.store import PreparedDataset, Split, open_dataset
+from coarsecon.device import choose_device, choose_precision
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.methods import Method, Setup
 from coarsecon.nn.backbone import create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
-from coarsecon.train.device import choose_device, choose_precision
+from coarsecon.train.schedule import warmup_of
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,13 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     dataset = open_dataset(config.data.path)
     split = _training_split(dataset, config)
     side = config.data.size or dataset.info.size
-    method_settings = method_class.resolve(method_settings, side)
+    method_settings = method_class.resolve(method_settings, side=side, images=len(split))
     device = choose_device(config.run.device)
     resolved = config.model_copy(
         update={
             "data": config.data.model_copy(update={"path": Path(config.data.path).resolve(), "size": side}),
             "backbone": resolve_stem(config.backbone, side),
+            "schedule": config.schedule.model_copy(update={"warmup_epochs": warmup_of(config.schedule)}),
             "method": {"name": name, **method_settings.model_dump(mode="json")},
             "run": config.run.model_copy(update={"precision": choose_precision(config.run.precision, device)}),
         }

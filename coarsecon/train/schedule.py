@@ -21,7 +21,7 @@ def epoch_cosine(
     step: int,
     *,
     epochs: int,
-    warmup_epochs: int,
+    warmup_epochs: float,
     steps_per_epoch: int,
     base: float,
     start: float = 0.0,
@@ -31,7 +31,7 @@ def epoch_cosine(
 
     Epoch e of E, counted from 1, has the cosine's value at e / E.
     """
-    warmup = warmup_epochs * steps_per_epoch
+    warmup = round(warmup_epochs * steps_per_epoch)
     if step < warmup:
         return start + (cosine(warmup_epochs / epochs, base, low) - start) * step / warmup
     return cosine((step // steps_per_epoch + 1) / epochs, base, low)
@@ -43,10 +43,15 @@ def cyclic_cosine(step: int, *, epochs: int, cycles: int, steps_per_epoch: int, 
     return cosine((step // steps_per_epoch % length) / length, base)
 
 
+def warmup_of(schedule: ScheduleSettings) -> float:
+    """The epochs of warm-up; by default 5, as the papers have it, or a tenth of a shorter run."""
+    return min(5.0, schedule.epochs / 10) if schedule.warmup_epochs is None else schedule.warmup_epochs
+
+
 def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_per_epoch: int) -> float:
     """The learning rate of training step `step`, counted from 0, under the run's settings."""
     epochs, low, start = schedule.epochs, schedule.floor * base, schedule.warmup_from
-    warmup_epochs = min(schedule.warmup_epochs, epochs)
+    warmup_epochs = min(warmup_of(schedule), epochs)
     if schedule.kind == "cyclic":
         return cyclic_cosine(step, epochs=epochs, cycles=schedule.cycles, steps_per_epoch=steps_per_epoch, base=base)
     if schedule.kind == "epoch-cosine":
@@ -54,5 +59,5 @@ def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_p
             step, epochs=epochs, warmup_epochs=warmup_epochs, steps_per_epoch=steps_per_epoch,
             base=base, start=start, low=low,
         )  # fmt: skip
-    steps, warmup = epochs * steps_per_epoch, warmup_epochs * steps_per_epoch
+    steps, warmup = epochs * steps_per_epoch, round(warmup_epochs * steps_per_epoch)
     return warmup_cosine(step, steps=steps, warmup=warmup, base=base, start=start, low=low)

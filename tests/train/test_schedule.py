@@ -4,7 +4,7 @@ import pytest
 from golden import golden_cases, golden_tensors
 
 from coarsecon.config import ScheduleSettings
-from coarsecon.train.schedule import learning_rate
+from coarsecon.train.schedule import learning_rate, warmup_of
 
 
 def settings_of(case: dict) -> ScheduleSettings:
@@ -36,6 +36,11 @@ def test_the_cosine_ends_near_its_floor_and_never_rises():
     assert rates[10] == 1
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.01, abs=0.01)
+
+
+def test_the_default_warm_up_is_five_epochs_or_a_tenth_of_a_short_run():
+    assert [warmup_of(ScheduleSettings(epochs=epochs)) for epochs in (200, 50, 20, 2)] == [5, 5, 2, 0.2]
+    assert warmup_of(ScheduleSettings(epochs=2, warmup_epochs=0)) == 0
 
 
 def test_a_run_shorter_than_its_warm_up_only_warms_up():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coarsecon.data.labels import read_table
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData, cifar10
 from coarsecon.data.sources.cifar import AGAIN, SIZE, TERMS
 from coarsecon.errors import InputError
@@ -53,16 +54,21 @@ class Grouping:
         )
 
 
-GOOD = Grouping(
-    name="cifartoy-good",
-    classes=(0, 1, 8, 9, 2, 3, 5, 7),
-    coarse=(0, 0, 0, 0, 1, 1, 1, 1),
-    coarse_names=("vehicles", "animals"),
-).source("Eight classes of CIFAR-10 (fine) in two groups of like kinds (coarse): vehicles and animals.")
+def grouping(split: str) -> Grouping:
+    """The split `good` or `bad` of the table of coarse labels."""
+    rows = [row for row in read_table("cifartoy") if row["split"] == split]
+    coarse_names = {int(row["coarse"]): row["coarse_name"] for row in rows}
+    return Grouping(
+        name=f"cifartoy-{split}",
+        classes=tuple(int(row["cifar10_class"]) for row in rows),
+        coarse=tuple(int(row["coarse"]) for row in rows),
+        coarse_names=(coarse_names[0], coarse_names[1]),
+    )
 
-BAD = Grouping(
-    name="cifartoy-bad",
-    classes=(0, 1, 2, 3, 8, 9, 5, 7),
-    coarse=(0, 0, 1, 0, 1, 1, 0, 1),
-    coarse_names=("airplane, automobile, dog, cat", "ship, truck, bird, horse"),
-).source("Eight classes of CIFAR-10 (fine) in two groups that each mix vehicles and animals (coarse).")
+
+GOOD = grouping("good").source(
+    "Eight classes of CIFAR-10 (fine) in two groups of like kinds (coarse): vehicles and animals."
+)
+BAD = grouping("bad").source(
+    "Eight classes of CIFAR-10 (fine) in two groups that each mix vehicles and animals (coarse)."
+)

@@ -1,4 +1,4 @@
-"""What the tests of the data share: small CIFAR files of the published structure, and small image files."""
+"""Stand-ins for original files: small CIFAR files of the published structure, and small image files."""
 
 import io
 import pickle

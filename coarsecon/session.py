@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coarsecon.data.store import open_dataset
+from coarsecon.device import choose_device
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import embed_files, fingerprint, split_features
 from coarsecon.evaluation.retrieval import retrieval_metrics
@@ -24,7 +25,6 @@ from coarsecon.search.collection import (
 )
 from coarsecon.search.exact import nearest
 from coarsecon.search.index import Hits, index_recall
-from coarsecon.train.device import choose_device
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""The layers point one way, and nothing below the command line prints, exits or names a method."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import coarsecon
+
+ROOT = Path(coarsecon.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+LAYERS = [
+    {"errors", "reporting", "inspection"},
+    {"config", "files", "registry", "losses", "comm", "device"},
+    {"data", "recipes", "runs", "report"},
+    {"views"},
+    {"nn"},
+    {"search", "methods"},
+    {"evaluation"},
+    {"train", "session"},
+    {"cli"},
+    {"__main__"},
+]
+"""Every room may import from its own and lower ones."""
+
+LIGHT = ("config", "registry", "inspection", "errors", "reporting", "files", "runs", "recipes", "cli")
+"""Rooms that every command passes: they import nothing heavy at module level."""
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> list[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [
+                f"{node.module}.{alias.name}" if node.module == "coarsecon" else node.module for alias in node.names
+            ]
+    return found
+
+
+def module_name(path: Path) -> str:
+    return ".".join(["coarsecon", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_every_import_points_down(path):
+    levels = {name: level for level, names in enumerate(LAYERS) for name in names}
+    here = room(module_name(path))
+    if not here:
+        return
+    assert here in levels, f"{here} has no place in the layers"
+    for module in imports(path):
+        if module.startswith("coarsecon.") and room(module) in levels:
+            assert levels[room(module)] <= levels[here], f"{here} imports {module}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(module_name(path)) != "cli"], ids=module_name)
+def test_nothing_below_the_command_line_prints_or_exits(path):
+    if path.name == "__main__.py":
+        return
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    named = {call.id for call in calls if isinstance(call, ast.Name)}
+    assert not named & {"print", "exit", "input"}
+    assert not {f"{ast.unparse(call)}" for call in calls if isinstance(call, ast.Attribute)} & {"sys.exit", "os._exit"}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(module_name(path)) in LIGHT], ids=module_name)
+def test_light_rooms_import_nothing_heavy_at_module_level(path):
+    heavy = {"torch", "torchvision", "timm", "faiss", "numpy", "PIL", "safetensors", "sklearn"}
+    assert not heavy & {module.partition(".")[0] for module in imports(path, top_level_only=True)}
+
+
+def test_no_room_but_the_quickstart_names_a_method_of_another():
+    methods = {"maskcon", "grafit", "coins", "moco", "supce"}
+    for path in FILES:
+        if room(module_name(path)) in ("methods", "losses", "recipes") or path.name == "quickstart.py":
+            continue
+        named = {module.rpartition(".")[2] for module in imports(path) if module.startswith("coarsecon.methods.")}
+        assert not named & methods, path
+
+
+def test_losses_know_neither_devices_nor_ranks():
+    for path in (ROOT / "losses").glob("*.py"):
+        text = path.read_text()
+        assert "cuda" not in text
+        assert "distributed" not in text
+        assert all(room(module) in ("", "losses") for module in imports(path) if module.startswith("coarsecon")), path
+
+
+def test_every_file_is_short_enough_to_read_and_says_what_it_is_for():
+    for path in FILES:
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400, path
+        assert ast.get_docstring(ast.parse(text)), path
