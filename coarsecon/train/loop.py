@@ -119,7 +119,8 @@ class Trainer:
                 bar.advance(progress.step * images)
                 if progress.step == 0:
                     self.draw_views()
-                    self.method.before_training(self.filling_batches())
+                    with autocast(self.device, config.run.precision):
+                        self.method.before_training(self.filling_batches())
                 for epoch in range(progress.step // per_epoch, config.schedule.epochs):
                     self.train_epoch(epoch, log, bar, stop)
                     self.finish_epoch(epoch, log)
@@ -171,7 +172,7 @@ class Trainer:
         if every and ((epoch + 1) % every == 0 or epoch + 1 == self.config.schedule.epochs):
             recalls = self.monitor()
             log.write({"step": self.progress.step, "epoch": epoch + 1, **recalls})
-            score = recalls.get("fine_recall@1", recalls[f"{self.config.data.labels}_recall@1"])
+            score = monitor.score(recalls, self.config.data.labels)
             if score > self.progress.best:
                 self.progress.best, self.progress.best_epoch = score, epoch + 1
                 self.save("best")
@@ -200,8 +201,7 @@ class Trainer:
         """Batches to fill a queue with, at most once through the data."""
         size, seed = self.config.run.batch_size, self.config.run.seed
         order = batches.epoch_batches(len(self.plan.split), size, seed=seed, epoch=0, purpose=batches.FILLING)
-        with autocast(self.device, self.config.run.precision):
-            yield from self.view_batches(self.loader.batches(order), order, batches.FILLING, 0)
+        return self.view_batches(self.loader.batches(order), order, batches.FILLING, 0)
 
     def draw_views(self, images: int = 8) -> None:
         """Save the picture of what the first batch's first images are shown as."""

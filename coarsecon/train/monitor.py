@@ -24,6 +24,10 @@ def recalls(embed: Callable[[ImageBatch], torch.Tensor], loader: ImageLoader) ->
     """Recall@1 of every label level on the loader's images, as `{level}_recall@1`."""
     indices = torch.arange(len(loader.split)).split(BATCH)
     features = torch.cat([embed(batch).cpu() for batch in loader.batches(indices)])
-    return {
-        f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in loader.split.labels.items()
-    }
+    known = {level: labels for level, labels in loader.split.labels.items() if (labels >= 0).any()}
+    return {f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in known.items()}
+
+
+def score(recalls: dict[str, float], level: str) -> float:
+    """What the best state is chosen by: recall on fine labels where there are any, else on those learned from."""
+    return recalls.get("fine_recall@1", recalls.get(f"{level}_recall@1", 0.0))

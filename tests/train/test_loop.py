@@ -202,3 +202,25 @@ def test_tensorboard_and_wandb_take_the_rows(tiny_data, tmp_path):
     assert [event.step for event in events.Scalars("loss")] == [row["step"] for row in logged]
     assert events.Scalars("loss")[0].value == pytest.approx(logged[0]["loss"], rel=1e-5)
     assert list((run.root / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_images_without_fine_labels_train_and_are_monitored_by_their_coarse_ones(tmp_path):
+    import numpy as np
+
+    from coarsecon.data.prepare import write_dataset
+    from coarsecon.data.sources import SourceData, SplitData
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (64, 3, 32, 32), dtype=np.uint8)
+    for levels, fine in (
+        ({"coarse": ["a", "b"]}, {}),
+        ({"coarse": ["a", "b"], "fine": ["x"]}, {"fine": np.full(64, -1)}),
+    ):
+        data = tmp_path / f"data{len(levels)}"
+        split = SplitData({"coarse": np.arange(64) % 2, **fine}, images)
+        write_dataset(data, SourceData("unlabelled", 32, levels, {"train": split}))
+        run = train(plan(tiny_settings(data, schedule={"epochs": 1})), tmp_path / f"run{len(levels)}")
+        monitored = [row for row in run.metrics() if "coarse_recall@1" in row]
+        assert len(monitored) == 1
+        assert "fine_recall@1" not in monitored[0]
+        assert run.encoder("best").exists()

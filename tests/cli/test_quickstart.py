@@ -1,0 +1,24 @@
+"""`coarsecon quickstart`: from drawing the images to a table, a gallery and a map."""
+
+import json
+
+import pytest
+
+
+@pytest.mark.slow
+def test_the_quickstart_writes_its_table_gallery_and_map_and_can_be_repeated(coarsecon, tmp_path):
+    out = tmp_path / "quick"
+    done = coarsecon("quickstart", "--out", out, "--epochs", 1)
+    assert done.code == 0, done.err
+    assert "MoCo: images alone" in done.out
+    results = json.loads((out / "results.json").read_text())
+    assert set(results) == {"maskcon", "moco", "supce"}
+    assert results["maskcon"]["fine"]["queries"] == 1000
+    for page in ("gallery.html", "map.html"):
+        text = (out / page).read_text()
+        assert "http://" not in text.replace("http://www.w3.org/", "")
+        assert "https://" not in text
+    assert (out / "map.png").stat().st_size > 10_000
+    again = coarsecon("quickstart", "--out", out, "--epochs", 1)
+    assert again.code == 0, again.err
+    assert json.loads((out / "results.json").read_text()) == results
