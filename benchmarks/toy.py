@@ -6,6 +6,7 @@ Each seed draws its own weights, order and views on the same images, through the
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -45,7 +46,10 @@ def main() -> None:
         print("| method | fine Recall@1 by seed, % | mean | spread | seconds a run |\n|---|---|---|---|---|")
         for method in METHODS:
             start = time.monotonic()
-            values = [100 * fine_recall(method, seed, folder) for seed in range(seeds)]
+            values = []
+            for seed in range(seeds):
+                values.append(100 * fine_recall(method, seed, folder))
+                print(f"{method}, seed {seed}: {values[-1]:.1f} %", file=sys.stderr, flush=True)
             spread = max(values) - min(values)
             seconds = (time.monotonic() - start) / seeds
             each = ", ".join(f"{value:.1f}" for value in values)

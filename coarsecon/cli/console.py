@@ -66,13 +66,13 @@ class PlainProgress(Progress):
 
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
-        self._done, self._note = 0, ""
+        self._done, self._first, self._note = 0, 0, ""
         self._start = self._reported = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         """Count, and report when the last line is old enough."""
-        if self._done == 0:
-            self._start = time.monotonic()
+        if self._done == 0:  # the rate is of what comes after: the first piece may be an earlier run's
+            self._start, self._first = time.monotonic(), amount
         self._done += amount
         self._note = note or self._note
         if time.monotonic() - self._reported >= PLAIN_INTERVAL:
@@ -82,11 +82,11 @@ class PlainProgress(Progress):
         """Print the present line."""
         now = time.monotonic()
         self._reported = now
-        rate = self._done / max(now - self._start, 1e-9)
+        rate = (self._done - self._first) / max(now - self._start, 1e-9)
         parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
-        if self._done:
+        if rate:
             parts.append(f"{rate:,.0f} {self._unit}/s")
-        if self._total and 0 < self._done < self._total:
+        if self._total and rate and self._done < self._total:
             left = round((self._total - self._done) / rate)
             parts.append(f"{left // 60}:{left % 60:02d} left")
         parts += [self._note] * bool(self._note)

@@ -34,7 +34,7 @@ def draw(fine: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]
     depth = _depth(u, v, rng)
     is_rim = (depth > 0.8) & (fine % 4 // 2 == 1)[:, None, None]
     is_ink = is_rim | (_print(fine // 4, u, v, rng) > _planes(np.where(fine % 2, 0.75, 0.0)))
-    ink, paper, ground = _colour(n, 0.05, 0.3, rng), _colour(n, 0.7, 0.95, rng), _colour(n, 0.35, 0.65, rng)
+    ink, paper, ground = _colour(n, 0.05, 0.22, rng), _colour(n, 0.74, 0.95, rng), _colour(n, 0.39, 0.61, rng)
     light = 1 + _planes(rng.uniform(-0.2, 0.2, n)) * x + _planes(rng.uniform(-0.2, 0.2, n)) * y
     image = np.where((depth < 1)[:, None], np.where(is_ink[:, None], ink, paper), ground) * light[:, None]
     image = image.reshape(n, 3, SIDE, SUPERSAMPLING, SIDE, SUPERSAMPLING).mean((3, 5))
@@ -48,7 +48,7 @@ def _planes(values: NDArray[np.floating]) -> Plane:
 
 def _colour(n: int, low: float, high: float, rng: np.random.Generator) -> Plane:
     """A grey between `low` and `high` with a tint, [N, 3, 1, 1]."""
-    return (rng.uniform(low, high, (n, 1, 1, 1)) + rng.uniform(-0.15, 0.15, (n, 3, 1, 1))).astype(np.float32)
+    return (rng.uniform(low, high, (n, 1, 1, 1)) + rng.uniform(-0.07, 0.07, (n, 3, 1, 1))).astype(np.float32)
 
 
 def _depth(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:

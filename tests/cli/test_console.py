@@ -1,0 +1,26 @@
+"""Progress in plain lines: count, rate and time left; what was done before does not count into the rate."""
+
+import time
+
+from coarsecon.cli import console
+
+
+def test_plain_lines_tell_count_rate_and_time_left(monkeypatch, capsys):
+    clock = iter([0.0, 0.0, 0.0, 10.0, 10.0, 20.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = console.PlainProgress("training", 1100, "images")
+    progress.advance(100)
+    progress.advance(500, "epoch 1")
+    assert capsys.readouterr().err == "training: 600/1,100 images, 50 images/s, 0:10 left, epoch 1\n"
+
+
+def test_a_single_piece_has_no_rate(capsys):
+    progress = console.PlainProgress("writing", 10, "images")
+    progress.advance(10)
+    progress.report()
+    assert capsys.readouterr().err == "writing: 10/10 images\n"
+
+
+def test_the_next_command_can_be_pasted(capsys, tmp_path):
+    console.closing([tmp_path], ["coarsecon", "retrieve", "my runs/first"])
+    assert "next: coarsecon retrieve 'my runs/first'" in capsys.readouterr().err
