@@ -20,6 +20,7 @@ from coarsecon.search.collection import (
     find_images,
     gallery_rows,
     indexed,
+    labelled_files,
     sample_queries,
     split_collection,
 )
@@ -81,7 +82,8 @@ class Session:
         """The `top_k` nearest images of every query file, in a split (default train) or in a folder."""
         encoder = load_encoder(self.run.encoder(self.which), self.device)
         files = find_images(queries)
-        asked = files_collection(files, embed_files(encoder, files, device=self.device, reporter=self.reporter))
+        features = embed_files(encoder, files, device=self.device, reporter=self.reporter)
+        asked = labelled_files(files, self.dataset, features)
         if gallery is None:
             name = split or "train"
             collection = self.collection(name)

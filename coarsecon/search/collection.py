@@ -51,6 +51,29 @@ def files_collection(files: Sequence[Path], features: Tensor, fingerprint: str =
     )
 
 
+def labelled_files(files: Sequence[Path], dataset: PreparedDataset, features: Tensor) -> Collection:
+    """Image files as a collection, with the labels of those that `dataset` was prepared from.
+
+    A file is taken for an original when its path ends with what the prepared image was called.
+    """
+    originals: dict[str, list[tuple[str, int]]] = {}
+    for split in dataset.splits.values():
+        for item, name in enumerate(split.names):
+            originals.setdefault(name.rpartition("/")[2], []).append((split.name, item))
+    labels: dict[str, list[int]] = {level: [] for level in dataset.info.levels}
+    for file in files:
+        path = file.resolve().as_posix()
+        found = [
+            (split, item)
+            for split, item in originals.get(file.name, [])
+            if path.endswith(f"/{dataset.split(split).names[item]}")
+        ]
+        for level, column in labels.items():
+            column.append(int(dataset.split(found[0][0]).labels[level][found[0][1]]) if len(found) == 1 else -1)
+    items = ItemTable(names=[str(file) for file in files], labels=labels, class_names=dict(dataset.info.levels))
+    return Collection(features, items, lambda i: decode(files[i]))
+
+
 def find_images(places: Sequence[Path]) -> list[Path]:
     """The image files named by `places`: files as they are, folders with all the images in and below them.
 

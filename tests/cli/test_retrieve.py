@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coarsecon.data.sources.toy import COARSE
 from coarsecon.data.store import open_dataset
 
 
@@ -80,7 +81,7 @@ def test_the_index_is_saved_with_its_images_and_loaded_back(coarsecon, tiny_run,
     first = coarsecon("retrieve", tiny_run, "--query", queries / "3.png", "--json", "-")
     index = SearchIndex.load(tiny_run / "index" / "train")
     assert len(index.items) == 96
-    assert index.items.label("coarse", 0) in ("stripes", "checks", "rings", "waves")
+    assert index.items.label("coarse", 0) in COARSE
     assert coarsecon("retrieve", tiny_run, "--query", queries / "3.png", "--json", "-").out == first.out
 
 
@@ -144,3 +145,25 @@ def test_a_query_that_is_no_image_is_told(coarsecon, tiny_run, tmp_path):
     done = coarsecon("retrieve", tiny_run, "--query", fake)
     assert done.code == 2
     assert "fake.png" in done.err
+
+
+def test_a_query_that_the_dataset_was_prepared_from_is_judged_by_its_labels(coarsecon, tmp_path):
+    from tiny import tiny_settings
+
+    from coarsecon.train.loop import train
+    from coarsecon.train.resolve import plan
+
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        folder = tmp_path / "photos" / ("bags" if i % 2 else "shoes")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i // 2}.png")
+    coarsecon("prepare", "folder", "--source", tmp_path / "photos", "--size", 32, "--out", tmp_path / "data")
+    run = train(plan(tiny_settings(tmp_path / "data", schedule={"epochs": 1})), tmp_path / "run").root
+    html = tmp_path / "page.html"
+    known, unknown = tmp_path / "photos" / "shoes" / "3.png", tmp_path / "3.png"
+    unknown.write_bytes(known.read_bytes())
+    assert coarsecon("retrieve", run, "--query", known, "--html", html).code == 0
+    assert "same coarse class" in html.read_text()
+    assert coarsecon("retrieve", run, "--query", unknown, "--html", html).code == 0
+    assert "same coarse class" not in html.read_text()

@@ -48,7 +48,7 @@ def _planes(values: NDArray[np.floating]) -> Plane:
 
 def _colour(n: int, low: float, high: float, rng: np.random.Generator) -> Plane:
     """A grey between `low` and `high` with a tint, [N, 3, 1, 1]."""
-    return (rng.uniform(low, high, (n, 1, 1, 1)) + rng.uniform(-0.07, 0.07, (n, 3, 1, 1))).astype(np.float32)
+    return (rng.uniform(low, high, (n, 1, 1, 1)) + rng.uniform(-0.08, 0.08, (n, 3, 1, 1))).astype(np.float32)
 
 
 def _depth(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
