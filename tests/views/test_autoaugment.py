@@ -31,7 +31,7 @@ def peer_name(name: str) -> str:
 def peer_apply(picture: Image.Image, name: str, magnitude: float) -> Image.Image:
     if name == "solarize":
         magnitude /= 255
-    return PEER._apply_image_or_video_transform(picture, peer_name(name), magnitude, "nearest", PEER._fill)
+    return PEER._apply_image_or_video_transform(picture, peer_name(name), magnitude, PEER.interpolation, PEER._fill)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
