@@ -15,12 +15,14 @@ test: $(VENV)/developed lint
 
 lint: $(VENV)/developed
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 bench: $(VENV)/developed
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/views.py
 	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/toy.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('coarsecon needs Python 3.11 or newer; set PYTHON=...')"

@@ -115,12 +115,12 @@ class Trainer:
         total = config.schedule.epochs * per_epoch
         images = config.run.batch_size
         try:
+            if progress.step == 0:
+                self.draw_views()
+                with autocast(self.device, config.run.precision):
+                    self.method.before_training(self.filling_batches())
             with StopRequest() as stop, self.reporter.progress("training", total * images) as bar:
                 bar.advance(progress.step * images)
-                if progress.step == 0:
-                    self.draw_views()
-                    with autocast(self.device, config.run.precision):
-                        self.method.before_training(self.filling_batches())
                 for epoch in range(progress.step // per_epoch, config.schedule.epochs):
                     self.train_epoch(epoch, log, bar, stop)
                     self.finish_epoch(epoch, log)
@@ -201,7 +201,10 @@ class Trainer:
         """Batches to fill a queue with, at most once through the data."""
         size, seed = self.config.run.batch_size, self.config.run.seed
         order = batches.epoch_batches(len(self.plan.split), size, seed=seed, epoch=0, purpose=batches.FILLING)
-        return self.view_batches(self.loader.batches(order), order, batches.FILLING, 0)
+        with self.reporter.progress("before training") as bar:
+            for views, labels in self.view_batches(self.loader.batches(order), order, batches.FILLING, 0):
+                bar.advance(len(labels))
+                yield views, labels
 
     def draw_views(self, images: int = 8) -> None:
         """Save the picture of what the first batch's first images are shown as."""
