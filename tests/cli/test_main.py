@@ -1,9 +1,9 @@
 """The command line as a whole: light to start, and every mistake told in one or two lines."""
 
 import json
+import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -30,11 +30,14 @@ def test_light_commands_never_import_torch(arguments):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["methods"], ["datasets"], ["recipes", "ls"]], ids=" ".join)
 def test_light_commands_answer_in_half_a_second(arguments):
+    """Measured as the processor time of the command, which other work on the machine does not lengthen."""
     times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "coarsecon", *arguments], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
+    for _ in range(3):
+        command = subprocess.Popen([sys.executable, "-m", "coarsecon", *arguments], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(command.pid, 0)
+        command.returncode = os.waitstatus_to_exitcode(status)
+        assert command.returncode == 0
+        times.append(usage.ru_utime + usage.ru_stime)
     assert min(times) < 0.5, times
 
 
