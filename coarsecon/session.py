@@ -21,8 +21,10 @@ from coarsecon.search.collection import (
     gallery_rows,
     indexed,
     labelled_files,
+    originals_among,
     sample_queries,
     split_collection,
+    without,
 )
 from coarsecon.search.exact import nearest
 from coarsecon.search.index import Hits, index_recall
@@ -79,11 +81,15 @@ class Session:
     def search(
         self, queries: Sequence[Path], *, gallery: Path | None, split: str | None, top_k: int, factory: str
     ) -> Found:
-        """The `top_k` nearest images of every query file, in a split (default train) or in a folder."""
+        """The `top_k` nearest images of every query file, in a split (default train) or in a folder.
+
+        A query that the searched split was prepared from is not its own neighbour.
+        """
         encoder = load_encoder(self.run.encoder(self.which), self.device)
         files = find_images(queries)
         features = embed_files(encoder, files, device=self.device, reporter=self.reporter)
-        asked = labelled_files(files, self.dataset, features)
+        originals = originals_among(files, self.dataset)
+        asked = labelled_files(files, originals, self.dataset, features)
         if gallery is None:
             name = split or "train"
             collection = self.collection(name)
@@ -95,7 +101,10 @@ class Session:
             collection = files_collection(images, features, mark)
         folder = self.run.index / name
         index = indexed(collection, folder, factory)
-        hits = index.query(asked.features, top_k)
+        hits = index.query(asked.features, top_k + 1)
+        own = [place[1] if place and gallery is None and place[0] == name else None for place in originals]
+        if hits.indices.shape[1] > top_k or any(item is not None for item in own):
+            hits = without(hits, own)
         pictures = [asked.picture(query) for query in range(len(files))]
         recall = None if index.exact else index_recall(index, collection.features, top_k)
         return Found(gallery_rows(pictures, collection, hits), folder, recall)

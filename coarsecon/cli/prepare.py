@@ -39,4 +39,4 @@ def prepare(
     rows = [(split, f"{part.count:,}") for split, part in info.splits.items()]
     rows += [(f"{level} classes", f"{len(names):,}") for level, names in info.levels.items()]
     table(f"{info.name}, {info.size} px", ["", "count"], rows)
-    closing([target], ["coarsecon", "pretrain", "--data", target, "--out", f"runs/{name}"])
+    closing([target], ["coarsecon", "pretrain", "--data", target, "--out", f"runs/{target.name}"])

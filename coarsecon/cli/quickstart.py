@@ -35,6 +35,7 @@ def quickstart(
     from coarsecon.session import Session
     from coarsecon.train.loop import train
     from coarsecon.train.resolve import plan
+    from coarsecon.train.stopping import InterruptedRunError
 
     start, reporter = time.monotonic(), ConsoleReporter()
     data = out / "data"
@@ -48,9 +49,11 @@ def quickstart(
         if epochs is not None:
             layers = merge(layers, {"schedule": {"epochs": epochs}})
         reporter.info(f"{what}")
-        run = train(
-            plan(layers), out / "runs" / name, resume=Run(out / "runs" / name).config_file.exists(), reporter=reporter
-        )
+        folder = out / "runs" / name
+        try:
+            run = train(plan(layers), folder, resume=Run(folder).config_file.exists(), reporter=reporter)
+        except InterruptedRunError as stopped:
+            raise InterruptedRunError(f"{stopped}; run the same command again to continue") from None
         session = Session(run, None, which="last", device="auto", workers=0, reporter=reporter)
         metrics, _ = session.metrics("test")
         sessions[name], results[name] = session, metrics

@@ -132,6 +132,8 @@ def _read_csv(table: Path) -> Iterator[tuple[str, dict]]:
             reader = csv.DictReader(file, skipinitialspace=True, restkey="")
             for row in reader:
                 yield f"line {reader.line_num}", row
+    except FileNotFoundError:
+        raise InputError(f"{table}: no such file; --table names a CSV or Parquet table") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: not a readable CSV table in UTF-8 ({error})") from error
 

@@ -1,5 +1,6 @@
 """Batches of a prepared split on a device, in the order asked for."""
 
+import signal
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +66,7 @@ class ImageLoader:
             batch_sampler=self._order,
             num_workers=self.workers,
             collate_fn=_as_it_is,
+            worker_init_fn=_leave_signals_to_the_parent,
             pin_memory=self.device.type == "cuda",
             persistent_workers=True,
         )
@@ -101,6 +103,12 @@ def padded(images: list[np.ndarray]) -> ImageBatch:
     for canvas, image in zip(pixels, images, strict=True):
         canvas[:, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
     return ImageBatch(torch.from_numpy(pixels), torch.from_numpy(sizes))
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the parent ends the run and then its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

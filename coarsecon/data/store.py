@@ -89,6 +89,8 @@ def open_dataset(path: Path | str) -> PreparedDataset:
             truncated, outside the folder, or contradict `dataset.json`.
     """
     root = Path(path)
+    if not root.exists():
+        raise InputError(f"{root}: no such folder; `coarsecon prepare NAME --out {root}` makes a prepared dataset")
     if not is_prepared(root):
         raise InputError(f"{root} is not a prepared dataset; `coarsecon prepare NAME --out {root}` makes one")
     info = read_info(root / "dataset.json")

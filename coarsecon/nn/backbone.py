@@ -1,5 +1,6 @@
 """Backbones: any timm model, with a stem for small images and weights only when asked for."""
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def resolve_stem(settings: BackboneSettings, side: int) -> BackboneSettings:
 
 def _create(settings: BackboneSettings, side: int) -> nn.Module:
     if not timm.is_model(settings.name):
-        near = timm.list_models(f"*{settings.name}*")[:3]
+        near = difflib.get_close_matches(settings.name, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
         raise InputError(f"backbone.name: timm has no model called {settings.name!r}; {hint}")
     args: dict[str, Any] = dict(settings.args)

@@ -51,27 +51,47 @@ def files_collection(files: Sequence[Path], features: Tensor, fingerprint: str =
     )
 
 
-def labelled_files(files: Sequence[Path], dataset: PreparedDataset, features: Tensor) -> Collection:
-    """Image files as a collection, with the labels of those that `dataset` was prepared from.
+def originals_among(files: Sequence[Path], dataset: PreparedDataset) -> list[tuple[str, int] | None]:
+    """For each file the (split, index) of the image that `dataset` was prepared from it; None where there is none.
 
-    A file is taken for an original when its path ends with what the prepared image was called.
+    A file is taken for an original when its path ends with what one prepared image was called.
     """
-    originals: dict[str, list[tuple[str, int]]] = {}
+    by_name: dict[str, list[tuple[str, int]]] = {}
     for split in dataset.splits.values():
         for item, name in enumerate(split.names):
-            originals.setdefault(name.rpartition("/")[2], []).append((split.name, item))
-    labels: dict[str, list[int]] = {level: [] for level in dataset.info.levels}
+            by_name.setdefault(name.rpartition("/")[2], []).append((split.name, item))
+    originals: list[tuple[str, int] | None] = []
     for file in files:
         path = file.resolve().as_posix()
         found = [
             (split, item)
-            for split, item in originals.get(file.name, [])
+            for split, item in by_name.get(file.name, [])
             if path.endswith(f"/{dataset.split(split).names[item]}")
         ]
-        for level, column in labels.items():
-            column.append(int(dataset.split(found[0][0]).labels[level][found[0][1]]) if len(found) == 1 else -1)
+        originals.append(found[0] if len(found) == 1 else None)
+    return originals
+
+
+def labelled_files(
+    files: Sequence[Path], originals: Sequence[tuple[str, int] | None], dataset: PreparedDataset, features: Tensor
+) -> Collection:
+    """Image files as a collection, with the labels of those that `dataset` was prepared from."""
+    labels = {
+        level: [-1 if place is None else int(dataset.split(place[0]).labels[level][place[1]]) for place in originals]
+        for level in dataset.info.levels
+    }
     items = ItemTable(names=[str(file) for file in files], labels=labels, class_names=dict(dataset.info.levels))
     return Collection(features, items, lambda i: decode(files[i]))
+
+
+def without(hits: Hits, excluded: Sequence[int | None]) -> Hits:
+    """The hits [Q, k + 1] less one each: the item `excluded[i]` where query i found it, else its last."""
+    kept = []
+    for row, item in zip(hits.indices.tolist(), excluded, strict=True):
+        place = row.index(item) if item in row else len(row) - 1
+        kept.append([column for column in range(len(row)) if column != place])
+    columns = torch.tensor(kept)
+    return Hits(hits.scores.gather(1, columns), hits.indices.gather(1, columns))
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:

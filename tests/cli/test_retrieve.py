@@ -163,7 +163,11 @@ def test_a_query_that_the_dataset_was_prepared_from_is_judged_by_its_labels(coar
     html = tmp_path / "page.html"
     known, unknown = tmp_path / "photos" / "shoes" / "3.png", tmp_path / "3.png"
     unknown.write_bytes(known.read_bytes())
-    assert coarsecon("retrieve", run, "--query", known, "--html", html).code == 0
+    found = json.loads(coarsecon("retrieve", run, "--query", known, "--html", html, "--json", "-").out)
     assert "same coarse class" in html.read_text()
-    assert coarsecon("retrieve", run, "--query", unknown, "--html", html).code == 0
+    assert len(found[0]["neighbours"]) == 10
+    assert "shoes/3.png" not in [neighbour["name"] for neighbour in found[0]["neighbours"]]
+    found = json.loads(coarsecon("retrieve", run, "--query", unknown, "--html", html, "--json", "-").out)
     assert "same coarse class" not in html.read_text()
+    assert found[0]["neighbours"][0]["name"] == "shoes/3.png"
+    assert len(found[0]["neighbours"]) == 10

@@ -97,3 +97,14 @@ def test_batches_come_to_the_gpu(arrays: Split, files: Split, workers: int) -> N
             assert batch.sizes.is_cuda
             assert torch.equal(batch.pixels.cpu(), expected.pixels)
             assert torch.equal(batch.sizes.cpu(), expected.sizes)
+
+
+def test_workers_leave_signals_to_the_parent(monkeypatch) -> None:
+    import signal
+
+    from coarsecon.data import loader
+
+    ignored = {}
+    monkeypatch.setattr(signal, "signal", lambda number, handler: ignored.update({number: handler}))
+    loader._leave_signals_to_the_parent(0)
+    assert ignored == {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}

@@ -98,7 +98,7 @@ def test_opening_does_not_read_the_images(tmp_path: Path) -> None:
 def test_another_folder_is_said_not_to_be_prepared(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a prepared dataset; `coarsecon prepare"):
         open_dataset(tmp_path)
-    with pytest.raises(InputError, match="is not a prepared dataset"):
+    with pytest.raises(InputError, match="no such folder; `coarsecon prepare"):
         open_dataset(tmp_path / "nowhere")
 
 
