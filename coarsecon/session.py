@@ -24,7 +24,6 @@ from coarsecon.search.collection import (
     originals_among,
     sample_queries,
     split_collection,
-    without,
 )
 from coarsecon.search.exact import nearest
 from coarsecon.search.index import Hits, index_recall
@@ -76,7 +75,8 @@ class Session:
         collection = self.collection(split)
         chosen = sample_queries(len(collection.items), count)
         hits = Hits(*nearest(collection.features[chosen], collection.features, top_k, exclude=chosen))
-        return gallery_rows([collection.picture(query) for query in chosen.tolist()], collection, hits)
+        pictures = [collection.picture(query) for query in chosen.tolist()]
+        return gallery_rows(pictures, collection, hits, top_k, chosen.tolist())
 
     def search(
         self, queries: Sequence[Path], *, gallery: Path | None, split: str | None, top_k: int, factory: str
@@ -103,8 +103,6 @@ class Session:
         index = indexed(collection, folder, factory)
         hits = index.query(asked.features, top_k + 1)
         own = [place[1] if place and gallery is None and place[0] == name else None for place in originals]
-        if hits.indices.shape[1] > top_k or any(item is not None for item in own):
-            hits = without(hits, own)
         pictures = [asked.picture(query) for query in range(len(files))]
         recall = None if index.exact else index_recall(index, collection.features, top_k)
-        return Found(gallery_rows(pictures, collection, hits), folder, recall)
+        return Found(gallery_rows(pictures, collection, hits, top_k, own), folder, recall)

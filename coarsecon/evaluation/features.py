@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from coarsecon.data.convert import as_prepared
 from coarsecon.data.loader import ImageLoader, padded
 from coarsecon.data.store import PreparedDataset, Split
+from coarsecon.files import atomic_write
 from coarsecon.nn.encoder import Encoder, load_encoder
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run, Which
@@ -51,10 +52,7 @@ def split_features(
     if cached is not None:
         return cached
     features = embed_split(encoder, images, device=device, workers=workers, reporter=reporter or Reporter())
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_name(f".{cache.name}.tmp")
-    save_file({"features": features}, temporary)
-    temporary.replace(cache)
+    atomic_write(cache, save({"features": features}))
     return features
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from coarsecon.config import BackboneSettings, Settings
@@ -60,9 +60,7 @@ class Encoder(nn.Module):
 def save_encoder(backbone: nn.Module, card: EncoderCard, path: Path) -> None:
     """Write the weights to `path` (.safetensors) and the card beside them (.json), each in one move."""
     state = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(state, temporary, metadata={"format": "pt"})
-    temporary.replace(path)
+    atomic_write(path, save(state, metadata={"format": "pt"}))
     atomic_write(path.with_suffix(".json"), json.dumps(card.model_dump(mode="json"), indent=2))
 
 

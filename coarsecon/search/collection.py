@@ -84,16 +84,6 @@ def labelled_files(
     return Collection(features, items, lambda i: decode(files[i]))
 
 
-def without(hits: Hits, excluded: Sequence[int | None]) -> Hits:
-    """The hits [Q, k + 1] less one each: the item `excluded[i]` where query i found it, else its last."""
-    kept = []
-    for row, item in zip(hits.indices.tolist(), excluded, strict=True):
-        place = row.index(item) if item in row else len(row) - 1
-        kept.append([column for column in range(len(row)) if column != place])
-    columns = torch.tensor(kept)
-    return Hits(hits.scores.gather(1, columns), hits.indices.gather(1, columns))
-
-
 def find_images(places: Sequence[Path]) -> list[Path]:
     """The image files named by `places`: files as they are, folders with all the images in and below them.
 
@@ -139,11 +129,17 @@ def indexed(collection: Collection, folder: Path, factory: str = EXACT) -> Searc
     return index
 
 
-def gallery_rows(queries: Sequence[Picture], gallery: Collection, hits: Hits) -> list[GalleryRow]:
-    """Each of Q queries with its neighbours `hits` [Q, k], as reports show them."""
+def gallery_rows(
+    queries: Sequence[Picture], gallery: Collection, hits: Hits, top_k: int, own: Sequence[int | None]
+) -> list[GalleryRow]:
+    """Each of Q queries with its `top_k` best among `hits` [Q, k], as reports show them.
+
+    `own[i]` is the item that query i itself is, which is left out; None where it is none. Ask for one hit more than
+    `top_k` where there are such items.
+    """
     rows = []
-    for query, scores, indices in zip(queries, hits.scores.tolist(), hits.indices.tolist(), strict=True):
-        found = [(item, score) for item, score in zip(indices, scores, strict=True) if item >= 0]
+    for query, scores, indices, itself in zip(queries, hits.scores.tolist(), hits.indices.tolist(), own, strict=True):
+        found = [pair for pair in zip(indices, scores, strict=True) if pair[0] >= 0 and pair[0] != itself][:top_k]
         rows.append(GalleryRow(query, [Neighbour(gallery.picture(item), score) for item, score in found]))
     return rows
 

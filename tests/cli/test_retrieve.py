@@ -171,3 +171,18 @@ def test_a_query_that_the_dataset_was_prepared_from_is_judged_by_its_labels(coar
     assert "same coarse class" not in html.read_text()
     assert found[0]["neighbours"][0]["name"] == "shoes/3.png"
     assert len(found[0]["neighbours"]) == 10
+
+
+def test_leaving_one_query_out_of_a_small_gallery_costs_the_others_nothing():
+    import torch
+
+    from coarsecon.report.rows import Picture
+    from coarsecon.search.collection import Collection, gallery_rows
+    from coarsecon.search.index import Hits
+    from coarsecon.search.items import ItemTable
+
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    gallery = Collection(torch.eye(3), ItemTable(names=["a", "b", "c"]), lambda _: pixels)
+    hits = Hits(torch.tensor([[0.9, 0.8, 0.7]] * 2), torch.tensor([[0, 1, 2]] * 2))
+    rows = gallery_rows([Picture(pixels, "q")] * 2, gallery, hits, 10, [1, None])
+    assert [[n.picture.name for n in row.neighbours] for row in rows] == [["a", "c"], ["a", "b", "c"]]
