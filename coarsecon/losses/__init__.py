@@ -1,5 +1,17 @@
 """The losses: pure functions, tensors in, scalar out; they know neither devices nor ranks."""
 
+from coarsecon.losses.angular import ancor_loss
+from coarsecon.losses.in_batch import supcon_loss
 from coarsecon.losses.momentum_contrast import coins_loss, grafit_loss, maskcon_loss, moco_loss
+from coarsecon.losses.neighbours import ascl_byol_loss, ascl_loss
 
-__all__ = ["coins_loss", "grafit_loss", "maskcon_loss", "moco_loss"]
+__all__ = [
+    "ancor_loss",
+    "ascl_byol_loss",
+    "ascl_loss",
+    "coins_loss",
+    "grafit_loss",
+    "maskcon_loss",
+    "moco_loss",
+    "supcon_loss",
+]

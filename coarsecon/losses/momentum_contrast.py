@@ -1,34 +1,42 @@
 """Momentum contrast with soft targets: one cross-entropy over [own key, queue], one kind of target per method.
 
 With q_i, k_i the unit-norm query and key and u_1..u_K the queue, the logits are [s(q_i, k_i), s(q_i, u_1), ...] / t.
-Every target here is a mixture of the own key alone (MoCo) and of the own key with weighted queue entries, so the
-loss needs the log-sum-exp of the logits and two weighted sums of them, and no [N, K+1] matrix of targets.
+Every target here mixes the own key alone (MoCo) with the own key and weighted queue entries. The attraction to the
+weighted entries is linear in the query, so the loss needs the log-sum-exp of the logits and one weighted sum of
+the queue per query; neither logits nor targets [N, K + 1] are ever held whole.
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from coarsecon.losses.chunked import queue_logsumexp, weighted_queue
 from coarsecon.losses.precision import full_precision, unit
 
-
-def contrast_logits(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Logits of the own key [N] and of the queue [N, K]; q and k are normalised, k and the queue are constants."""
-    q, k = unit(q), unit(k.detach())
-    return (q * k).sum(1) / temperature, q @ queue.detach().T / temperature
+Weigh = Callable[[Tensor, slice], Tensor]
+"""(unit-norm keys [n, D], their slice of the batch) -> unnormalised targets of the queue [n, K]."""
 
 
-def soft_target_loss(own: Tensor, others: Tensor, weights: Tensor, *, share: float = 1.0) -> Tensor:
-    """Cross-entropy of [own, others] against the target share * norm([1, weights]) + (1 - share) * [1, 0, ...].
+def soft_target_loss(
+    q: Tensor, k: Tensor, queue: Tensor, weigh: Weigh, *, temperature: float, share: float = 1.0
+) -> Tensor:
+    """Cross-entropy against the target share * norm([1, weights]) + (1 - share) * [1, 0, ...].
 
     Args:
-        own: logits of the own key [N].
-        others: logits of the queue [N, K].
-        weights: unnormalised targets of the queue [N, K], without gradient.
+        q: query projections [N, D].
+        k: key projections [N, D], a constant.
+        queue: unit-norm keys [K, D], a constant.
+        weigh: gives the queue's unnormalised targets for a slice of the batch; receives no gradient.
+        temperature: of the logits.
         share: the mixing weight (w in MaskCon).
     """
-    log_total = torch.logaddexp(own, others.logsumexp(1))
-    attracted = (own + torch.einsum("nk,nk->n", weights, others)) / (1 + weights.sum(1))
+    q, k, queue = unit(q), unit(k.detach()), queue.detach()
+    own = (q * k).sum(1) / temperature
+    log_total = torch.logaddexp(own, queue_logsumexp(q, queue, temperature))
+    pull, mass = weighted_queue(lambda rows: weigh(k[rows], rows), len(k), queue)
+    attracted = (own + (q * pull).sum(1) / temperature) / (1 + mass)
     return (log_total - share * attracted - (1 - share) * own).mean()
 
 
@@ -46,10 +54,11 @@ def moco_loss(
         hard_negatives: projections of M hard negatives per query [N, M, D].
         alpha: weight of the similarity to a hard negative.
     """
-    own, others = contrast_logits(q, k, queue, t)
-    log_total = torch.logaddexp(own, others.logsumexp(1))
+    q, k = unit(q), unit(k.detach())
+    own = (q * k).sum(1) / t
+    log_total = torch.logaddexp(own, queue_logsumexp(q, queue, t))
     if hard_negatives is not None:
-        hard = alpha * torch.einsum("nd,nmd->nm", unit(q), unit(hard_negatives)) / t
+        hard = alpha * torch.einsum("nd,nmd->nm", q, unit(hard_negatives)) / t
         log_total = torch.logaddexp(log_total, hard.logsumexp(1))
     return (log_total - own).mean()
 
@@ -60,9 +69,9 @@ def maskcon_weights(k: Tensor, labels: Tensor, queue: Tensor, queue_labels: Tens
     The softmax over same-class entries of s(k_i, u_j) / t divided by its own maximum, which is
     exp((s - max s) / t); 0 for the other classes, and 0 everywhere for a class the queue does not hold.
     """
-    same = labels[:, None] == queue_labels[None, :]
-    similarity = (unit(k) @ queue.T / t).masked_fill(~same, float("-inf"))
-    nearest = similarity.max(1, keepdim=True).values
+    similarity = (unit(k) / t) @ queue.T
+    similarity.masked_fill_(labels[:, None] != queue_labels[None, :], float("-inf"))
+    nearest = similarity.amax(1, keepdim=True) if len(queue) else similarity.new_zeros(len(k), 1)
     # A row without any same-class entry is -inf throughout: subtracting 0 instead keeps its weights at exp(-inf) = 0.
     return similarity.sub_(nearest.masked_fill(nearest.isinf(), 0)).exp_()
 
@@ -83,9 +92,11 @@ def maskcon_loss(
         t0: temperature of the logits.
         t: temperature of the soft target; large t with w = 1 is the supervised target.
     """
-    with torch.no_grad():
-        weights = maskcon_weights(k, labels, queue, queue_labels, t=t)
-    return soft_target_loss(*contrast_logits(q, k, queue, t0), weights, share=w)
+
+    def weigh(keys: Tensor, rows: slice) -> Tensor:
+        return maskcon_weights(keys, labels[rows], queue, queue_labels, t=t)
+
+    return soft_target_loss(q, k, queue, weigh, temperature=t0, share=w)
 
 
 @full_precision
@@ -97,8 +108,11 @@ def grafit_loss(
     The loss is linear in its target, so the mixture of losses is one loss with the mixed target.
     Arguments as in `maskcon_loss`.
     """
-    own, others = contrast_logits(q, k, queue, t0)
-    return soft_target_loss(own, others, (labels[:, None] == queue_labels[None, :]).to(others.dtype), share=w)
+
+    def weigh(keys: Tensor, rows: slice) -> Tensor:
+        return (labels[rows, None] == queue_labels[None, :]).to(queue.dtype)
+
+    return soft_target_loss(q, k, queue, weigh, temperature=t0, share=w)
 
 
 @full_precision
@@ -110,6 +124,4 @@ def coins_loss(
     Args:
         class_logits: coarse class logits of the query view [N, C]; the other arguments as in `maskcon_loss`.
     """
-    own, others = contrast_logits(q, k, queue, t0)
-    instance = (torch.logaddexp(own, others.logsumexp(1)) - own).mean()
-    return w * F.cross_entropy(class_logits, labels) + (1 - w) * instance
+    return w * F.cross_entropy(class_logits, labels) + (1 - w) * moco_loss(q, k, queue, t=t0)

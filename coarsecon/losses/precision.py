@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 P = ParamSpec("P")
@@ -29,6 +28,10 @@ def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def unit(vectors: Tensor) -> Tensor:
-    """The rows of `vectors` [..., D] scaled to length 1 (zero rows stay zero)."""
-    return F.normalize(vectors, dim=-1, eps=1e-12)
+def unit(vectors: Tensor, eps: float = 1e-12) -> Tensor:
+    """The rows of `vectors` [..., D] scaled to length 1; a row no longer than eps becomes zero, with zero gradient.
+
+    Dividing it by eps instead, as is usual, would give it a gradient of 1 / eps.
+    """
+    norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return torch.where(norm > eps, vectors / norm.clamp(min=eps), 0)

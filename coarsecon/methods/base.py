@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from coarsecon.comm import Comm
 from coarsecon.config import Settings
 from coarsecon.views.base import View
-from coarsecon.views.recipes import default_views, make_view
+from coarsecon.views.filters import InputFilter
+from coarsecon.views.recipes import make_view
 
 
 class MethodSettings(Settings):
@@ -61,9 +62,18 @@ class Method(nn.Module):
         self.comm = setup.comm
 
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int) -> Any:
-        """The settings with every `auto` replaced by what it means for `images` images of this side."""
+    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+        """The settings with every `auto` replaced by what it means for so many images and classes of this side."""
         return config
+
+    @classmethod
+    def input_filter(cls, config: Any) -> InputFilter:
+        """The filter that the encoder's images go through after normalisation; it becomes part of its input recipe.
+
+        Views come unfiltered: the method filters what it shows the encoder, everything after training does it by
+        the recipe.
+        """
+        return "none"
 
     def views(self) -> dict[str, View]:
         """The views each image of a batch is shown as, by name."""
@@ -81,13 +91,12 @@ class Method(nn.Module):
         """
         raise NotImplementedError  # every method computes its own
 
+    def shown(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the encoders see of `views`, normalised [N, 3, S, S] by name, for the picture of a run's start."""
+        return views
+
     def before_training(self, batches: Iterator[tuple[dict[str, Tensor], Tensor]]) -> None:
         """Called once before the first step with (views, labels) of real batches, to fill a queue for example."""
 
     def after_step(self) -> None:
         """Called after the optimiser's step, to enqueue the step's keys for example."""
-
-
-def resolve_view(name: str, side: int, *, strong: bool) -> str:
-    """A view's name, where `auto` means the usual strong or weak recipe for images of this side."""
-    return default_views(side)[0 if strong else 1] if name == "auto" else name

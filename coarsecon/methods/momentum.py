@@ -1,19 +1,20 @@
-"""Momentum contrast: the base of MoCo, MaskCon, Grafit and CoIns, which differ in their loss alone."""
+"""Momentum contrast: the base of the methods that compare queries with the keys of a slowly moving encoder."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from coarsecon.config import Count, Fraction, Positive
 from coarsecon.losses.precision import unit
-from coarsecon.methods.base import Method, MethodSettings, Setup, resolve_view
+from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.nn.heads import projector
 from coarsecon.nn.momentum import MomentumTwin
 from coarsecon.nn.queue import KeyQueue
 from coarsecon.views.base import View
+from coarsecon.views.recipes import default_views
 
 Views = dict[str, Tensor]
 
@@ -22,7 +23,9 @@ class MomentumSettings(MethodSettings):
     """What every momentum-contrast method can be told."""
 
     t0: Positive = Field(0.1, description="temperature of the logits")
-    queue_size: Count | None = Field(None, description="keys in the queue; default: 8192, or half the images if fewer")
+    queue_size: Count | None = Field(
+        None, description="keys in the queue; default: the method's, or half the images if fewer"
+    )
     momentum: Fraction = Field(0.99, description="of the key encoder's moving average")
     dim: Count = Field(256, description="width of the projection")
     hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
@@ -33,30 +36,51 @@ class MomentumSettings(MethodSettings):
 class MomentumContrast(Method):
     """A query encoder, its momentum twin for the keys, and a labelled key queue (He et al., CVPR 2020).
 
-    A subclass gives `loss`.
+    A subclass gives `loss`; one that remembers keys in another way, or not at all, says so in `uses_queue`.
     """
 
     class Config(MomentumSettings):
         """Settings of the family."""
 
+    longest_queue: ClassVar[int] = 8192
+    """What `queue_size` is by default where there are images enough."""
+
+    queue: KeyQueue
+
     def __init__(self, config: Any, setup: Setup) -> None:
         super().__init__(config, setup)
-        self.projector = projector(setup.feature_dim, config.hidden, config.dim)
+        self.projector = self.build_projector(config, setup)
         self.twin = MomentumTwin(self.encoder, self.projector, momentum=config.momentum)
-        self.queue = KeyQueue(config.queue_size, config.dim)
+        if self.uses_queue:
+            self.queue = KeyQueue(config.queue_size, config.dim)
         self._views = {"query": setup.view(config.query_view), "key": setup.view(config.key_view)}
         self._keys: tuple[Tensor, Tensor] | None = None
 
+    @property
+    def uses_queue(self) -> bool:
+        """Whether keys are kept in `queue`."""
+        return True
+
+    def build_projector(self, config: Any, setup: Setup) -> nn.Module:
+        """The head between features [N, F] and projections [N, D]."""
+        return projector(setup.feature_dim, config.hidden, config.dim)
+
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int) -> Any:
-        """Name the views that `auto` stands for, strong queries and weak keys; choose the size of the queue."""
+    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+        """Name the views that `auto` stands for; choose the size of the queue."""
+        query_view, key_view = cls.usual_views(side)
         return config.model_copy(
             update={
-                "queue_size": config.queue_size or min(8192, max(images // 2, 1)),
-                "query_view": resolve_view(config.query_view, side, strong=True),
-                "key_view": resolve_view(config.key_view, side, strong=False),
+                "queue_size": config.queue_size or min(cls.longest_queue, max(images // 2, 1)),
+                "query_view": query_view if config.query_view == "auto" else config.query_view,
+                "key_view": key_view if config.key_view == "auto" else config.key_view,
             }
         )
+
+    @classmethod
+    def usual_views(cls, side: int) -> tuple[str, str]:
+        """What `auto` means for the query and the key view: strong and weak, as in MaskCon."""
+        return default_views(side)
 
     def views(self) -> dict[str, View]:
         """One query and one key view of each image."""
@@ -71,33 +95,43 @@ class MomentumContrast(Method):
         self.twin.update(self.encoder, self.projector)
         features = self.encoder(views["query"])
         q = self.projector(features)
-        k = self.twin(views["key"])
-        loss = self.loss(q, k, features, labels)
-        keys = unit(k.float())
-        self._keys = keys, labels
-        return {"loss": loss, **self._similarities(unit(q.detach().float()), keys)}
+        k = self.twin(views["key"]).float()
+        self._keys = k, labels
+        return {"loss": self.loss(q, k, features, labels), **self._similarities(unit(q.detach().float()), unit(k))}
 
     @torch.no_grad()
     def _similarities(self, queries: Tensor, keys: Tensor) -> dict[str, Tensor]:
         """For the log: mean similarity to the own key and to the queue, and the queue's fill."""
+        own = {"positive_similarity": (queries * keys).sum(1).mean()}
+        if not self.uses_queue:
+            return own
         return {
-            "positive_similarity": (queries * keys).sum(1).mean(),
+            **own,
             "negative_similarity": queries.mean(0) @ self.queue.keys.mean(0),
             "queue_fill": self.queue.written / self.queue.size,
         }
 
     def before_training(self, batches: Iterator[tuple[Views, Tensor]]) -> None:
-        """Fill the queue with real keys, as far as the batches reach."""
-        for views, labels in batches:
-            self._enqueue(unit(self.twin(views["key"]).float()), labels)
-            if self.queue.filled == self.queue.size:
+        """Fill the memory with real keys, as far as the batches reach."""
+        while not self.memory_is_full():
+            batch = next(batches, None)
+            if batch is None:
                 break
+            views, labels = batch
+            self.remember(self.comm.gather(self.twin(views["key"]).float()), self.comm.gather(labels))
 
     def after_step(self) -> None:
-        """Enqueue the step's keys."""
+        """Remember the step's keys."""
         assert self._keys is not None
-        self._enqueue(*self._keys)
+        keys, labels = self._keys
+        self.remember(self.comm.gather(keys), self.comm.gather(labels))
         self._keys = None
 
-    def _enqueue(self, keys: Tensor, labels: Tensor) -> None:
-        self.queue.enqueue(self.comm.gather(keys), self.comm.gather(labels))
+    def remember(self, keys: Tensor, labels: Tensor) -> None:
+        """Take raw keys [N, D] with their labels [N] into the memory that later steps compare with."""
+        if self.uses_queue:
+            self.queue.enqueue(unit(keys), labels)
+
+    def memory_is_full(self) -> bool:
+        """Whether every entry of the memory is a real key."""
+        return not self.uses_queue or self.queue.filled == self.queue.size

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from coarsecon.methods.base import Method, MethodSettings, Setup, resolve_view
+from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.views.base import View
+from coarsecon.views.recipes import default_views
 
 
 class SupCE(Method):
@@ -27,9 +28,9 @@ class SupCE(Method):
         self._views = {"image": setup.view(config.view)}
 
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int) -> Any:
+    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
         """Name the view that `auto` stands for: the strong one."""
-        return config.model_copy(update={"view": resolve_view(config.view, side, strong=True)})
+        return config.model_copy(update={"view": default_views(side)[0] if config.view == "auto" else config.view})
 
     def views(self) -> dict[str, View]:
         """One view of each image."""

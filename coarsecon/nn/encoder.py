@@ -15,17 +15,19 @@ from coarsecon.data.batch import ImageBatch
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.nn.backbone import create_backbone, feature_dim
+from coarsecon.views.filters import InputFilter, apply_filter
 from coarsecon.views.recipes import test_view
 
 
 class InputRecipe(Settings):
-    """How an image becomes the encoder's input: resized to a square by antialiased bilinear, normalised."""
+    """How an image becomes the encoder's input: resized to a square by antialiased bilinear, normalised, filtered."""
 
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resize: Literal["square"] = "square"
     interpolation: Literal["bilinear"] = "bilinear"
+    filter: InputFilter = "none"
 
 
 class EncoderCard(Settings):
@@ -51,7 +53,8 @@ class Encoder(nn.Module):
         training = self.backbone.training
         self.backbone.eval()
         try:
-            images = self._view(batch, None).contiguous(memory_format=torch.channels_last)
+            images = apply_filter(self.card.input.filter, self._view(batch, None))
+            images = images.contiguous(memory_format=torch.channels_last)
             return nn.functional.normalize(self.backbone(images).float(), dim=1)
         finally:
             self.backbone.train(training)

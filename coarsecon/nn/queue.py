@@ -1,4 +1,4 @@
-"""The key queue: the last keys of earlier batches with their labels, kept in buffers and so in every checkpoint."""
+"""Key queues: the last keys of earlier batches, kept in buffers and so in every checkpoint."""
 
 import torch
 import torch.nn.functional as F
@@ -50,3 +50,48 @@ class KeyQueue(nn.Module):
         self.labels.index_copy_(0, slots, labels)
         self.position.copy_((self.position + skipped + len(keys)) % self.size)
         self.written.add_(len(keys)).clamp_(max=self.size)
+
+
+class ClassBanks(nn.Module):
+    """One ring of raw keys per class (Bukchin et al., CVPR 2021).
+
+    Until real keys replace them, the entries are random directions.
+
+    Attributes:
+        keys: [C, size, D] float32, as they were given.
+        positions: [C], each bank's next slot.
+        written: [C], how many real keys each bank holds.
+    """
+
+    keys: Tensor
+    positions: Tensor
+    written: Tensor
+
+    def __init__(self, num_classes: int, size: int, dim: int, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.register_buffer("keys", F.normalize(torch.randn(num_classes, size, dim, generator=generator), dim=2))
+        self.register_buffer("positions", torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer("written", torch.zeros(num_classes, dtype=torch.int64))
+
+    @property
+    def size(self) -> int:
+        """The number of entries of each bank."""
+        return self.keys.shape[1]
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor, labels: Tensor) -> None:
+        """Write keys [N, D] into the banks of their labels [N], in their order, over each bank's oldest entries.
+
+        Of more keys of a class than its bank holds the last ones stay.
+        """
+        classes, size, dim = self.keys.shape
+        one_hot = F.one_hot(labels, classes)
+        counts = one_hot.sum(0)
+        rank = (one_hot.cumsum(0) - 1).gather(1, labels[:, None]).squeeze(1)  # place among the keys of its class
+        slots = labels * size + (self.positions[labels] + rank) % size
+        if len(keys) > size:  # a bank may be lapped, and two writes to one slot have no order
+            stays = rank >= counts[labels] - size
+            slots, keys = slots[stays], keys[stays]
+        self.keys.view(-1, dim).index_copy_(0, slots, keys.to(self.keys.dtype))
+        self.positions.add_(counts).remainder_(size)
+        self.written.add_(counts).clamp_(max=size)

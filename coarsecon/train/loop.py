@@ -213,8 +213,15 @@ class Trainer:
         batch = next(iter(self.loader.batches(first)))
         generator = batches.step_generator(config.seed, batches.VIEWS, 0, 0, self.device)
         columns = {"image": [self.plan.split.image(int(i)) for i in first[0][:images]]}
-        for name, view in self.views.items():
-            pixels = view.pixels(batch, generator)[:images].round().clamp(0, 255).to("cpu", torch.uint8)
+        views = {name: view(batch, generator) for name, view in self.views.items()}
+        mean, std = (
+            torch.tensor(values, device=self.device)[:, None, None]
+            for values in (self.plan.card.input.mean, self.plan.card.input.std)
+        )
+        with autocast(self.device, config.precision):
+            shown = self.method.shown(views)
+        for name, normalised in shown.items():
+            pixels = (255 * (normalised[:images].float() * std + mean)).round().clamp(0, 255).to("cpu", torch.uint8)
             columns[name] = list(pixels.permute(0, 2, 3, 1).numpy())
         write_image_grid(self.run.views_picture, columns)
 

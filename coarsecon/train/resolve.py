@@ -72,7 +72,9 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     dataset = open_dataset(config.data.path)
     split = _training_split(dataset, config)
     side = config.data.size or dataset.info.size
-    method_settings = method_class.resolve(method_settings, side=side, images=len(split))
+    method_settings = method_class.resolve(
+        method_settings, side=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
+    )
     device = choose_device(config.run.device)
     resolved = config.model_copy(
         update={
@@ -85,7 +87,9 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     )
     card = EncoderCard(
         backbone=resolved.backbone.model_copy(update={"weights": None, "pretrained": False}),
-        input=InputRecipe(size=side, mean=dataset.info.mean, std=dataset.info.std),
+        input=InputRecipe(
+            size=side, mean=dataset.info.mean, std=dataset.info.std, filter=method_class.input_filter(method_settings)
+        ),
     )
     return Plan(resolved, method_class, method_settings, dataset, split, card, device)
 

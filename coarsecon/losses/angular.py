@@ -1,0 +1,80 @@
+"""ANCOR: contrast among the keys of the own coarse class, by the angles around the class's direction.
+
+Bukchin et al., CVPR 2021 (arXiv 2012.03515), Sec. 3.2. An embedding v is seen from its class's weights W_y:
+A(v, W_y) = unit(unit(v) - unit(W_y)). All embeddings of a class are pulled to one direction by the classifier; seen
+from there, they still differ in angle.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from coarsecon.losses.chunked import queue_logsumexp
+from coarsecon.losses.precision import full_precision, unit
+
+ContrastKind = Literal["cst_by_class", "cst_all_by_class", "cst_all"]
+Metric = Literal["angular", "norm"]
+
+
+def angular(vectors: Tensor, directions: Tensor) -> Tensor:
+    """Vectors [..., D] as unit vectors seen from the unit directions; zero where a vector lies on its direction."""
+    return unit(unit(vectors) - directions, eps=1e-6)  # nearer than that, the difference is rounding error
+
+
+@full_precision
+def ancor_loss(
+    q: Tensor,
+    k: Tensor,
+    labels: Tensor,
+    class_weights: Tensor,
+    banks: Tensor,
+    *,
+    t: float,
+    kind: ContrastKind = "cst_by_class",
+    metric: Metric = "angular",
+) -> Tensor:
+    """InfoNCE of angularly normalised embeddings against the banks of keys.
+
+    Args:
+        q: raw query embeddings [N, D].
+        k: raw key embeddings [N, D].
+        labels: coarse labels [N].
+        class_weights: rows of the classifier [C, D]; receive no gradient.
+        banks: raw keys, one bank per class [C, K, D]; for `cst_all` one for all [K, D].
+        t: temperature.
+        kind: negatives from the own class's bank, from all banks (each seen from its own class), or plain MoCo.
+        metric: `angular` as above; `norm` only scales to unit length.
+
+    Raises:
+        ValueError: `cst_all` with the angular metric (its one bank has no class to be seen from), or banks of the
+            wrong shape.
+    """
+    if kind == "cst_all" and metric == "angular":
+        raise ValueError("cst_all has one bank for all classes and so no class direction; use metric='norm'")
+    if banks.ndim != (2 if kind == "cst_all" else 3):
+        raise ValueError(f"{kind} needs banks {'[K, D]' if kind == 'cst_all' else '[C, K, D]'}, got {banks.ndim} axes")
+    # With the zero direction, the angular form is the plain one.
+    directions = unit(class_weights.detach()) * (metric == "angular")
+    q, k = angular(q, directions[labels]), angular(k.detach(), directions[labels])
+    own = (q * k).sum(1) / t
+    if kind == "cst_all":
+        negatives = queue_logsumexp(q, unit(banks), t)
+    elif kind == "cst_all_by_class":
+        per_bank = [queue_logsumexp(q, angular(bank, w), t) for bank, w in zip(banks, directions, strict=True)]
+        negatives = torch.stack(per_bank, 1).logsumexp(1)
+    else:
+        negatives = _own_bank_logsumexp(q, labels, directions, banks, t)
+    return (torch.logaddexp(own, negatives) - own).mean()
+
+
+def _own_bank_logsumexp(q: Tensor, labels: Tensor, directions: Tensor, banks: Tensor, t: float) -> Tensor:
+    """log-sum-exp over each query's own bank [N]; every bank is compared with the queries of its class alone."""
+    order = labels.argsort()
+    sizes = labels.bincount(minlength=len(banks)).tolist()
+    groups = [
+        queue_logsumexp(group, angular(bank, direction), t)
+        for group, bank, direction in zip(q[order].split(sizes), banks, directions, strict=True)
+        if len(group)
+    ]
+    return torch.cat(groups)[order.argsort()]

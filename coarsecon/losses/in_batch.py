@@ -1,0 +1,66 @@
+"""Contrast within the batch: SupCon and SimCLR (Khosla et al., NeurIPS 2020; Chen et al., ICML 2020).
+
+The mean similarity to the positives is linear in the anchor, so it needs one weighted sum of features per image;
+only the log-sum-exp over all other views is a matrix over pairs of views, and it is the only one.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from coarsecon.losses.precision import full_precision
+
+
+@full_precision
+def supcon_loss(
+    features: Tensor,
+    labels: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    temperature: float = 0.07,
+    base_temperature: float = 0.07,
+    contrast_mode: Literal["all", "one"] = "all",
+) -> Tensor:
+    """Supervised contrastive loss over V views (Khosla et al., NeurIPS 2020, Eq. 2: the sum outside the log).
+
+    -(T / T_base) * mean over anchors of the mean over positives p of
+    [s(a, p) / T - log sum_{x != a} exp(s(a, x) / T)]; an anchor without a positive adds 0.
+
+    Args:
+        features: unit-norm projections [B, V, D].
+        labels: labels [B]; without labels and mask the positives are the other views of the same image (SimCLR).
+        mask: [B, B], 1 where image j is a positive of image i; instead of labels.
+        temperature: T.
+        base_temperature: T_base.
+        contrast_mode: anchors are `all` views or the first (`one`) of each image.
+
+    Raises:
+        ValueError: labels and mask are both given, or do not have one row per image.
+    """
+    images, views, dim = features.shape
+    if labels is not None and mask is not None:
+        raise ValueError("give labels or a mask, not both")
+    if (labels is not None and labels.shape != (images,)) or (mask is not None and mask.shape != (images, images)):
+        raise ValueError(f"{images} images need labels [{images}] or a mask [{images}, {images}]")
+    if mask is None:
+        ids = torch.arange(images, device=features.device) if labels is None else labels
+        mask = ids[:, None] == ids[None, :]
+    mask = mask.to(features.dtype)
+
+    contrast = features.transpose(0, 1).reshape(views * images, dim)  # all first views, all second views, ...
+    anchors = contrast if contrast_mode == "all" else contrast[:images]
+    repeats = len(anchors) // images
+    itself = mask.diagonal().repeat(repeats)
+    attraction = (anchors * (mask @ features.sum(1)).repeat(repeats, 1)).sum(1) - itself * (anchors * anchors).sum(1)
+    positives = views * mask.sum(1).repeat(repeats) - itself
+    loss = others_logsumexp(anchors, contrast, temperature) - attraction / temperature / positives.clamp(min=1e-6)
+    return temperature / base_temperature * torch.where(positives > 0, loss, 0).mean()
+
+
+def others_logsumexp(anchors: Tensor, contrast: Tensor, temperature: float) -> Tensor:
+    """log sum_{x != a} exp(s(a, x) / T) [A] of anchors [A, D], which are the first rows of contrast [M, D]."""
+    logits = (anchors / temperature) @ contrast.T
+    # The lowest finite number stands for -inf, so that an anchor alone in its batch still has a finite gradient.
+    logits.diagonal().fill_(torch.finfo(logits.dtype).min)
+    return logits.logsumexp(1)

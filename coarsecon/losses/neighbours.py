@@ -1,0 +1,93 @@
+"""ASCL: the nearest neighbours of the key attract too, the more the surer the key is of them.
+
+Feng & Patras, ICPR 2022 (arXiv 2207.11163). For a key k_i and candidates u_1..u_n (the queue, or the other keys of
+the batch), p_i = softmax_j(s(k_i, u_j) / t2) and the confidence is a_i = 1 - H(p_i) / log n.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from coarsecon.losses.momentum_contrast import moco_loss, soft_target_loss
+from coarsecon.losses.precision import full_precision, unit
+
+NeighbourKind = Literal["ascl", "ahcl", "hard", "moco"]
+
+
+def neighbour_weights(similarity: Tensor, *, candidates: int, num_neighbors: int, kind: NeighbourKind) -> Tensor:
+    """The unnormalised target of every candidate [N, K].
+
+    Args:
+        similarity: s(k_i, u_j) / t2 [N, K], -inf for what is no candidate; may be overwritten.
+        candidates: how many of the K are candidates (n in the entropy's bound).
+        num_neighbors: how many neighbours attract.
+        kind: `ascl` min(1, a * num_neighbors * p), `ahcl` a for each of the nearest, `hard` 1 for each of them.
+    """
+    neighbours = min(num_neighbors, candidates)
+    if kind == "hard":
+        return _nearest(similarity, neighbours)
+    log_p = similarity.log_softmax(1)
+    p = log_p.exp()
+    entropy = -(p * log_p.masked_fill_(log_p.isinf(), 0)).sum(1, keepdim=True)
+    confidence = (1 - entropy / math.log(candidates)).clamp(0, 1) if candidates > 1 else torch.ones_like(entropy)
+    if kind == "ahcl":
+        return confidence * _nearest(similarity, neighbours)
+    return (confidence * num_neighbors * p).clamp_(max=1)
+
+
+def _nearest(similarity: Tensor, neighbours: int) -> Tensor:
+    """1 for each row's nearest candidates, 0 for the others."""
+    if neighbours == 0:
+        return torch.zeros_like(similarity)
+    return torch.zeros_like(similarity).scatter_(1, similarity.topk(neighbours, dim=1).indices, 1.0)
+
+
+@full_precision
+def ascl_loss(
+    q: Tensor, k: Tensor, queue: Tensor, *, t1: float, t2: float, num_neighbors: int = 1, kind: NeighbourKind = "ascl"
+) -> Tensor:
+    """ASCL on a MoCo base: queue entries near the key view attract.
+
+    Args:
+        q: query projections [N, D].
+        k: key projections [N, D].
+        queue: unit-norm keys [K, D].
+        t1: temperature of the logits.
+        t2: temperature of the neighbours' distribution.
+        num_neighbors: how many neighbours attract (n).
+        kind: see `neighbour_weights`; `moco` lets none attract.
+    """
+    if kind == "moco" or len(queue) == 0:
+        return moco_loss(q, k, queue, t=t1)
+
+    def weigh(keys: Tensor, rows: slice) -> Tensor:
+        similarity = (keys / t2) @ queue.T
+        return neighbour_weights(similarity, candidates=len(queue), num_neighbors=num_neighbors, kind=kind)
+
+    return soft_target_loss(q, k, queue, weigh, temperature=t1)
+
+
+@full_precision
+def ascl_byol_loss(
+    p: Tensor, k: Tensor, *, t2: float, num_neighbors: int = 1, kind: Literal["ascl", "normal"] = "ascl"
+) -> Tensor:
+    """ASCL on a BYOL base: 2 - 2 * sum_j z_ij s(p_i, k_j) over the keys of the batch, the own key with weight 1.
+
+    Args:
+        p: predictor outputs of the queries [N, D].
+        k: key projections [N, D].
+        t2: temperature of the neighbours' distribution.
+        num_neighbors: how many neighbours attract (n).
+        kind: `normal` is BYOL itself (Grill et al., NeurIPS 2020).
+    """
+    p, k = unit(p), unit(k.detach())
+    own = (p * k).sum(1)
+    if kind == "normal" or len(k) == 1:
+        return (2 - 2 * own).mean()
+    with torch.no_grad():
+        similarity = (k @ k.T / t2).fill_diagonal_(float("-inf"))
+        weights = neighbour_weights(similarity, candidates=len(k) - 1, num_neighbors=num_neighbors, kind=kind)
+        pull, mass = weights @ k, weights.sum(1)
+    return (2 - 2 * (own + (p * pull).sum(1)) / (1 + mass)).mean()

@@ -1,0 +1,118 @@
+"""ANCOR: a coarse classifier, and contrast within each coarse class by the angles around the class's direction.
+
+Bukchin et al., CVPR 2021 (arXiv 2012.03515).
+"""
+
+from typing import Any, ClassVar, Literal
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from coarsecon.config import Count, Fraction, Positive
+from coarsecon.errors import InputError
+from coarsecon.losses import ancor_loss
+from coarsecon.losses.precision import unit
+from coarsecon.methods.base import Setup
+from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
+from coarsecon.nn.backbone import SMALL_SIDE
+from coarsecon.nn.queue import ClassBanks
+
+
+class ANCOR(MomentumContrast):
+    """Backbone - [Linear - ReLU] - head, trained by cross-entropy plus angular contrast against per-class banks.
+
+    The `seq` head classifies the embedding, so that the classifier's rows are directions in the embedding's space;
+    the `fork` head classifies what the embedding is made from.
+    """
+
+    class Config(MomentumSettings):
+        """Settings of ANCOR."""
+
+        head: Literal["seq", "fork"] = Field("seq", description="classify the embedding, or what it is made from")
+        mlp: bool = Field(True, description="a hidden layer as wide as the features before the head")
+        classifier: Literal["unit", "relu"] = Field(
+            "unit", description="unit: linear without bias on the unit-norm input (paper); relu: with bias after a ReLU"
+        )
+        kind: Literal["cst_by_class", "cst_all_by_class", "cst_all"] = Field(
+            "cst_by_class", description="negatives: the own class's bank, all banks, or one queue for all"
+        )
+        metric: Literal["auto", "angular", "norm"] = Field(
+            "auto", description="auto: angular where it is defined, on the seq head with banks per class"
+        )
+        t0: Positive = Field(0.2, description="temperature of the contrast")
+        momentum: Fraction = Field(0.999, description="of the key encoder's moving average")
+        dim: Count = Field(128, description="width of the embedding")
+        queue_size: Count | None = Field(
+            None, description="keys in each class's bank; default: 65536, or half a class's images if fewer"
+        )
+
+    defaults: ClassVar[dict[str, Any]] = {"optimizer": {"weight_decay": 1e-4}, "schedule": {"kind": "cyclic"}}
+    longest_queue = 65536
+
+    def __init__(self, config: Config, setup: Setup) -> None:
+        super().__init__(config, setup)
+        width = config.dim if config.head == "seq" else setup.feature_dim
+        self.classifier = nn.Linear(width, setup.num_classes, bias=config.classifier == "relu")
+        if not self.uses_queue:
+            assert config.queue_size is not None
+            self.banks = ClassBanks(setup.num_classes, config.queue_size, config.dim)
+
+    @property
+    def uses_queue(self) -> bool:
+        """With one queue for all classes; else there is a bank for each."""
+        return bool(self.config.kind == "cst_all")
+
+    def build_projector(self, config: Any, setup: Setup) -> nn.Module:
+        """The hidden layer, if any, and the embedding."""
+        width = setup.feature_dim
+        hidden = [nn.Linear(width, width), nn.ReLU(inplace=True)] if config.mlp else []
+        return nn.Sequential(*hidden, nn.Linear(width, config.dim))
+
+    @classmethod
+    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+        """As in the family; a bank is for the images of one class, and `metric: auto` becomes what is defined.
+
+        Raises:
+            InputError: the angular metric where the class directions are not in the embedding's space, or where
+                one queue holds all classes.
+        """
+        has_directions = config.head == "seq" and config.kind != "cst_all"
+        if config.metric == "angular" and not has_directions:
+            raise InputError(
+                "method.metric: angular needs method.head=seq and banks per class (method.kind not cst_all)"
+            )
+        metric = ("angular" if has_directions else "norm") if config.metric == "auto" else config.metric
+        images_of_a_bank = images if config.kind == "cst_all" else images // classes
+        named = config.model_copy(update={"metric": metric})
+        return super().resolve(named, side=side, images=images_of_a_bank, classes=classes)
+
+    @classmethod
+    def usual_views(cls, side: int) -> tuple[str, str]:
+        """The same for both: crop and flip for small images, with jitter and blur for large ones."""
+        return ("weak", "weak") if side <= SMALL_SIDE else ("simclr-blur", "simclr-blur")
+
+    def class_logits(self, features: Tensor, embedding: Tensor) -> Tensor:
+        """Logits [N, C] of features [N, F] whose embedding is [N, D]."""
+        assert isinstance(self.projector, nn.Sequential)
+        inputs = embedding if self.config.head == "seq" else self.projector[:-1](features)
+        logits: Tensor = self.classifier(unit(inputs.float()) if self.config.classifier == "unit" else F.relu(inputs))
+        return logits.float()
+
+    def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy plus `ancor_loss`, each with weight 1."""
+        classification = F.cross_entropy(self.class_logits(features, q), labels)
+        c, memory = self.config, self.queue.keys if self.uses_queue else self.banks.keys
+        contrast = ancor_loss(q, k, labels, self.classifier.weight, memory, t=c.t0, kind=c.kind, metric=c.metric)
+        return classification + contrast
+
+    def remember(self, keys: Tensor, labels: Tensor) -> None:
+        """Into the one queue, or raw into the banks of their classes."""
+        if self.uses_queue:
+            super().remember(keys, labels)
+        else:
+            self.banks.enqueue(keys, labels)
+
+    def memory_is_full(self) -> bool:
+        """Whether every bank is full of real keys."""
+        return super().memory_is_full() if self.uses_queue else bool((self.banks.written == self.banks.size).all())

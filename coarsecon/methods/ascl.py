@@ -1,0 +1,65 @@
+"""ASCL: near neighbours of the key attract like the key itself, the more the surer the key is of them.
+
+Looks at no label. Feng & Patras, ICPR 2022 (arXiv 2207.11163).
+"""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from coarsecon.config import Count, Positive
+from coarsecon.errors import InputError
+from coarsecon.losses import ascl_byol_loss, ascl_loss
+from coarsecon.methods.base import Setup
+from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
+from coarsecon.nn.heads import predictor
+
+
+class ASCL(MomentumContrast):
+    """Adaptive soft contrastive learning, on MoCo with its queue or on BYOL with a predictor."""
+
+    class Config(MomentumSettings):
+        """Settings of ASCL."""
+
+        base: Literal["moco", "byol"] = Field("moco", description="compare with a queue, or predict within the batch")
+        kind: Literal["ascl", "ahcl", "hard"] = Field("ascl", description="how neighbours attract; byol: ascl alone")
+        neighbors: Count = Field(1, description="how many neighbours attract")
+        t: Positive = Field(0.05, description="temperature of the neighbours' distribution")
+        dim: Count = Field(128, description="width of the projection")
+        hidden: Count | None = Field(2048, description="width of the projector's hidden layer")
+
+    defaults: ClassVar[dict[str, Any]] = {"optimizer": {"lr": 0.03}}
+    longest_queue = 4096
+
+    def __init__(self, config: Config, setup: Setup) -> None:
+        super().__init__(config, setup)
+        self.predictor = predictor(config.dim, 512) if config.base == "byol" else nn.Identity()
+
+    @property
+    def uses_queue(self) -> bool:
+        """On the MoCo base alone."""
+        return bool(self.config.base == "moco")
+
+    @classmethod
+    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+        """As in the family; the BYOL base knows one kind only.
+
+        Raises:
+            InputError: another kind on the BYOL base.
+        """
+        if config.base == "byol" and config.kind != "ascl":
+            raise InputError(f"method.kind: {config.kind!r} needs method.base=moco; with byol only ascl is defined")
+        return super().resolve(config, side=side, images=images, classes=classes)
+
+    @classmethod
+    def usual_views(cls, side: int) -> tuple[str, str]:
+        """Strong queries with jitter and blur, weak keys."""
+        return "simclr-blur", "weak"
+
+    def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        """`ascl_loss` against the queue, or `ascl_byol_loss` within the batch."""
+        c = self.config
+        if c.base == "byol":
+            return ascl_byol_loss(self.predictor(q), k, t2=c.t, num_neighbors=c.neighbors)
+        return ascl_loss(q, k, self.queue.keys, t1=c.t0, t2=c.t, num_neighbors=c.neighbors, kind=c.kind)

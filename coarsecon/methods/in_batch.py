@@ -1,0 +1,61 @@
+"""Contrast among several views of one batch: the base of SupCon and SimCLR, which differ in their positives."""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from coarsecon.config import Count, Positive
+from coarsecon.losses import supcon_loss
+from coarsecon.losses.precision import unit
+from coarsecon.methods.base import Method, MethodSettings, Setup
+from coarsecon.nn.heads import projector
+from coarsecon.views.base import View
+
+
+class InBatchSettings(MethodSettings):
+    """What both in-batch methods can be told."""
+
+    temperature: Positive = Field(0.1, description="temperature of the logits")
+    base_temperature: Positive = Field(0.07, description="the loss is scaled by temperature / base_temperature")
+    dim: Count = Field(128, description="width of the projection")
+    hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
+    num_views: int = Field(2, ge=2, description="views of each image")
+    view: str = Field("auto", description="view recipe of all views; auto: simclr")
+
+
+class InBatchContrast(Method):
+    """One encoder and a projector; all views of all images of a batch are compared with each other."""
+
+    class Config(InBatchSettings):
+        """Settings of the family."""
+
+    def __init__(self, config: Any, setup: Setup) -> None:
+        super().__init__(config, setup)
+        self.projector = projector(setup.feature_dim, config.hidden, config.dim)
+        view = setup.view(config.view)
+        self._views = {f"view {i + 1}": view for i in range(config.num_views)}
+
+    @classmethod
+    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+        """Name the view that `auto` stands for."""
+        return config.model_copy(update={"view": "simclr" if config.view == "auto" else config.view})
+
+    def views(self) -> dict[str, View]:
+        """Several draws of the same view of each image."""
+        return self._views
+
+    def positives(self, labels: Tensor) -> Tensor | None:
+        """The labels [N] that make images positives of each other; None for the views of one image alone."""
+        raise NotImplementedError  # every method of the family has its own
+
+    def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """All views in one batch through encoder and projector, then `supcon_loss`."""
+        projections = unit(self.projector(self.encoder(torch.cat(list(views.values())))).float())
+        features = projections.view(len(views), len(labels), -1).transpose(0, 1)
+        temperature, base = self.config.temperature, self.config.base_temperature
+        loss = supcon_loss(features, self.positives(labels), temperature=temperature, base_temperature=base)
+        with torch.no_grad():
+            similarity = (features[:, 0] * features[:, 1]).sum(1).mean()
+        return {"loss": loss, "positive_similarity": similarity}

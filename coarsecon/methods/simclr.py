@@ -1,0 +1,23 @@
+"""SimCLR: the views of an image attract each other, all else in the batch repels; looks at no label at all.
+
+Chen et al., ICML 2020 (arXiv 2002.05709), with the settings of SupCon's published code.
+"""
+
+from pydantic import Field
+from torch import Tensor
+
+from coarsecon.config import Positive
+from coarsecon.methods.in_batch import InBatchContrast, InBatchSettings
+
+
+class SimCLR(InBatchContrast):
+    """Self-supervised contrast: positives are the other views of the same image."""
+
+    class Config(InBatchSettings):
+        """Settings of SimCLR."""
+
+        temperature: Positive = Field(0.5, description="temperature of the logits")
+
+    def positives(self, labels: Tensor) -> Tensor | None:
+        """None: no label is looked at."""
+        return None
