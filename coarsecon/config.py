@@ -79,6 +79,7 @@ class RunSettings(Settings):
     log_every: Count = Field(50, description="steps between two rows of metrics.jsonl")
     monitor_every: int = Field(10, ge=0, description="epochs between two looks at recall; 0: never")
     monitor_images: int = Field(2000, ge=2, description="images the monitor looks at")
+    monitor_knn: bool = Field(False, description="the monitor also votes by the 200 nearest training images")
     loggers: list[Literal["tensorboard", "wandb"]] = Field(default_factory=list)
 
 

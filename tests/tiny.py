@@ -3,16 +3,25 @@
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from coarsecon.data.prepare import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE, FINE, draw
+from coarsecon.reporting import Reporter
+from coarsecon.runs import Run
+from coarsecon.train import batches
+from coarsecon.train.loop import Trainer
+from coarsecon.train.resolve import plan
 
 TINY_BACKBONE = {
     "name": "resnet18",
     "args": {"layers": [1, 1, 1, 1], "channels": [16, 16, 16, 16], "stem_type": "deep", "stem_width": 8},
 }
 """Runs in milliseconds a batch."""
+
+TINY_METHOD = {"supce": {}, "supcon": {"dim": 16}, "simclr": {"dim": 16}}
+"""Settings of small methods; all others compare with a queue."""
 
 
 def write_tiny_dataset(out: Path, *, train: int = 96, test: int = 48) -> Path:
@@ -31,10 +40,23 @@ def tiny_settings(path: Path, name: str = "maskcon", /, **sections: dict) -> dic
     base = {
         "data": {"path": str(path), "workers": 0},
         "backbone": TINY_BACKBONE,
-        "method": {"name": name, **({} if name == "supce" else {"queue_size": 80, "dim": 16})},
+        "method": {"name": name, **TINY_METHOD.get(name, {"queue_size": 80, "dim": 16})},
         "schedule": {"epochs": 2, "warmup_epochs": 1},
         "run": {"batch_size": 32, "log_every": 2, "monitor_every": 1, "device": "cpu"},
     }
     for section, values in sections.items():
         base[section] = {**base[section], **values}
     return base
+
+
+def tiny_trainer(path: Path, name: str, /, **method: object) -> Trainer:
+    """A trainer in float32 that writes nothing yet."""
+    settings = tiny_settings(path, name, method=method, run={"precision": "float32"})
+    return Trainer(plan(settings), Run(path / "unused"), Reporter())
+
+
+def first_batch(trainer: Trainer) -> tuple[dict[str, Tensor], Tensor]:
+    """(views, labels) of the first step."""
+    size = trainer.config.run.batch_size
+    order = batches.epoch_batches(len(trainer.plan.split), size, seed=0, epoch=0)[:1]
+    return next(trainer.view_batches(trainer.loader.batches(order), order, batches.VIEWS, 0))

@@ -167,23 +167,25 @@ class Trainer:
         return {name: value.detach() for name, value in scalars.items()}
 
     def finish_epoch(self, epoch: int, log: MetricLog) -> None:
-        """Look at recall when it is time to, and save."""
+        """Look at the embedding when it is time to, and save."""
         every = self.config.run.monitor_every
         if every and ((epoch + 1) % every == 0 or epoch + 1 == self.config.schedule.epochs):
-            recalls = self.monitor()
-            log.write({"step": self.progress.step, "epoch": epoch + 1, **recalls})
-            score = monitor.score(recalls, self.config.data.labels)
+            seen = self.monitor()
+            log.write({"step": self.progress.step, "epoch": epoch + 1, **seen})
+            score = monitor.score(seen, self.config.data.labels)
             if score > self.progress.best:
                 self.progress.best, self.progress.best_epoch = score, epoch + 1
                 self.save("best")
         self.save("last")
 
     def monitor(self) -> dict[str, float]:
-        """Recall@1 on the monitored images."""
-        split = monitor.monitored_split(self.plan.dataset, self.config.run.monitor_images)
+        """Recall@1, and kNN accuracy if asked for, on the monitored images."""
+        settings, workers = self.config.run, self.config.data.workers
+        split = monitor.monitored_split(self.plan.dataset, settings.monitor_images)
+        bank = ImageLoader(self.plan.split, self.device, workers) if settings.monitor_knn else None
         encoder = Encoder(self.method.encoder, self.plan.card)
-        with autocast(self.device, self.config.run.precision):
-            return monitor.recalls(encoder.embed, ImageLoader(split, self.device, self.config.data.workers))
+        with autocast(self.device, settings.precision):
+            return monitor.look(encoder.embed, ImageLoader(split, self.device, workers), bank)
 
     def view_batches(
         self, images: Iterator[ImageBatch], order: list[Tensor], purpose: int, first_step: int

@@ -1,4 +1,4 @@
-"""A look at the embedding during training: recall on a fixed subset of the images."""
+"""A look at the embedding during training: recall, and kNN accuracy if asked for, on a fixed subset of the images."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,10 @@ import torch
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
 from coarsecon.data.store import PreparedDataset, Split
+from coarsecon.evaluation.knn import knn_predict
 from coarsecon.evaluation.retrieval import recall_at_k
+
+Embed = Callable[[ImageBatch], torch.Tensor]
 
 BATCH = 250
 
@@ -20,14 +23,30 @@ def monitored_split(dataset: PreparedDataset, images: int) -> Split:
     return split.take(order[:images].sort().values)
 
 
-def recalls(embed: Callable[[ImageBatch], torch.Tensor], loader: ImageLoader) -> dict[str, float]:
-    """Recall@1 of every label level on the loader's images, as `{level}_recall@1`."""
-    indices = torch.arange(len(loader.split)).split(BATCH)
-    features = torch.cat([embed(batch).cpu() for batch in loader.batches(indices)])
+def look(embed: Embed, loader: ImageLoader, bank: ImageLoader | None = None) -> dict[str, float]:
+    """Recall@1 of every label level on the loader's images, as `{level}_recall@1`.
+
+    With a `bank`, the training images, also `{level}_knn`: the share that the 200 nearest of them classify rightly.
+    """
+    features = _features(embed, loader)
     known = {level: labels for level, labels in loader.split.labels.items() if (labels >= 0).any()}
-    return {f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in known.items()}
+    seen = {f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in known.items()}
+    if bank is None:
+        return seen
+    bank_features = _features(embed, bank)
+    for level, labels in known.items():
+        bank_labels = bank.split.labels.get(level)
+        if bank_labels is not None and (bank_labels >= 0).any():
+            right = knn_predict(bank_features, bank_labels, features[labels >= 0]) == labels[labels >= 0]
+            seen[f"{level}_knn"] = right.float().mean().item()
+    return seen
 
 
-def score(recalls: dict[str, float], level: str) -> float:
+def _features(embed: Embed, loader: ImageLoader) -> torch.Tensor:
+    indices = torch.arange(len(loader.split)).split(BATCH)
+    return torch.cat([embed(batch).cpu() for batch in loader.batches(indices)])
+
+
+def score(seen: dict[str, float], level: str) -> float:
     """What the best state is chosen by: recall on fine labels where there are any, else on those learned from."""
-    return recalls.get("fine_recall@1", recalls.get(f"{level}_recall@1", 0.0))
+    return seen.get("fine_recall@1", seen.get(f"{level}_recall@1", 0.0))

@@ -1,32 +1,36 @@
 """Every method's step: its loss is that of its function, gradients reach what is trained, and it learns."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import tiny_settings
+from tiny import first_batch, tiny_settings, tiny_trainer
 
-from coarsecon.losses import coins_loss, grafit_loss, maskcon_loss, moco_loss
-from coarsecon.runs import Run
+from coarsecon.losses import ascl_loss, coins_loss, grafit_loss, maskcon_loss, moco_loss
 from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
 
-FAMILY = ("maskcon", "grafit", "coins", "moco")
-ALL = (*FAMILY, "supce")
+FAMILY = ("maskcon", "grafit", "coins", "moco", "ascl")
+ANCOR_FORMS = {
+    "ancor": {"queue_size": 20},
+    "ancor as published": {"queue_size": 20, "classifier": "relu"},
+    "ancor without mlp": {"queue_size": 20, "mlp": False, "kind": "cst_all_by_class"},
+    "ancor with fork head": {"queue_size": 20, "head": "fork"},
+    "ancor with one queue": {"kind": "cst_all"},
+}
+FORMS: dict[str, dict] = {
+    **{name: {} for name in (*FAMILY, "supce", "supcon", "simclr")},
+    "ascl ahcl": {"kind": "ahcl", "neighbors": 5},
+    "ascl hard": {"kind": "hard"},
+    "ascl on byol": {"base": "byol"},
+    **ANCOR_FORMS,
+}
+"""Every built-in method in every form; the first word is the method's name."""
 
 
-def trainer(tiny_data, name: str) -> Trainer:
-    from coarsecon.reporting import Reporter
-
-    return Trainer(
-        plan(tiny_settings(tiny_data, name, run={"precision": "float32"})), Run(tiny_data / "unused"), Reporter()
-    )
-
-
-def first_batch(made: Trainer):
-    from coarsecon.train import batches
-
-    order = batches.epoch_batches(96, 32, seed=0, epoch=0)[:1]
-    return next(made.view_batches(made.loader.batches(order), order, batches.VIEWS, 0))
+def trainer(tiny_data: Path, form: str) -> Trainer:
+    return tiny_trainer(tiny_data, form.split()[0], **FORMS[form])
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -48,6 +52,7 @@ def test_the_step_computes_the_published_loss(tiny_data, name):
             "grafit": lambda: grafit_loss(q, k, labels, keys, queue_labels, w=c.w, t0=c.t0),
             "coins": lambda: coins_loss(q, k, method.classifier(features), labels, keys, w=c.w, t0=c.t0),
             "moco": lambda: moco_loss(q, k, keys, t=c.t0),
+            "ascl": lambda: ascl_loss(q, k, keys, t1=c.t0, t2=c.t, num_neighbors=c.neighbors, kind=c.kind),
         }[name]()
     torch.testing.assert_close(scalars["loss"], expected)
     own = (F.normalize(q, dim=1) * F.normalize(k, dim=1)).sum(1).mean()
@@ -90,7 +95,7 @@ def test_the_twin_moves_before_its_forward_pass(tiny_data):
     torch.testing.assert_close(copy, expected)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", FORMS)
 def test_gradients_reach_every_trained_parameter_and_no_other(tiny_data, name):
     made = trainer(tiny_data, name)
     views, labels = first_batch(made)
@@ -100,18 +105,19 @@ def test_gradients_reach_every_trained_parameter_and_no_other(tiny_data, name):
         assert parameter.requires_grad != label.startswith("twin."), label
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", FORMS)
 def test_the_loss_falls_when_one_batch_is_learned_by_heart(tiny_data, name):
     made = trainer(tiny_data, name)
     made.method.before_training(made.filling_batches())
     views, labels = first_batch(made)
     losses = [made.train_step(views, labels, 0.05)["loss"].item() for _ in range(25)]
-    assert losses[-1] < 0.93 * losses[0], losses  # soft targets leave their entropy behind
+    assert losses[-1] < losses[0] - 0.1, losses  # soft targets leave their entropy behind
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", FORMS)
 def test_every_method_trains_through_the_loop(tiny_data, tmp_path, name):
-    run = train(plan(tiny_settings(tiny_data, name, schedule={"epochs": 1})), tmp_path / name)
+    settings = tiny_settings(tiny_data, name.split()[0], schedule={"epochs": 1}, method=FORMS[name])
+    run = train(plan(settings), tmp_path / "run")
     assert run.encoder().exists()
     assert all(torch.isfinite(torch.tensor(row["loss"])) for row in run.metrics() if "loss" in row)
 

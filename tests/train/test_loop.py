@@ -224,3 +224,10 @@ def test_images_without_fine_labels_train_and_are_monitored_by_their_coarse_ones
         assert len(monitored) == 1
         assert "fine_recall@1" not in monitored[0]
         assert run.encoder("best").exists()
+
+
+def test_the_monitor_votes_by_nearest_training_images_if_asked_to(tiny_data, tmp_path):
+    run = train(plan(tiny_settings(tiny_data, run={"monitor_knn": True})), tmp_path / "run")
+    monitored = [row for row in run.metrics() if "fine_recall@1" in row]
+    assert len(monitored) == 2
+    assert all(0 <= row["fine_knn"] <= row["coarse_knn"] <= 1 for row in monitored)
