@@ -37,9 +37,10 @@ class BackboneSettings(Settings):
     """The network whose pooled output is the embedding."""
 
     name: str = Field("resnet18", description="any timm model")
-    stem: Literal["auto", "small", "standard"] = Field(
-        "auto", description="small: 3x3 stride 1, no max-pool; auto: small for sides up to 64"
+    stem: Literal["auto", "small", "small-pool", "standard"] = Field(
+        "auto", description="small: 3x3 stride 1, no max-pool; small-pool keeps it; auto: small for sides up to 64"
     )
+    batch_norm_splits: Count = Field(1, description="groups of the batch with batch statistics of their own")
     pretrained: bool = Field(False, description="start from timm's weights, fetched from the hub")
     weights: Path | None = Field(None, strict=False, description="start from this file of weights")
     args: dict[str, Any] = Field(default_factory=dict, description="further arguments of timm.create_model")

@@ -50,6 +50,8 @@ def pretrain(
         layers = merge(layers, recipes.read(recipe))
     if config:
         layers = merge(layers, read_config_file(config))
+    if method:  # before --set, whose method.* settings are meant for this method and not for the recipe's
+        layers = merge(layers, {"method": {"name": method}})
     layers = merge(layers, parse_assignments(set_ or []))
     layers = merge(layers, _given(flags))
     target = out or Path("runs") / str(layers.get("method", {}).get("name", "maskcon"))

@@ -34,4 +34,4 @@ def unit(vectors: Tensor, eps: float = 1e-12) -> Tensor:
     Dividing it by eps instead, as is usual, would give it a gradient of 1 / eps.
     """
     norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return torch.where(norm > eps, vectors / norm.clamp(min=eps), 0)
+    return torch.where(norm <= eps, 0, vectors / norm.clamp(min=eps))  # this way round, not a number stays so

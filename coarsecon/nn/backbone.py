@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from coarsecon.config import BackboneSettings
 from coarsecon.errors import CoarseconError, InputError
+from coarsecon.nn import resnet12  # noqa: F401  registers it with timm
+from coarsecon.nn.batch_norm import split_batch_norm
 
 SMALL_SIDE = 64
 
@@ -23,17 +25,20 @@ def create_backbone(settings: BackboneSettings, side: int) -> nn.Module:
         CoarseconError: pretrained weights were asked for and cannot be fetched.
     """
     model = _create(settings, side)
-    if _wants_small_stem(settings, model, side):
-        use_small_stem(model)
+    stem = resolve_stem(settings, side).stem
+    if stem != "standard" and _has_convolutional_stem(settings, model):
+        use_small_stem(model, keep_pool=stem == "small-pool")
     if settings.weights is not None:
         load_weights(model, settings.weights)
+    if settings.batch_norm_splits > 1:
+        split_batch_norm(model, settings.batch_norm_splits)
     return model
 
 
 def resolve_stem(settings: BackboneSettings, side: int) -> BackboneSettings:
     """The settings with `stem: auto` replaced by what it means for images of this side."""
-    small = settings.stem == "small" or (settings.stem == "auto" and side <= SMALL_SIDE)
-    return settings.model_copy(update={"stem": "small" if small else "standard"})
+    auto = "small" if side <= SMALL_SIDE else "standard"
+    return settings.model_copy(update={"stem": auto if settings.stem == "auto" else settings.stem})
 
 
 def _create(settings: BackboneSettings, side: int) -> nn.Module:
@@ -57,14 +62,10 @@ def _create(settings: BackboneSettings, side: int) -> nn.Module:
         ) from error
 
 
-def _wants_small_stem(settings: BackboneSettings, model: nn.Module, side: int) -> bool:
-    if resolve_stem(settings, side).stem == "standard":
-        return False
-    if first_convolution(model) is not None:
-        return True
-    if settings.stem == "small":
+def _has_convolutional_stem(settings: BackboneSettings, model: nn.Module) -> bool:
+    if first_convolution(model) is None and settings.stem != "auto":
         raise InputError(f"backbone.stem: {settings.name} has no convolutional stem to make small; use standard")
-    return False
+    return first_convolution(model) is not None
 
 
 def first_convolution(model: nn.Module) -> str | None:
@@ -77,19 +78,20 @@ def first_convolution(model: nn.Module) -> str | None:
     return next(inner, None)
 
 
-def use_small_stem(model: nn.Module) -> None:
-    """Replace the first convolution by 3x3 with stride 1 and drop the max-pool that follows it, as usual for 32 px."""
+def use_small_stem(model: nn.Module, *, keep_pool: bool = False) -> None:
+    """Make the first convolution 3x3 with stride 1 and, as usual for 32 px, drop the max-pool that follows it."""
     name = first_convolution(model)
     assert name is not None
     old = model.get_submodule(name)
     assert isinstance(old, nn.Conv2d)
-    new = nn.Conv2d(old.in_channels, old.out_channels, 3, stride=1, padding=1, bias=old.bias is not None)
-    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
-    if new.bias is not None:
-        nn.init.zeros_(new.bias)
-    parent, _, attribute = name.rpartition(".")
-    setattr(model.get_submodule(parent), attribute, new)
-    if isinstance(getattr(model, "maxpool", None), nn.Module):
+    if old.kernel_size != (3, 3) or old.stride != (1, 1):
+        new = nn.Conv2d(old.in_channels, old.out_channels, 3, stride=1, padding=1, bias=old.bias is not None)
+        nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+        if new.bias is not None:
+            nn.init.zeros_(new.bias)
+        parent, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(parent), attribute, new)
+    if not keep_pool and isinstance(getattr(model, "maxpool", None), nn.Module):
         model.maxpool = nn.Identity()
 
 

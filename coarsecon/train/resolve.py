@@ -86,7 +86,7 @@ def plan(layers: Mapping[str, Any]) -> Plan:
         }
     )
     card = EncoderCard(
-        backbone=resolved.backbone.model_copy(update={"weights": None, "pretrained": False}),
+        backbone=resolved.backbone.model_copy(update={"weights": None, "pretrained": False, "batch_norm_splits": 1}),
         input=InputRecipe(
             size=side, mean=dataset.info.mean, std=dataset.info.std, filter=method_class.input_filter(method_settings)
         ),

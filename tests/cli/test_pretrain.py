@@ -78,3 +78,16 @@ def test_a_dataset_of_large_images_trains_from_files(coarsecon, tmp_path):
         assert done.code == 0, done.err
     weights = [load_file(tmp_path / f"run{workers}" / "encoder.safetensors") for workers in (0, 2)]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_set_speaks_to_the_method_that_is_named_beside_it(coarsecon, tiny_data, tmp_path):
+    out = tmp_path / "run"
+    config = tiny_config(tmp_path / "c.yaml", tiny_data)
+    done = coarsecon(
+        "pretrain", "--config", config, "--method", "simclr", "--set", "method.temperature=0.3",
+        "--set", "method.dim=24", "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    method = yaml.safe_load((out / "config.yaml").read_text())["method"]
+    assert (method["name"], method["temperature"], method["dim"]) == ("simclr", 0.3, 24)
+    assert "queue_size" not in method

@@ -32,6 +32,13 @@ def test_small_sides_get_a_3x3_stem_without_max_pool():
     assert model.forward_features(torch.randn(1, 3, 32, 32)).shape[-1] == 4
 
 
+def test_a_small_stem_may_keep_its_max_pool():
+    model = create_backbone(BackboneSettings(name="resnet18", stem="small-pool"), 64)
+    assert model.conv1.stride == (1, 1)
+    assert isinstance(model.maxpool, nn.MaxPool2d)
+    assert model.forward_features(torch.randn(1, 3, 64, 64)).shape[-1] == 4
+
+
 def test_large_sides_and_the_standard_stem_keep_the_model_as_timm_has_it():
     for settings, side in ((BackboneSettings(), 224), (BackboneSettings(stem="standard"), 32)):
         assert create_backbone(settings, side).conv1.kernel_size == (7, 7)
