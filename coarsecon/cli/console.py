@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from coarsecon.files import atomic_write
 from coarsecon.reporting import Progress, Reporter
@@ -101,7 +101,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, 
 
     drawn = Table(title=Text(title), title_justify="left", title_style="bold")
     for place, column in enumerate(columns):
-        drawn.add_column(Text(column), justify="right" if place and numbers else "left")
+        justify: Literal["left", "right"] = "right" if place and numbers else "left"
+        drawn.add_column(Text(column), justify=justify, no_wrap=not place)  # names are typed again: never cut
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))
     Console().print(drawn)

@@ -12,36 +12,55 @@ from coarsecon.files import atomic_write
 
 app = typer.Typer(help="List, show or copy the papers' settings.", no_args_is_help=True)
 
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")]
+
 
 @app.command("ls")
-def ls(
-    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
-) -> None:
-    """List the recipes."""
-    rows = [(name, recipes.summary(name)) for name in recipes.names()]
+def ls(json: Json = None) -> None:
+    """List the recipes, with the first number that each one's paper reports."""
+    found = {name: (recipes.summary(name), recipes.expected(name)) for name in recipes.names()}
     if json:
-        emit_json([{"name": name, "summary": summary} for name, summary in rows], json)
-    else:
-        table("Recipes", ["name", "what"], rows, numbers=False)
+        rows = [
+            {"name": name, "summary": summary, "expect": [row.model_dump() for row in expect]}
+            for name, (summary, expect) in found.items()
+        ]
+        emit_json(rows, json)
+        return
+    cells = [
+        (name, summary, f"{expect[0].metric} {expect[0].value:g}" if expect else "")
+        for name, (summary, expect) in found.items()
+    ]
+    table("Recipes", ["name", "what", "expect, in %"], cells, numbers=False)
 
 
 @app.command("show")
-def show(
-    name: str,
-    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
-) -> None:
-    """Print a recipe, with the numbers to expect and where they come from."""
+def show(name: str, json: Json = None) -> None:
+    """Print a recipe, then the published numbers to expect and where they come from.
+
+    The JSON has `name`, `summary`, `settings` and `expect`, a list of `metric`, `value`, `ci95` and `source`.
+    """
+    expect = recipes.expected(name)
     if json:
-        emit_json(recipes.read(name), json)
+        rows = [row.model_dump() for row in expect]
+        summary = recipes.summary(name)
+        emit_json({"name": name, "summary": summary, "settings": recipes.read(name), "expect": rows}, json)
+        return
+    print(recipes.text(name))
+    if expect:
+        cells = [(row.metric, row.number(), row.source) for row in expect]
+        table("To expect, in %", ["metric", "number", "source"], cells, numbers=False)
     else:
-        print(recipes.text(name), end="")
+        print("No published number is known for these settings.")
 
 
 @app.command("cp")
 def cp(
     name: str, target: Annotated[Path | None, typer.Argument(help="File to write; default NAME.yaml.")] = None
 ) -> None:
-    """Copy a recipe to a file of your own, to change and pass with --config."""
+    """Copy a recipe's settings to a file of your own, to change and pass with --config.
+
+    The numbers to expect stay behind: they are of the recipe as it is.
+    """
     path = target or Path(f"{name}.yaml")
     content = recipes.text(name)
     if path.is_dir():

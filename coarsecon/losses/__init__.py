@@ -2,6 +2,7 @@
 
 from coarsecon.losses.angular import ancor_loss
 from coarsecon.losses.in_batch import supcon_loss
+from coarsecon.losses.masked_simclr import masked_simclr_loss
 from coarsecon.losses.momentum_contrast import coins_loss, grafit_loss, maskcon_loss, moco_loss
 from coarsecon.losses.neighbours import ascl_byol_loss, ascl_loss
 
@@ -12,6 +13,7 @@ __all__ = [
     "coins_loss",
     "grafit_loss",
     "maskcon_loss",
+    "masked_simclr_loss",
     "moco_loss",
     "supcon_loss",
 ]

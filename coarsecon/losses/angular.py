@@ -40,7 +40,7 @@ def ancor_loss(
         q: raw query embeddings [N, D].
         k: raw key embeddings [N, D].
         labels: coarse labels [N].
-        class_weights: rows of the classifier [C, D]; receive no gradient.
+        class_weights: rows of the classifier [C, D], of any width for `norm`; receive no gradient.
         banks: raw keys, one bank per class [C, K, D]; for `cst_all` one for all [K, D].
         t: temperature.
         kind: negatives from the own class's bank, from all banks (each seen from its own class), or plain MoCo.
@@ -54,8 +54,8 @@ def ancor_loss(
         raise ValueError("cst_all has one bank for all classes and so no class direction; use metric='norm'")
     if banks.ndim != (2 if kind == "cst_all" else 3):
         raise ValueError(f"{kind} needs banks {'[K, D]' if kind == 'cst_all' else '[C, K, D]'}, got {banks.ndim} axes")
-    # With the zero direction, the angular form is the plain one.
-    directions = unit(class_weights.detach()) * (metric == "angular")
+    # With the zero direction, the angular form is the plain one; the classifier's rows may then live in another space.
+    directions = unit(class_weights.detach()) if metric == "angular" else q.new_zeros(len(class_weights), q.shape[1])
     q, k = angular(q, directions[labels]), angular(k.detach(), directions[labels])
     own = (q * k).sum(1) / t
     if kind == "cst_all":

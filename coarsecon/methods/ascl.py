@@ -19,6 +19,8 @@ from coarsecon.nn.heads import predictor
 class ASCL(MomentumContrast):
     """Adaptive soft contrastive learning, on MoCo with its queue or on BYOL with a predictor."""
 
+    needs_labels = False
+
     class Config(MomentumSettings):
         """Settings of ASCL."""
 

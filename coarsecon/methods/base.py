@@ -53,6 +53,9 @@ class Method(nn.Module):
     defaults: ClassVar[dict[str, Any]] = {}
     """Settings outside `method` that this method would rather have; the lowest layer of all."""
 
+    needs_labels: ClassVar[bool] = True
+    """Whether every training image must have a label of the level learned from; else an unknown one is -1."""
+
     encoder: nn.Module
 
     def __init__(self, config: Any, setup: Setup) -> None:

@@ -12,6 +12,8 @@ from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 class MoCo(MomentumContrast):
     """The self-supervised end of the family."""
 
+    needs_labels = False
+
     class Config(MomentumSettings):
         """Settings of MoCo."""
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from coarsecon.config import Count, Fraction, Positive
 from coarsecon.losses.precision import unit
 from coarsecon.methods.base import Method, MethodSettings, Setup
+from coarsecon.nn.batch_norm import has_split_batch_norm
 from coarsecon.nn.heads import projector
 from coarsecon.nn.momentum import MomentumTwin
 from coarsecon.nn.queue import KeyQueue
@@ -53,6 +54,7 @@ class MomentumContrast(Method):
         self.twin = MomentumTwin(self.encoder, self.projector, momentum=config.momentum)
         if self.uses_queue:
             self.queue = KeyQueue(config.queue_size, config.dim)
+        self._shuffles = has_split_batch_norm(self.encoder)
         self._views = {"query": setup.view(config.query_view), "key": setup.view(config.key_view)}
         self._keys: tuple[Tensor, Tensor] | None = None
 
@@ -95,9 +97,20 @@ class MomentumContrast(Method):
         self.twin.update(self.encoder, self.projector)
         features = self.encoder(views["query"])
         q = self.projector(features)
-        k = self.twin(views["key"]).float()
+        k = self.project_keys(views["key"])
         self._keys = k, labels
         return {"loss": self.loss(q, k, features, labels), **self._similarities(unit(q.detach().float()), unit(k))}
+
+    def project_keys(self, images: Tensor) -> Tensor:
+        """Key projections [N, D] in float32 of key views [N, 3, S, S].
+
+        Where batch norm works in groups, the batch is shuffled before the twin and restored after it, so that a key
+        does not share its group with those of its query (He et al., CVPR 2020, Sec. 3.3).
+        """
+        if not self._shuffles:
+            return self.twin(images).float()
+        order = torch.randperm(len(images), device=images.device)
+        return self.twin(images[order])[order.argsort()].float()
 
     @torch.no_grad()
     def _similarities(self, queries: Tensor, keys: Tensor) -> dict[str, Tensor]:
@@ -118,7 +131,7 @@ class MomentumContrast(Method):
             if batch is None:
                 break
             views, labels = batch
-            self.remember(self.comm.gather(self.twin(views["key"]).float()), self.comm.gather(labels))
+            self.remember(self.comm.gather(self.project_keys(views["key"])), self.comm.gather(labels))
 
     def after_step(self) -> None:
         """Remember the step's keys."""

@@ -13,6 +13,8 @@ from coarsecon.methods.in_batch import InBatchContrast, InBatchSettings
 class SimCLR(InBatchContrast):
     """Self-supervised contrast: positives are the other views of the same image."""
 
+    needs_labels = False
+
     class Config(InBatchSettings):
         """Settings of SimCLR."""
 

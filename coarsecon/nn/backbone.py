@@ -100,8 +100,10 @@ def feature_dim(model: Any) -> int:
     return int(getattr(model, "head_hidden_size", None) or model.num_features)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a file of weights; a classifier's weights and a first convolution of another shape are left out.
+def load_weights(model: nn.Module, path: Path, *, fresh_stem: bool = True) -> None:
+    """Load a file of weights; a classifier's weights are left out.
+
+    With `fresh_stem` a first convolution of another shape keeps the weights it was drawn with.
 
     Raises:
         InputError: the file is missing, is not a plain state dict, or leaves other layers without weights.
@@ -115,7 +117,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     own = model.state_dict()
     stem = f"{first_convolution(model)}.weight"
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-    missing = [name for name in own if name not in fitting and name != stem]
+    missing = [name for name in own if name not in fitting and not (fresh_stem and name == stem)]
     if missing:
         raise InputError(
             f"{path}: does not fit the backbone: {len(missing)} of {len(own)} entries are missing or of another shape "

@@ -77,3 +77,8 @@ def split_batch_norm(model: nn.Module, splits: int) -> None:
     for norm in norms:
         norm.__class__ = SPLIT_FORMS[type(norm)]  # type: ignore[assignment]
         norm.splits = splits  # type: ignore[assignment]
+
+
+def has_split_batch_norm(model: nn.Module) -> bool:
+    """Whether the batch norms of the model work in groups, so that it matters which samples share one."""
+    return any(isinstance(module, tuple(SPLIT_FORMS.values())) for module in model.modules())

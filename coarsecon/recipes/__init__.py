@@ -1,12 +1,34 @@
-"""The papers' settings, one YAML file per method and dataset; `pretrain --recipe NAME` starts from one."""
+"""The papers' settings, one YAML file per method and dataset; `pretrain --recipe NAME` starts from one.
+
+A recipe is a file of settings with one more section at its end: `expect`, the published numbers that a run with these
+settings is to be held against, each with its source; empty where no number could be read.
+"""
 
 import difflib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from coarsecon.config import parse_yaml
+from pydantic import Field
+
+from coarsecon.config import Settings, parse_yaml, validate
 from coarsecon.errors import InputError
+
+EXPECT = "\nexpect:"
+"""Where the settings of a recipe end and its numbers begin."""
+
+
+class Expected(Settings):
+    """A published number."""
+
+    metric: str = Field(description="label level and measure, as evaluations print them")
+    value: float = Field(description="in percent")
+    ci95: float | None = Field(None, description="half the 95% interval, in percent, where published")
+    source: str = Field(description="paper and table")
+
+    def number(self) -> str:
+        """The value, with its interval if it has one."""
+        return f"{self.value:g}" + (f" ± {self.ci95:g}" if self.ci95 is not None else "")
 
 
 def names() -> list[str]:
@@ -15,16 +37,12 @@ def names() -> list[str]:
 
 
 def text(name: str) -> str:
-    """The recipe as it is written, comments included.
+    """The settings as they are written, comments included, which `--config` reads.
 
     Raises:
         InputError: no recipe is called so.
     """
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "`coarsecon recipes ls` lists them."
-        raise InputError(f"there is no recipe called {name!r}; {hint}")
-    return files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return _parts(name)[0]
 
 
 def summary(name: str) -> str:
@@ -35,3 +53,20 @@ def summary(name: str) -> str:
 def read(name: str) -> dict[str, Any]:
     """The recipe as a layer of settings."""
     return {"recipe": name, **parse_yaml(text(name), f"recipe {name}")}
+
+
+def expected(name: str) -> list[Expected]:
+    """The published numbers to hold a run of this recipe against."""
+    rows = parse_yaml(_parts(name)[1], f"recipe {name}") or []
+    return [validate(Expected, row, section="expect") for row in rows]
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """The recipe's settings and its list of numbers, as YAML."""
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "`coarsecon recipes ls` lists them."
+        raise InputError(f"there is no recipe called {name!r}; {hint}")
+    written = files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    settings, _, numbers = written.partition(EXPECT)
+    return settings.rstrip() + "\n", numbers

@@ -4,22 +4,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ORDER, VIEWS, FILLING = range(3)
+ORDER, VIEWS, FILLING, NOISE = range(4)
 
 
 def derived_seed(seed: int, purpose: int, *place: int) -> int:
-    """A seed for one purpose (`ORDER`, `VIEWS` or `FILLING`) at one place (epoch or step, rank) of a run."""
+    """A seed for one purpose (`ORDER`, `VIEWS`, ...) at one place (epoch or step, rank) of a run."""
     return int(np.random.SeedSequence([seed, purpose, *place]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def step_generator(seed: int, purpose: int, step: int, rank: int, device: torch.device) -> torch.Generator:
-    """The generator of a step's views. Global randomness (dropout) is seeded alongside.
+    """The generator of a step's views. Global randomness (dropout, masks) is seeded alongside, to other numbers.
 
     Since a step's random numbers depend on nothing but its place, a resumed run draws what it would have drawn.
     """
-    place = derived_seed(seed, purpose, step, rank)
-    torch.manual_seed(place)
-    return torch.Generator(device).manual_seed(place)
+    torch.manual_seed(derived_seed(seed, NOISE, purpose, step, rank))
+    return torch.Generator(device).manual_seed(derived_seed(seed, purpose, step, rank))
 
 
 def epoch_batches(images: int, batch_size: int, *, seed: int, epoch: int, purpose: int = ORDER) -> list[Tensor]:

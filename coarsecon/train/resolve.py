@@ -70,7 +70,7 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     if config.data.path is None:
         raise InputError("which images? Pass --data DIR, a dataset made by `coarsecon prepare`")
     dataset = open_dataset(config.data.path)
-    split = _training_split(dataset, config)
+    split = _training_split(dataset, config, needs_labels=method_class.needs_labels)
     side = config.data.size or dataset.info.size
     method_settings = method_class.resolve(
         method_settings, side=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
@@ -94,14 +94,14 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     return Plan(resolved, method_class, method_settings, dataset, split, card, device)
 
 
-def _training_split(dataset: PreparedDataset, config: RunConfig) -> Split:
+def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels: bool) -> Split:
     level, root = config.data.labels, dataset.root
     if level not in dataset.info.levels:
         raise InputError(f"data.labels: {root} has no {level!r} labels; it has {', '.join(dataset.info.levels)}")
     split = dataset.split("train")
     if config.data.limit is not None:
         split = split.subset(config.data.limit)
-    if (split.labels[level] < 0).any():
+    if needs_labels and (split.labels[level] < 0).any():
         raise InputError(f"{root}: some training images have no {level} label; learn from another with data.labels")
     if len(split) < config.run.batch_size:
         raise InputError(

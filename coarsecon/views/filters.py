@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from coarsecon.views.blur import high_pass
@@ -11,4 +12,7 @@ InputFilter = Literal["none", "high-pass"]
 
 def apply_filter(name: InputFilter, images: Tensor) -> Tensor:
     """Normalised images [N, 3, S, S] as an encoder with that filter in its input recipe expects them."""
-    return high_pass(images) if name == "high-pass" else images
+    if name == "none":
+        return images
+    with torch.autocast(images.device.type, enabled=False):  # half precision is too coarse
+        return high_pass(images)

@@ -2,12 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny import first_batch, tiny_settings, tiny_trainer
 
+from coarsecon.data.prepare import write_dataset
+from coarsecon.data.sources import SourceData, SplitData
+from coarsecon.errors import InputError
 from coarsecon.losses import ascl_loss, coins_loss, grafit_loss, maskcon_loss, moco_loss
+from coarsecon.reporting import Reporter
+from coarsecon.runs import Run
 from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
 
@@ -24,6 +30,8 @@ FORMS: dict[str, dict] = {
     "ascl ahcl": {"kind": "ahcl", "neighbors": 5},
     "ascl hard": {"kind": "hard"},
     "ascl on byol": {"base": "byol"},
+    "salmask": {},
+    "salmask on simclr": {"base": "simclr", "strategy": "blur"},
     **ANCOR_FORMS,
 }
 """Every built-in method in every form; the first word is the method's name."""
@@ -126,3 +134,25 @@ def test_an_unknown_class_count_comes_from_the_labels_learned_from(tiny_data):
     fine = plan(tiny_settings(tiny_data, "supce", data={"labels": "fine"})).build_method()
     assert fine.classifier.out_features == 16
     assert plan(tiny_settings(tiny_data, "supce")).build_method().classifier.out_features == 4
+
+
+@pytest.mark.parametrize("name", ["moco", "ascl", "simclr", "salmask"])
+def test_methods_that_look_at_no_label_train_on_images_without(tmp_path, name):
+    split = SplitData({"coarse": np.full(64, -1)}, np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), np.uint8))
+    write_dataset(tmp_path / "data", SourceData("unlabelled", 32, {"coarse": ["a", "b"]}, {"train": split}))
+    train(plan(tiny_settings(tmp_path / "data", name, schedule={"epochs": 1})), tmp_path / "run")
+    with pytest.raises(InputError, match="have no coarse label"):
+        plan(tiny_settings(tmp_path / "data", "supcon"))
+
+
+def test_with_split_batch_norm_a_key_does_not_share_its_group_with_those_of_its_query(tiny_data):
+    settings = tiny_settings(tiny_data, "moco", backbone={"batch_norm_splits": 4}, run={"precision": "float32"})
+    made = Trainer(plan(settings), Run(tiny_data / "unused"), Reporter())
+    seen = []
+    made.method.twin.copies[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    (views, labels) = first_batch(made)
+    made.method.step(views, labels)
+    assert not torch.equal(seen[0], views["key"])
+    assert torch.equal(seen[0].sum((1, 2, 3)).sort().values, views["key"].sum((1, 2, 3)).sort().values)
+    made.method.twin.eval()  # without batch statistics, restoring the order is all there is to it
+    torch.testing.assert_close(made.method.project_keys(views["key"]), made.method.twin(views["key"]))

@@ -1,0 +1,167 @@
+"""Saliency-masked contrast: the query hides a few patches, hard negatives hide most of what is salient.
+
+The masked query stays close to its key, so no single patch decides; a view without its foreground is pushed away,
+so background alone does not suffice. Looks at no label.
+Chin et al., WACV 2024 (arXiv 2309.12757).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from coarsecon.config import Count, Fraction, Positive
+from coarsecon.losses import moco_loss
+from coarsecon.losses.masked_simclr import masked_simclr_loss
+from coarsecon.losses.precision import unit
+from coarsecon.methods.base import Setup
+from coarsecon.methods.momentum import MomentumContrast, MomentumSettings, Views
+from coarsecon.nn.momentum import MomentumTwin
+from coarsecon.nn.saliency import STRIDE, check_extractor, create_extractor, find_foreground, saliency_map
+from coarsecon.views.filters import InputFilter, apply_filter
+from coarsecon.views.masking import HARD_NEGATIVE, POSITIVE, Strategy, mask_images, patch_grid
+
+
+class Masked(NamedTuple):
+    """What the encoders see of a batch."""
+
+    query: Tensor
+    """[N, 3, S, S], masked."""
+    key: Tensor
+    """[N, 3, S, S]"""
+    negatives: Tensor
+    """[N, M, 3, S, S], made from the key view."""
+
+
+class SalMask(MomentumContrast):
+    """MoCo or SimCLR with a saliency-masked query and hard negatives of each query's own."""
+
+    class Config(MomentumSettings):
+        """Settings of saliency-masked contrast."""
+
+        base: Literal["moco", "simclr"] = Field("moco", description="momentum encoder and queue, or within the batch")
+        strategy: Strategy = Field(
+            "hp", description="masked patches: noise on high-pass filtered views, the blurred view, or its mean"
+        )
+        saliency: str = Field("momentum", description="what tells saliency: the momentum encoder, or any timm model")
+        saliency_pretrained: bool = Field(True, description="that model starts from timm's weights")
+        saliency_weights: Path | None = Field(None, strict=False, description="that model starts from this file")
+        saliency_stem: Literal["standard", "small"] = Field(
+            "standard", description="that model's stem; a standard one sees small views enlarged"
+        )
+        hard_negatives: Count = Field(1, description="hard negatives of each query")
+        alpha: Positive = Field(1.0, description="weight of the similarity to a hard negative; published code: 2")
+        t0: Positive = Field(0.2, description="temperature of the logits")
+        momentum: Fraction = Field(0.999, description="of the key encoder's moving average")
+        dim: Count = Field(128, description="width of the projection")
+
+    defaults: ClassVar[dict[str, Any]] = {
+        "optimizer": {"lr": 0.015, "weight_decay": 1e-4},
+        "schedule": {"kind": "cyclic", "cycles": 1},
+    }
+    """MoCo v2's for a batch of 128; its cosine per epoch has no warm-up."""
+    needs_labels = False
+    longest_queue = 65536
+
+    def __init__(self, config: Config, setup: Setup) -> None:
+        super().__init__(config, setup)
+        self.grid = patch_grid(setup.side)
+        own, small = config.saliency == "momentum", config.saliency_stem == "small"
+        self.saliency_side = setup.side if own or small else max(setup.side, STRIDE * self.grid)
+        if not self.uses_queue:  # nor keys to make: the twin, if any, tells saliency and nothing else
+            self.twin = MomentumTwin(*([self.encoder] if own else []), momentum=config.momentum)
+        self.extractor = None if own else create_extractor(
+            config.saliency, side=self.saliency_side, pretrained=config.saliency_pretrained,
+            weights=config.saliency_weights, stem=config.saliency_stem,
+        )  # fmt: skip
+        check_extractor(self.saliency_network, self.saliency_side)
+
+    @property
+    def uses_queue(self) -> bool:
+        """Whether keys are kept in `queue`: on the MoCo base."""
+        return bool(self.config.base == "moco")
+
+    @property
+    def saliency_network(self) -> nn.Module:
+        """What tells saliency; receives no gradient."""
+        return self.twin.copies[0] if self.extractor is None else self.extractor
+
+    @classmethod
+    def usual_views(cls, side: int) -> tuple[str, str]:
+        """Both as in MoCo v2."""
+        return "simclr-blur", "simclr-blur"
+
+    @classmethod
+    def input_filter(cls, config: Any) -> InputFilter:
+        """High-pass for the strategy hp."""
+        return "high-pass" if config.strategy == "hp" else "none"
+
+    def step(self, views: Views, labels: Tensor) -> dict[str, Tensor]:
+        """Mask, project the three kinds of view in a batch each, and compare.
+
+        On the SimCLR base everything passes through the encoder, hard negatives too, and receives gradient.
+        """
+        masked = self.mask(views)
+        if self.uses_queue:
+            self.twin.update(self.encoder, self.projector)
+        elif self.extractor is None:
+            self.twin.update(self.encoder)
+        project = self.project_keys if self.uses_queue else self._project
+        q, k = self._project(masked.query), project(masked.key)
+        hard = project(masked.negatives.flatten(0, 1)).unflatten(0, masked.negatives.shape[:2])
+        queries, keys = unit(q.detach().float()), unit(k.detach().float())
+        similarity = (queries[:, None] * unit(hard.detach().float())).sum(2)
+        t, alpha = self.config.t0, self.config.alpha
+        if self.uses_queue:
+            loss = moco_loss(q, k, self.queue.keys, t=t, hard_negatives=hard, alpha=alpha)
+        else:
+            loss = masked_simclr_loss(q, k, hard, t=t, alpha=alpha)
+        self._keys = k.detach().float(), labels
+        return {"loss": loss, "hard_similarity": similarity.mean(), **self._similarities(queries, keys)}
+
+    def shown(self, views: Views) -> Views:
+        """The masked query, the key, and the first hard negative."""
+        masked = self.mask(views)
+        return {"query": masked.query, "key": masked.key, "negative": masked.negatives[:, 0]}
+
+    def before_training(self, batches: Iterator[tuple[Views, Tensor]]) -> None:
+        """Fill the queue, if there is one, with keys of filtered views."""
+        super().before_training((self.filtered(views), labels) for views, labels in batches)
+
+    @torch.no_grad()
+    def mask(self, views: Views) -> Masked:
+        """Random masks on the views, from torch's global random state."""
+        filtered = self.filtered(views)
+        query, key = filtered["query"], filtered["key"]
+        generator = torch.Generator(query.device).manual_seed(int(torch.randint(2**62, ())))
+        in_query, in_key = self._foreground(views["query"], query), self._foreground(views["key"], key)
+        count = self.config.hard_negatives
+        with torch.autocast(query.device.type, enabled=False):
+            positive = mask_images(query, in_query, POSITIVE, self.config.strategy, generator)
+            negatives = mask_images(
+                key.repeat_interleave(count, 0), in_key.repeat_interleave(count, 0),
+                HARD_NEGATIVE, self.config.strategy, generator,
+            )  # fmt: skip
+        return Masked(channels_last(positive), key, channels_last(negatives).unflatten(0, (len(key), count)))
+
+    def filtered(self, views: Views) -> Views:
+        """The views as the encoders expect them."""
+        name = self.input_filter(self.config)
+        return {view: channels_last(apply_filter(name, images)) for view, images in views.items()}
+
+    def _foreground(self, images: Tensor, filtered: Tensor) -> Tensor:
+        """Foreground patches [N, grid * grid]: the momentum encoder knows filtered views, other networks whole ones."""
+        seen = filtered if self.extractor is None else images
+        return find_foreground(saliency_map(self.saliency_network, seen, self.grid, side=self.saliency_side))
+
+    def _project(self, images: Tensor) -> Tensor:
+        projections: Tensor = self.projector(self.encoder(images))
+        return projections
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """The images [N, C, H, W] in the memory format that convolutions are fast with."""
+    return images.contiguous(memory_format=torch.channels_last)

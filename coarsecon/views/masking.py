@@ -1,0 +1,130 @@
+"""Masked views: patches chosen by what is salient and filled by one of three strategies (Chin et al., WACV 2024).
+
+A positive mask hides foreground and background alike and leaves an image what it is; a hard negative loses much of
+its foreground and keeps its background.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from coarsecon.views.batched import chance, per_sample, uniform
+from coarsecon.views.blur import gaussian_blur
+
+Strategy = Literal["hp", "blur", "mean"]
+"""What masked patches become: noise on high-pass filtered views, the blurred view, or the view's channel means."""
+
+
+@dataclass(frozen=True)
+class MaskKind:
+    """The numbers of one kind of mask."""
+
+    ratio: tuple[float, float]
+    """Range of the share of patches to be masked."""
+    positive: bool
+    """Background patches are masked too, and a focal mask hides what is outside its window instead of inside."""
+    window: int
+    """Side of the focal window, in pixels of a 224 px view."""
+    noise: float
+    """Standard deviation of the noise that hp fills with."""
+
+
+POSITIVE = MaskKind(ratio=(0.05, 0.25), positive=True, window=200, noise=0.18)
+HARD_NEGATIVE = MaskKind(ratio=(0.4, 0.7), positive=False, window=130, noise=0.14)
+
+FOCAL = 0.2
+"""Share of focal masks, hp only."""
+SAME_PATCHES = 0.3
+"""Share of the other masks that hide the same patches in all channels, hp only."""
+FOREGROUND_CAP = 0.55
+"""Most of all patches that may be masked as foreground, hp only."""
+
+
+def patch_grid(side: int) -> int:
+    """Patches along a side of so many pixels: 7 as at 224 px, fewer where they would be narrower than 8 px."""
+    return max(2, min(7, side // 8))
+
+
+def mask_images(
+    images: Tensor, foreground: Tensor, kind: MaskKind, strategy: Strategy, generator: torch.Generator
+) -> Tensor:
+    """Normalised images [N, C, S, S] with one random mask of `kind` each, filled by `strategy`.
+
+    Args:
+        images: for hp already high-pass filtered.
+        foreground: whether each patch is foreground, booleans [N, grid * grid], row by row.
+        kind: `POSITIVE` or `HARD_NEGATIVE`.
+        strategy: what masked pixels become.
+        generator: on the images' device.
+    """
+    masks = draw_masks(foreground, images.shape[-1], kind, strategy, generator, channels=images.shape[1])
+    return torch.where(masks, filling(images, kind, strategy, generator), images)
+
+
+def filling(images: Tensor, kind: MaskKind, strategy: Strategy, generator: torch.Generator) -> Tensor:
+    """What masked pixels of images [N, C, S, S] become; the blur's 31 taps and sigma of 10 px are those of any side."""
+    if strategy == "hp":
+        return kind.noise * torch.randn(images.shape, generator=generator, device=images.device)
+    if strategy == "blur":
+        return gaussian_blur(images, images.new_full((len(images),), 10.0), kernel=31)
+    return images.mean(dim=(2, 3), keepdim=True)
+
+
+def draw_masks(
+    foreground: Tensor, side: int, kind: MaskKind, strategy: Strategy, generator: torch.Generator, *, channels: int = 3
+) -> Tensor:
+    """Which pixels are masked: booleans [N, C, side, side] for hp, [N, 1, side, side] for the other strategies."""
+    if strategy != "hp":
+        return to_pixels(draw_patches(foreground, kind, generator), side)
+    n = len(foreground)
+    patches = draw_patches(foreground, kind, generator, channels=channels, cap=FOREGROUND_CAP)
+    same = chance(n, SAME_PATCHES, generator)[:, None, None]
+    grid_masks = to_pixels(torch.where(same, patches[:, :1], patches), side)
+    inside = draw_window(n, side, round(side * kind.window / 224), generator)
+    focal_masks = ~inside if kind.positive else inside
+    return torch.where(per_sample(chance(n, FOCAL, generator)), focal_masks, grid_masks)
+
+
+def draw_patches(
+    foreground: Tensor, kind: MaskKind, generator: torch.Generator, *, channels: int = 1, cap: float = 1.0
+) -> Tensor:
+    """Masked patches, booleans [N, channels, P], of foreground [N, P]: one ratio a sample, patches anew per channel.
+
+    Of a ratio r, round(r * foreground patches), but no more than a share `cap` of all, are masked in the foreground;
+    a positive mask hides background patches too, up to floor(r * P) in all.
+    """
+    n, total = foreground.shape
+    ratio = uniform(n, *kind.ratio, generator)
+    in_foreground = (ratio * foreground.sum(1)).clamp(max=cap * total).round()
+    allowed = foreground[:, None].expand(n, channels, total)
+    patches = random_patches(allowed, in_foreground[:, None], generator)
+    if kind.positive:
+        in_background = (ratio * total).floor() - in_foreground
+        patches |= random_patches(~allowed, in_background[:, None], generator)
+    return patches
+
+
+def random_patches(allowed: Tensor, count: Tensor, generator: torch.Generator) -> Tensor:
+    """Exactly `count` random ones of the allowed patches [..., P] in each row (all of them if there are fewer)."""
+    order = torch.rand(allowed.shape, generator=generator, device=allowed.device)
+    rank = (order + ~allowed).argsort(-1).argsort(-1)  # the others come after all allowed ones
+    return (rank < count[..., None]) & allowed
+
+
+def draw_window(n: int, side: int, width: int, generator: torch.Generator) -> Tensor:
+    """Squares `width` pixels wide at random places within the image, booleans [n, 1, side, side]."""
+    start = torch.randint(side - width + 1, (2, n, 1), generator=generator, device=generator.device)
+    pixel = torch.arange(side, device=generator.device)
+    rows, columns = (pixel >= start) & (pixel < start + width)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+def to_pixels(patches: Tensor, side: int) -> Tensor:
+    """Patches [N, C, grid * grid] as pixels [N, C, side, side]; where the grid does not divide the side, cells differ
+    by one pixel.
+    """
+    grid = round(patches.shape[-1] ** 0.5)
+    cell = torch.arange(side, device=patches.device) * grid // side
+    return patches.unflatten(-1, (grid, grid))[..., cell[:, None], cell]
