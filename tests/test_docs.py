@@ -8,16 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from installed import Environment
 from PIL import Image
 from tiny import TINY_BACKBONE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TUTORIAL = ROOT / "docs" / "plugins.md"
+"""Installs what it writes, so it runs in an environment of its own."""
+
+
+def blocks(document: Path) -> list[tuple[str, str]]:
+    """(language, text) of every code block."""
+    return re.findall(r"```(\w+)\n(.*?)```", document.read_text(), flags=re.DOTALL)
+
+
+def block_commands(text: str) -> list[list[str]]:
+    return [shlex.split(line) for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def commands(document: Path) -> list[list[str]]:
-    blocks = re.findall(r"```bash\n(.*?)```", document.read_text(), flags=re.DOTALL)
-    return [shlex.split(line) for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+    return [command for language, text in blocks(document) if language == "bash" for command in block_commands(text)]
 
 
 @pytest.fixture
@@ -32,19 +43,22 @@ def sandbox(tmp_path, monkeypatch):
     return tmp_path
 
 
-def shrunk(command: list[str], sandbox: Path) -> list[str]:
+def shrunk(command: list[str], **method: int) -> list[str]:
     """The same command on a tiny network and a few images: what is appended wins over what stands before."""
     if command[1] != "pretrain":
         return command
-    settings = {"backbone.args": TINY_BACKBONE["args"], "method.queue_size": 16, "run.log_every": 1, "data.workers": 0}
+    settings = {"backbone.args": TINY_BACKBONE["args"], "run.log_every": 1, "data.workers": 0}
     settings |= {"run.monitor_images": 32, "backbone.stem": "small"}
+    settings |= {f"method.{key}": value for key, value in method.items()}
     flags = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     return [*command, *flags, "--epochs", "1", "--batch-size", "16", "--limit", "40", "--device", "cpu"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "document", [document for document in DOCUMENTS if commands(document)], ids=lambda path: path.name
+    "document",
+    [document for document in DOCUMENTS if commands(document) and document != TUTORIAL],
+    ids=lambda path: path.name,
 )
 def test_the_commands_of_a_document_run(document, sandbox, cifar100_folder, coarsecon):
     cifar100_folder.rename(sandbox / "cifar")
@@ -53,9 +67,71 @@ def test_the_commands_of_a_document_run(document, sandbox, cifar100_folder, coar
             subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, check=True, capture_output=True)
             continue
         assert command[0] == "coarsecon", command
-        done = coarsecon(*shrunk(command, sandbox)[1:])
+        done = coarsecon(*shrunk(command, queue_size=16)[1:])
         assert done.code == 0, (command, done.err)
-    assert (sandbox / "result.html").exists()
+    if document.name == "README.md":
+        assert (sandbox / "result.html").exists()
+
+
+def write_file(text: str, folder: Path) -> None:
+    """A block that is a file says so in its first line: `# PATH`, or `# at the end of PATH`."""
+    first, _, content = text.partition("\n")
+    found = re.fullmatch(r"# (at the end of )?(coarsecon-mine/\S+)", first)
+    assert found, f"not a file: {first}"
+    path = folder / found[2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text((path.read_text() if found[1] else "") + content)
+
+
+def run_in(environment: Environment, command: list[str], folder: Path) -> str:
+    """A command of the tutorial in that environment; its output."""
+    if command[:3] == ["pip", "install", "-e"]:
+        environment.install(folder / command[3], editable=True)
+        return ""
+    words = {"coarsecon": ["-m", *shrunk(command)], "python": command[1:]}[command[0]]
+    done = environment.python(*words, cwd=folder)
+    assert done.code == 0, (command, done.out, done.err)
+    return done.out
+
+
+@pytest.mark.slow
+def test_the_tutorial_works_as_it_is_written(tmp_path):
+    """From an empty folder, block by block: files are written, commands run."""
+    pytest.importorskip("hatchling")
+    environment = Environment(tmp_path / "venv")
+    outputs: dict[str, str] = {}
+    layout = ""
+    for language, text in blocks(TUTORIAL):
+        if language == "text":
+            layout = text
+        elif language == "bash":
+            for command in block_commands(text):
+                outputs[shlex.join(command)] = run_in(environment, command, tmp_path)
+        else:
+            write_file(text, tmp_path)
+    assert "method.cutout" in outputs["coarsecon methods mine"]
+    assert "coarsecon-mine" in outputs["coarsecon methods"]
+    assert "3 passed" in outputs["python -m pytest coarsecon-mine/tests"]
+    assert "colour of the light" in outputs["coarsecon datasets halves"]
+    assert '"contrast"' in (tmp_path / "runs" / "mine" / "metrics.jsonl").read_text()
+    promised = {line.strip() for line in layout.splitlines() if "." in line}
+    assert promised <= {path.name for path in (tmp_path / "coarsecon-mine").rglob("*")}
+
+
+def test_the_tutorial_speaks_of_every_hook_a_method_has():
+    from coarsecon.methods import Method, Setup
+
+    text = TUTORIAL.read_text()
+    hooks = [name for name in vars(Method) if not name.startswith("_")]
+    assert [name for name in hooks if not re.search(rf"\b{name}\b", text)] == []
+    assert [name for name in Setup.__annotations__ if not re.search(rf"\b{name}\b", text)] == []
+
+
+def test_the_links_between_documents_lead_somewhere():
+    for document in (*DOCUMENTS, *ROOT.glob("plugins/*/README.md")):
+        for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target).exists(), (document, target)
 
 
 def test_the_table_of_commands_is_complete(coarsecon):

@@ -28,13 +28,14 @@ def neighbour_weights(similarity: Tensor, *, candidates: int, num_neighbors: int
     neighbours = min(num_neighbors, candidates)
     if kind == "hard":
         return _nearest(similarity, neighbours)
-    log_p = similarity.log_softmax(1)
+    nearest = _nearest(similarity, neighbours) if kind == "ahcl" else None
+    log_p = similarity.sub_(similarity.logsumexp(1, keepdim=True))
     p = log_p.exp()
-    entropy = -(p * log_p.masked_fill_(log_p.isinf(), 0)).sum(1, keepdim=True)
+    entropy = -torch.einsum("nk,nk->n", p, log_p.masked_fill_(log_p.isinf(), 0))[:, None]
     confidence = (1 - entropy / math.log(candidates)).clamp(0, 1) if candidates > 1 else torch.ones_like(entropy)
-    if kind == "ahcl":
-        return confidence * _nearest(similarity, neighbours)
-    return (confidence * num_neighbors * p).clamp_(max=1)
+    if nearest is not None:
+        return nearest.mul_(confidence)
+    return p.mul_(confidence * num_neighbors).clamp_(max=1)
 
 
 def _nearest(similarity: Tensor, neighbours: int) -> Tensor:

@@ -1,146 +1,117 @@
-"""The momentum-contrast losses: golden cases, a naive reference, limits and edge cases."""
+"""The momentum-contrast losses in their limits and closed forms."""
 
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import golden_cases, golden_tensors
-from torch import Tensor
+from loss_problems import random_problem
 
-from coarsecon.losses import coins_loss, grafit_loss, maskcon_loss, moco_loss
-
-
-def maskcon_family(case: dict, tensors: dict[str, Tensor], class_logits: Tensor, q: Tensor) -> Tensor:
-    k, labels, queue, queue_labels = (tensors[name] for name in ("k", "labels", "queue", "queue_labels"))
-    if case["mode"] == "maskcon":
-        return maskcon_loss(q, k, labels, queue, queue_labels, w=case["w"], t0=case["t0"], t=case["t"])
-    if case["mode"] == "grafit":
-        return grafit_loss(q, k, labels, queue, queue_labels, w=case["w"], t0=case["t0"])
-    return coins_loss(q, k, class_logits, labels, queue, w=case["w"], t0=case["t0"])
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
-@pytest.mark.parametrize("case", golden_cases("maskcon"))
-def test_maskcon_family_matches_golden_values_and_gradients(case, dtype, tolerance):
-    tensors = {
-        name: value.to(dtype) if value.is_floating_point() else value for name, value in golden_tensors(case).items()
-    }
-    q = tensors["q"].clone().requires_grad_()
-    class_logits = tensors["class_logits"].clone().requires_grad_()
-    loss = maskcon_family(case, tensors, class_logits, q)
-    loss.backward()
-    torch.testing.assert_close(loss, tensors["loss"], rtol=tolerance, atol=0)
-    grad_q = torch.zeros_like(q) if q.grad is None else q.grad
-    torch.testing.assert_close(
-        grad_q, tensors["grad_q"], rtol=tolerance, atol=tolerance * tensors["grad_q"].abs().max().item()
-    )
-    if case["mode"] == "coins":
-        torch.testing.assert_close(class_logits.grad, tensors["grad_class_logits"], rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
-@pytest.mark.parametrize("case", golden_cases("hardneg_moco"))
-def test_moco_with_hard_negatives_matches_golden_values_and_gradients(case, dtype, tolerance):
-    tensors = {name: value.to(dtype) for name, value in golden_tensors(case).items()}
-    q = tensors["q"].clone().requires_grad_()
-    loss = moco_loss(
-        q, tensors["k"], tensors["queue"], t=case["t"], hard_negatives=tensors["negatives"], alpha=case["alpha"]
-    )
-    loss.backward()
-    torch.testing.assert_close(loss, tensors["loss"], rtol=tolerance, atol=0)
-    torch.testing.assert_close(
-        q.grad, tensors["grad_q"], rtol=tolerance, atol=tolerance * tensors["grad_q"].abs().max().item()
-    )
+from coarsecon.losses import ascl_loss, coins_loss, grafit_loss, maskcon_loss, moco_loss
+from coarsecon.losses.momentum_contrast import maskcon_weights
 
 
 @pytest.fixture
-def problem() -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
-    return {
-        "q": draw(6, 8), "k": draw(6, 8), "queue": F.normalize(draw(20, 8), dim=1),
-        "labels": torch.tensor([0, 1, 2, 0, 1, 2]), "queue_labels": torch.arange(20) % 3,
-    }  # fmt: skip
+def x():
+    return random_problem()
 
 
-def naive_maskcon(q, k, labels, queue, queue_labels, *, w, t0, t):
-    total = 0.0
-    for i in range(len(q)):
-        qi, ki = q[i] / q[i].norm(), k[i] / k[i].norm()
-        logits = torch.stack([qi @ ki, *[qi @ u for u in queue]]) / t0
-        same = [j for j in range(len(queue)) if queue_labels[j] == labels[i]]
-        soft = torch.zeros(len(queue), dtype=q.dtype)
-        if same:
-            probabilities = torch.stack([ki @ queue[j] / t for j in same]).softmax(0)
-            soft[same] = probabilities / probabilities.max()
-        target = torch.cat([torch.ones(1, dtype=q.dtype), soft])
-        alone = torch.zeros_like(target)
-        alone[0] = 1
-        target = w * target / target.sum() + (1 - w) * alone
-        total = total - (target * logits.log_softmax(0)).sum()
-    return total / len(q)
+def moco(x):
+    return moco_loss(x.q, x.k, x.queue, t=0.1)
 
 
-def test_maskcon_equals_a_naive_loop(problem):
-    settings = {"w": 0.7, "t0": 0.1, "t": 0.05}
-    torch.testing.assert_close(maskcon_loss(**problem, **settings), naive_maskcon(**problem, **settings))
+def maskcon(x, *, w, t=0.05):
+    return maskcon_loss(x.q, x.k, x.labels, x.queue, x.queue_labels, w=w, t0=0.1, t=t)
 
 
-def test_maskcon_without_soft_target_is_moco(problem):
-    moco = moco_loss(problem["q"], problem["k"], problem["queue"], t=0.1)
-    torch.testing.assert_close(maskcon_loss(**problem, w=0.0, t0=0.1, t=0.05), moco)
+def grafit(x, *, w):
+    return grafit_loss(x.q, x.k, x.labels, x.queue, x.queue_labels, w=w, t0=0.1)
 
 
-def test_maskcon_at_infinite_temperature_is_the_supervised_target(problem):
-    torch.testing.assert_close(maskcon_loss(**problem, w=1.0, t0=0.1, t=1e12), grafit_loss(**problem, w=1.0, t0=0.1))
+def coins(x, *, w):
+    return coins_loss(x.q, x.k, x.class_logits, x.labels, x.queue, w=w, t0=0.1)
 
 
-def test_a_class_absent_from_the_queue_falls_back_to_its_own_key(problem):
-    problem["labels"] = torch.full((6,), 9)
-    loss = maskcon_loss(**problem, w=1.0, t0=0.1, t=0.05)
-    torch.testing.assert_close(loss, moco_loss(problem["q"], problem["k"], problem["queue"], t=0.1))
-
-
-def test_grafit_is_the_mixture_of_the_two_losses(problem):
-    moco = moco_loss(problem["q"], problem["k"], problem["queue"], t=0.1)
-    supervised = grafit_loss(**problem, w=1.0, t0=0.1)
-    torch.testing.assert_close(grafit_loss(**problem, w=0.3, t0=0.1), 0.3 * supervised + 0.7 * moco)
-
-
-def test_hard_negatives_raise_the_loss_by_their_share_of_the_denominator(problem):
-    q, k, queue = problem["q"], problem["k"], problem["queue"]
-    hard = F.normalize(q, dim=1)[:, None]  # similarity 1 to every query
-    logits = (
-        torch.cat(
-            [(F.normalize(q, dim=1) * F.normalize(k, dim=1)).sum(1, keepdim=True), F.normalize(q, dim=1) @ queue.T], 1
-        )
-        / 0.2
-    )
-    expected = (torch.logaddexp(logits.logsumexp(1), torch.tensor(3 / 0.2)) - logits[:, 0]).mean()
-    torch.testing.assert_close(moco_loss(q, k, queue, t=0.2, hard_negatives=hard, alpha=3.0), expected)
-
-
-def test_identical_logits_give_the_log_of_their_number():
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_identical_vectors_give_the_log_of_their_number(size):
     q = k = torch.ones(3, 4)
-    queue = F.normalize(torch.ones(7, 4), dim=1)
-    assert moco_loss(q, k, queue, t=0.1).item() == pytest.approx(math.log(8), rel=1e-5)
+    queue = F.normalize(torch.ones(size, 4), dim=1)
+    assert moco_loss(q, k, queue, t=0.1).item() == pytest.approx(math.log(1 + size), rel=1e-5, abs=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_raised_inside_and_under_autocast(problem, dtype):
-    q, k = problem["q"].to(dtype), problem["k"].to(dtype)
-    expected = moco_loss(q.float(), k.float(), problem["queue"].float(), t=0.05)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = moco_loss(q, k, problem["queue"].float(), t=0.05)
-    assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, expected)
+def test_orthogonal_negatives_give_the_closed_form():
+    q = k = torch.eye(5, dtype=torch.float64)[:1]
+    queue = torch.eye(5, dtype=torch.float64)[1:]
+    assert moco_loss(q, k, queue, t=0.5).item() == pytest.approx(math.log(1 + 4 * math.exp(-2)))
 
 
-def test_only_the_query_receives_a_gradient(problem):
-    for name in ("q", "k", "queue"):
-        problem[name] = problem[name].clone().requires_grad_()
-    maskcon_loss(**problem, w=1.0, t0=0.1, t=0.05).backward()
-    assert problem["q"].grad is not None
-    assert problem["k"].grad is None
-    assert problem["queue"].grad is None
+def test_every_further_queue_entry_raises_the_loss(x):
+    values = [moco_loss(x.q, x.k, x.queue[:size], t=0.1) for size in range(len(x.queue) + 1)]
+    assert values[0] == 0
+    assert values == sorted(values)
+
+
+def test_without_soft_target_every_method_is_moco(x):
+    for loss in (maskcon, grafit, coins):
+        torch.testing.assert_close(loss(x, w=0.0), moco(x))
+
+
+@pytest.mark.parametrize("loss", [maskcon, grafit, coins])
+def test_the_loss_is_linear_in_the_share_of_the_soft_target(x, loss):
+    torch.testing.assert_close(loss(x, w=0.3), 0.3 * loss(x, w=1.0) + 0.7 * loss(x, w=0.0))
+
+
+def test_maskcon_at_infinite_temperature_is_the_supervised_target(x):
+    torch.testing.assert_close(maskcon(x, w=1.0, t=1e12), grafit(x, w=1.0))
+
+
+def test_maskcon_at_temperature_zero_attracts_the_nearest_of_its_class_alone(x):
+    one_class = x.changed(labels=0 * x.labels, queue_labels=0 * x.queue_labels)
+    nearest = ascl_loss(x.q, x.k, x.queue, t1=0.1, t2=0.05, num_neighbors=1, kind="hard")
+    torch.testing.assert_close(maskcon(one_class, w=1.0, t=1e-6), nearest)
+
+
+def test_maskcon_weighs_the_nearest_of_its_class_like_the_own_key_and_others_less(x):
+    weights = maskcon_weights(x.k, x.labels, x.queue, x.queue_labels, t=0.05)
+    same = x.labels[:, None] == x.queue_labels
+    assert (weights[~same] == 0).all()
+    assert (weights.amax(1) == 1).all()
+    nearest = (F.normalize(x.k, dim=1) @ x.queue.T).masked_fill(~same, -2).argmax(1)
+    assert torch.equal(weights.argmax(1), nearest)
+
+
+def test_how_entries_of_other_classes_are_labelled_does_not_matter(x):
+    two = x.changed(labels=x.labels % 2)
+    renamed = two.changed(queue_labels=torch.where(x.queue_labels == 2, -1, x.queue_labels))
+    for loss in (maskcon, grafit):
+        torch.testing.assert_close(loss(two, w=1.0), loss(renamed, w=1.0))
+
+
+def test_a_class_absent_from_the_queue_falls_back_to_its_own_key(x):
+    absent = x.changed(labels=torch.full_like(x.labels, 9))
+    for loss in (maskcon, grafit):
+        torch.testing.assert_close(loss(absent, w=1.0), moco(x))
+
+
+def test_coins_is_cross_entropy_on_the_labels_at_its_other_end(x):
+    torch.testing.assert_close(coins(x, w=1.0), F.cross_entropy(x.class_logits, x.labels))
+    x.class_logits.requires_grad_()
+    coins(x, w=0.3).backward()
+    expected = (x.class_logits.softmax(1) - F.one_hot(x.labels, 3)).detach() * 0.3 / len(x.labels)
+    torch.testing.assert_close(x.class_logits.grad, expected)
+
+
+def test_hard_negatives_raise_the_loss_by_their_share_of_the_denominator(x):
+    q = F.normalize(x.q, dim=1)
+    logits = torch.cat([(q * F.normalize(x.k, dim=1)).sum(1, keepdim=True), q @ x.queue.T], 1) / 0.2
+    expected = (torch.logaddexp(logits.logsumexp(1), torch.tensor(3 / 0.2)) - logits[:, 0]).mean()
+    hard = x.q[:, None]  # similarity 1 to every query
+    torch.testing.assert_close(moco_loss(x.q, x.k, x.queue, t=0.2, hard_negatives=hard, alpha=3.0), expected)
+
+
+def test_no_hard_negatives_are_moco_and_heavier_ones_raise_the_loss(x):
+    none = moco_loss(x.q, x.k, x.queue, t=0.1, hard_negatives=x.hard[:, :0])
+    torch.testing.assert_close(none, moco(x))
+    near = x.q[:, None] + 0.1 * x.hard
+    values = [moco_loss(x.q, x.k, x.queue, t=0.1, hard_negatives=near, alpha=alpha) for alpha in (0.0, 0.5, 1, 2)]
+    assert [none, *values] == sorted([none, *values])

@@ -1,0 +1,1 @@
+"""A plugin of coarsecon: SupCon on coarse labels with class-conditional InfoNCE."""

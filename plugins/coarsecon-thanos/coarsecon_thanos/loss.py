@@ -1,0 +1,37 @@
+"""Class-conditional InfoNCE (Chen, Fu et al., ICML 2022, arXiv 2204.07596): contrast within the coarse class alone."""
+
+import torch
+from torch import Tensor
+
+from coarsecon.losses.precision import full_precision
+
+
+@full_precision
+def class_conditional_infonce(features: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    """Tells each image's other views from the other images of its class; other classes do not count.
+
+    The mean over all views a of the mean over the other views p of the same image of
+    -[s(a, p) / T - log sum_x exp(s(a, x) / T)], x running over all views in the batch of a's class except a itself.
+    With two views, an image that is alone of its class adds 0.
+
+    Args:
+        features: unit-norm projections [B, V, D] of V >= 2 views.
+        labels: coarse labels [B].
+        temperature: T.
+
+    Raises:
+        ValueError: there is one view only, and so no positive.
+    """
+    images, views, _ = features.shape
+    if views < 2:
+        raise ValueError("class-conditional InfoNCE needs at least two views of each image")
+    anchors = features.flatten(0, 1)
+    image = torch.arange(images, device=labels.device).repeat_interleave(views)
+    itself = torch.eye(images * views, dtype=torch.bool, device=labels.device)
+    same_image = (image[:, None] == image) & ~itself
+    same_class = (labels[image][:, None] == labels[image]) & ~itself
+
+    logits = anchors @ anchors.T / temperature
+    log_total = logits.masked_fill(~same_class, float("-inf")).logsumexp(1)  # never empty: it holds the own views
+    attraction = (logits * same_image).sum(1) / (views - 1)
+    return (log_total - attraction).mean()

@@ -1,0 +1,63 @@
+"""Spread: SupCon on coarse labels, and InfoNCE inside each coarse class so that the class does not collapse.
+
+SupCon alone is minimal when a class is one point. Its mixture with the contrast of images within their class keeps
+them apart, and augmented views decide which of them stay near each other.
+Chen, Fu et al., ICML 2022 (arXiv 2204.07596): L_spread = (1 - alpha) L_SupCon + alpha L_cNCE.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from coarsecon.config import Count, Fraction, Positive
+from coarsecon.losses import supcon_loss
+from coarsecon.losses.precision import unit
+from coarsecon.methods import Method, MethodSettings, Setup
+from coarsecon.nn.heads import projector
+from coarsecon.views.base import View
+from coarsecon.views.colour import ColorJitter, RandomGrayscale
+from coarsecon.views.geometry import RandomResizedCrop
+from coarsecon_thanos.loss import class_conditional_infonce
+
+
+class Spread(Method):
+    """Two views of each image, one encoder, one projector."""
+
+    class Config(MethodSettings):
+        """Settings of L_spread."""
+
+        alpha: Fraction = Field(0.5, description="share of the class-conditional InfoNCE; 0 is SupCon")
+        temperature: Positive = Field(0.5, description="of both losses")
+        dim: Count = Field(128, description="width of the projection")
+        hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
+        smallest_crop: Fraction = Field(0.2, description="least share of an image's area that a view shows")
+
+    defaults: ClassVar[dict[str, Any]] = {
+        "optimizer": {"lr": 0.05, "weight_decay": 1e-4},
+        "schedule": {"epochs": 200, "warmup_epochs": 10},
+    }
+
+    def __init__(self, config: Config, setup: Setup) -> None:
+        super().__init__(config, setup)
+        self.projector = projector(setup.feature_dim, config.hidden, config.dim)
+        crop = RandomResizedCrop((config.smallest_crop, 1.0), flip=0.5)
+        ops = [ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8), RandomGrayscale(0.2)]
+        view = View(setup.side, setup.mean, setup.std, crop, ops)
+        self._views = {"first": view, "second": view}
+
+    def views(self) -> dict[str, View]:
+        """Two draws of the same view of each image."""
+        return self._views
+
+    def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """L_spread of the batch, and its two parts."""
+        images = torch.cat([views["first"], views["second"]])
+        projections = unit(self.projector(self.encoder(images)).float())
+        features = torch.stack(projections.chunk(2), dim=1)
+        alpha, t = self.config.alpha, self.config.temperature
+        supcon = supcon_loss(features, labels, temperature=t, base_temperature=t)
+        within = class_conditional_infonce(features, labels, temperature=t)
+        loss = (1 - alpha) * supcon + alpha * within
+        return {"loss": loss, "supcon": supcon.detach(), "class_infonce": within.detach()}
