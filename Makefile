@@ -21,6 +21,7 @@ lint: $(VENV)/developed
 bench: $(VENV)/developed
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/views.py
+	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/toy.py
 

@@ -16,6 +16,7 @@ from coarsecon.losses.precision import unit
 from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 from coarsecon.nn.backbone import SMALL_SIDE
+from coarsecon.nn.heads import projector
 from coarsecon.nn.queue import ClassBanks
 
 
@@ -30,7 +31,7 @@ class ANCOR(MomentumContrast):
         """Settings of ANCOR."""
 
         head: Literal["seq", "fork"] = Field("seq", description="classify the embedding, or what it is made from")
-        mlp: bool = Field(True, description="a hidden layer as wide as the features before the head")
+        mlp: bool = Field(True, description="a hidden layer before the head")
         classifier: Literal["unit", "relu"] = Field(
             "unit", description="unit: linear without bias on the unit-norm input (paper); relu: with bias after a ReLU"
         )
@@ -52,7 +53,8 @@ class ANCOR(MomentumContrast):
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
-        width = config.dim if config.head == "seq" else setup.feature_dim
+        before = (config.hidden or setup.feature_dim) if config.mlp else setup.feature_dim
+        width = config.dim if config.head == "seq" else before
         self.classifier = nn.Linear(width, setup.num_classes, bias=config.classifier == "relu")
         if not self.uses_queue:
             assert config.queue_size is not None
@@ -65,9 +67,9 @@ class ANCOR(MomentumContrast):
 
     def build_projector(self, config: Any, setup: Setup) -> nn.Module:
         """The hidden layer, if any, and the embedding."""
-        width = setup.feature_dim
-        hidden = [nn.Linear(width, width), nn.ReLU(inplace=True)] if config.mlp else []
-        return nn.Sequential(*hidden, nn.Linear(width, config.dim))
+        if config.mlp:
+            return projector(setup.feature_dim, config.hidden, config.dim)
+        return nn.Sequential(nn.Linear(setup.feature_dim, config.dim))
 
     @classmethod
     def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:

@@ -35,6 +35,11 @@ def test_the_fork_head_classifies_what_the_embedding_is_made_from(tiny_data):
     torch.testing.assert_close(method.class_logits(features, torch.empty(0)), method.classifier(hidden.relu()))
 
 
+def test_the_hidden_layer_has_the_width_it_is_told(tiny_data):
+    method = made(tiny_data, head="fork", hidden=24).method
+    assert method.projector[0].out_features == method.classifier.in_features == 24
+
+
 def test_the_step_is_cross_entropy_plus_angular_contrast_with_the_banks_of_before(tiny_data):
     work = made(tiny_data)
     method = work.method
