@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from coarsecon.losses.arguments import check_choice, check_rows
 from coarsecon.losses.chunked import queue_logsumexp
 from coarsecon.losses.precision import full_precision, unit
 
@@ -50,6 +51,9 @@ def ancor_loss(
         ValueError: `cst_all` with the angular metric (its one bank has no class to be seen from), or banks of the
             wrong shape.
     """
+    check_choice("kind", kind, ContrastKind)
+    check_choice("metric", metric, Metric)
+    check_rows(batch=(q, k, labels))
     if kind == "cst_all" and metric == "angular":
         raise ValueError("cst_all has one bank for all classes and so no class direction; use metric='norm'")
     if banks.ndim != (2 if kind == "cst_all" else 3):
@@ -69,7 +73,10 @@ def ancor_loss(
 
 
 def _own_bank_logsumexp(q: Tensor, labels: Tensor, directions: Tensor, banks: Tensor, t: float) -> Tensor:
-    """log-sum-exp over each query's own bank [N]; every bank is compared with the queries of its class alone."""
+    """log-sum-exp over each query's own bank [N]; every bank is compared with the queries of its class alone.
+
+    Grouping the queries waits for the device once; comparing every query with every bank would cost C times as much.
+    """
     order = labels.argsort()
     sizes = labels.bincount(minlength=len(banks)).tolist()
     groups = [

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 CHUNK_ELEMENTS = 2**22
 """Entries of the largest similarity matrix held at a time (16 MB in float32): fewer rows make a slow matrix product."""
@@ -35,6 +36,7 @@ class _LogSumExp(torch.autograd.Function):
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         return grad_total[:, None] * gradient, None, None

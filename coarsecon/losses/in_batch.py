@@ -9,7 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from coarsecon.losses.arguments import check_choice
 from coarsecon.losses.precision import full_precision
+
+ContrastMode = Literal["all", "one"]
 
 
 @full_precision
@@ -20,7 +23,7 @@ def supcon_loss(
     mask: Tensor | None = None,
     temperature: float = 0.07,
     base_temperature: float = 0.07,
-    contrast_mode: Literal["all", "one"] = "all",
+    contrast_mode: ContrastMode = "all",
 ) -> Tensor:
     """Supervised contrastive loss over V views (Khosla et al., NeurIPS 2020, Eq. 2: the sum outside the log).
 
@@ -38,6 +41,7 @@ def supcon_loss(
     Raises:
         ValueError: labels and mask are both given, or do not have one row per image.
     """
+    check_choice("contrast_mode", contrast_mode, ContrastMode)
     images, views, dim = features.shape
     if labels is not None and mask is not None:
         raise ValueError("give labels or a mask, not both")

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from coarsecon.losses.arguments import check_rows
 from coarsecon.losses.chunked import queue_logsumexp, weighted_queue
 from coarsecon.losses.precision import full_precision, unit
 
@@ -32,6 +33,7 @@ def soft_target_loss(
         temperature: of the logits.
         share: the mixing weight (w in MaskCon).
     """
+    check_rows(batch=(q, k))
     q, k, queue = unit(q), unit(k.detach()), queue.detach()
     own = (q * k).sum(1) / temperature
     log_total = torch.logaddexp(own, queue_logsumexp(q, queue, temperature))
@@ -54,6 +56,7 @@ def moco_loss(
         hard_negatives: projections of M hard negatives per query [N, M, D].
         alpha: weight of the similarity to a hard negative.
     """
+    check_rows(batch=(q, k) if hard_negatives is None else (q, k, hard_negatives))
     q, k = unit(q), unit(k.detach())
     own = (q * k).sum(1) / t
     log_total = torch.logaddexp(own, queue_logsumexp(q, queue, t))
@@ -92,6 +95,7 @@ def maskcon_loss(
         t0: temperature of the logits.
         t: temperature of the soft target; large t with w = 1 is the supervised target.
     """
+    check_rows(batch=(q, labels), queue=(queue, queue_labels))
 
     def weigh(keys: Tensor, rows: slice) -> Tensor:
         return maskcon_weights(keys, labels[rows], queue, queue_labels, t=t)
@@ -108,6 +112,7 @@ def grafit_loss(
     The loss is linear in its target, so the mixture of losses is one loss with the mixed target.
     Arguments as in `maskcon_loss`.
     """
+    check_rows(batch=(q, labels), queue=(queue, queue_labels))
 
     def weigh(keys: Tensor, rows: slice) -> Tensor:
         return (labels[rows, None] == queue_labels[None, :]).to(queue.dtype)

@@ -10,10 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from coarsecon.losses.arguments import check_choice, check_rows
 from coarsecon.losses.momentum_contrast import moco_loss, soft_target_loss
 from coarsecon.losses.precision import full_precision, unit
 
 NeighbourKind = Literal["ascl", "ahcl", "hard", "moco"]
+ByolKind = Literal["ascl", "normal"]
 
 
 def neighbour_weights(similarity: Tensor, *, candidates: int, num_neighbors: int, kind: NeighbourKind) -> Tensor:
@@ -60,7 +62,8 @@ def ascl_loss(
         num_neighbors: how many neighbours attract (n).
         kind: see `neighbour_weights`; `moco` lets none attract.
     """
-    if kind == "moco" or len(queue) == 0:
+    check_choice("kind", kind, NeighbourKind)
+    if kind == "moco":
         return moco_loss(q, k, queue, t=t1)
 
     def weigh(keys: Tensor, rows: slice) -> Tensor:
@@ -71,9 +74,7 @@ def ascl_loss(
 
 
 @full_precision
-def ascl_byol_loss(
-    p: Tensor, k: Tensor, *, t2: float, num_neighbors: int = 1, kind: Literal["ascl", "normal"] = "ascl"
-) -> Tensor:
+def ascl_byol_loss(p: Tensor, k: Tensor, *, t2: float, num_neighbors: int = 1, kind: ByolKind = "ascl") -> Tensor:
     """ASCL on a BYOL base: 2 - 2 * sum_j z_ij s(p_i, k_j) over the keys of the batch, the own key with weight 1.
 
     Args:
@@ -83,6 +84,8 @@ def ascl_byol_loss(
         num_neighbors: how many neighbours attract (n).
         kind: `normal` is BYOL itself (Grill et al., NeurIPS 2020).
     """
+    check_choice("kind", kind, ByolKind)
+    check_rows(batch=(p, k))
     p, k = unit(p), unit(k.detach())
     own = (p * k).sum(1)
     if kind == "normal" or len(k) == 1:

@@ -1,7 +1,7 @@
 """How much the losses hold at a time on top of their inputs, counted allocation by allocation.
 
-The dense way of writing a loss over a queue holds at least five matrices over batch and queue at its peak, targets,
-logits and log-softmax among them; the bar is 40% of that.
+The dense way of writing a loss over a queue holds six matrices over batch and queue at its peak (targets, logits,
+log-softmax, their gradients); the bar of two is below 40% of that.
 """
 
 from collections.abc import Callable
