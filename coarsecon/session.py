@@ -1,14 +1,19 @@
-"""Searching with a run: its metrics on a split, and the nearest images of files from anywhere."""
+"""A run in use: features, labels and metrics of a split, and the nearest images of files from anywhere."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from coarsecon.data.store import open_dataset
 from coarsecon.device import choose_device
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import embed_files, fingerprint, split_features
 from coarsecon.evaluation.retrieval import retrieval_metrics
+from coarsecon.files import atomic_write
 from coarsecon.nn.encoder import load_encoder
 from coarsecon.report.rows import GalleryRow
 from coarsecon.reporting import Reporter
@@ -53,22 +58,55 @@ class Session:
 
     def collection(self, split: str) -> Collection:
         """A split of the dataset with its features."""
-        features = split_features(
+        features = self.features(split)
+        mark = fingerprint(self.run, self.which, self.dataset.info.splits[split].checksum)
+        return split_collection(self.dataset, split, features, mark)
+
+    def features(self, split: str) -> Tensor:
+        """The features [N, D] of a split, on the CPU."""
+        return split_features(
             self.run, self.dataset, split,
             which=self.which, device=self.device, workers=self.workers, reporter=self.reporter,
         )  # fmt: skip
-        mark = fingerprint(self.run, self.which, self.dataset.info.splits[split].checksum)
-        return split_collection(self.dataset, split, features, mark)
+
+    def held_out(self) -> str:
+        """The split that classifiers are measured on.
+
+        Raises:
+            InputError: there is none but the one they learn from.
+        """
+        for name in ("test", "val"):
+            if name in self.dataset.splits:
+                return name
+        raise InputError(f"{self.dataset.root}: no test or val split to measure on; prepare the dataset with one")
+
+    def labels(self, *splits: str) -> dict[str, list[Tensor]]:
+        """The labels of each split, for every level that is known in all of them, fine first.
+
+        Raises:
+            InputError: there is no such level.
+        """
+        columns = [self.dataset.split(split).labels for split in splits]
+        levels = sorted(columns[0], key=lambda level: (level != "fine", level != "coarse", level))
+        known = {level: [labels[level] for labels in columns] for level in levels}
+        known = {level: found for level, found in known.items() if all((labels >= 0).any() for labels in found)}
+        if not known:
+            raise InputError(f"{self.dataset.root}: no level of labels is known in {' and '.join(splits)}")
+        return known
+
+    def save_result(self, name: str, split: str, values: dict[str, Any]) -> Path:
+        """Write `values`, and what they were computed on, to NAME.json among the run's results."""
+        path = self.run.results / f"{name}.json"
+        record = {"split": split, "encoder": self.which, "data": str(self.dataset.root), **values}
+        atomic_write(path, json.dumps(record, indent=2))
+        return path
 
     def metrics(self, split: str | None) -> tuple[dict[str, dict[str, float | int]], str]:
         """Retrieval metrics of every label level that is known, fine first, and the split they were computed on."""
         chosen = split or next(name for name in ("test", "val", "train") if name in self.dataset.splits)
-        labels = self.dataset.split(chosen).labels
-        features = self.collection(chosen).features
-        levels = sorted(labels, key=lambda level: (level != "fine", level != "coarse", level))
-        return {
-            level: retrieval_metrics(features, labels[level]) for level in levels if (labels[level] >= 0).any()
-        }, chosen
+        labels = self.labels(chosen)
+        features = self.features(chosen)
+        return {level: retrieval_metrics(features, column) for level, (column,) in labels.items()}, chosen
 
     def examples(self, split: str, count: int, top_k: int) -> list[GalleryRow]:
         """Some queries of a split with their neighbours in it, themselves left out."""

@@ -48,7 +48,7 @@ def split_features(
     images = dataset.split(split)
     encoder = load_encoder(run.encoder(which), device)
     cache = run.features / f"{split}-{fingerprint(run, which, dataset.info.splits[split].checksum)}.safetensors"
-    cached = _read_cache(cache, (len(images), encoder.dim))
+    cached = read_cache(cache, (len(images), encoder.dim))
     if cached is not None:
         return cached
     features = embed_split(encoder, images, device=device, workers=workers, reporter=reporter or Reporter())
@@ -88,7 +88,7 @@ def embed_files(
     return torch.cat(parts)
 
 
-def _read_cache(path: Path, shape: tuple[int, int]) -> Tensor | None:
+def read_cache(path: Path, shape: tuple[int, int]) -> Tensor | None:
     try:
         features = load_file(path)["features"]
     except (OSError, SafetensorError, KeyError):

@@ -1,16 +1,21 @@
 """Classify by a weighted vote of the nearest neighbours in a bank of labelled features."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.search.exact import nearest, unit
 
+PAPER = (200, 0.1)
+"""The k and the temperature of ASCL."""
+
 VOTES_AT_ONCE = 2**22
 """Entries of the matrix of votes [queries, classes] that are held at one time (16 MiB in float32)."""
 
 
-@torch.no_grad()
 def knn_predict(bank: Tensor, bank_labels: Tensor, queries: Tensor, *, k: int = 200, t: float = 0.1) -> Tensor:
     """The class [Q] int64 with the largest sum of exp(cosine / t) among each query's `k` nearest bank items.
 
@@ -18,6 +23,19 @@ def knn_predict(bank: Tensor, bank_labels: Tensor, queries: Tensor, *, k: int = 
     A `k` beyond the bank means the whole bank. Wu et al., "Unsupervised Feature Learning via Non-Parametric
     Instance Discrimination" (2018), with the settings of ASCL. Raises InputError when no label is known.
     """
+    return knn_predictions(bank, bank_labels, queries, ks=[k], ts=[t])[k, t]
+
+
+@torch.no_grad()
+def knn_predictions(
+    bank: Tensor, bank_labels: Tensor, queries: Tensor, *, ks: Sequence[int], ts: Sequence[float]
+) -> dict[tuple[int, float], Tensor]:
+    """`knn_predict` of every pair (k, t), from one search with the largest k.
+
+    Raises InputError when no label is known, or a k or a t is not above 0.
+    """
+    if not ks or not ts or min(ks) < 1 or min(ts) <= 0:
+        raise InputError("kNN needs at least one k of 1 or more, and at least one temperature above 0")
     bank, queries = unit(bank), unit(queries)
     bank_labels = torch.as_tensor(bank_labels, device=bank.device).long()
     known = bank_labels >= 0
@@ -25,11 +43,44 @@ def knn_predict(bank: Tensor, bank_labels: Tensor, queries: Tensor, *, k: int = 
         raise InputError("no image of the kNN bank has a label to vote with: label some training images")
     bank, bank_labels = bank[known], bank_labels[known]
     num_classes = int(bank_labels.max()) + 1
-    predictions = []
-    for chunk in queries.split(max(1, VOTES_AT_ONCE // max(k, num_classes))):
-        cosines, indices = nearest(chunk, bank, k)
-        # Weights relative to the nearest item's: the same winner, and no overflow at a small temperature.
-        weights = ((cosines - cosines[:, :1]) / t).exp()
-        votes = weights.new_zeros(len(chunk), num_classes)
-        predictions.append(votes.scatter_add_(1, bank_labels[indices], weights).argmax(1))
-    return torch.cat(predictions)
+    predictions: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in ts}
+    for chunk in queries.split(max(1, VOTES_AT_ONCE // max(*ks, num_classes))):
+        cosines, indices = nearest(chunk, bank, max(ks))
+        classes = bank_labels[indices]
+        for t in set(ts):
+            # Weights relative to the nearest item's: the same winner, and no overflow at a small temperature.
+            weights = ((cosines - cosines[:, :1]) / t).exp()
+            votes = weights.new_zeros(len(chunk), num_classes)
+            counted = 0
+            for k in sorted(set(ks)):  # the votes of a smaller k are the first of a larger one
+                votes.scatter_add_(1, classes[:, counted:k], weights[:, counted:k])
+                predictions[k, t].append(votes.argmax(1))
+                counted = k
+    return {pair: torch.cat(parts) for pair, parts in predictions.items()}
+
+
+def knn_metrics(
+    bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, *, ks: Sequence[int], ts: Sequence[float]
+) -> dict[str, Any]:
+    """Top-1 accuracy of every pair (k, t) on queries [Q, D] with labels [Q], -1 where unknown (left out).
+
+    "top1", "k" and "t" are those of the paper's setting where it is among the pairs, else of the first pair;
+    "grid" lists them all; "queries" and "classes" count what is behind the numbers. Raises InputError as
+    `knn_predictions` does, and when no query has a label.
+    """
+    labels = torch.as_tensor(labels, device=queries.device)
+    known = labels >= 0
+    if not known.any():
+        raise InputError("no query has a label, so kNN cannot be measured: label some of the images")
+    truth = labels[known]
+    predictions = knn_predictions(bank, bank_labels, queries[known], ks=ks, ts=ts)
+    top1 = {pair: float((found == truth).double().mean()) for pair, found in predictions.items()}
+    k, t = PAPER if PAPER in top1 else next(iter(top1))
+    return {
+        "top1": top1[k, t],
+        "k": k,
+        "t": t,
+        "queries": len(truth),
+        "classes": len(truth.unique()),
+        "grid": [{"k": k, "t": t, "top1": value} for (k, t), value in top1.items()],
+    }

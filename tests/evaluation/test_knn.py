@@ -10,6 +10,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation import knn, knn_predict
+from coarsecon.evaluation.knn import knn_metrics, knn_predictions
 
 
 def problem(classes: int = 7, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,3 +68,38 @@ def test_unlabelled_bank_items_have_no_vote() -> None:
 def test_no_query_gives_no_prediction() -> None:
     bank, labels, queries = problem()
     assert knn_predict(bank, labels, queries[:0]).shape == (0,)
+
+
+def test_one_pass_over_many_settings_equals_a_call_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank, labels, queries = problem()
+    alone = {(k, t): knn_predict(bank, labels, queries, k=k, t=t) for k in (20, 1, 500) for t in (0.05, 1.0)}
+    searches: list[int] = []
+    nearest = knn.nearest
+
+    def counted(queries: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        searches.append(k)
+        return nearest(queries, bank, k)
+
+    monkeypatch.setattr(knn, "nearest", counted)
+    together = knn_predictions(bank, labels, queries, ks=[20, 1, 500], ts=[0.05, 1.0])
+    assert searches == [500]
+    assert together.keys() == alone.keys()
+    assert all(torch.equal(together[pair], alone[pair]) for pair in alone)
+    assert not torch.equal(together[20, 0.05], together[1, 0.05])
+
+
+def test_metrics_lead_with_the_papers_setting_and_count_labelled_queries() -> None:
+    bank, labels, queries = problem()
+    truth = torch.arange(50) % 7
+    truth[10:] = torch.where(torch.arange(40) < 20, -1, truth[10:])
+    values = knn_metrics(bank, labels, queries, truth, ks=[1, 200], ts=[1.0, 0.1])
+    assert (values["k"], values["t"], values["queries"], values["classes"]) == (200, 0.1, 30, 7)
+    known = truth >= 0
+    right = knn_predict(bank, labels, queries)[known] == truth[known]
+    assert values["top1"] == pytest.approx(right.double().mean().item())
+    assert [(cell["k"], cell["t"]) for cell in values["grid"]] == [(1, 1.0), (1, 0.1), (200, 1.0), (200, 0.1)]
+    assert knn_metrics(bank, labels, queries, truth, ks=[3, 1], ts=[0.1])["k"] == 3
+    with pytest.raises(InputError, match="query"):
+        knn_metrics(bank, labels, queries, torch.full((50,), -1), ks=[1], ts=[0.1])
+    with pytest.raises(InputError, match="above 0"):
+        knn_metrics(bank, labels, queries, truth, ks=[0], ts=[0.1])

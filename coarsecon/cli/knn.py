@@ -1,0 +1,59 @@
+"""`coarsecon knn RUN`: classify held-out images by a vote of their nearest training images."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.errors import InputError
+from coarsecon.runs import Which, open_run
+
+Number = TypeVar("Number", int, float)
+
+
+def knn(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")],
+    data: Annotated[Path | None, typer.Option(help="Another prepared dataset than the run's.")] = None,
+    k: Annotated[str, typer.Option("--k", help="Neighbours that vote; several with commas.")] = "20,200",
+    t: Annotated[str, typer.Option("--t", help="Temperatures of the votes; several with commas.")] = "0.1",
+    encoder: Annotated[Which, typer.Option(help="The run's last or best encoder.")] = "last",
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode image files.")] = 2,
+) -> None:
+    """Top-1 of a weighted vote of the nearest training images, on fine and coarse labels."""
+    opened = open_run(run)
+    ks, ts = _numbers("--k", k, int), _numbers("--t", t, float)
+    from coarsecon.evaluation.knn import knn_metrics
+    from coarsecon.session import Session
+
+    session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=ConsoleReporter())
+    split = session.held_out()
+    labels = session.labels("train", split)
+    bank, queries = (session.features(name).to(session.device) for name in ("train", split))
+    metrics = {
+        level: knn_metrics(bank, bank_labels, queries, query_labels, ks=ks, ts=ts)
+        for level, (bank_labels, query_labels) in labels.items()
+    }
+    result = session.save_result("knn", split, metrics)
+    if json:
+        emit_json(metrics, json)
+    if json != "-":
+        grids = zip(*(values["grid"] for values in metrics.values()), strict=True)
+        rows = [(f"k {row[0]['k']}, t {row[0]['t']:g}", *(percent(cell["top1"]) for cell in row)) for row in grids]
+        rows += [(name, *(f"{values[name]:,}" for values in metrics.values())) for name in ("queries", "classes")]
+        table(f"kNN top-1 of {split} among train, in %", ["", *metrics], rows)
+    closing([result, *([Path(json)] if json and json != "-" else [])], [])
+
+
+def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """The numbers above 0 in `text`, in its order, each once."""
+    try:
+        numbers = list(dict.fromkeys(kind(word) for word in text.split(",")))
+    except ValueError:
+        raise InputError(f"{option}: {text} is not a list of numbers; write them with commas, such as 20,200") from None
+    if not all(0 < number < float("inf") for number in numbers):
+        raise InputError(f"{option}: {text} has a number that is not above 0")
+    return numbers

@@ -1,0 +1,116 @@
+"""`coarsecon fewshot`: the contract's JSON, caches, two runs, and what is told of wrong input."""
+
+import json
+import shutil
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+SMALL = ("--queries", 2, "--episodes", 4, "--device", "cpu", "--workers", 0)
+
+
+def values(done):
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def test_json_follows_the_contract_and_is_saved(coarsecon, tiny_run, tmp_path):
+    path = tmp_path / "fewshot.json"
+    done = coarsecon("fewshot", tiny_run, *SMALL, "--json", path)
+    assert done.code == 0, done.err
+    assert "5-way 1-shot" in done.out
+    found = json.loads(path.read_text())
+    assert 0 <= found["accuracy"] <= 1
+    assert found["ci95"] >= 0
+    assert (found["episodes"], found["ways"], found["shots"], found["support_copies"]) == (4, 5, 1, 5)
+    saved = json.loads((tiny_run / "results" / "fewshot.json").read_text())
+    assert saved["split"] == "test"
+    assert saved["accuracy"] == found["accuracy"]
+
+
+def test_copies_are_embedded_once_and_the_numbers_stay(coarsecon, tiny_run, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(tiny_run, run)
+    shutil.rmtree(run / "features", ignore_errors=True)
+    first = coarsecon("fewshot", run, *SMALL, "--json", "-")
+    again = coarsecon("fewshot", run, *SMALL, "--json", "-")
+    assert "copies of test" in first.err
+    assert "copies of test" not in again.err
+    assert values(first) == values(again)
+    shutil.rmtree(run / "features")
+    assert values(coarsecon("fewshot", run, *SMALL, "--json", "-")) == values(first)
+
+
+@pytest.mark.parametrize("classifier", ["cosine", "nearest"])
+def test_without_copies_it_is_the_library_on_the_features(coarsecon, tiny_run, tiny_data, classifier):
+    from coarsecon.data.store import open_dataset
+    from coarsecon.evaluation.features import split_features
+    from coarsecon.evaluation.fewshot import Embedded, draw_episodes, few_shot, predictor
+    from coarsecon.runs import open_run
+
+    dataset = open_dataset(tiny_data)
+    features = split_features(open_run(tiny_run), dataset, "test")
+    predict = predictor(Embedded(features, features[:, None]), classifier)
+    expected = few_shot(predict, draw_episodes(dataset.split("test").labels["fine"], queries=2, episodes=4))
+    found = values(
+        coarsecon("fewshot", tiny_run, *SMALL, "--classifier", classifier, "--support-copies", 1, "--json", "-")
+    )
+    assert (found["accuracy"], found["ci95"]) == (expected.accuracy, expected.ci95)
+
+
+def test_all_way_and_within_coarse(coarsecon, tiny_run):
+    assert values(coarsecon("fewshot", tiny_run, *SMALL, "--ways", "all", "--json", "-"))["ways"] == 16
+    assert values(coarsecon("fewshot", tiny_run, *SMALL, "--fine-within-coarse", "--json", "-"))["ways"] == 4
+
+
+@pytest.mark.parametrize("combine", ["ensemble", "concat", "cascade"])
+def test_two_runs(coarsecon, tiny_run, combine):
+    found = values(coarsecon("fewshot", tiny_run, tiny_run, *SMALL, "--combine", combine, "--json", "-"))
+    assert found["combine"] == combine
+    if combine == "ensemble":  # with itself: the same probabilities
+        alone = values(coarsecon("fewshot", tiny_run, *SMALL, "--json", "-"))
+        assert found["accuracy"] == alone["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--ways", "17", "--queries", "2"], "only 16 fine"),
+        (["--ways", "many"], "--ways many"),
+        (["--ways", "1"], "--ways 1"),
+        ([], "has 3 images"),
+        (["--combine", "concat"], "RUN2"),
+        (["--episodes", "1"], "--episodes"),
+        (["--split", "holdout"], "no split holdout"),
+    ],
+)
+def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+    done = coarsecon("fewshot", tiny_run, *arguments)
+    assert done.code == 2
+    assert says in done.err
+
+
+def test_a_second_run_needs_to_be_told_how_to_combine(coarsecon, tiny_run):
+    done = coarsecon("fewshot", tiny_run, tiny_run)
+    assert done.code == 2
+    assert "--combine" in done.err
+    done = coarsecon("fewshot", tiny_run, tiny_run, "--combine", "ensemble", "--classifier", "cosine")
+    assert done.code == 2
+    assert "logistic" in done.err
+
+
+def test_a_dataset_without_fine_labels_is_told(coarsecon, tiny_run, tmp_path):
+    from coarsecon.data.prepare import write_dataset
+    from coarsecon.data.sources import SourceData, SplitData
+    from coarsecon.data.sources.toy import COARSE, draw
+
+    np = pytest.importorskip("numpy")
+    splits = {
+        name: SplitData(labels={"coarse": np.arange(8) % 4}, images=draw(np.arange(8), np.random.default_rng(0)))
+        for name in ("train", "test")
+    }
+    write_dataset(tmp_path / "data", SourceData("coarse", 32, {"coarse": list(COARSE)}, splits))
+    done = coarsecon("fewshot", tiny_run, "--data", tmp_path / "data")
+    assert done.code == 2
+    assert "fine label" in done.err

@@ -1,0 +1,73 @@
+"""`coarsecon knn`: JSON by the contract, every k and temperature asked for, and wrong input."""
+
+import json
+
+import numpy as np
+import pytest
+
+from coarsecon.data.prepare import write_dataset
+from coarsecon.data.sources import SourceData, SplitData
+from coarsecon.data.sources.toy import COARSE, FINE, draw
+from coarsecon.data.store import open_dataset
+from coarsecon.evaluation import knn_predict
+from coarsecon.evaluation.features import split_features
+from coarsecon.runs import open_run
+
+
+def test_metrics_follow_the_contract(coarsecon, tiny_run, tmp_path):
+    path = tmp_path / "knn.json"
+    done = coarsecon("knn", tiny_run, "--json", path, "--device", "cpu")
+    assert done.code == 0, done.err
+    assert "k 200, t 0.1" in done.out
+    metrics = json.loads(path.read_text())
+    assert list(metrics) == ["fine", "coarse"]
+    for level, classes in (("fine", 16), ("coarse", 4)):
+        values = metrics[level]
+        assert (values["queries"], values["classes"]) == (48, classes)
+        assert (values["k"], values["t"]) == (200, 0.1)
+        assert [(cell["k"], cell["t"]) for cell in values["grid"]] == [(20, 0.1), (200, 0.1)]
+        assert values["top1"] == values["grid"][1]["top1"]
+    saved = json.loads((tiny_run / "results" / "knn.json").read_text())
+    assert (saved["split"], saved["encoder"]) == ("test", "last")
+    assert saved["coarse"] == metrics["coarse"]
+
+
+def test_the_first_pair_leads_where_the_papers_is_not_asked_for(coarsecon, tiny_run):
+    done = coarsecon("knn", tiny_run, "--k", "5,1", "--t", "0.07,1", "--encoder", "best", "--json", "-")
+    fine = json.loads(done.out)["fine"]
+    assert (fine["k"], fine["t"]) == (5, 0.07)
+    assert [(cell["k"], cell["t"]) for cell in fine["grid"]] == [(5, 0.07), (5, 1), (1, 0.07), (1, 1)]
+
+
+def test_the_bank_is_the_training_split(coarsecon, tiny_run, tiny_data):
+    dataset = open_dataset(tiny_data)
+    bank, queries = (split_features(open_run(tiny_run), dataset, name) for name in ("train", "test"))
+    truth = dataset.split("test").labels["coarse"]
+    predictions = knn_predict(bank, dataset.split("train").labels["coarse"], queries, k=3)
+    found = json.loads(coarsecon("knn", tiny_run, "--k", "3", "--json", "-").out)["coarse"]["top1"]
+    assert found == pytest.approx((predictions == truth).double().mean().item())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--k", "0"], "--k: 0"),
+        (["--k", "5,many"], "--k: 5,many"),
+        (["--t", "-1"], "--t: -1"),
+        (["--t", "nan"], "--t: nan"),
+        (["--data", "nowhere"], "--data"),
+    ],
+)
+def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+    done = coarsecon("knn", tiny_run, *arguments)
+    assert done.code == 2
+    assert says in done.err
+
+
+def test_a_dataset_with_nothing_to_measure_on_is_told(coarsecon, tiny_run, tmp_path):
+    fine = np.arange(16)
+    train = SplitData(labels={"coarse": fine // 4, "fine": fine}, images=draw(fine, np.random.default_rng(0)))
+    write_dataset(tmp_path, SourceData("half", 32, {"coarse": list(COARSE), "fine": FINE}, {"train": train}))
+    done = coarsecon("knn", tiny_run, "--data", tmp_path)
+    assert done.code == 2
+    assert "no test or val split" in done.err

@@ -1,0 +1,58 @@
+"""`coarsecon linear`: JSON by the contract for sweep, presets and few labels, and wrong input."""
+
+import json
+
+import pytest
+
+
+def test_the_sweep_follows_the_contract(coarsecon, tiny_run, tmp_path):
+    path = tmp_path / "linear.json"
+    done = coarsecon("linear", tiny_run, "--epochs", 2, "--json", path, "--device", "cpu")
+    assert done.code == 0, done.err
+    assert "held-out" in done.out
+    metrics = json.loads(path.read_text())
+    assert list(metrics) == ["fine", "coarse"]
+    for level, classes in (("fine", 16), ("coarse", 4)):
+        values = metrics[level]
+        assert 0 <= values["top1"] <= values["top5"] <= 1
+        assert (values["queries"], values["classes"], values["train_images"]) == (48, classes, 96)
+    saved = json.loads((tiny_run / "results" / "linear.json").read_text())
+    assert (saved["split"], saved["fine"]) == ("test", metrics["fine"])
+
+
+def test_a_preset_tells_last_and_best_and_how_it_differs_from_the_paper(coarsecon, tiny_run):
+    done = coarsecon("linear", tiny_run, "--preset", "supcon", "--lr", 1, "--epochs", 3, "--labels", "coarse")
+    assert done.code == 0, done.err
+    assert "best epoch on test" in done.out
+    assert "picked on the images it is measured on" in done.err
+    saved = json.loads((tiny_run / "results" / "linear.json").read_text())["coarse"]
+    assert (saved["lr"], saved["epochs"]) == (1, 3)
+    assert saved["best"]["top1"] >= saved["top1"]
+    assert 1 <= saved["best"]["epoch"] <= 3
+
+
+def test_few_labels_a_class(coarsecon, tiny_run):
+    words = ("linear", tiny_run, "--shots-per-class", 2, "--repeats", 3, "--epochs", 2, "--labels", "fine")
+    done = coarsecon(*words, "--encoder", "best", "--json", "-")
+    assert done.code == 0, done.err
+    fine = json.loads(done.out)["fine"]
+    assert (fine["train_images"], fine["repeats"], len(fine["draws"])) == (32, 3, 3)
+    assert "±" in coarsecon(*words).out
+    assert coarsecon(*words, "--encoder", "best", "--json", "-").out == done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--lr", "1"], "--preset"),
+        (["--preset", "moco", "--lr", "-1"], "--lr: -1"),
+        (["--preset", "other"], "--preset"),
+        (["--shots-per-class", "99"], "labelled training images"),
+        (["--shots-per-class", "1"], "use a preset"),
+        (["--data", "nowhere"], "--data"),
+    ],
+)
+def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+    done = coarsecon("linear", tiny_run, *arguments)
+    assert done.code == 2
+    assert says in done.err
