@@ -1,12 +1,17 @@
 """What can be told of a plugin without importing it: its text is read, never run."""
 
 import ast
+import sys
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 STOP_AT = ("BaseModel", "Settings", "MethodSettings")
 """Bases of settings that declare no field."""
+
+UNREADABLE = (OSError, SyntaxError, ValueError, RecursionError)
+"""What a stranger's source may do to its reader."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +50,29 @@ def describe(value: str) -> Description:
         return Description(problem=f"module {module} is not installed")
     try:
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         return Description(problem=f"{path.name} cannot be read ({error})")
     problem = _top_level_problem(tree)
     if not problem and attribute and attribute not in _defined_names(tree):
         problem = f"{module} does not define {attribute}"
-    return Description(doc=ast.get_docstring(tree) or "", settings=_settings(tree, attribute), problem=problem)
+    try:
+        settings = _settings(_Source(module, path, tree), attribute)
+    except UNREADABLE as error:
+        settings, problem = (), problem or f"its settings cannot be read ({type(error).__name__}: {error})"
+    return Description(doc=ast.get_docstring(tree) or "", settings=settings, problem=problem)
 
 
 def find_source(module: str) -> Path | None:
-    """The source file of a module, found without importing its parent packages; None when there is none."""
-    search: list[str] | None = None
-    spec = None
-    for part in module.split("."):
-        spec = PathFinder.find_spec(part, search)
-        if spec is None:
-            return None
-        search = list(spec.submodule_search_locations or [])
+    """The source file of a module, found without importing it or its parents; None when there is none."""
+    first, *rest = module.split(".")
+    try:
+        # All finders, as those of some editable installs are no path finders; not sys.modules, which may be stale.
+        found = (finder.find_spec(first, None) for finder in sys.meta_path)
+        spec = next(filter(None, found), None)
+        for part in rest:
+            spec = PathFinder.find_spec(part, list(spec.submodule_search_locations or [])) if spec else None
+    except (ImportError, ValueError):
+        return None
     origin = spec.origin if spec else None
     return Path(origin) if origin and origin.endswith(".py") else None
 
@@ -82,9 +93,6 @@ def _top_level_problem(tree: ast.Module) -> str:
 
 
 def _is_available(top_level: str) -> bool:
-    import sys
-    from importlib.util import find_spec
-
     try:
         return top_level in sys.modules or find_spec(top_level) is not None
     except (ImportError, ValueError):
@@ -103,40 +111,76 @@ def _defined_names(tree: ast.Module) -> set[str]:
     return names
 
 
-def _settings(tree: ast.Module, attribute: str) -> tuple[Setting, ...]:
-    """The fields of the `Config` nested in class `attribute`, inherited ones first."""
-    outer = _class(tree, attribute)
-    inner = _class(outer, "Config") if outer else None
-    return tuple(_fields(tree, inner).values()) if inner else ()
+@dataclass(frozen=True)
+class _Source:
+    """A module that is read."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+    def imported_from(self, node: ast.ImportFrom) -> str:
+        """The absolute name of the module that an import names."""
+        package = self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
+        return resolve_name("." * node.level + (node.module or ""), package)
 
 
-def _class(parent: ast.Module | ast.ClassDef, name: str) -> ast.ClassDef | None:
+_Class = tuple[_Source, ast.ClassDef]
+
+
+def _settings(source: _Source, attribute: str) -> tuple[Setting, ...]:
+    """The fields of the `Config` of class `attribute`, its own or inherited; inherited fields first."""
+    outer = _find_class(source, ast.Name(attribute))
+    inner = _nested(outer, "Config") if outer else None
+    return tuple(_fields(inner).values()) if inner else ()
+
+
+def _child(parent: ast.Module | ast.ClassDef, name: str) -> ast.ClassDef | None:
     found = [node for node in parent.body if isinstance(node, ast.ClassDef) and node.name == name]
     return found[0] if found else None
 
 
-def _fields(tree: ast.Module, settings: ast.ClassDef) -> dict[str, Setting]:
-    """The annotated fields of a class of settings and of its bases, as far as their sources are found."""
-    fields: dict[str, Setting] = {}
-    for base in settings.bases:
-        if isinstance(base, ast.Name) and base.id not in STOP_AT:
-            home = _home_of(tree, base.id)
-            inherited = _class(home, base.id) if home else None
-            if home and inherited:
-                fields |= _fields(home, inherited)
-    own = [node for node in settings.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
-    return fields | {setting.name: setting for setting in map(_setting, own)}
+def _nested(outer: _Class, name: str) -> _Class | None:
+    """The class nested in `outer` or in the first of its bases that has one."""
+    source, node = outer
+    own = _child(node, name)
+    if own:
+        return source, own
+    homes = filter(None, (_find_class(source, base) for base in node.bases))
+    return next(filter(None, (_nested(home, name) for home in homes)), None)
 
 
-def _home_of(tree: ast.Module, name: str) -> ast.Module | None:
-    """The parsed module that a class of that name comes from: this one, or the one it is imported from."""
-    if _class(tree, name):
-        return tree
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module and name in {alias.name for alias in node.names}:
-            path = find_source(node.module)
-            return ast.parse(path.read_bytes()) if path else None
+def _find_class(source: _Source, expression: ast.expr) -> _Class | None:
+    """The class that `Name` or `Name.Nested` means in a module: one of its own or an imported one."""
+    if isinstance(expression, ast.Attribute):
+        outer = _find_class(source, expression.value)
+        return _nested(outer, expression.attr) if outer else None
+    if not isinstance(expression, ast.Name):
+        return None
+    own = _child(source.tree, expression.id)
+    if own:
+        return source, own
+    imports = [node for node in source.tree.body if isinstance(node, ast.ImportFrom)]
+    for node, alias in [(each, alias) for each in imports for alias in each.names]:
+        if expression.id == (alias.asname or alias.name):
+            module = source.imported_from(node)
+            path = find_source(module)
+            if path is None:
+                return None
+            return _find_class(_Source(module, path, ast.parse(path.read_bytes())), ast.Name(alias.name))
     return None
+
+
+def _fields(settings: _Class) -> dict[str, Setting]:
+    """The annotated fields of a class of settings and of its bases, as far as their sources are found."""
+    source, node = settings
+    fields: dict[str, Setting] = {}
+    for base in reversed(node.bases):
+        home = None if isinstance(base, ast.Name) and base.id in STOP_AT else _find_class(source, base)
+        if home:
+            fields |= _fields(home)
+    own = [node for node in node.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
+    return fields | {setting.name: setting for setting in map(_setting, own)}
 
 
 def _setting(node: ast.AnnAssign) -> Setting:
@@ -146,5 +190,6 @@ def _setting(node: ast.AnnAssign) -> Setting:
         for keyword in default.keywords:
             if keyword.arg == "description" and isinstance(keyword.value, ast.Constant):
                 description = str(keyword.value.value)
-        default = default.args[0] if default.args else None
+        given = [keyword.value for keyword in default.keywords if keyword.arg == "default"]
+        default = next(iter(default.args or given), None)
     return Setting(node.target.id, ast.unparse(node.annotation), ast.unparse(default) if default else "", description)

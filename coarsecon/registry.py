@@ -34,7 +34,7 @@ class Entry:
         """
         try:
             return EntryPoint(self.name, self.value, "").load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise CoarseconError(
                 f"{self.name} ({self.value}, from {self.distribution} {self.version}) is broken: "
                 f"{type(error).__name__}: {error}. Mend or uninstall that package."
@@ -45,7 +45,10 @@ def entries(group: Group) -> list[Entry]:
     """All entries of a group, sorted by name; a name that two distributions claim stands twice."""
     found = {
         Entry(
-            point.name, point.value, point.dist.name if point.dist else "?", point.dist.version if point.dist else "?"
+            point.name,
+            point.value,
+            (point.dist and point.dist.name) or "?",  # a half removed package has no metadata left
+            (point.dist and point.dist.version) or "?",
         )
         for point in entry_points(group=group)
     }

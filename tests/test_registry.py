@@ -1,6 +1,7 @@
 """The registry: throw-away distributions on the path, listed without import, broken ones told, names claimed once."""
 
 import sys
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,77 @@ def test_a_slow_importing_plugin_does_not_slow_the_list(install, capsys):
 def test_inherited_settings_are_found_in_other_modules():
     settings = {s.name for s in entry("maskcon").describe().settings}
     assert {"w", "t", "t0", "queue_size", "momentum"} <= settings
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("from coarsecon.methods.maskcon import MaskCon\nclass Mine(MaskCon): pass\n", {"w", "t", "t0", "queue_size"}),
+        (
+            "from coarsecon.methods.maskcon import MaskCon as Base\n"
+            "class Mine(Base):\n    class Config(Base.Config):\n        own: int = 1\n",
+            {"own", "w", "t", "t0", "queue_size"},
+        ),
+        ("from coarsecon.methods.momentum import MomentumSettings as S\n"
+         "class Mine:\n    class Config(S):\n        own: int = 1\n", {"own", "t0", "queue_size"}),
+    ],
+)  # fmt: skip
+def test_settings_are_told_however_they_are_inherited(install, source, expected):
+    install("heir", "heir", source)
+    assert expected <= {s.name for s in entry("heir").describe().settings}
+    assert not entry("heir").describe().problem
+
+
+def test_a_method_and_its_settings_may_stand_in_other_modules_of_its_package(tmp_path, install):
+    package = tmp_path / "many"
+    package.mkdir()
+    (package / "settings.py").write_text("class Base:\n    own: int = Field(default=4, description='d')\n")
+    (package / "method.py").write_text("from .settings import Base\nclass Mine:\n    class Config(Base): pass\n")
+    (package / "__init__.py").write_text('"""Many."""\nfrom .method import Mine\n')
+    install("many", "many", None)
+    described = entry("many").describe()
+    assert (described.doc, described.problem) == ("Many.", "")
+    assert [(s.name, s.default, s.description) for s in described.settings] == [("own", "4", "d")]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from unreadable import Base\nclass Mine:\n    class Config(Base): pass\n",
+        "class Base(Base): pass\nclass Mine:\n    class Config(Base): pass\n",
+    ],
+)
+def test_settings_that_cannot_be_read_are_a_problem_of_that_plugin_alone(tmp_path, install, source):
+    (tmp_path / "unreadable.py").write_text("class Base(:\n")
+    install("odd", "odd", source)
+    assert "its settings cannot be read" in entry("odd").describe().problem
+
+
+def test_a_plugin_that_exits_when_imported_is_broken(install):
+    install("leaver", "leaver", "import sys\nsys.exit(0)\nclass Mine: pass\n")
+    with pytest.raises(CoarseconError, match=r"leaver 1\.0.*SystemExit"):
+        entry("leaver").load()
+
+
+def test_a_half_removed_distribution_breaks_nothing(tmp_path, install):
+    install("ruin", "moco", "class Mine: pass\n")
+    (tmp_path / "ruin-1.0.dist-info" / "METADATA").unlink()
+    assert ("?", "?") in [(e.distribution, e.version) for e in registry.entries(registry.METHODS) if e.name == "moco"]
+
+
+def test_a_module_that_only_an_editable_install_knows_is_found(tmp_path, install, monkeypatch):
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            return spec_from_file_location(name, elsewhere) if name == "mapped" else None
+
+    elsewhere = tmp_path / "elsewhere" / "anything.py"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text('"""Mapped."""\nclass Mine: pass\n')
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    install("mapped", "mapped", None)
+    assert entry("mapped").describe().summary == "Mapped."
+    assert "mapped" not in sys.modules
 
 
 def test_every_declared_setting_is_described_the_same_as_pydantic_has_it():

@@ -1,6 +1,5 @@
 """`coarsecon retrieve RUN`: how well the embedding retrieves, or the nearest images of your own queries."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +7,6 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
 from coarsecon.runs import Which, open_run
 
 if TYPE_CHECKING:
@@ -50,9 +48,7 @@ def retrieve(
         rows, title, written = found.rows, "Nearest images", [found.index_folder]
     else:
         metrics, chosen = session.metrics(split)
-        result = opened.results / "retrieve.json"
-        record = {"split": chosen, "encoder": encoder, "data": str(session.dataset.root), **metrics}
-        atomic_write(result, jsonlib.dumps(record, indent=2))
+        result = session.save_result("retrieve", chosen, metrics)
         _show_metrics(metrics, chosen, json)
         wanted = html or png
         rows, title, written = session.examples(chosen, SAMPLE, top_k) if wanted else [], "Examples", [result]

@@ -15,7 +15,7 @@ MOMENTUM = 0.9
 HELD_OUT = 0.2
 """The share of each class that a sweep picks on."""
 
-SWEEP = [(lr, decay) for lr in (1.0, 5.0, 25.0, 100.0) for decay in (0.0, 1e-5, 1e-4)]
+SWEEP = [(lr, decay) for lr in (1.0, 5.0, 25.0, 100.0, 400.0) for decay in (0.0, 1e-5, 1e-4)]
 """(learning rate, weight decay) of the heads of a sweep."""
 
 SWEEP_EPOCHS = 20

@@ -1,19 +1,24 @@
 """The losses: pure functions, tensors in, scalar out; they know neither devices nor ranks."""
 
 from coarsecon.losses.angular import ancor_loss
+from coarsecon.losses.chunked import queue_logsumexp
 from coarsecon.losses.in_batch import supcon_loss
 from coarsecon.losses.masked_simclr import masked_simclr_loss
 from coarsecon.losses.momentum_contrast import coins_loss, grafit_loss, maskcon_loss, moco_loss
 from coarsecon.losses.neighbours import ascl_byol_loss, ascl_loss
+from coarsecon.losses.precision import full_precision, unit
 
 __all__ = [
     "ancor_loss",
     "ascl_byol_loss",
     "ascl_loss",
     "coins_loss",
+    "full_precision",
     "grafit_loss",
     "maskcon_loss",
     "masked_simclr_loss",
     "moco_loss",
+    "queue_logsumexp",
     "supcon_loss",
+    "unit",
 ]

@@ -16,7 +16,7 @@ from coarsecon.losses import supcon_loss
 from coarsecon.losses.precision import unit
 from coarsecon.methods import Method, MethodSettings, Setup
 from coarsecon.nn.heads import projector
-from coarsecon.views.base import View
+from coarsecon.views.base import Op, View
 from coarsecon.views.colour import ColorJitter, RandomGrayscale
 from coarsecon.views.geometry import RandomResizedCrop
 from coarsecon_thanos.loss import class_conditional_infonce
@@ -43,7 +43,7 @@ class Spread(Method):
         super().__init__(config, setup)
         self.projector = projector(setup.feature_dim, config.hidden, config.dim)
         crop = RandomResizedCrop((config.smallest_crop, 1.0), flip=0.5)
-        ops = [ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8), RandomGrayscale(0.2)]
+        ops: list[Op] = [ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8), RandomGrayscale(0.2)]
         view = View(setup.side, setup.mean, setup.std, crop, ops)
         self._views = {"first": view, "second": view}
 
