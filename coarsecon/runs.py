@@ -31,6 +31,10 @@ class Run:
         """The encoder's weights; its card lies beside them."""
         return self.root / ("encoder.safetensors" if which == "last" else "encoder-best.safetensors")
 
+    def heads(self, which: Which = "last") -> Path:
+        """The weights of the method's heads, as they were with that encoder."""
+        return self.root / ("heads.safetensors" if which == "last" else "heads-best.safetensors")
+
     def config(self) -> RunConfig:
         """The settings this run was made with."""
         return validate(RunConfig, read_config_file(self.config_file))

@@ -13,7 +13,7 @@ from coarsecon.config import Count, Fraction, Positive
 from coarsecon.errors import InputError
 from coarsecon.losses import ancor_loss
 from coarsecon.losses.precision import unit
-from coarsecon.methods.base import Setup
+from coarsecon.methods.base import Layer, Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 from coarsecon.nn.backbone import SMALL_SIDE
 from coarsecon.nn.heads import projector
@@ -93,6 +93,16 @@ class ANCOR(MomentumContrast):
     def usual_views(cls, side: int) -> tuple[str, str]:
         """The same for both: crop and flip for small images, with jitter and blur for large ones."""
         return ("weak", "weak") if side <= SMALL_SIDE else ("simclr-blur", "simclr-blur")
+
+    def coarse_logits(self, features: Tensor) -> Tensor:
+        """Logits [N, C] of backbone features [N, F], through the embedding or beside it."""
+        return self.class_logits(features, self.projector(features))
+
+    def class_weights(self) -> tuple[Tensor, Layer] | None:
+        """With the `seq` head directions in the embedding's space; those of a `fork` head lie in its hidden layer's."""
+        if self.config.head == "seq":
+            return self.classifier.weight.detach(), "projector"
+        return None if self.config.mlp else (self.classifier.weight.detach(), "backbone")
 
     def class_logits(self, features: Tensor, embedding: Tensor) -> Tensor:
         """Logits [N, C] of features [N, F] whose embedding is [N, D]."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from coarsecon.config import Settings
 from coarsecon.views.base import View
 from coarsecon.views.filters import InputFilter
 from coarsecon.views.recipes import make_view
+
+Layer = Literal["backbone", "projector"]
+"""Where features are taken: the backbone's pooled output, or its projection."""
 
 
 class MethodSettings(Settings):
@@ -44,7 +47,8 @@ class Method(nn.Module):
     """Base class of every method, built-in or from outside.
 
     A subclass declares its settings in a nested `Config`, builds its modules in `__init__`, names its views and
-    returns the loss of one step. `encoder` is what a run keeps: evaluations use its features [N, feature_dim].
+    returns the loss of one step. `encoder` and the modules named in `heads` are what a run keeps: evaluations use
+    its features [N, feature_dim], and ask for more through `project`, `coarse_logits` and `class_weights`.
     """
 
     class Config(MethodSettings):
@@ -55,6 +59,9 @@ class Method(nn.Module):
 
     needs_labels: ClassVar[bool] = True
     """Whether every training image must have a label of the level learned from; else an unknown one is -1."""
+
+    heads: ClassVar[tuple[str, ...]] = ("projector", "classifier")
+    """Attributes, where there are such, whose weights stay with the encoder; all else only training needs."""
 
     encoder: nn.Module
 
@@ -77,6 +84,29 @@ class Method(nn.Module):
         the recipe.
         """
         return "none"
+
+    @classmethod
+    def for_evaluation(cls, config: Any) -> Any:
+        """The settings that give the same heads with as little as can be of what only training needs."""
+        return config
+
+    def project(self, features: Tensor) -> Tensor | None:
+        """The projection [N, D] of backbone features [N, F] as they leave the backbone; None without a `projector`."""
+        projector = getattr(self, "projector", None)
+        return None if projector is None else projector(features)
+
+    def coarse_logits(self, features: Tensor) -> Tensor | None:
+        """Logits [N, C] of the classes learned from, of backbone features [N, F]; None without a `classifier`."""
+        classifier = getattr(self, "classifier", None)
+        return None if classifier is None else classifier(features)
+
+    def class_weights(self) -> tuple[Tensor, Layer] | None:
+        """The classifier's row of each class [C, D'], and the layer in whose space it lies.
+
+        None without a linear `classifier`, or where its inputs are of neither layer.
+        """
+        classifier = getattr(self, "classifier", None)
+        return (classifier.weight.detach(), "backbone") if isinstance(classifier, nn.Linear) else None
 
     def views(self) -> dict[str, View]:
         """The views each image of a batch is shown as, by name."""

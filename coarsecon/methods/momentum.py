@@ -84,6 +84,11 @@ class MomentumContrast(Method):
         """What `auto` means for the query and the key view: strong and weak, as in MaskCon."""
         return default_views(side)
 
+    @classmethod
+    def for_evaluation(cls, config: Any) -> Any:
+        """The shortest memory."""
+        return config.model_copy(update={"queue_size": 1})
+
     def views(self) -> dict[str, View]:
         """One query and one key view of each image."""
         return self._views

@@ -99,6 +99,13 @@ class SalMask(MomentumContrast):
         """High-pass for the strategy hp."""
         return "high-pass" if config.strategy == "hp" else "none"
 
+    @classmethod
+    def for_evaluation(cls, config: Any) -> Any:
+        """Without the weights of a network of its own for saliency."""
+        return super().for_evaluation(
+            config.model_copy(update={"saliency_pretrained": False, "saliency_weights": None})
+        )
+
     def step(self, views: Views, labels: Tensor) -> dict[str, Tensor]:
         """Mask, project the three kinds of view in a batch each, and compare.
 

@@ -18,6 +18,7 @@ from coarsecon.data.loader import ImageLoader
 from coarsecon.device import autocast
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.files import atomic_write
+from coarsecon.methods.restore import save_heads
 from coarsecon.nn.encoder import Encoder, save_encoder
 from coarsecon.report.sheet import write_image_grid
 from coarsecon.reporting import Reporter
@@ -95,7 +96,7 @@ class Trainer:
         self.progress = Progress(**state["progress"])
 
     def save(self, which: Which) -> None:
-        """Write the training state and the encoder."""
+        """Write the training state, the encoder and the method's heads."""
         state = {
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -103,6 +104,8 @@ class Trainer:
         }
         save_checkpoint(state, self.run.checkpoint(which))
         save_encoder(self.method.encoder, self.plan.card, self.run.encoder(which))
+        classes = self.plan.dataset.info.levels[self.config.data.labels]
+        save_heads(self.method, classes, self.run.heads(which))
 
     def run_to_end(self) -> None:
         """Train from the present step to the last epoch's end."""

@@ -1,12 +1,11 @@
 """Every method's step: its loss is that of its function, gradients reach what is trained, and it learns."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import first_batch, tiny_settings, tiny_trainer
+from forms import FAMILY, FORMS, trainer
+from tiny import first_batch, tiny_settings
 
 from coarsecon.data.prepare import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
@@ -16,29 +15,6 @@ from coarsecon.reporting import Reporter
 from coarsecon.runs import Run
 from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
-
-FAMILY = ("maskcon", "grafit", "coins", "moco", "ascl")
-ANCOR_FORMS = {
-    "ancor": {"queue_size": 20},
-    "ancor as published": {"queue_size": 20, "classifier": "relu"},
-    "ancor without mlp": {"queue_size": 20, "mlp": False, "kind": "cst_all_by_class"},
-    "ancor with fork head": {"queue_size": 20, "head": "fork"},
-    "ancor with one queue": {"kind": "cst_all"},
-}
-FORMS: dict[str, dict] = {
-    **{name: {} for name in (*FAMILY, "supce", "supcon", "simclr")},
-    "ascl ahcl": {"kind": "ahcl", "neighbors": 5},
-    "ascl hard": {"kind": "hard"},
-    "ascl on byol": {"base": "byol"},
-    "salmask": {},
-    "salmask on simclr": {"base": "simclr", "strategy": "blur"},
-    **ANCOR_FORMS,
-}
-"""Every built-in method in every form; the first word is the method's name."""
-
-
-def trainer(tiny_data: Path, form: str) -> Trainer:
-    return tiny_trainer(tiny_data, form.split()[0], **FORMS[form])
 
 
 @pytest.mark.parametrize("name", FAMILY)

@@ -1,0 +1,92 @@
+"""A run's method again, as evaluations need it: the trained encoder and heads, without what only training needs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from coarsecon import registry
+from coarsecon.config import validate
+from coarsecon.errors import InputError
+from coarsecon.files import atomic_write
+from coarsecon.methods.base import Method, Setup
+from coarsecon.nn.encoder import load_encoder
+from coarsecon.runs import Run, Which
+
+
+def save_heads(method: Method, classes: Sequence[str], path: Path) -> None:
+    """Write the weights of the method's heads, with the names of the classes it learns from, in one move."""
+    state = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name in method.heads
+        if hasattr(method, name)
+        for key, value in getattr(method, name).state_dict().items()
+    }
+    atomic_write(path, save(state, metadata={"classes": json.dumps(list(classes))}))
+
+
+def load_method(run: Run, which: Which = "last", device: torch.device | str = "cpu") -> Method:
+    """The method of a run with its saved encoder and heads, in evaluation mode on `device`.
+
+    Its memory of keys is empty. Neither its dataset nor the files its weights once started from are looked at.
+
+    Raises:
+        InputError: the run keeps no heads, its method is not installed, or the files do not fit each other.
+    """
+    path = run.heads(which)
+    state, classes = _read_heads(path)
+    config = run.config()
+    name = config.method["name"]
+    method_class = registry.load(registry.METHODS, name)
+    settings = validate(
+        method_class.Config, {key: value for key, value in config.method.items() if key != "name"}, section="method"
+    )
+    encoder = load_encoder(run.encoder(which))
+    image = encoder.card.input
+    setup = Setup(
+        encoder=encoder.backbone,
+        feature_dim=encoder.dim,
+        num_classes=len(classes),
+        side=image.size,
+        mean=image.mean,
+        std=image.std,
+    )
+    method: Method = method_class(method_class.for_evaluation(settings), setup)
+    for head in method.heads:
+        if hasattr(method, head):
+            prefix = f"{head}."
+            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            try:
+                getattr(method, head).load_state_dict(own)
+            except RuntimeError:
+                raise InputError(
+                    f"{path}: the {head} does not fit the method {name} as it is installed now; "
+                    "evaluate with the version the run was made with"
+                ) from None
+    return method.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def coarse_classes(run: Run, which: Which = "last") -> list[str]:
+    """The names of the classes the run learned from, in the order of its method's `coarse_logits`.
+
+    Raises:
+        InputError: the run keeps no heads.
+    """
+    return _read_heads(run.heads(which))[1]
+
+
+def _read_heads(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["classes"])  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: this run kept no heads (it was made by an older version, or has not finished its first epoch); "
+            "the backbone's features can be evaluated, its projector and classifier cannot: train it again for those"
+        ) from None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: the heads cannot be read ({str(error).splitlines()[0]})") from None
