@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loopback import Files
 
 from coarsecon.data.prepare import prepare_dataset
 from coarsecon.data.sources import SourceRequest, cifar10, cifar100
@@ -148,11 +149,16 @@ def test_what_to_give_is_said(tmp_path: Path) -> None:
 
 
 def test_download_fetches_to_the_source_or_the_cache(
-    cifar100_folder: Path, pack: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cifar100_folder: Path,
+    pack: Callable[[Path], Path],
+    served: Files,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    published = pack(cifar100_folder / "cifar-100-python")
-    md5 = hashlib.md5(published.read_bytes()).hexdigest()
-    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=published.as_uri(), md5=md5))
+    published = pack(cifar100_folder / "cifar-100-python").read_bytes()
+    served.content["/cifar-100-python.tar.gz"] = published
+    url, md5 = f"{served.url}/cifar-100-python.tar.gz", hashlib.md5(published).hexdigest()
+    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=url, md5=md5))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for source, place in ((None, tmp_path / "cache" / "coarsecon"), (tmp_path / "here", tmp_path / "here")):
         data = cifar100.SOURCE.read(SourceRequest(source, download=True))
