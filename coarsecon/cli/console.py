@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -105,6 +105,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, 
         drawn.add_column(Text(column), justify=justify, no_wrap=not place)  # names are typed again: never cut
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))
+    Console().print(drawn)
+
+
+def facts(rows: Mapping[str, str]) -> None:
+    """Print what each word stands for, wrapped beside it; empty ones are left out."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table.grid(padding=(0, 2))
+    for word, text in rows.items():
+        if text:
+            drawn.add_row(Text(word, style="bold"), Text(text, overflow="fold"))
     Console().print(drawn)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from coarsecon.data.images import is_upright, opened, upright_rgb
+from coarsecon.data.images import ImageFile, is_upright, opened, read_bytes, upright_rgb
 from coarsecon.data.pool import map_ahead
 from coarsecon.data.schema import Channels
 
@@ -24,12 +24,12 @@ class Jpeg(NamedTuple):
     histogram: np.ndarray
 
 
-def squares(files: Sequence[Path], size: int, workers: int) -> Iterator[np.ndarray]:
+def squares(files: Sequence[ImageFile], size: int, workers: int) -> Iterator[np.ndarray]:
     """Each file's image resized (antialiased bilinear) to uint8 [3, size, size], whatever its proportions."""
     return map_ahead(partial(_square, size=size), files, threads=workers, ahead=8 * workers)
 
 
-def jpegs(files: Sequence[Path], size: int, workers: int) -> Iterator[Jpeg]:
+def jpegs(files: Sequence[ImageFile], size: int, workers: int) -> Iterator[Jpeg]:
     """Each file's image with a shorter side of at most 8/7 `size`, as the usual resize before a centre crop.
 
     Upright RGB JPEGs that are small enough are taken byte for byte, others become JPEGs of quality 95, 4:4:4.
@@ -64,7 +64,7 @@ def as_prepared(file: Path, size: int) -> np.ndarray:
         return np.asarray(_shrunk(upright_rgb(image), round(size * 8 / 7)))
 
 
-def _square(file: Path, size: int) -> np.ndarray:
+def _square(file: ImageFile, size: int) -> np.ndarray:
     with opened(file) as image:
         return np.asarray(_squared(image, size)).transpose(2, 0, 1)
 
@@ -81,12 +81,12 @@ def _shrunk(image: Image.Image, shorter_side: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _jpeg(file: Path, shorter_side: int) -> Jpeg:
+def _jpeg(file: ImageFile, shorter_side: int) -> Jpeg:
     with opened(file) as image:
         is_small = min(image.size) <= shorter_side
         is_kept = is_small and image.format == "JPEG" and image.mode == "RGB" and is_upright(image)
         pixels = _shrunk(upright_rgb(image), shorter_side)
-        content = file.read_bytes() if is_kept else _encode(pixels)
+        content = read_bytes(file) if is_kept else _encode(pixels)
     return Jpeg(content, np.array(pixels.histogram()).reshape(3, 256))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -16,8 +17,38 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
-def decode(source: Path | bytes) -> np.ndarray:
-    """The image in a file or in its bytes as uint8 [H, W, 3]: upright by its EXIF, transparent parts white.
+@dataclass(frozen=True)
+class Stored:
+    """An image kept inside a larger file, an uncompressed tar or a binary: `length` bytes from `offset` on."""
+
+    archive: Path
+    offset: int
+    length: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.archive}: {self.name}"
+
+    def read(self) -> bytes:
+        """The bytes of the encoded image; fewer where the archive ends too early."""
+        with self.archive.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
+
+
+ImageFile = Path | Stored | bytes
+"""Where an encoded image is: in a file of its own, inside a larger one, or in memory."""
+
+
+def read_bytes(source: ImageFile) -> bytes:
+    """The encoded image."""
+    if isinstance(source, bytes):
+        return source
+    return source.read() if isinstance(source, Stored) else source.read_bytes()
+
+
+def decode(source: ImageFile) -> np.ndarray:
+    """The image as uint8 [H, W, 3]: upright by its EXIF, transparent parts white.
 
     Raises:
         InputError: it is no image, broken, or has more than 80 million pixels.
@@ -27,11 +58,12 @@ def decode(source: Path | bytes) -> np.ndarray:
 
 
 @contextmanager
-def opened(source: Path | bytes) -> Iterator[Image.Image]:
+def opened(source: ImageFile) -> Iterator[Image.Image]:
     """The image, its header read; whatever goes wrong with it in the `with` block becomes an InputError."""
     name = "the image" if isinstance(source, bytes) else source
     try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+        file = source if isinstance(source, Path) else BytesIO(read_bytes(source))
+        with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(f"{name}: {image.width} x {image.height} px is more than is read; shrink or remove it")
             yield image

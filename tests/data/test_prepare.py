@@ -1,6 +1,7 @@
 """Preparing writes a dataset as a whole or leaves things as they were, and always the same one."""
 
 import hashlib
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from coarsecon.data.prepare import prepare_dataset, write_dataset
-from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources import Chunked, Source, SourceData, SourceRequest, SplitData, Stored, check_request
 from coarsecon.data.store import open_dataset
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.reporting import Progress, Reporter
@@ -193,3 +194,63 @@ def test_a_taken_place_is_refused_before_the_source_is_read(tmp_path: Path, arra
     with pytest.raises(InputError, match="exists already"):
         prepare_dataset(source, SourceRequest(seed=0), tmp_path / "out")
     assert prepare_dataset(source, request, tmp_path / "out", overwrite=True).info.name == "noise"
+
+
+def test_images_inside_a_larger_file_or_in_memory_are_as_those_of_files(tmp_path: Path, photos: SourceData) -> None:
+    files = [path for path in photos.splits["train"].images if isinstance(path, Path)]
+    archive = tmp_path / "original" / "photos.tar"
+    with tarfile.open(archive, "w") as tar:
+        for file in files:
+            tar.add(file, file.name)
+    with tarfile.open(archive) as tar:
+        stored = [Stored(archive, member.offset_data, member.size, member.name) for member in tar]
+    for i, images in enumerate([stored, [file.read_bytes() for file in files]]):
+        train = replace(photos.splits["train"], images=images)
+        for size in (32, 80):
+            expected = write_dataset(tmp_path / f"files{i}-{size}", replace(photos, size=size))
+            moved = replace(photos, size=size, splits={**photos.splits, "train": train})
+            assert write_dataset(tmp_path / f"other{i}-{size}", moved).info == expected.info
+
+
+def test_an_image_inside_a_larger_file_is_named_when_broken(tmp_path: Path, photos: SourceData) -> None:
+    (tmp_path / "original" / "all.tar").write_bytes(b"no image")
+    train = SplitData({"coarse": np.zeros(1)}, [Stored(tmp_path / "original" / "all.tar", 2, 100, "n01/a.JPEG")])
+    with pytest.raises(InputError, match=r"all\.tar: n01/a\.JPEG: not a readable image"):
+        write_dataset(tmp_path / "out", replace(photos, splits={"train": train}))
+
+
+def in_pieces(images: np.ndarray, *lengths: int) -> Chunked:
+    return Chunked(sum(lengths), images.shape[-1], lambda: iter(np.split(images, np.cumsum(lengths))[:-1]))
+
+
+def test_images_in_pieces_are_as_those_of_one_array(tmp_path: Path, array_data: SourceData) -> None:
+    train = array_data.splits["train"]
+    cut = replace(train, images=in_pieces(np.asarray(train.images), 3, 1, 6))
+    whole = write_dataset(tmp_path / "whole", array_data)
+    write_dataset(tmp_path / "pieces", replace(array_data, splits={**array_data.splits, "train": cut}))
+    assert contents(tmp_path / "whole") == contents(tmp_path / "pieces")
+    found = whole.split("train")
+    assert found.images is not None
+    np.testing.assert_array_equal(found.images, np.asarray(train.images))
+    np.testing.assert_array_equal(found.labels["fine"], train.labels["fine"])
+
+
+def test_pieces_that_are_too_few_or_of_other_shape_are_refused(tmp_path: Path, array_data: SourceData) -> None:
+    train = array_data.splits["train"]
+    images = np.asarray(train.images)
+    short = replace(in_pieces(images, 3, 1, 6), pieces=lambda: iter([images[:9]]))
+    mixed = replace(in_pieces(images, 3, 1, 6), pieces=lambda: iter([images[:5], images[5:, :, :4]]))
+    for wrong, message in ((short, "9 images came, not 10"), (mixed, r"no uint8 \[N, 3, 8, 8\]")):
+        data = replace(array_data, splits={"train": replace(train, images=wrong)})
+        with pytest.raises(InputError, match=message):
+            write_dataset(tmp_path / "out", data)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_source_does_not_understand_is_refused() -> None:
+    source = Source("noise", "noise", {}, 8, lambda _: pytest.fail("read"), options=("variant",), variants=("a", "b"))
+    check_request(source, SourceRequest(variant="b"))
+    with pytest.raises(InputError, match="noise has no variant 'c', only a, b"):
+        check_request(source, SourceRequest(variant="c"))
+    with pytest.raises(InputError, match="noise takes no --label-columns"):
+        check_request(source, SourceRequest(label_columns=("brand",)))

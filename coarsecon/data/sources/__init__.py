@@ -1,21 +1,27 @@
 """What a source is: the way from a dataset's original files to images and labels in memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from coarsecon.data.images import ImageFile, Stored
+from coarsecon.errors import InputError
 from coarsecon.reporting import Reporter
+
+__all__ = ["Chunked", "ImageFile", "Source", "SourceData", "SourceRequest", "SplitData", "Stored", "check_request"]
 
 
 @dataclass(frozen=True)
 class SourceRequest:
     """What the user asked for: where the original files lie, and how to read them.
 
-    `source` is the folder or archive of the original files, `table` a table of images (source `folder` only),
-    `size` the side in px the encoder is meant to see (None: the source's own), `workers` the threads that
-    convert image files; `seed` is for sources that draw.
+    `source` is the folder or archive of the original files,
+    `size` the side in px the encoder is meant to see (None: the source's own), `workers` the processes that
+    convert image files. The others are for sources that name them in `Source.options`: `table` a table of
+    images, `variant` one of `Source.variants`, `label_columns` further columns of labels, `coarse_map` a table
+    from fine to coarse labels, `coarse` and `fine` the columns that hold these, `seed` for sources that draw.
     """
 
     source: Path | None = None
@@ -23,19 +29,40 @@ class SourceRequest:
     size: int | None = None
     download: bool = False
     workers: int = 2
+    variant: str | None = None
+    label_columns: tuple[str, ...] = ()
+    coarse_map: Path | None = None
+    coarse: str | None = None
+    fine: str | None = None
     seed: int = 0
     reporter: Reporter = field(default_factory=Reporter)
+
+
+@dataclass(frozen=True)
+class Chunked:
+    """`count` images of `side` px that come a piece at a time, so that a million of them fit in little memory.
+
+    `pieces()` starts from the first image: uint8 [n, 3, side, side] each, `count` images in all.
+    """
+
+    count: int
+    side: int
+    pieces: Callable[[], Iterator[np.ndarray]]
+
+    def __len__(self) -> int:
+        return self.count
 
 
 @dataclass(frozen=True)
 class SplitData:
     """One split: an int64 column [N] per level (-1: unknown), and N images.
 
-    `images` is uint8 [N, 3, S, S] or a list of N image files; `names` is what to call them in search results.
+    `images` is uint8 [N, 3, S, S], such an array in pieces, or N image files; `names` is what to call them
+    in search results.
     """
 
     labels: Mapping[str, np.ndarray]
-    images: np.ndarray | list[Path]
+    images: np.ndarray | Chunked | Sequence[ImageFile]
     names: list[str] | None = None
 
 
@@ -54,8 +81,12 @@ class SourceData:
 class Source:
     """A dataset `coarsecon prepare` knows: a name, what it is, and how to read it.
 
-    `about` tells what it holds, its terms and whom to cite; `counts` gives the images of each split (empty
-    where they depend on the user's files). `read` verifies them, and raises InputError for unfit files.
+    `about` tells what it holds and which original files are read; `counts` gives the images of each split and
+    `levels` the classes of each label level (empty where they depend on the user's files). `url` is its home,
+    `terms` the licence or terms of use, `citation` the paper, `disk` what the original files and the prepared
+    form need. `options` names the fields of a request it understands beside `source`, `size`, `download` and
+    `workers`; `variants` are the values of `variant`, the default first. `read` verifies the original files,
+    and raises InputError for unfit ones.
     """
 
     name: str
@@ -63,3 +94,21 @@ class Source:
     counts: Mapping[str, int]
     default_size: int
     read: Callable[[SourceRequest], SourceData]
+    levels: Mapping[str, int] = field(default_factory=dict)
+    url: str = ""
+    terms: str = ""
+    citation: str = ""
+    disk: str = ""
+    options: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+
+
+def check_request(source: Source, request: SourceRequest) -> None:
+    """Raise InputError where `request` asks for what `source` does not understand, and would leave unheard."""
+    unasked = SourceRequest()
+    for option in ("table", "variant", "label_columns", "coarse_map", "coarse", "fine", "seed"):
+        if option not in source.options and getattr(request, option) != getattr(unasked, option):
+            flag = f"--{option.replace('_', '-')}"
+            raise InputError(f"{source.name} takes no {flag}; `coarsecon datasets {source.name}` tells what it takes")
+    if request.variant is not None and request.variant not in source.variants:
+        raise InputError(f"{source.name} has no variant {request.variant!r}, only {', '.join(source.variants)}")

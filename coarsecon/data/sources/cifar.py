@@ -15,9 +15,9 @@ from coarsecon.data.sources import SourceRequest, SplitData
 from coarsecon.errors import InputError
 
 SIZE = 32
-TERMS = """\
-Terms: the authors state no licence; the images were gathered from the web, for research.
-Cite: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009."""
+URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
+TERMS = "The authors state no licence; the images were gathered from the web, for research."
+CITATION = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009."
 AGAIN = "fetch the files again or pass --download"
 
 
@@ -115,7 +115,7 @@ def _read_labels(values: Any, count: int, keys: LevelKeys, where: str) -> np.nda
 def _join(batches: list[SplitData]) -> SplitData:
     levels = batches[0].labels
     labels = {level: np.concatenate([batch.labels[level] for batch in batches]) for level in levels}
-    images = np.concatenate([batch.images for batch in batches])
+    images = np.concatenate([np.asarray(batch.images) for batch in batches])
     names = [name for batch in batches for name in batch.names or []]
     return SplitData(labels, images, names if len(names) == len(images) else None)
 

@@ -1,7 +1,7 @@
 """CIFAR-10: 60,000 photos of 10 kinds of things and animals, 32 px."""
 
 from coarsecon.data.sources import Source, SourceData, SourceRequest
-from coarsecon.data.sources.cifar import SIZE, TERMS, CifarFiles, LevelKeys, read_cifar
+from coarsecon.data.sources.cifar import CITATION, SIZE, TERMS, URL, CifarFiles, LevelKeys, read_cifar
 
 FILES = CifarFiles(
     folder="cifar-10-batches-py",
@@ -22,11 +22,15 @@ def read(request: SourceRequest) -> SourceData:
 
 SOURCE = Source(
     name="cifar10",
-    about=f"""\
+    about="""\
 60,000 colour photos of 32 px in 10 classes (fine labels only).
-Reads the folder cifar-10-batches-py or cifar-10-python.tar.gz; --download fetches the latter (170 MB).
-{TERMS}""",
+Reads the folder cifar-10-batches-py or cifar-10-python.tar.gz; --download fetches the latter.""",
     counts=FILES.counts,
     default_size=SIZE,
     read=read,
+    levels={level: keys.classes for level, keys in FILES.levels.items()},
+    url=URL,
+    terms=TERMS,
+    citation=CITATION,
+    disk="170 MB packed, 185 MB prepared",
 )

@@ -1,7 +1,7 @@
 """CIFAR-100: 60,000 photos of 100 kinds in 20 superclasses, 32 px."""
 
 from coarsecon.data.sources import Source, SourceData, SourceRequest
-from coarsecon.data.sources.cifar import SIZE, TERMS, CifarFiles, LevelKeys, read_cifar
+from coarsecon.data.sources.cifar import CITATION, SIZE, TERMS, URL, CifarFiles, LevelKeys, read_cifar
 
 FILES = CifarFiles(
     folder="cifar-100-python",
@@ -25,11 +25,15 @@ def read(request: SourceRequest) -> SourceData:
 
 SOURCE = Source(
     name="cifar100",
-    about=f"""\
+    about="""\
 60,000 colour photos of 32 px in 100 classes (fine) of 20 superclasses (coarse).
-Reads the folder cifar-100-python or cifar-100-python.tar.gz; --download fetches the latter (169 MB).
-{TERMS}""",
+Reads the folder cifar-100-python or cifar-100-python.tar.gz; --download fetches the latter.""",
     counts=FILES.counts,
     default_size=SIZE,
     read=read,
+    levels={level: keys.classes for level, keys in FILES.levels.items()},
+    url=URL,
+    terms=TERMS,
+    citation=CITATION,
+    disk="169 MB packed, 185 MB prepared",
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from coarsecon.data.labels import read_table
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData, cifar10
-from coarsecon.data.sources.cifar import AGAIN, SIZE, TERMS
+from coarsecon.data.sources.cifar import AGAIN, CITATION, SIZE, TERMS, URL
 from coarsecon.errors import InputError
 
 
@@ -47,10 +47,15 @@ class Grouping:
         """The source that reads this grouping."""
         return Source(
             name=self.name,
-            about=f"{about}\nReads what cifar10 reads.\n{TERMS}",
+            about=f"{about}\nReads what cifar10 reads.",
             counts={"train": 40_000, "test": 8_000},
             default_size=SIZE,
             read=self.read,
+            levels={"coarse": 2, "fine": len(self.classes)},
+            url=URL,
+            terms=TERMS,
+            citation=f"{CITATION} The grouping: Feng & Patras, MaskCon, CVPR 2023.",
+            disk="170 MB packed, 148 MB prepared",
         )
 
 

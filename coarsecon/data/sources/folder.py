@@ -79,9 +79,11 @@ Your own images: in class folders coarse/image or coarse/fine/image (--source), 
 val/ and test/; or in a table (--table, CSV or Parquet) with columns path, coarse and maybe fine and split,
 its paths relative to the table or to --source. Fine labels may be absent, for single images too; without
 splits all images are train. Up to --size 64 images become squares of that size, above it copies little
-larger than needed.
-Terms: your own.""",
+larger than needed.""",
     counts={},
     default_size=224,
     read=read,
+    terms="Your own.",
+    disk="prepared about 40 KB an image of 224 px, 12 KB of 64 px",
+    options=("table",),
 )

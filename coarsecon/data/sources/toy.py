@@ -84,8 +84,12 @@ def read(request: SourceRequest) -> SourceData:
 
 SOURCE = Source(
     name="toy",
-    about=f"{__doc__.strip()}\n\n4,000 training and 1,000 test images; `--seed` draws another set. Free of any terms.",
+    about=f"{__doc__.strip()}\n\n`--seed` draws another set.",
     counts=COUNTS,
     default_size=SIDE,
     read=read,
+    levels={"coarse": len(COARSE), "fine": len(FINE)},
+    terms="Free of any terms.",
+    disk="15 MB prepared",
+    options=("seed",),
 )
