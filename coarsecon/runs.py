@@ -21,6 +21,7 @@ class Run:
         self.views_picture = root / "views.png"
         self.features = root / "features"
         self.results = root / "results"
+        self.figures = root / "figures"
         self.index = root / "index"
 
     def checkpoint(self, which: Which) -> Path:

@@ -15,7 +15,7 @@ from coarsecon.evaluation.features import embed_files, fingerprint, split_featur
 from coarsecon.evaluation.retrieval import retrieval_metrics
 from coarsecon.files import atomic_write
 from coarsecon.nn.encoder import load_encoder
-from coarsecon.report.rows import GalleryRow
+from coarsecon.report.rows import GalleryRow, Picture
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run, Which
 from coarsecon.search.collection import (
@@ -69,6 +69,17 @@ class Session:
             which=self.which, device=self.device, workers=self.workers, reporter=self.reporter,
         )  # fmt: skip
 
+    def usual_split(self) -> str:
+        """The split that is looked at where none is named: test, else val, else train."""
+        return next(name for name in ("test", "val", "train") if name in self.dataset.splits)
+
+    def picture(self, split: str, index: int) -> Picture:
+        """One image of a split with its name and classes, as reports show it."""
+        images = self.dataset.split(split)
+        names = {level: classes[label] for level, classes in self.dataset.info.levels.items()
+                 if (label := int(images.labels[level][index])) >= 0}  # fmt: skip
+        return Picture(images.image(index), images.names[index], names.get("coarse"), names.get("fine"))
+
     def held_out(self) -> str:
         """The split that classifiers are measured on.
 
@@ -103,7 +114,7 @@ class Session:
 
     def metrics(self, split: str | None) -> tuple[dict[str, dict[str, float | int]], str]:
         """Retrieval metrics of every label level that is known, fine first, and the split they were computed on."""
-        chosen = split or next(name for name in ("test", "val", "train") if name in self.dataset.splits)
+        chosen = split or self.usual_split()
         labels = self.labels(chosen)
         features = self.features(chosen)
         return {level: retrieval_metrics(features, column) for level, (column,) in labels.items()}, chosen

@@ -6,7 +6,19 @@ from typing import Annotated, Any
 import typer
 
 from coarsecon import __version__
-from coarsecon.cli import datasets, fewshot, knn, linear, methods, prepare, pretrain, quickstart, recipes, retrieve
+from coarsecon.cli import (
+    datasets,
+    fewshot,
+    knn,
+    linear,
+    localize,
+    methods,
+    prepare,
+    pretrain,
+    quickstart,
+    recipes,
+    retrieve,
+)
 from coarsecon.errors import CoarseconError
 
 app = typer.Typer(
@@ -25,6 +37,7 @@ app.command("retrieve")(retrieve.retrieve)
 app.command("fewshot")(fewshot.fewshot)
 app.command("knn")(knn.knn)
 app.command("linear")(linear.linear)
+app.command("localize")(localize.localize)
 app.command("methods")(methods.methods)
 app.command("datasets")(datasets.datasets)
 app.add_typer(recipes.app, name="recipes")

@@ -11,6 +11,7 @@ from coarsecon.runs import Which, open_run
 
 if TYPE_CHECKING:
     from coarsecon.report.rows import GalleryRow
+    from coarsecon.session import Session
 
 SAMPLE = 24
 """Queries on a page of examples."""
@@ -25,6 +26,7 @@ def retrieve(
     top_k: Annotated[int, typer.Option(min=1, help="Neighbours to show of each query.")] = 10,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained gallery page.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the gallery as a picture.")] = None,
+    heat: Annotated[bool, typer.Option("--heat", help="Show in both where the embedding looks.")] = False,
     index: Annotated[str, typer.Option(help="FAISS factory string for searches; Flat is exact.")] = "Flat",
     encoder: Annotated[Which, typer.Option(help="The run's last or best encoder.")] = "last",
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
@@ -37,6 +39,8 @@ def retrieve(
         raise InputError("--gallery: a folder of images has no labels to score; pass --query too")
     if index != "Flat" and not query:
         raise InputError("--index: metrics are always exact; an index serves --query")
+    if heat and not (html or png):
+        raise InputError("--heat: the heat maps are drawn in a gallery; pass --html or --png too")
     from coarsecon.session import Session
 
     session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=ConsoleReporter())
@@ -52,6 +56,8 @@ def retrieve(
         _show_metrics(metrics, chosen, json)
         wanted = html or png
         rows, title, written = session.examples(chosen, SAMPLE, top_k) if wanted else [], "Examples", [result]
+    if heat:
+        rows = _with_heat(session, rows)
     if html:
         from coarsecon.report.gallery import write_gallery
 
@@ -93,6 +99,15 @@ def _show_neighbours(rows: "list[GalleryRow]", json: str | None) -> None:
             for neighbour in row.neighbours
         ]
         table(f"Nearest to {row.query.name}", ["image", "cosine", "fine", "coarse"], cells, numbers=False)
+
+
+def _with_heat(session: "Session", rows: "list[GalleryRow]") -> "list[GalleryRow]":
+    """The rows with the heat maps of the projection, or of the features where the run has no projector."""
+    from coarsecon.evaluation.localize import load_localizer
+    from coarsecon.report.heat import with_heat
+
+    localizer = load_localizer(session.run, "projector", session.which, session.device)
+    return with_heat(rows, lambda images: localizer(images, session.reporter))
 
 
 def _as_json(row: "GalleryRow") -> dict[str, Any]:

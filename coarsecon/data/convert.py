@@ -59,9 +59,14 @@ def mean_and_std(counts: np.ndarray) -> tuple[Channels, Channels]:
 def as_prepared(file: Path, size: int) -> np.ndarray:
     """A file's image as it would be prepared for an encoder of `size`, uint8 [H, W, 3]; for queries."""
     with opened(file) as image:
-        if size <= ARRAY_MAX_SIZE:
-            return np.asarray(_squared(image, size))
-        return np.asarray(_shrunk(upright_rgb(image), round(size * 8 / 7)))
+        return prepared(image, size)
+
+
+def prepared(image: Image.Image, size: int) -> np.ndarray:
+    """An image as it would be prepared for an encoder of `size`, uint8 [H, W, 3]."""
+    if size <= ARRAY_MAX_SIZE:
+        return np.asarray(_squared(image, size))
+    return np.asarray(_shrunk(upright_rgb(image), round(size * 8 / 7)))
 
 
 def _square(file: ImageFile, size: int) -> np.ndarray:

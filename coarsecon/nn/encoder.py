@@ -53,11 +53,14 @@ class Encoder(nn.Module):
         training = self.backbone.training
         self.backbone.eval()
         try:
-            images = apply_filter(self.card.input.filter, self._view(batch, None))
-            images = images.contiguous(memory_format=torch.channels_last)
-            return nn.functional.normalize(self.backbone(images).float(), dim=1)
+            return nn.functional.normalize(self.backbone(self.inputs(batch)).float(), dim=1)
         finally:
             self.backbone.train(training)
+
+    def inputs(self, batch: ImageBatch) -> Tensor:
+        """What the backbone is shown [N, 3, S, S] of a batch of 8-bit images, by the input recipe."""
+        images = apply_filter(self.card.input.filter, self._view(batch, None))
+        return images.contiguous(memory_format=torch.channels_last)
 
 
 def save_encoder(backbone: nn.Module, card: EncoderCard, path: Path) -> None:

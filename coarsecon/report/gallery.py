@@ -5,8 +5,11 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from PIL import Image
+
 from coarsecon.files import atomic_write
-from coarsecon.report.images import SMALL, thumbnail_uri
+from coarsecon.report.heat import SCALE_NOTE, scale_picture
+from coarsecon.report.images import SMALL, data_uri, jpeg, png, thumbnail_uri
 from coarsecon.report.page import asset, page
 from coarsecon.report.rows import VERDICTS, GalleryRow, Neighbour, Picture, Verdict, judge
 
@@ -24,7 +27,7 @@ def write_gallery(path: Path | str, rows: Sequence[GalleryRow], *, title: str, s
         title=escape(title),
         subtitle=escape(subtitle),
         facts=_facts(verdicts),
-        key=_key(verdicts),
+        key=_key(verdicts) + _heat_key(rows),
         rows="\n".join(map(_row, range(1, len(rows) + 1), rows, verdicts)),
     )
     atomic_write(path, page(title, body, styles=["page.css", "gallery.css"]))
@@ -54,6 +57,17 @@ def _key(verdicts: list[list[Verdict | None]]) -> str:
             "only queries whose nearest neighbour is not right</label></li>"
         )
     return "".join(lines)
+
+
+def _heat_key(rows: Sequence[GalleryRow]) -> str:
+    """The switch that shows where the embedding looks, and the scale of its colours, where there are heat maps."""
+    if not any(row.query.heat is not None for row in rows):
+        return ""
+    scale = data_uri("png", png(scale_picture(128, 1)))
+    return (
+        '<li class="filter"><label><input type="checkbox" class="heat-switch"> where the embedding looks</label></li>'
+        f'<li class="scale">low norm <img src="{scale}" alt="from dark to bright"> high norm, {SCALE_NOTE}</li>'
+    )
 
 
 def _row(number: int, row: GalleryRow, verdicts: list[Verdict | None]) -> str:
@@ -86,7 +100,11 @@ def _image(picture: Picture, role: str) -> str:
     alt = escape(f"{role}: {', '.join([*labels, picture.name])}")
     small = ' class="small"' if max(picture.pixels.shape[:2]) <= SMALL else ""
     source = thumbnail_uri(picture.pixels, THUMBNAIL)
-    return f'<span class="frame"><img{small} src="{source}" alt="{alt}"></span>'
+    heat = ""
+    if picture.heat is not None:
+        uri = data_uri("jpeg", jpeg(Image.fromarray(picture.heat)))
+        heat = f'<img class="heat" src="{uri}" alt="Where the embedding looks in {escape(picture.name)}">'
+    return f'<span class="frame"><img{small} src="{source}" alt="{alt}">{heat}</span>'
 
 
 def _caption(picture: Picture) -> str:

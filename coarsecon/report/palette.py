@@ -14,6 +14,14 @@ def palette(count: int) -> list[Colour]:
     return [_oklch(levels[i % len(levels)], 0.145, math.tau * (i / count + 0.07)) for i in range(count)]
 
 
+def heat_colours(count: int = 256) -> list[Colour]:
+    """`count` colours from cold to hot: lightness rises evenly from near black to near white, as in grey, while the hue
+    goes from blue over red to yellow. Equal steps of heat look equally large, in grey and to the colour-blind too.
+    """
+    steps = [i / (count - 1) for i in range(count)]
+    return [_oklch(0.16 + 0.79 * t, 0.56 * t * (1 - t) + 0.06 * t, math.tau * (0.80 + 0.51 * t)) for t in steps]
+
+
 def _oklch(lightness: float, chroma: float, hue: float) -> Colour:
     """OKLCH to 8-bit sRGB, clipped (Ottosson, "A perceptual color space for image processing", 2020)."""
     a, b = chroma * math.cos(hue), chroma * math.sin(hue)

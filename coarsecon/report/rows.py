@@ -10,12 +10,16 @@ Pixels = NDArray[np.uint8]
 
 
 class Picture(NamedTuple):
-    """One image, uint8 [H, W, 3], with its name and the names of its classes where they are known."""
+    """One image, uint8 [H, W, 3], with its name and the names of its classes where they are known.
+
+    `heat` is the same image under its heat map, where one was asked for: see `heat.overlay`.
+    """
 
     pixels: Pixels
     name: str
     coarse: str | None = None
     fine: str | None = None
+    heat: Pixels | None = None
 
 
 class Neighbour(NamedTuple):

@@ -1,19 +1,22 @@
-"""Images side by side in one PNG: queries with their neighbours, and the views of a batch."""
+"""Images side by side in one PNG: queries with their neighbours, heat maps, and the views of a batch."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.report.draw import INK, MARKS, MUTED, PAPER, WELL, font, shorten
+from coarsecon.report.heat import draw_scale, heat_picture, overlay
 from coarsecon.report.images import fit, png
 from coarsecon.report.rows import VERDICTS, GalleryRow, Picture, Pixels, Verdict, judge
 
 TILE, GAP, MARGIN = 128, 14, 36
 STEP = TILE + GAP
-LINE, BADGE = 19, 24
+LINE, BADGE, HEAT_GAP = 19, 24, 6
 STROKES = {  # in units of the badge's side
     "right": [(0.26, 0.52), (0.44, 0.70), (0.76, 0.32)],
     "near": [(0.24, 0.56), (0.38, 0.40), (0.62, 0.60), (0.76, 0.44)],
@@ -22,10 +25,11 @@ STROKES = {  # in units of the badge's side
 
 
 def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = "") -> None:
-    """Write each query and its neighbours, marked by `rows.judge`, as one row of a PNG."""
+    """Write each query and its neighbours, marked by `rows.judge`, as one row of a PNG; heat maps below the images."""
     columns = max((len(row.neighbours) for row in rows), default=0)
+    hot = any(row.query.heat is not None for row in rows)
     first = MARGIN + STEP + 2 * GAP
-    head, row_height = MARGIN + 72, TILE + 2 * LINE + 28
+    head, row_height = MARGIN + 72 + hot * 30, TILE + 2 * LINE + 28 + hot * (TILE + HEAT_GAP)
     width = max(first + columns * STEP - GAP, 640) + MARGIN
     sheet = Image.new("RGB", (width, head + len(rows) * row_height + 8), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -33,7 +37,7 @@ def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = ""
     for i, row in enumerate(rows):
         y = head + i * row_height
         _tile(sheet, row.query, (MARGIN, y))
-        draw.line((first - 1.5 * GAP, y, first - 1.5 * GAP, y + TILE), WELL, 2)
+        draw.line((first - 1.5 * GAP, y, first - 1.5 * GAP, y + TILE + hot * (TILE + HEAT_GAP)), WELL, 2)
         for rank, (picture, score) in enumerate(row.neighbours):
             _tile(sheet, picture, (first + rank * STEP, y), f"{score:.3f}", judge(row.query, picture))
     seen = {judge(row.query, picture) for row in rows for picture, _ in row.neighbours}
@@ -42,6 +46,33 @@ def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = ""
         _badge(sheet, verdict, (x, MARGIN + 32))
         draw.text((x + BADGE + 8, MARGIN + 35), verdict.meaning, MUTED, font(14))
         x += BADGE + 36 + int(font(14).getlength(verdict.meaning))
+    if hot:
+        draw_scale(sheet, (MARGIN, MARGIN + 66))
+    atomic_write(path, png(sheet))
+
+
+def write_heat_sheet(path: Path | str, pictures: Sequence[Picture], heats: Sequence[ArrayLike], *, title: str) -> None:
+    """Write a PNG: each image, its heat map and both together in three columns, as many threes side by side as fit."""
+    wide = min(3, max(1, -(-len(pictures) // 6)))
+    block = 3 * STEP + 2 * GAP
+    head, row_height = MARGIN + 76, TILE + 2 * LINE + 16
+    width = 2 * MARGIN + wide * block - 3 * GAP
+    sheet = Image.new("RGB", (width, head + -(-len(pictures) // wide) * row_height + 8), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN - 8), shorten(title, width - 2 * MARGIN, font(22)), INK, font(22))
+    draw_scale(sheet, (MARGIN, MARGIN + 34))
+    for i, (picture, heat) in enumerate(zip(pictures, heats, strict=True)):
+        x, y = MARGIN + i % wide * block, head + i // wide * row_height
+        image = fit(picture.pixels, TILE)
+        shown = (picture.pixels, np.asarray(heat_picture(heat, image.size)), overlay(picture.pixels, heat, TILE))
+        for column, pixels in enumerate(shown):
+            _place(sheet, pixels, (x + column * STEP, y))
+        values = np.asarray(heat)
+        labels = ", ".join(label for label in (picture.fine, picture.coarse) if label)
+        room = 3 * STEP - GAP
+        draw.text((x, y + TILE + 5), shorten(labels or picture.name, room, font(14)), INK, font(14))
+        below = f"{picture.name}, " * bool(labels) + f"norm {values.min():.3g} to {values.max():.3g}"
+        draw.text((x, y + TILE + 5 + LINE), shorten(below, room, font(14)), MUTED, font(14))
     atomic_write(path, png(sheet))
 
 
@@ -74,6 +105,9 @@ def _tile(
     if verdict is not None:
         draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=MARKS[verdict.kind], width=4)
         _badge(sheet, verdict, (x + TILE - BADGE + 6, y - 6))
+    if picture.heat is not None:
+        y += TILE + HEAT_GAP
+        _place(sheet, picture.heat, (x, y))
     labels = [label for label in (picture.fine, picture.coarse) if label is not None]
     below = [labels[0] if labels else picture.name, "  ".join(filter(None, [score, *labels[1:]]))]
     for line, (text, colour) in enumerate(zip(below, (INK, MUTED), strict=True)):

@@ -1,0 +1,130 @@
+"""`coarsecon localize RUN`: where in the image the embedding looks, as heat maps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing, emit_json
+from coarsecon.errors import InputError
+from coarsecon.runs import Which, open_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from coarsecon.evaluation.localize import Heat
+    from coarsecon.report.rows import GalleryRow, Picture, Pixels
+    from coarsecon.session import Session
+
+LARGEST = 1024
+"""The longer side that a file's image is shrunk to before anything is made of it."""
+
+
+def localize(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")],
+    image: Annotated[
+        list[Path] | None, typer.Option(help="This image or folder; repeatable. Default: images of the split.")
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option(min=0, metavar="K", help="Show each image with its K nearest in the split.")
+    ] = 0,
+    data: Annotated[Path | None, typer.Option(help="Another prepared dataset than the run's.")] = None,
+    split: Annotated[str | None, typer.Option(help="Default: test, else val, else train.")] = None,
+    layer: Annotated[
+        Literal["projector", "backbone"],
+        typer.Option(help="Whose norm is the heat: the projection's (ANCOR), or the backbone's features'."),
+    ] = "projector",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many images: the first, or a sample.")] = 24,
+    png: Annotated[Path | None, typer.Option(help="Default: RUN/figures/localize.png.")] = None,
+    html: Annotated[Path | None, typer.Option(help="With --neighbours: a gallery page with heat maps.")] = None,
+    encoder: Annotated[Which, typer.Option(help="The run's last or best encoder.")] = "last",
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode image files.")] = 2,
+) -> None:
+    """Heat maps of where in an image the embedding looks: files, folders, a split, or queries and their neighbours."""
+    opened = open_run(run)
+    if html and not neighbours:
+        raise InputError("--html: the page is a gallery of neighbours; pass --neighbours K too")
+    from coarsecon.device import choose_device
+    from coarsecon.evaluation.localize import load_localizer
+    from coarsecon.report.heat import with_heat
+    from coarsecon.report.sheet import write_heat_sheet, write_sheet
+
+    reporter = ConsoleReporter()
+    localizer = load_localizer(opened, layer, encoder, choose_device(device))
+    if localizer.layer != layer:
+        reporter.info(f"the method of {run} has no projector; the heat is the norm of the backbone's features")
+    png = png or opened.figures / "localize.png"
+    title = f"Where the embedding looks ({localizer.layer}), {run}"
+
+    def session() -> "Session":
+        from coarsecon.session import Session
+
+        return Session(opened, data, which=encoder, device=device, workers=workers, reporter=reporter)
+
+    heats: list[Heat] = []
+
+    def look(images: "Sequence[Pixels]") -> "Sequence[Heat]":
+        heats.extend(localizer(images, reporter))
+        return heats
+
+    if neighbours:
+        rows = with_heat(_with_neighbours(session(), image, split, limit, neighbours), look)
+        pictures = [picture for row in rows for picture in (row.query, *(found.picture for found in row.neighbours))]
+        write_sheet(png, rows, title=title)
+    else:
+        pictures = _files(image, limit) if image else _sample(session(), split, limit)
+        write_heat_sheet(png, pictures, look([picture.pixels for picture in pictures]), title=title)
+    if html:
+        from coarsecon.report.gallery import write_gallery
+
+        write_gallery(html, rows, title="Where the embedding looks", subtitle=f"{run}, {localizer.layer}")
+    if json:
+        emit_json([_as_json(picture, heat) for picture, heat in zip(pictures, heats, strict=True)], json)
+    closing([path for path in (png, html, Path(json) if json and json != "-" else None) if path], [])
+
+
+def _files(places: list[Path], limit: int) -> "list[Picture]":
+    """The first image files in `places`, shrunk to what a picture of them needs."""
+    import numpy as np
+    from PIL import Image
+
+    from coarsecon.data.images import decode
+    from coarsecon.report.rows import Picture
+    from coarsecon.search.collection import find_images
+
+    pictures = []
+    for file in find_images(places)[:limit]:
+        image = Image.fromarray(decode(file))
+        image.thumbnail((LARGEST, LARGEST))
+        pictures.append(Picture(np.asarray(image), str(file)))
+    return pictures
+
+
+def _sample(session: "Session", split: str | None, limit: int) -> "list[Picture]":
+    """Some images of the split, always the same."""
+    from coarsecon.search.collection import sample_queries
+
+    chosen = split or session.usual_split()
+    return [session.picture(chosen, i) for i in sample_queries(len(session.dataset.split(chosen)), limit).tolist()]
+
+
+def _with_neighbours(
+    session: "Session", places: list[Path] | None, split: str | None, limit: int, count: int
+) -> "list[GalleryRow]":
+    """The files, or some images of the split, each with its nearest images in the split."""
+    if not places:
+        return session.examples(split or session.usual_split(), limit, count)
+    from coarsecon.search.collection import find_images
+
+    files = find_images(places)[:limit]
+    return session.search(files, gallery=None, split=split, top_k=count, factory="Flat").rows
+
+
+def _as_json(picture: "Picture", heat: "Heat") -> dict[str, Any]:
+    """A picture's heat row by row from the top, with its extremes and where it is hottest, in shares of the sides."""
+    row, column = divmod(int(heat.argmax()), heat.shape[1])
+    hottest = [(column + 0.5) / heat.shape[1], (row + 0.5) / heat.shape[0]]
+    extremes = {"low": float(heat.min()), "high": float(heat.max()), "hottest": hottest}
+    return {"image": picture.name, "fine": picture.fine, "coarse": picture.coarse, **extremes, "heat": heat.tolist()}

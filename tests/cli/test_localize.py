@@ -1,0 +1,91 @@
+"""`coarsecon localize`: files, folders, a split, queries with their neighbours, and what is told of wrong input."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+QUICK = ("--device", "cpu", "--workers", 0)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        Image.fromarray(rng.integers(0, 256, (60, 90, 3), dtype=np.uint8)).save(folder / f"{i}.jpg")
+    return folder
+
+
+def test_files_and_folders(coarsecon, tiny_run, photos, tmp_path):
+    png, path = tmp_path / "p.png", tmp_path / "p.json"
+    done = coarsecon("localize", tiny_run, "--image", photos, "--png", png, "--json", path, *QUICK)
+    assert done.code == 0, done.err
+    assert f"wrote {png}" in done.err
+    assert Image.open(png).height > 3 * 128
+    found = json.loads(path.read_text())
+    assert [entry["image"].rpartition("/")[2] for entry in found] == ["0.jpg", "1.jpg", "2.jpg"]
+    heat = np.array(found[0]["heat"])
+    assert heat.shape == (4, 4)
+    assert (found[0]["low"], found[0]["high"]) == (heat.min(), heat.max())
+    x, y = found[0]["hottest"]
+    assert heat[int(y * 4), int(x * 4)] == heat.max()
+
+
+def test_a_sample_of_the_split_goes_into_the_run(coarsecon, tiny_run):
+    done = coarsecon("localize", tiny_run, "--limit", 5, "--layer", "backbone", "--json", "-", *QUICK)
+    assert done.code == 0, done.err
+    assert len(json.loads(done.out)) == 5
+    assert (tiny_run / "figures" / "localize.png").is_file()
+
+
+def test_neighbours_of_a_sample_and_of_a_file(coarsecon, tiny_run, photos, tmp_path):
+    html = tmp_path / "p.html"
+    arguments = ("--neighbours", 2, "--limit", 3, "--html", html, "--png", tmp_path / "p.png", "--json", "-")
+    done = coarsecon("localize", tiny_run, *arguments, *QUICK)
+    assert done.code == 0, done.err
+    assert len(json.loads(done.out)) == 3 * 3
+    assert html.read_text().count('class="heat"') == 3 * 3
+    done = coarsecon("localize", tiny_run, "--image", photos / "1.jpg", *arguments, *QUICK)
+    assert done.code == 0, done.err
+    assert [entry["fine"] is None for entry in json.loads(done.out)] == [True, False, False]
+
+
+def test_a_method_without_projector_is_looked_at_by_its_backbone(coarsecon, tiny_data, tmp_path):
+    from tiny import tiny_settings
+
+    from coarsecon.train.loop import train
+    from coarsecon.train.resolve import plan
+
+    run = train(plan(tiny_settings(tiny_data, "supce", schedule={"epochs": 1})), tmp_path / "run").root
+    done = coarsecon("localize", run, "--limit", 2, *QUICK)
+    assert done.code == 0, done.err
+    assert "has no projector" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--image", "nowhere.png"], "nowhere.png"),
+        (["--html", "page.html"], "--neighbours"),
+        (["--split", "holdout"], "no split holdout"),
+        (["--data", "nowhere"], "--data"),
+    ],
+)
+def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+    done = coarsecon("localize", tiny_run, *arguments, *QUICK)
+    assert done.code == 2
+    assert says in done.err
+
+
+def test_a_run_without_heads_leads_to_the_backbone(coarsecon, tiny_run, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(tiny_run, run)
+    (run / "heads.safetensors").unlink()
+    done = coarsecon("localize", run, "--limit", 2, *QUICK)
+    assert done.code == 2
+    assert "heads" in done.err
+    assert coarsecon("localize", run, "--limit", 2, "--layer", "backbone", *QUICK).code == 0
