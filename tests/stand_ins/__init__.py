@@ -1,0 +1,44 @@
+"""Stand-ins for original files: every dataset in small, in exactly the form it was published in.
+
+`STAND_INS` has a row for each form that `coarsecon prepare` reads. A new source adds a module with its writer here, and
+its row there; the tests that go through all datasets then cover it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from stand_ins.cifar import cifar10_folder, cifar100_folder, pack, write_cifar10, write_cifar100
+from stand_ins.images import array_data, save_image, write_class_folders, write_table, write_toy
+from stand_ins.pickles import python2_pickle
+
+__all__ = ["STAND_INS", "StandIn", "array_data", "cifar10_folder", "cifar100_folder", "pack", "python2_pickle",
+           "save_image"]  # fmt: skip
+
+
+class StandIn(NamedTuple):
+    """One form of one dataset.
+
+    `write(place, monkeypatch)` writes the files to the new folder `place`, has their small number taken as what was
+    published, and returns what follows `coarsecon prepare DATASET` on the command line to read them.
+    """
+
+    dataset: str
+    form: str
+    write: Callable[[Path, pytest.MonkeyPatch], list[str]]
+
+    def __str__(self) -> str:
+        return f"{self.dataset}-{self.form}"
+
+
+STAND_INS = [
+    StandIn("cifar10", "pickles", write_cifar10),
+    StandIn("cifartoy-good", "pickles", write_cifar10),
+    StandIn("cifartoy-bad", "pickles", write_cifar10),
+    StandIn("cifar100", "pickles", write_cifar100),
+    StandIn("folder", "tree", write_class_folders),
+    StandIn("folder", "table", write_table),
+    StandIn("toy", "drawn", write_toy),
+]
