@@ -8,6 +8,10 @@ from coarsecon.config import RunConfig, read_config_file, validate
 from coarsecon.errors import InputError
 
 Which = Literal["last", "best"]
+"""The encoder of the last epoch, or the one whose monitored recall was best."""
+
+Layer = Literal["backbone", "projector"]
+"""Where features are taken: the backbone's pooled output, or its projection."""
 
 
 class Run:

@@ -11,17 +11,15 @@ from torch import Tensor
 from coarsecon.data.store import open_dataset
 from coarsecon.device import choose_device
 from coarsecon.errors import InputError
-from coarsecon.evaluation.features import embed_files, fingerprint, split_features
+from coarsecon.evaluation.features import FeatureStore, files_fingerprint
 from coarsecon.evaluation.retrieval import retrieval_metrics
 from coarsecon.files import atomic_write
-from coarsecon.nn.encoder import load_encoder
 from coarsecon.report.rows import GalleryRow, Picture
 from coarsecon.reporting import Reporter
-from coarsecon.runs import Run, Which
+from coarsecon.runs import Layer, Run, Which
 from coarsecon.search.collection import (
     Collection,
     files_collection,
-    files_fingerprint,
     find_images,
     gallery_rows,
     indexed,
@@ -47,10 +45,22 @@ class Session:
     """A run's encoder and the dataset it is asked about; opens what it needs when it is needed."""
 
     def __init__(
-        self, run: Run, data: Path | None, *, which: Which, device: str, workers: int, reporter: Reporter
+        self,
+        run: Run,
+        data: Path | None,
+        *,
+        which: Which,
+        layer: Layer = "backbone",
+        flip: bool = False,
+        device: str,
+        workers: int,
+        reporter: Reporter,
     ) -> None:
         self.run, self.which, self.workers, self.reporter = run, which, workers, reporter
         self.device = choose_device(device)
+        self.store = FeatureStore(
+            run, which, layer=layer, flip=flip, device=self.device, workers=workers, reporter=reporter
+        )
         path = data or run.config().data.path
         if path is None or not path.exists():
             raise InputError(f"{path}: the dataset of {run.root} is not there any more; pass --data DIR")
@@ -59,15 +69,12 @@ class Session:
     def collection(self, split: str) -> Collection:
         """A split of the dataset with its features."""
         features = self.features(split)
-        mark = fingerprint(self.run, self.which, self.dataset.info.splits[split].checksum)
+        mark = self.store.mark(self.dataset.info.splits[split].checksum)
         return split_collection(self.dataset, split, features, mark)
 
     def features(self, split: str) -> Tensor:
         """The features [N, D] of a split, on the CPU."""
-        return split_features(
-            self.run, self.dataset, split,
-            which=self.which, device=self.device, workers=self.workers, reporter=self.reporter,
-        )  # fmt: skip
+        return self.store.split(self.dataset, split)
 
     def usual_split(self) -> str:
         """The split that is looked at where none is named: test, else val, else train."""
@@ -106,9 +113,17 @@ class Session:
         return known
 
     def save_result(self, name: str, split: str, values: dict[str, Any]) -> Path:
-        """Write `values`, and what they were computed on, to NAME.json among the run's results."""
-        path = self.run.results / f"{name}.json"
-        record = {"split": split, "encoder": self.which, "data": str(self.dataset.root), **values}
+        """Write `values`, and what they were computed on, to NAME.json among the run's results.
+
+        Features of another encoder, layer or side than usual have a file of their own.
+        """
+        store = self.store
+        unusual = [store.which] * (store.which != "last") + [store.layer] * (store.layer != "backbone")
+        path = self.run.results / f"{'-'.join([name, *unusual, *['flip'] * store.flip])}.json"
+        record = {
+            "split": split, "encoder": store.which, "layer": store.layer, "flip": store.flip,
+            "data": str(self.dataset.root), **values,
+        }  # fmt: skip
         atomic_write(path, json.dumps(record, indent=2))
         return path
 
@@ -134,9 +149,8 @@ class Session:
 
         A query that the searched split was prepared from is not its own neighbour.
         """
-        encoder = load_encoder(self.run.encoder(self.which), self.device)
         files = find_images(queries)
-        features = embed_files(encoder, files, device=self.device, reporter=self.reporter)
+        features = self.store.files(files)
         originals = originals_among(files, self.dataset)
         asked = labelled_files(files, originals, self.dataset, features)
         if gallery is None:
@@ -145,9 +159,8 @@ class Session:
         else:
             name = gallery.resolve().name
             images = find_images([gallery])
-            mark = fingerprint(self.run, self.which, files_fingerprint(images))
-            features = embed_files(encoder, images, device=self.device, reporter=self.reporter)
-            collection = files_collection(images, features, mark)
+            features = self.store.files(images, name=name)
+            collection = files_collection(images, features, self.store.mark(files_fingerprint(images)))
         folder = self.run.index / name
         index = indexed(collection, folder, factory)
         hits = index.query(asked.features, top_k + 1)

@@ -1,27 +1,28 @@
 """`coarsecon fewshot RUN [RUN2]`: how well a few labelled images are enough to tell fine classes apart."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
 from coarsecon.errors import InputError
-from coarsecon.runs import Which, open_run
+from coarsecon.runs import open_run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from coarsecon.evaluation.fewshot import Embedded, Predict
+    from coarsecon.evaluation.fewshot import Embedded
     from coarsecon.session import Session
 
 Combine = Literal["ensemble", "concat", "cascade"]
 
 
 def fewshot(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")],
+    run: RunFolder,
     run2: Annotated[Path | None, typer.Argument(metavar="RUN2", help="A second run, for --combine.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Another prepared dataset than the first run's.")] = None,
+    data: DataFolder = None,
     split: Annotated[str | None, typer.Option(help="Where episodes are drawn. Default: test, else val.")] = None,
     ways: Annotated[str, typer.Option(metavar="N|all", help="Fine classes in an episode.")] = "5",
     shots: Annotated[int, typer.Option(min=1, help="Labelled images of each class.")] = 1,
@@ -44,13 +45,15 @@ def fewshot(
         Combine | None,
         typer.Option(
             help="With RUN2: geometric mean of the logistic probabilities, features side by side, or the coarse class "
-            "by RUN (logistic, learnt from the train split) and the fine one within it by RUN2."
+            "by RUN's classifier and the fine one within it by RUN2."
         ),
     ] = None,
-    encoder: Annotated[Which, typer.Option(help="The runs' last or best encoder.")] = "last",
-    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode image files.")] = 2,
+    encoder: EncoderChoice = "last",
+    layer: LayerChoice = "backbone",
+    flip: Flip = False,
+    json: JsonFile = None,
+    device: Device = "auto",
+    workers: Workers = 2,
 ) -> None:
     """Few-shot accuracy on fine classes: the mean over episodes and its 95% interval (ANCOR's protocol)."""
     opened = open_run(run)
@@ -60,29 +63,40 @@ def fewshot(
     if combine == "ensemble" and classifier != "logistic":
         raise InputError(f"--combine ensemble multiplies logistic probabilities; the {classifier} classifier has none")
     number = _ways(ways)
-    from coarsecon.evaluation.fewshot import draw_episodes, few_shot, predictor
+    from coarsecon.evaluation.fewshot import cascade, concatenated, draw_episodes, ensemble, few_shot, predictor
+    from coarsecon.evaluation.support import embedded_split
     from coarsecon.session import Session
 
     reporter = ConsoleReporter()
-    session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=reporter)
+    shared: dict[str, Any] = {
+        "which": encoder, "layer": layer, "flip": flip, "device": device, "workers": workers, "reporter": reporter
+    }  # fmt: skip
+    session = Session(opened, data, **shared)
     split = split or session.held_out()
     drawn = draw_episodes(
         _labels(session, split, "fine"), ways=number, shots=shots, queries=queries, episodes=episodes,
         coarse=_labels(session, split, "coarse") if fine_within_coarse else None,
     )  # fmt: skip
-    model = _embedded(session, split, support_copies)
-    if second:
-        path = session.dataset.root
-        other = Session(second, path, which=encoder, device=device, workers=workers, reporter=reporter)
-        predict = _combined(combine, session, model, _embedded(other, split, support_copies), classifier)
-    else:
+    model, coarse_by = embedded_split(session.store, session.dataset, split, support_copies), None
+    if second is None:
         predict = predictor(model, classifier)
+    else:
+        other = embedded_split(
+            Session(second, session.dataset.root, **shared).store, session.dataset, split, support_copies
+        )
+        if combine == "ensemble":
+            predict = ensemble(model, other)
+        elif combine == "concat":
+            predict = predictor(concatenated(model, other), classifier)
+        else:
+            classes, coarse_by = _coarse_classes(session, split, model, support_copies)
+            predict = cascade(classes, other, classifier)
     result = few_shot(predict, drawn, reporter)
 
     values = {
         "accuracy": result.accuracy, "ci95": result.ci95, "episodes": episodes, "ways": result.ways, "shots": shots,
         "queries": queries, "support_copies": support_copies, "classifier": classifier, "combine": combine,
-        "fine_within_coarse": fine_within_coarse,
+        "fine_within_coarse": fine_within_coarse, "coarse_by": coarse_by,
     }  # fmt: skip
     saved = session.save_result("fewshot", split, {**values, "run2": run2 and str(run2)})
     if json:
@@ -111,33 +125,15 @@ def _labels(session: "Session", split: str, level: str) -> "Tensor":
     return labels
 
 
-def _embedded(session: "Session", split: str, copies: int) -> "Embedded":
-    """The split as the session's run sees it; a single copy is the image as it is."""
-    from coarsecon.evaluation.fewshot import Embedded
-    from coarsecon.evaluation.support import support_copies
+def _coarse_classes(session: "Session", split: str, model: "Embedded", copies: int) -> "tuple[Embedded, str]":
+    """The coarse class of every image by the run's classifier, or by one learnt from its features; and which it was."""
+    from coarsecon.evaluation.fewshot import coarse_classes
+    from coarsecon.evaluation.support import predicted_classes
 
-    features = session.features(split)
-    if copies == 1:
-        return Embedded(features, features[:, None])
-    augmented = support_copies(
-        session.run, session.dataset, split, copies,
-        which=session.which, device=session.device, workers=session.workers, reporter=session.reporter,
-    )  # fmt: skip
-    return Embedded(features, augmented)
-
-
-def _combined(
-    combine: Combine | None,
-    session: "Session",
-    first: "Embedded",
-    second: "Embedded",
-    classifier: Literal["logistic", "cosine", "nearest"],
-) -> "Predict":
-    from coarsecon.evaluation.fewshot import cascade, coarse_classes, concatenated, ensemble, predictor
-
-    if combine == "ensemble":
-        return ensemble(first, second)
-    if combine == "concat":
-        return predictor(concatenated(first, second), classifier)
-    labels = _labels(session, "train", "coarse")
-    return cascade(coarse_classes(first, session.features("train"), labels), second, classifier)
+    predicted = predicted_classes(session.store, session.dataset, split, copies)
+    if predicted is not None:
+        return predicted, "classifier"
+    session.reporter.info(
+        f"{session.run.root}: its method has no classifier; coarse classes come from logistic regression on train"
+    )
+    return coarse_classes(model, session.features("train"), _labels(session, "train", "coarse")), "logistic"

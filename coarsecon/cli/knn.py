@@ -7,21 +7,24 @@ from typing import Annotated, TypeVar
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
 from coarsecon.errors import InputError
-from coarsecon.runs import Which, open_run
+from coarsecon.runs import open_run
 
 Number = TypeVar("Number", int, float)
 
 
 def knn(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")],
-    data: Annotated[Path | None, typer.Option(help="Another prepared dataset than the run's.")] = None,
+    run: RunFolder,
+    data: DataFolder = None,
     k: Annotated[str, typer.Option("--k", help="Neighbours that vote; several with commas.")] = "20,200",
     t: Annotated[str, typer.Option("--t", help="Temperatures of the votes; several with commas.")] = "0.1",
-    encoder: Annotated[Which, typer.Option(help="The run's last or best encoder.")] = "last",
-    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode image files.")] = 2,
+    encoder: EncoderChoice = "last",
+    layer: LayerChoice = "backbone",
+    flip: Flip = False,
+    json: JsonFile = None,
+    device: Device = "auto",
+    workers: Workers = 2,
 ) -> None:
     """Top-1 of a weighted vote of the nearest training images, on fine and coarse labels."""
     opened = open_run(run)
@@ -29,7 +32,9 @@ def knn(
     from coarsecon.evaluation.knn import knn_metrics
     from coarsecon.session import Session
 
-    session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=ConsoleReporter())
+    session = Session(
+        opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=ConsoleReporter()
+    )
     split = session.held_out()
     labels = session.labels("train", split)
     bank, queries = (session.features(name).to(session.device) for name in ("train", split))

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
 from coarsecon.errors import InputError
-from coarsecon.runs import Which, open_run
+from coarsecon.runs import open_run
 
 ABOUT_PRESETS = (
     "the paper's optimiser on cached features: normalised to length one, without the random crops and flips that "
@@ -16,22 +17,24 @@ ABOUT_PRESETS = (
 
 
 def linear(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")],
+    run: RunFolder,
     preset: Annotated[
         Literal["sweep", "supcon", "ascl", "moco"],
         typer.Option(help="Many settings, picked on held-out training images; or a paper's one."),
     ] = "sweep",
-    data: Annotated[Path | None, typer.Option(help="Another prepared dataset than the run's.")] = None,
+    data: DataFolder = None,
     labels: Annotated[Literal["fine", "coarse", "both"], typer.Option(help="Which labels to learn.")] = "both",
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: 20 for sweep, else the paper's 100.")] = None,
     lr: Annotated[float | None, typer.Option(help="In place of the preset's rate (supcon: 1 for SimCLR).")] = None,
     shots_per_class: Annotated[int | None, typer.Option(min=1, help="Learn from so many labels a class.")] = None,
     repeats: Annotated[int, typer.Option(min=2, help="Draws of the shots.")] = 5,
-    encoder: Annotated[Which, typer.Option(help="The run's last or best encoder.")] = "last",
-    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    encoder: EncoderChoice = "last",
+    layer: LayerChoice = "backbone",
+    flip: Flip = False,
+    json: JsonFile = None,
+    device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of the order of images, the held-out part, the shots.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode image files.")] = 2,
+    workers: Workers = 2,
 ) -> None:
     """Top-1 and top-5 of a linear classifier on frozen features, on fine and coarse labels."""
     opened = open_run(run)
@@ -43,7 +46,9 @@ def linear(
     from coarsecon.session import Session
 
     reporter = ConsoleReporter()
-    session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=reporter)
+    session = Session(
+        opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=reporter
+    )
     split = session.held_out()
     known = session.labels("train", split)
     if labels != "both" and labels not in known:

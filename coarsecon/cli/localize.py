@@ -1,13 +1,14 @@
 """`coarsecon localize RUN`: where in the image the embedding looks, as heat maps."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, JsonFile, RunFolder, Workers
 from coarsecon.errors import InputError
-from coarsecon.runs import Which, open_run
+from coarsecon.runs import Layer, open_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,26 +22,26 @@ LARGEST = 1024
 
 
 def localize(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")],
+    run: RunFolder,
     image: Annotated[
         list[Path] | None, typer.Option(help="This image or folder; repeatable. Default: images of the split.")
     ] = None,
     neighbours: Annotated[
         int, typer.Option(min=0, metavar="K", help="Show each image with its K nearest in the split.")
     ] = 0,
-    data: Annotated[Path | None, typer.Option(help="Another prepared dataset than the run's.")] = None,
+    data: DataFolder = None,
     split: Annotated[str | None, typer.Option(help="Default: test, else val, else train.")] = None,
     layer: Annotated[
-        Literal["projector", "backbone"],
+        Layer,
         typer.Option(help="Whose norm is the heat: the projection's (ANCOR), or the backbone's features'."),
     ] = "projector",
     limit: Annotated[int, typer.Option(min=1, help="At most so many images: the first, or a sample.")] = 24,
     png: Annotated[Path | None, typer.Option(help="Default: RUN/figures/localize.png.")] = None,
     html: Annotated[Path | None, typer.Option(help="With --neighbours: a gallery page with heat maps.")] = None,
-    encoder: Annotated[Which, typer.Option(help="The run's last or best encoder.")] = "last",
-    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode image files.")] = 2,
+    encoder: EncoderChoice = "last",
+    json: JsonFile = None,
+    device: Device = "auto",
+    workers: Workers = 2,
 ) -> None:
     """Heat maps of where in an image the embedding looks: files, folders, a split, or queries and their neighbours."""
     opened = open_run(run)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
 from coarsecon.errors import InputError
-from coarsecon.runs import Which, open_run
+from coarsecon.runs import open_run
 
 if TYPE_CHECKING:
     from coarsecon.report.rows import GalleryRow
@@ -18,8 +19,8 @@ SAMPLE = 24
 
 
 def retrieve(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")],
-    data: Annotated[Path | None, typer.Option(help="Another prepared dataset than the run's.")] = None,
+    run: RunFolder,
+    data: DataFolder = None,
     split: Annotated[str | None, typer.Option(help="Default: test for metrics, train to search.")] = None,
     query: Annotated[list[Path] | None, typer.Option(help="Search with this image or folder; repeatable.")] = None,
     gallery: Annotated[Path | None, typer.Option(help="Search this folder of images instead of the dataset.")] = None,
@@ -28,10 +29,12 @@ def retrieve(
     png: Annotated[Path | None, typer.Option(help="Write the gallery as a picture.")] = None,
     heat: Annotated[bool, typer.Option("--heat", help="Show in both where the embedding looks.")] = False,
     index: Annotated[str, typer.Option(help="FAISS factory string for searches; Flat is exact.")] = "Flat",
-    encoder: Annotated[Which, typer.Option(help="The run's last or best encoder.")] = "last",
-    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode image files.")] = 2,
+    encoder: EncoderChoice = "last",
+    layer: LayerChoice = "backbone",
+    flip: Flip = False,
+    json: JsonFile = None,
+    device: Device = "auto",
+    workers: Workers = 2,
 ) -> None:
     """Recall@k, mAP@R and R-precision on fine and coarse labels; with --query, the nearest images."""
     opened = open_run(run)
@@ -43,7 +46,9 @@ def retrieve(
         raise InputError("--heat: the heat maps are drawn in a gallery; pass --html or --png too")
     from coarsecon.session import Session
 
-    session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=ConsoleReporter())
+    session = Session(
+        opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=ConsoleReporter()
+    )
     if query:
         found = session.search(query, gallery=gallery, split=split, top_k=top_k, factory=index)
         _show_neighbours(found.rows, json)

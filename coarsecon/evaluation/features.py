@@ -1,33 +1,184 @@
-"""Features of a run: extracted once, cached in the run, made anew when the encoder or the images change."""
+"""Features of a run: each image passes its encoder once, and every evaluation reads what was kept."""
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
+from coarsecon.data.batch import ImageBatch
 from coarsecon.data.convert import as_prepared
 from coarsecon.data.loader import ImageLoader, padded
-from coarsecon.data.store import PreparedDataset, Split
-from coarsecon.files import atomic_write
+from coarsecon.data.pool import map_ahead
+from coarsecon.data.store import PreparedDataset
+from coarsecon.errors import InputError
+from coarsecon.evaluation.cache import cached_rows, remove_dead
+from coarsecon.methods.base import Method
+from coarsecon.methods.restore import load_method
 from coarsecon.nn.encoder import Encoder, load_encoder
 from coarsecon.reporting import Reporter
-from coarsecon.runs import Run, Which
+from coarsecon.runs import Layer, Run, Which
+from coarsecon.search.exact import unit
 
 BATCH = 250
 FILES_AT_ONCE = 32
+ROWS_AT_ONCE = 8192
+"""Features that pass through a head at one time."""
+
+Batches = Callable[[int], Iterator[ImageBatch]]
+"""`batches(start)` gives the images from number `start` on, on the device."""
 
 
-def fingerprint(run: Run, which: Which, content: str) -> str:
-    """What features depend on, in 16 characters: the encoder's weights and card, and the images' checksum."""
-    digest = hashlib.sha256(content.encode())
-    weights = run.encoder(which)
-    for file in (weights, weights.with_suffix(".json")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+class FeatureStore:
+    """What one encoder of a run makes of images, kept in the run's folder `features`.
+
+    The backbone's output is kept as it is, for an image and, once it is asked for, for its mirror image. From it are
+    made the features of `layer`: L2-normalised float32 [N, D], with `flip` the normalised mean of those of the image
+    and of its mirror. Nothing is loaded before it is needed; the layer "projector" needs the heads at once.
+
+    Raises:
+        InputError: there is no encoder yet; the projector is asked for and the run has none.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        which: Which = "last",
+        *,
+        layer: Layer = "backbone",
+        flip: bool = False,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.run, self.which, self.layer, self.flip = run, which, layer, flip
+        self.device, self.workers, self.reporter = torch.device(device), workers, reporter or Reporter()
+        if layer == "projector" and self.method.project(torch.zeros(1, self.encoder.dim, device=self.device)) is None:
+            raise InputError(
+                f"{run.root}: its method {run.config().method['name']} has no projector; use the layer backbone"
+            )
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The run's encoder, on the device."""
+        return load_encoder(self.run.encoder(self.which), self.device)
+
+    @cached_property
+    def method(self) -> Method:
+        """The run's method around that encoder, with its heads."""
+        return load_method(self.run, self.which, self.device, encoder=self.encoder)
+
+    @cached_property
+    def encoder_mark(self) -> str:
+        """What the kept rows depend on besides the images: 12 characters of the encoder's weights and card."""
+        return encoder_mark(self.run, self.which)
+
+    def mark(self, content: str) -> str:
+        """What the features of images of this `content` (a checksum) depend on."""
+        return f"{self.layer}{'+mirror' * self.flip} {self.encoder_mark} {content}"
+
+    def split(self, dataset: PreparedDataset, split: str) -> Tensor:
+        """Features [N, D] of a prepared split, in its order, on the CPU.
+
+        Raises:
+            InputError: there is no such split, or an image cannot be read.
+        """
+        return self._both_sides(lambda mirrored: self._split_rows(dataset, split, mirrored))
+
+    def files(self, files: Sequence[Path], *, name: str | None = None) -> Tensor:
+        """Features [N, D] of image files, shrunk as `coarsecon prepare` shrinks them; kept where there is a `name`.
+
+        Raises:
+            InputError: a file is missing or broken.
+        """
+        batches = self._file_batches(files)
+        if name is None:
+            return self._both_sides(
+                lambda mirrored: torch.cat(list(self._embedded("files", len(files), batches, mirrored)(0)))
+            )
+        title, content = f"files-{name}", files_fingerprint(files)
+        return self._both_sides(
+            lambda mirrored: self._rows(title, content, len(files), batches, FILES_AT_ONCE, mirrored)
+        )
+
+    def coarse_logits(self, dataset: PreparedDataset, split: str) -> Tensor | None:
+        """Logits [N, C] of the classes the run learned from, by its classifier; None where its method has none.
+
+        Raises:
+            InputError: as `split`; or the run kept no heads.
+        """
+        return self.logits(self._split_rows(dataset, split, mirrored=False))
+
+    def logits(self, rows: Tensor) -> Tensor | None:
+        """The classifier's logits [N, C] of kept rows [N, F]; None where the method has no classifier."""
+        return self._through(self.method.coarse_logits, rows)
+
+    def _split_rows(self, dataset: PreparedDataset, split: str, mirrored: bool) -> Tensor:
+        images = dataset.split(split)
+        loader = ImageLoader(images, self.device, self.workers)
+        return self._rows(
+            split, dataset.info.splits[split].checksum, len(images),
+            lambda start: loader.batches(torch.arange(start, len(images)).split(BATCH)), BATCH, mirrored,
+        )  # fmt: skip
+
+    def _file_batches(self, files: Sequence[Path]) -> Batches:
+        def batch(start: int) -> ImageBatch:
+            size = self.encoder.card.input.size
+            return padded([as_prepared(file, size) for file in files[start : start + FILES_AT_ONCE]])
+
+        def batches(start: int) -> Iterator[ImageBatch]:
+            starts = range(start, len(files), FILES_AT_ONCE)
+            threads = max(1, self.workers)
+            return (loaded.to(self.device) for loaded in map_ahead(batch, starts, threads=threads, ahead=threads))
+
+        return batches
+
+    def _rows(self, name: str, content: str, count: int, batches: Batches, piece: int, mirrored: bool) -> Tensor:
+        title = f"{name}-mirrored" if mirrored else name
+        return self.kept(title, content, count, self._embedded(name, count, batches, mirrored), piece=piece)
+
+    def _embedded(self, name: str, count: int, batches: Batches, mirrored: bool) -> Callable[[int], Iterator[Tensor]]:
+        def rows(start: int) -> Iterator[Tensor]:
+            what = f"features of {name}{', mirrored' * mirrored}"
+            with self.reporter.progress(what, count) as progress:
+                progress.advance(start)
+                for batch in batches(start):
+                    yield self.encoder.features(batch, mirrored=mirrored).cpu()
+                    progress.advance(len(batch))
+
+        return rows
+
+    def kept(
+        self, name: str, content: str, count: int, rows: Callable[[int], Iterator[Tensor]], *, piece: int
+    ) -> Tensor:
+        """Rows [count, W] of images of this `content` from the run folder; what is not there comes from `rows`."""
+        place = hashlib.sha256(content.encode()).hexdigest()[:12]
+        path = self.run.features / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{place}-{self.encoder_mark}.npy"
+        if not path.exists():
+            saved = [which for which in get_args(Which) if self.run.encoder(which).exists()]
+            remove_dead(self.run.features, {encoder_mark(self.run, which) for which in saved})
+        return cached_rows(path, count, rows, piece=piece, reporter=self.reporter)
+
+    def _both_sides(self, rows: Callable[[bool], Tensor]) -> Tensor:
+        """Features [N, D] of the images' rows and, with `flip`, of their mirror images'."""
+        features = self.finished(rows(False))
+        return unit(features + self.finished(rows(True))) if self.flip else features
+
+    def finished(self, rows: Tensor) -> Tensor:
+        """Features [N, D] of kept rows [N, F]: through the projector if that is the layer, and normalised."""
+        projected = self._through(self.method.project, rows) if self.layer == "projector" else rows
+        assert projected is not None
+        return unit(projected)
+
+    @torch.no_grad()
+    def _through(self, head: Callable[[Tensor], Tensor | None], rows: Tensor) -> Tensor | None:
+        outputs = [head(piece.to(self.device)) for piece in rows.split(ROWS_AT_ONCE)]
+        known = [output.float().cpu() for output in outputs if output is not None]
+        return torch.cat(known) if known else None
 
 
 def split_features(
@@ -40,57 +191,31 @@ def split_features(
     workers: int = 0,
     reporter: Reporter | None = None,
 ) -> Tensor:
-    """L2-normalised float32 features [N, D] of a prepared split, from the run's cache when they are there.
+    """Backbone features [N, D] of a prepared split: `FeatureStore.split` in one call."""
+    return FeatureStore(run, which, device=device, workers=workers, reporter=reporter).split(dataset, split)
+
+
+def encoder_mark(run: Run, which: Which) -> str:
+    """Which weights and input recipe an encoder of the run has, in 12 characters.
 
     Raises:
-        InputError: the run has no encoder yet, there is no such split, or an image cannot be read.
+        InputError: there is no encoder yet.
     """
-    images = dataset.split(split)
-    encoder = load_encoder(run.encoder(which), device)
-    cache = run.features / f"{split}-{fingerprint(run, which, dataset.info.splits[split].checksum)}.safetensors"
-    cached = read_cache(cache, (len(images), encoder.dim))
-    if cached is not None:
-        return cached
-    features = embed_split(encoder, images, device=device, workers=workers, reporter=reporter or Reporter())
-    atomic_write(cache, save({"features": features}))
-    return features
+    digest = hashlib.sha256()
+    weights = run.encoder(which)
+    for path in (weights, weights.with_suffix(".json")):
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except FileNotFoundError:
+            raise InputError(f"{path}: no encoder here; has the run finished its first epoch?") from None
+    return digest.hexdigest()[:12]
 
 
-def embed_split(
-    encoder: Encoder, split: Split, *, device: torch.device | str, workers: int, reporter: Reporter
-) -> Tensor:
-    """L2-normalised float32 features [N, D] of a split, in its order."""
-    loader = ImageLoader(split, device, workers)
-    parts = []
-    with reporter.progress(f"features of {split.name}", len(split)) as progress:
-        for batch in loader.batches(torch.arange(len(split)).split(BATCH)):
-            parts.append(encoder.embed(batch).cpu())
-            progress.advance(len(batch.pixels))
-    return torch.cat(parts)
-
-
-def embed_files(
-    encoder: Encoder, files: Sequence[Path], *, device: torch.device | str, reporter: Reporter | None = None
-) -> Tensor:
-    """L2-normalised float32 features [N, D] of image files, shrunk as `coarsecon prepare` shrinks them.
-
-    Raises:
-        InputError: a file is missing or broken.
-    """
-    size = encoder.card.input.size
-    parts = []
-    with (reporter or Reporter()).progress("features of files", len(files)) as progress:
-        for start in range(0, len(files), FILES_AT_ONCE):
-            chunk = files[start : start + FILES_AT_ONCE]
-            batch = padded([as_prepared(file, size) for file in chunk])
-            parts.append(encoder.embed(batch.to(device)).cpu())
-            progress.advance(len(chunk))
-    return torch.cat(parts)
-
-
-def read_cache(path: Path, shape: tuple[int, int]) -> Tensor | None:
-    try:
-        features = load_file(path)["features"]
-    except (OSError, SafetensorError, KeyError):
-        return None
-    return features if features.shape == shape else None
+def files_fingerprint(files: Sequence[Path]) -> str:
+    """What a list of files is, by name, size and time of change."""
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

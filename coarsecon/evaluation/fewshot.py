@@ -107,7 +107,7 @@ def ensemble(first: Embedded, second: Embedded) -> Predict:
 def cascade(coarse: Embedded, fine: Embedded, classifier: Classifier = "logistic") -> Predict:
     """Classify a query by its `fine` features among the support of its coarse class; with none, among all.
 
-    `coarse` holds predicted coarse classes instead of features, query [N] and support [N, M]: see `coarse_classes`.
+    `coarse` holds predicted coarse classes instead of features, query [N] and support [N, M].
     """
 
     def predict(episode: Episode) -> Tensor:
@@ -127,7 +127,7 @@ def cascade(coarse: Embedded, fine: Embedded, classifier: Classifier = "logistic
 def coarse_classes(model: Embedded, train: Tensor, train_coarse: Tensor) -> Embedded:
     """The coarse class of every image and copy, by logistic regression on the features `train` [T, D] (-1: no label).
 
-    Stands for the model's own classifier head, which not every method has and no encoder keeps.
+    Stands for the classifier of a method that has none.
     """
     known = train_coarse >= 0
     if not known.any():

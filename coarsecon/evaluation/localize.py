@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from coarsecon.data.convert import prepared
 from coarsecon.data.loader import padded
 from coarsecon.errors import InputError
-from coarsecon.methods.base import Layer
 from coarsecon.methods.restore import load_method
 from coarsecon.nn.backbone import feature_dim
 from coarsecon.nn.encoder import Encoder, load_encoder
 from coarsecon.reporting import Reporter
-from coarsecon.runs import Run, Which
+from coarsecon.runs import Layer, Run, Which
 
 IMAGES_AT_ONCE = 16
 
@@ -70,7 +69,7 @@ def load_localizer(run: Run, layer: Layer, which: Which = "last", device: torch.
     """
     encoder = load_encoder(run.encoder(which), device)
     if layer == "projector":
-        method = load_method(run, which, device)
+        method = load_method(run, which, device, encoder=encoder)
         if method.project(torch.zeros(1, encoder.dim, device=device)) is not None:
             return Localizer(encoder, method.project, "projector")
     return Localizer(encoder, None, "backbone")

@@ -1,68 +1,76 @@
-"""Augmented copies of support images, embedded once and cached in the run beside the features."""
+"""The images of a split as few-shot episodes see them: as queries, and as support in augmented copies."""
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 from torch import Tensor
 
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
-from coarsecon.data.store import PreparedDataset, Split
-from coarsecon.evaluation.features import BATCH, fingerprint, read_cache
-from coarsecon.files import atomic_write
-from coarsecon.nn.encoder import Encoder, load_encoder
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run, Which
+from coarsecon.data.store import PreparedDataset
+from coarsecon.evaluation.features import BATCH, FeatureStore
+from coarsecon.evaluation.fewshot import Embedded
 from coarsecon.views.geometry import resized_crop
 
 PAD = 8
 """Pixels of black around a small image before the random crop."""
 
 
-def support_copies(
-    run: Run,
-    dataset: PreparedDataset,
-    split: str,
-    copies: int,
-    *,
-    which: Which = "last",
-    device: torch.device | str = "cpu",
-    workers: int = 0,
-    reporter: Reporter | None = None,
-) -> Tensor:
-    """L2-normalised features [N, copies, D] of augmented copies of every image, from the run's cache if there.
+def embedded_split(store: FeatureStore, dataset: PreparedDataset, split: str, copies: int) -> Embedded:
+    """Features of every image, and of `copies` augmented copies of it; a single copy is the image as it is.
+
+    Copies are not mirrored once more where the store averages with the mirror image: half of them are already.
+
+    Raises InputError as `FeatureStore.split` does.
+    """
+    features = store.split(dataset, split)
+    if copies == 1:
+        return Embedded(features, features[:, None])
+    rows = copies_rows(store, dataset, split, copies)
+    return Embedded(features, store.finished(rows).unflatten(0, (-1, copies)))
+
+
+def predicted_classes(store: FeatureStore, dataset: PreparedDataset, split: str, copies: int) -> Embedded | None:
+    """The class by the run's classifier, instead of features, of all that `embedded_split` has; None without one.
+
+    Raises InputError as `FeatureStore.coarse_logits` does.
+    """
+    logits = store.coarse_logits(dataset, split)
+    if logits is None:
+        return None
+    query = logits.argmax(1)
+    if copies == 1:
+        return Embedded(query, query[:, None])
+    of_copies = store.logits(copies_rows(store, dataset, split, copies))
+    assert of_copies is not None
+    return Embedded(query, of_copies.argmax(1).unflatten(0, (-1, copies)))
+
+
+def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copies: int) -> Tensor:
+    """Backbone features [N * copies, F] of augmented copies of every image, from the store if there; always the same.
 
     An image keeps its copies through all episodes, where ANCOR draws new ones in each: the mean over episodes
     estimates the same, and all-way episodes stay affordable.
-
-    Raises InputError as `split_features` does.
     """
     images = dataset.split(split)
-    encoder = load_encoder(run.encoder(which), device)
-    mark = fingerprint(run, which, dataset.info.splits[split].checksum)
-    cache = run.features / f"{split}-copies{copies}-{mark}.safetensors"
-    features = read_cache(cache, (len(images), copies * encoder.dim))
-    if features is None:
-        made = embed_copies(encoder, images, copies, device=device, workers=workers, reporter=reporter or Reporter())
-        features = made.flatten(1)
-        atomic_write(cache, save({"features": features}))
-    return features.view(len(images), copies, encoder.dim)
 
+    def rows(start: int) -> Iterator[Tensor]:
+        size, small = store.encoder.card.input.size, images.images is not None
+        loader = ImageLoader(images, store.device, store.workers)
+        with store.reporter.progress(f"copies of {split}", len(images) * copies) as progress:
+            progress.advance(start * copies)
+            for batch in loader.batches(torch.arange(start, len(images)).split(BATCH)):
+                generator = torch.Generator().manual_seed(start)
+                augmented = [augment(batch, size, generator, small=small) for _ in range(copies)]
+                features = torch.stack([store.encoder.features(copy) for copy in augmented], dim=1)
+                yield features.flatten(1).cpu()
+                progress.advance(len(batch) * copies)
+                start += len(batch)
 
-def embed_copies(
-    encoder: Encoder, split: Split, copies: int, *, device: torch.device | str, workers: int, reporter: Reporter
-) -> Tensor:
-    """L2-normalised float32 features [N, copies, D] of augmented copies of a split's images; always the same."""
-    generator = torch.Generator().manual_seed(0)
-    size, small = encoder.card.input.size, split.images is not None
-    loader = ImageLoader(split, device, workers)
-    parts = []
-    with reporter.progress(f"copies of {split.name}", len(split) * copies) as progress:
-        for batch in loader.batches(torch.arange(len(split)).split(BATCH)):
-            augmented = [encoder.embed(augment(batch, size, generator, small=small)) for _ in range(copies)]
-            parts.append(torch.stack(augmented, dim=1).cpu())
-            progress.advance(len(batch) * copies)
-    return torch.cat(parts)
+    checksum = dataset.info.splits[split].checksum
+    kept = store.kept(f"{split}-copies{copies}", checksum, len(images), rows, piece=BATCH)
+    return kept.view(len(images) * copies, -1)
 
 
 def augment(batch: ImageBatch, size: int, generator: torch.Generator, *, small: bool) -> ImageBatch:

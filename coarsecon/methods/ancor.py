@@ -13,11 +13,12 @@ from coarsecon.config import Count, Fraction, Positive
 from coarsecon.errors import InputError
 from coarsecon.losses import ancor_loss
 from coarsecon.losses.precision import unit
-from coarsecon.methods.base import Layer, Setup
+from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 from coarsecon.nn.backbone import SMALL_SIDE
 from coarsecon.nn.heads import projector
 from coarsecon.nn.queue import ClassBanks
+from coarsecon.runs import Layer
 
 
 class ANCOR(MomentumContrast):

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from coarsecon.comm import Comm
 from coarsecon.config import Settings
+from coarsecon.runs import Layer
 from coarsecon.views.base import View
 from coarsecon.views.filters import InputFilter
 from coarsecon.views.recipes import make_view
-
-Layer = Literal["backbone", "projector"]
-"""Where features are taken: the backbone's pooled output, or its projection."""
 
 
 class MethodSettings(Settings):

@@ -14,7 +14,7 @@ from coarsecon.config import validate
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.methods.base import Method, Setup
-from coarsecon.nn.encoder import load_encoder
+from coarsecon.nn.encoder import Encoder, load_encoder
 from coarsecon.runs import Run, Which
 
 
@@ -29,10 +29,13 @@ def save_heads(method: Method, classes: Sequence[str], path: Path) -> None:
     atomic_write(path, save(state, metadata={"classes": json.dumps(list(classes))}))
 
 
-def load_method(run: Run, which: Which = "last", device: torch.device | str = "cpu") -> Method:
+def load_method(
+    run: Run, which: Which = "last", device: torch.device | str = "cpu", *, encoder: Encoder | None = None
+) -> Method:
     """The method of a run with its saved encoder and heads, in evaluation mode on `device`.
 
-    Its memory of keys is empty. Neither its dataset nor the files its weights once started from are looked at.
+    `encoder` is that encoder where it was loaded before. The memory of keys is empty. Neither the dataset nor the
+    files that weights once started from are looked at.
 
     Raises:
         InputError: the run keeps no heads, its method is not installed, or the files do not fit each other.
@@ -45,7 +48,7 @@ def load_method(run: Run, which: Which = "last", device: torch.device | str = "c
     settings = validate(
         method_class.Config, {key: value for key, value in config.method.items() if key != "name"}, section="method"
     )
-    encoder = load_encoder(run.encoder(which))
+    encoder = encoder or load_encoder(run.encoder(which))
     image = encoder.card.input
     setup = Setup(
         encoder=encoder.backbone,

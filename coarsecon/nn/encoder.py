@@ -47,19 +47,28 @@ class Encoder(nn.Module):
         self.dim = feature_dim(backbone)
         self._view = test_view(card.input.size, card.input.mean, card.input.std)
 
-    @torch.no_grad()
     def embed(self, batch: ImageBatch) -> Tensor:
-        """L2-normalised float32 features [N, D] of a batch of 8-bit images; leaves the backbone's mode as it was."""
+        """L2-normalised `features` [N, D]."""
+        return nn.functional.normalize(self.features(batch), dim=1)
+
+    @torch.no_grad()
+    def features(self, batch: ImageBatch, *, mirrored: bool = False) -> Tensor:
+        """Float32 features [N, D] of a batch of 8-bit images, or of their mirror images, as the backbone gives them.
+
+        Leaves the backbone's mode as it was.
+        """
         training = self.backbone.training
         self.backbone.eval()
         try:
-            return nn.functional.normalize(self.backbone(self.inputs(batch)).float(), dim=1)
+            features: Tensor = self.backbone(self.inputs(batch, mirrored=mirrored)).float()
+            return features
         finally:
             self.backbone.train(training)
 
-    def inputs(self, batch: ImageBatch) -> Tensor:
+    def inputs(self, batch: ImageBatch, *, mirrored: bool = False) -> Tensor:
         """What the backbone is shown [N, 3, S, S] of a batch of 8-bit images, by the input recipe."""
-        images = apply_filter(self.card.input.filter, self._view(batch, None))
+        images = self._view(batch, None)
+        images = apply_filter(self.card.input.filter, images.flip(3) if mirrored else images)
         return images.contiguous(memory_format=torch.channels_last)
 
 

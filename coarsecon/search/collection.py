@@ -1,6 +1,5 @@
 """A collection to search: features, names and labels of images, and a way to see each of them."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,15 +104,6 @@ def find_images(places: Sequence[Path]) -> list[Path]:
         else:
             raise InputError(f"{place}: no such image or folder")
     return files
-
-
-def files_fingerprint(files: Sequence[Path]) -> str:
-    """What a list of files is, by name, size and time of change."""
-    digest = hashlib.sha256()
-    for file in files:
-        status = file.stat()
-        digest.update(f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def indexed(collection: Collection, folder: Path, factory: str = EXACT) -> SearchIndex:

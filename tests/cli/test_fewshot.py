@@ -68,9 +68,25 @@ def test_all_way_and_within_coarse(coarsecon, tiny_run):
 def test_two_runs(coarsecon, tiny_run, combine):
     found = values(coarsecon("fewshot", tiny_run, tiny_run, *SMALL, "--combine", combine, "--json", "-"))
     assert found["combine"] == combine
+    assert found["coarse_by"] == ("logistic" if combine == "cascade" else None)
     if combine == "ensemble":  # with itself: the same probabilities
         alone = values(coarsecon("fewshot", tiny_run, *SMALL, "--json", "-"))
         assert found["accuracy"] == alone["accuracy"]
+
+
+def test_a_cascade_takes_coarse_classes_from_the_first_runs_classifier(coarsecon, tiny_run, tiny_data, tmp_path):
+    from tiny import tiny_settings
+
+    from coarsecon.train.loop import train
+    from coarsecon.train.resolve import plan
+
+    first = train(plan(tiny_settings(tiny_data, "ancor", method={"queue_size": 20})), tmp_path / "ancor").root
+    asked = ("--support-copies", 1, "--combine", "cascade", "--classifier", "cosine", "--json", "-")
+    done = coarsecon("fewshot", first, tiny_run, *SMALL, *asked)
+    assert values(done)["coarse_by"] == "classifier"
+    assert "no classifier" not in done.err
+    without = coarsecon("fewshot", tiny_run, first, *SMALL, *asked)
+    assert "no classifier; coarse classes come from logistic regression" in without.err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,19 @@
+"""What evaluation commands have in common: the run, which features of it, and where results go."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coarsecon.runs import Layer, Which
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")]
+DataFolder = Annotated[Path | None, typer.Option("--data", help="Another prepared dataset than the run's.")]
+EncoderChoice = Annotated[Which, typer.Option("--encoder", help="The run's last or best encoder.")]
+LayerChoice = Annotated[
+    Layer, typer.Option("--layer", help="Features of the backbone, or of the projector that was trained on it.")
+]
+Flip = Annotated[bool, typer.Option("--flip", help="Average each image's features with those of its mirror image.")]
+JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that decode image files.")]
