@@ -30,34 +30,45 @@ def retrieval_metrics(features: Tensor, labels: Tensor, ks: Sequence[int] = RECA
 
     "queries" and "classes" count what is behind the numbers. Raises InputError when no item has a label.
     """
-    features, labels = _checked(features, labels)
-    recalled = dict.fromkeys(ks, 0)
-    average_precision, precision_at_r = [], []
-    for hits, relevant in _ranked_hits(features, labels, max(ks, default=0), through_r=True):
-        _count_recalled(recalled, hits)
-        paired = relevant > 0
-        hits, relevant = hits[paired], relevant[paired, None]
-        ranks = torch.arange(1, hits.shape[1] + 1, device=hits.device)
-        hits = hits & (ranks <= relevant)
-        precision = hits.cumsum(1) / ranks
-        average_precision.append((precision * hits / relevant).sum(1).cpu())
-        precision_at_r.append((hits / relevant).sum(1).cpu())
-    known = labels[labels >= 0]
+    scores = query_scores(features, labels, ks)
+    known = torch.as_tensor(labels)
+    known = known[known >= 0]
     return {
-        **{f"recall@{k}": count / len(known) for k, count in recalled.items()},
-        "map@r": _mean(average_precision),
-        "r_precision": _mean(precision_at_r),
+        **{name: _mean(values) for name, values in scores.items()},
         "queries": len(known),
         "classes": len(known.unique()),
     }
+
+
+def query_scores(features: Tensor, labels: Tensor, ks: Sequence[int] = RECALL_KS) -> dict[str, Tensor]:
+    """What `retrieval_metrics` averages: float32 [Q] on the CPU of each metric, for the Q labelled items in their order.
+
+    NaN where a query does not count for the metric: "map@r" and "r_precision" of items that are alone in their class.
+    """
+    features, labels = _checked(features, labels)
+    parts: dict[str, list[Tensor]] = {name: [] for name in (*(f"recall@{k}" for k in ks), "map@r", "r_precision")}
+    order = []
+    for rows, hits, relevant in _ranked_hits(features, labels, max(ks, default=0), through_r=True):
+        order.append(rows.cpu())
+        for k in ks:
+            parts[f"recall@{k}"].append(hits[:, :k].any(1).float().cpu())
+        ranks = torch.arange(1, hits.shape[1] + 1, device=hits.device)
+        hits = hits & (ranks <= relevant[:, None])
+        alone = torch.where(relevant > 0, 0, float("nan"))
+        precision = hits.cumsum(1) / ranks
+        parts["map@r"].append(((precision * hits).sum(1) / relevant + alone).cpu())
+        parts["r_precision"].append((hits.sum(1) / relevant + alone).cpu())
+    place = torch.cat(order).argsort()
+    return {name: torch.cat(values)[place] for name, values in parts.items()}
 
 
 def recall_at_k(features: Tensor, labels: Tensor, ks: Sequence[int]) -> dict[int, float]:
     """The recall of `retrieval_metrics` at each k of `ks`, in a search no deeper than the largest of them."""
     features, labels = _checked(features, labels)
     recalled = dict.fromkeys(ks, 0)
-    for hits, _ in _ranked_hits(features, labels, max(ks), through_r=False):
-        _count_recalled(recalled, hits)
+    for _, hits, _ in _ranked_hits(features, labels, max(ks), through_r=False):
+        for k in recalled:
+            recalled[k] += int(hits[:, :k].any(1).sum())
     return {k: count / int((labels >= 0).sum()) for k, count in recalled.items()}
 
 
@@ -82,8 +93,10 @@ def _checked(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return features, labels
 
 
-def _ranked_hits(features: Tensor, labels: Tensor, depth: int, *, through_r: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Chunks of labelled items: hits [B, k] bool, which of an item's nearest are of its class, and its R [B].
+def _ranked_hits(
+    features: Tensor, labels: Tensor, depth: int, *, through_r: bool
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Chunks of labelled items [B]: hits [B, k] bool, which of an item's nearest are of its class, and its R [B].
 
     k is at least `depth`, and at least R where `through_r` (never more than there are other items).
     """
@@ -99,15 +112,11 @@ def _ranked_hits(features: Tensor, labels: Tensor, depth: int, *, through_r: boo
         stop = start + min(QUERIES_AT_ONCE, max(1, NEIGHBOURS_AT_ONCE // max(1, k)))
         rows = queries[start:stop]
         _, neighbours = nearest(features[rows], features, k, exclude=rows)
-        yield labels[neighbours] == labels[rows, None], relevant[start:stop]
+        yield rows, labels[neighbours] == labels[rows, None], relevant[start:stop]
         start = stop
 
 
-def _count_recalled(recalled: dict[int, int], hits: Tensor) -> None:
-    for k in recalled:
-        recalled[k] += int(hits[:, :k].any(1).sum())
-
-
-def _mean(chunks: list[Tensor]) -> float:
-    values = torch.cat(chunks).double()
-    return float(values.mean()) if len(values) else 0.0
+def _mean(scores: Tensor) -> float:
+    """The mean over the queries that count, 0 when none does."""
+    counting = scores[~scores.isnan()].double()
+    return float(counting.mean()) if len(counting) else 0.0

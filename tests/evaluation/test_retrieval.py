@@ -9,6 +9,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation import map_at_r, r_precision, recall_at_k, retrieval, retrieval_metrics
+from coarsecon.evaluation.retrieval import query_scores
 from coarsecon.search import exact
 
 
@@ -133,3 +134,24 @@ def test_labels_that_cannot_be_measured_are_refused() -> None:
         retrieval_metrics(torch.ones(3, 4), torch.full((3,), -1))
     with pytest.raises(InputError, match="3 features but 2 labels"):
         recall_at_k(torch.ones(3, 4), torch.zeros(2), [1])
+
+
+def test_the_metrics_are_the_means_of_what_each_query_scores():
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(60, 4, generator=generator)
+    labels = torch.randint(-1, 7, (60,), generator=generator)
+    labels[7] = 9  # alone in its class
+    scores, metrics = query_scores(features, labels), retrieval_metrics(features, labels)
+    known = (labels >= 0).nonzero().flatten()
+    assert all(len(values) == len(known) == metrics["queries"] for values in scores.values())
+    for name, values in scores.items():
+        assert metrics[name] == pytest.approx(values.nanmean().item(), abs=1e-6)
+    place = known.tolist().index(7)
+    assert scores["map@r"].isnan().nonzero().flatten().tolist() == [place]
+    assert scores["recall@100"][place] == 0
+    for place in (0, 11, 30):
+        mine = int(known[place])
+        order = torch.nn.functional.normalize(features) @ torch.nn.functional.normalize(features[mine], dim=0)
+        order[mine] = -2
+        nearest = labels[order.argsort(descending=True)[:5]] == labels[mine]
+        assert scores["recall@5"][place] == float(nearest.any())
