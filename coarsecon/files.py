@@ -1,12 +1,13 @@
 """Writing without ever leaving something half-written: a temporary sibling first, then a rename."""
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from coarsecon.errors import CoarseconError
+from coarsecon.errors import CoarseconError, InputError
 
 
 def atomic_write(path: Path | str, content: bytes | str) -> None:
@@ -45,6 +46,53 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         _replace_folder(sibling, path)
     finally:
         shutil.rmtree(sibling, ignore_errors=True)
+
+
+@contextmanager
+def resumable_folder(path: Path, *, keep: Callable[[], bool]) -> Iterator[Path]:
+    """A folder that becomes `path` at the end of the `with` block, as with `atomic_folder`, and outlives a kill.
+
+    It is `.NAME.partial` beside `path`, and holds what an earlier attempt left. After an error or Ctrl-C it is
+    removed, unless `keep()` says that it is worth going on with.
+
+    Raises:
+        InputError: another process writes to it.
+        CoarseconError: the disk refuses.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = _lock(partial)
+    except OSError as error:
+        raise CoarseconError(f"cannot write {path}: {error.strerror}") from error
+    is_kept = False
+    try:
+        try:
+            yield partial
+        except BaseException:
+            is_kept = keep()
+            raise
+        _replace_folder(partial, path)
+    finally:
+        if not is_kept:
+            shutil.rmtree(partial, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder against other processes until the handle returned is closed, or its process ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(f"{folder}: another process writes there; let it end, or choose another place") from None
+    return handle
 
 
 def _replace_folder(new: Path, path: Path) -> None:

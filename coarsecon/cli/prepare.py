@@ -1,14 +1,16 @@
 """`coarsecon prepare NAME`: original files to a prepared dataset."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from coarsecon import registry
-from coarsecon.cli.console import ConsoleReporter, closing, table
+from coarsecon.cli.console import ConsoleReporter, closing, emit_json, table
 
 if TYPE_CHECKING:
+    from coarsecon.data.schema import DatasetInfo
     from coarsecon.data.sources import Source
 
 
@@ -23,28 +25,58 @@ def prepare(
         str | None, typer.Option(help="Which form of the dataset; `coarsecon datasets NAME` lists them.")
     ] = None,
     size: Annotated[int | None, typer.Option(min=8, max=4096, help="Side in pixels the encoder will see.")] = None,
+    resize_shorter: Annotated[
+        int | None, typer.Option(min=8, max=4096, help="Write copies with a shorter side of at most N pixels.")
+    ] = None,
+    copies: Annotated[
+        Literal["jpeg", "png"] | None, typer.Option(help="What copies are; default: jpeg, or as the dataset is.")
+    ] = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Go on without images that are broken.")] = False,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch the original files if they are not there.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prepared dataset at --out.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode images.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that convert images; default: one per processor.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="For toy: which set is drawn.")] = 0,
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
 ) -> None:
     """Read a dataset from its original files, check it, and write it in the prepared form."""
     reader: Source = registry.load(registry.DATASETS, name)
+    from coarsecon.data.preparation import Writing
     from coarsecon.data.prepare import prepare_dataset
-    from coarsecon.data.sources import SourceRequest, check_request
+    from coarsecon.data.sources import SourceRequest
 
     target = out or Path("data") / name
     reporter = ConsoleReporter()
     request = SourceRequest(
-        source=source, table=table_, size=size, download=download, workers=workers,
+        source=source, table=table_, size=size, download=download, workers=workers or _processors(),
         variant=variant, seed=seed, reporter=reporter,
     )  # fmt: skip
-    check_request(reader, request)
-    dataset = prepare_dataset(reader, request, target, overwrite=overwrite)
+    writing = Writing(resize_shorter, copies, skip_broken)
+    dataset = prepare_dataset(reader, request, target, overwrite=overwrite, writing=writing)
     info = dataset.info
-    rows = [(split, f"{part.count:,}") for split, part in info.splits.items()]
-    rows += [(f"{level} classes", f"{len(names):,}") for level, names in info.levels.items()]
-    table(f"{info.name}, {info.size} px", ["", "count"], rows)
+    if json:
+        emit_json(_facts(info), json)
+    if json != "-":
+        rows = [(split, f"{part.count:,}") for split, part in info.splits.items()]
+        rows += [(f"{level} classes", f"{len(names):,}") for level, names in info.levels.items()]
+        table(f"{info.name}, {info.size} px", ["", "count"], rows)
+    if info.notes:
+        reporter.info(info.notes)
     closing([target], ["coarsecon", "pretrain", "--data", target, "--out", f"runs/{target.name}"])
+
+
+def _facts(info: "DatasetInfo") -> dict[str, Any]:
+    """What was prepared, for `--json`."""
+    return {
+        "name": info.name, "size": info.size, "form": info.form, "notes": info.notes,
+        "splits": {split: {"count": part.count, "broken": part.broken} for split, part in info.splits.items()},
+        "levels": {level: len(names) for level, names in info.levels.items()},
+    }  # fmt: skip
+
+
+def _processors() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,7 @@
 """Batches of a prepared split on a device, in the order asked for."""
 
-import signal
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.images import decode
-from coarsecon.data.pool import map_ahead
+from coarsecon.data.pool import leave_signals_to_the_parent, map_ahead
 from coarsecon.data.store import Split
 from coarsecon.errors import InputError
 
@@ -57,7 +57,7 @@ class ImageLoader:
         return DecodedFiles(self.split.files)
 
     def _threads(self) -> Iterator[ImageBatch | str]:
-        return map_ahead(self._files.__getitems__, self._order, threads=2, ahead=2)
+        return map_ahead(self._files.__getitems__, self._order, pool=ThreadPoolExecutor(2), ahead=2)
 
     @cached_property
     def _processes(self) -> DataLoader[ImageBatch]:
@@ -66,7 +66,7 @@ class ImageLoader:
             batch_sampler=self._order,
             num_workers=self.workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=_start_worker,
             pin_memory=self.device.type == "cuda",
             persistent_workers=True,
         )
@@ -105,10 +105,8 @@ def padded(images: list[np.ndarray]) -> ImageBatch:
     return ImageBatch(torch.from_numpy(pixels), torch.from_numpy(sizes))
 
 
-def _leave_signals_to_the_parent(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the parent ends the run and then its workers."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _start_worker(worker: int) -> None:
+    leave_signals_to_the_parent()
 
 
 def _as_it_is(batch: Any) -> Any:

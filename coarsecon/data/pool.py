@@ -1,18 +1,25 @@
-"""Work done ahead of its use by a few threads: image decoders run outside Python's lock."""
+"""Work done ahead of its use, by a few threads or by processes of their own."""
 
+import multiprocessing
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import connection
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_ahead(function: Callable[[T], R], items: Iterable[T], *, threads: int, ahead: int) -> Iterator[R]:
-    """`function` of each item, in order, begun up to `ahead` items early; `items` may be endless."""
+def map_ahead(function: Callable[[T], R], items: Iterable[T], *, pool: Executor, ahead: int) -> Iterator[R]:
+    """`function` of each item, in order, begun up to `ahead` items early; `items` may be endless.
+
+    The pool is shut down in the end.
+    """
     pending: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    with pool:
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
@@ -23,3 +30,27 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], *, threads: int, a
         finally:
             for future in pending:
                 future.cancel()
+
+
+def processes(count: int) -> ProcessPoolExecutor:
+    """Worker processes that leave Ctrl-C to their parent and end with it, however it ends."""
+    return ProcessPoolExecutor(count, initializer=_start_worker)
+
+
+def leave_signals_to_the_parent() -> None:
+    """Ctrl-C reaches every process of a terminal; the parent ends the work and then its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _start_worker() -> None:
+    leave_signals_to_the_parent()
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    """A pool's worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    signal.raise_signal(signal.SIGKILL)

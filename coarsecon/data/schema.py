@@ -22,10 +22,11 @@ class Record(BaseModel):
 
 
 class SplitInfo(Record):
-    """One split: its number of images, and the SHA-256 of its labels and images."""
+    """One split: its number of images, the SHA-256 of its images and labels, and how many broken images it lacks."""
 
     count: int = Field(gt=0)
     checksum: str
+    broken: int = 0
 
 
 class DatasetInfo(Record):
@@ -48,9 +49,9 @@ class DatasetInfo(Record):
 
 
 class SplitFiles(Record):
-    """`SPLIT.files.json`: what the images were called and, in the form `files`, where they lie."""
+    """`SPLIT.files.json`: what the images were called (None: nothing) and, in the form `files`, where they lie."""
 
-    names: list[str]
+    names: list[str] | None
     files: list[str] | None = None
 
 

@@ -112,9 +112,10 @@ def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
     listing_file = root / f"{name}.files.json"
     listing = read_record(listing_file, SplitFiles)
     files = _inside(root, listing.files or []) if info.form == "files" else None
-    if len(listing.names) != count or (files is not None and len(files) != count):
+    names = listing.names or [f"{name}-{i:06d}" for i in range(count)]
+    if len(names) != count or (files is not None and len(files) != count):
         raise InputError(f"{listing_file}: it does not list {count} images; {AGAIN}")
-    return Split(name, tensors, images, files, listing.names)
+    return Split(name, tensors, images, files, names)
 
 
 def _map_tensors(file: Path) -> dict[str, Tensor]:

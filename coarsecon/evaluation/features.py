@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
@@ -133,7 +134,8 @@ class FeatureStore:
         def batches(start: int) -> Iterator[ImageBatch]:
             starts = range(start, len(files), FILES_AT_ONCE)
             threads = max(1, self.workers)
-            return (loaded.to(self.device) for loaded in map_ahead(batch, starts, threads=threads, ahead=threads))
+            loaded = map_ahead(batch, starts, pool=ThreadPoolExecutor(threads), ahead=threads)
+            return (images.to(self.device) for images in loaded)
 
         return batches
 

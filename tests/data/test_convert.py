@@ -2,29 +2,39 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from coarsecon.data.convert import histogram, jpegs, mean_and_std, squares
+from coarsecon.data.convert import Broken, Conversion, Converted, CopyKind, as_prepared, histogram, mean_and_std
 from coarsecon.data.images import decode
+
+
+def copy_of(file: Path | bytes, kind: CopyKind = "jpeg", side: int = 128) -> Converted:
+    """The copy of an image that can be read."""
+    found = Conversion(kind, side)(file)
+    assert isinstance(found, Converted), found
+    return found
 
 
 def test_squares_are_pillows_antialiased_bilinear(save_image: Callable[..., Path], tmp_path: Path) -> None:
     files = [save_image(tmp_path / f"{i}.png", (100 + i, 60), i) for i in range(3)]
     expected = [np.asarray(Image.open(file).resize((16, 16), Image.Resampling.BILINEAR)) for file in files]
-    found = list(squares(files, 16, workers=2))
-    assert found[0].shape == (3, 16, 16)
-    np.testing.assert_array_equal(found, np.stack(expected).transpose(0, 3, 1, 2))
+    for image, square in zip(expected, Conversion("square", 16).all(files), strict=True):
+        assert isinstance(square, Converted)
+        pixels = np.frombuffer(square.content, np.uint8).reshape(3, 16, 16)
+        np.testing.assert_array_equal(pixels, image.transpose(2, 0, 1))
+        np.testing.assert_array_equal(square.histogram, histogram(pixels[None]))
 
 
 @pytest.mark.parametrize(("size", "expected"), [((300, 200), (192, 128)), ((200, 300), (128, 192))])
-def test_large_images_shrink_to_8_7_of_the_size(
+def test_large_images_shrink_to_the_wanted_shorter_side(
     save_image: Callable[..., Path], tmp_path: Path, size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     file = save_image(tmp_path / "image.jpg", size)
-    (jpeg,) = jpegs([file], 112, workers=1)
+    jpeg = copy_of(file)
     height, width, _ = decode(jpeg.content).shape
     assert (width, height) == expected
     shrunk = np.asarray(Image.open(file).resize(expected, Image.Resampling.BILINEAR))
@@ -32,7 +42,7 @@ def test_large_images_shrink_to_8_7_of_the_size(
 
 
 def test_the_colours_of_copies_are_not_subsampled(save_image: Callable[..., Path], tmp_path: Path) -> None:
-    (jpeg,) = jpegs([save_image(tmp_path / "image.png", (300, 300))], 112, workers=1)
+    jpeg = copy_of(save_image(tmp_path / "image.png", (300, 300)))
     (tmp_path / "copy.jpg").write_bytes(jpeg.content)
     with Image.open(tmp_path / "copy.jpg") as copy:
         assert [component[1:3] for component in copy.layer] == [(1, 1)] * 3  # type: ignore[attr-defined]
@@ -40,7 +50,7 @@ def test_the_colours_of_copies_are_not_subsampled(save_image: Callable[..., Path
 
 def test_small_upright_jpegs_are_taken_byte_for_byte(save_image: Callable[..., Path], tmp_path: Path) -> None:
     file = save_image(tmp_path / "image.jpg", (400, 128), quality=30)
-    (jpeg,) = jpegs([file], 112, workers=1)
+    jpeg = copy_of(file)
     assert jpeg.content == file.read_bytes()
     np.testing.assert_array_equal(jpeg.histogram, histogram(decode(file).transpose(2, 0, 1)[None]))
 
@@ -53,7 +63,8 @@ def test_other_small_images_become_rgb_jpegs_of_their_size(save_image: Callable[
     Image.new("L", (40, 20), 100).save(grey)
     png = save_image(tmp_path / "image.png", (40, 20))
     shapes = [(40, 20), (20, 40), (20, 40)]
-    for file, jpeg, shape in zip([turned, grey, png], jpegs([turned, grey, png], 112, 2), shapes, strict=True):
+    for file, shape in zip([turned, grey, png], shapes, strict=True):
+        jpeg = copy_of(file)
         assert jpeg.content != file.read_bytes()
         assert jpeg.content.startswith(b"\xff\xd8")
         assert decode(jpeg.content).shape == (*shape, 3)
@@ -69,3 +80,51 @@ def test_mean_and_std_are_those_of_all_pixels() -> None:
 
 def test_a_single_colour_has_no_deviation() -> None:
     assert mean_and_std(histogram(np.full((2, 3, 4, 4), 51, np.uint8))) == ((0.2, 0.2, 0.2), (0.0, 0.0, 0.0))
+
+
+def test_png_copies_lose_nothing_more(save_image: Callable[..., Path], tmp_path: Path) -> None:
+    large, small = save_image(tmp_path / "image.png", (300, 200)), save_image(tmp_path / "small.jpg", (40, 20))
+    shrunk = np.asarray(Image.open(large).resize((192, 128), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(decode(copy_of(large, "png").content), shrunk)
+    copy = copy_of(small, "png")
+    assert copy.content.startswith(b"\x89PNG")
+    np.testing.assert_array_equal(decode(copy.content), decode(small))
+    kept = save_image(tmp_path / "kept.png", (40, 20))
+    assert copy_of(kept, "png").content == kept.read_bytes()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_images_shrink_as_they_are_seen(
+    save_image: Callable[..., Path], tmp_path: Path, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = save_image(tmp_path / "image.jpg", (300, 210), quality=95, exif=exif)
+    upright = Image.fromarray(decode(file))
+    expected = upright.resize((183, 128) if orientation < 5 else (128, 183), Image.Resampling.BILINEAR)
+    found = decode(copy_of(file).content)
+    assert found.shape == np.asarray(expected).shape
+    assert abs(found.astype(int) - np.asarray(expected)).mean() < 2
+
+
+def test_a_large_jpeg_decoded_small_is_close_to_the_plain_resize(tmp_path: Path) -> None:
+    """A photo-like picture: edges, gradients and noise."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:900, :1200]
+    scene = np.stack([x / 5, y / 4, 128 + 90 * np.sin(x / 17) * np.cos(y / 23)], -1)
+    scene[200:500, 300:800] = 255 - scene[200:500, 300:800]
+    Image.fromarray((scene + rng.normal(0, 8, scene.shape)).clip(0, 255).astype(np.uint8)).save(
+        tmp_path / "photo.jpg", quality=92
+    )
+    large = as_prepared(tmp_path / "photo.jpg", 112).astype(int)
+    assert large.shape[:2] == (128, 171)
+    plain = np.asarray(Image.open(tmp_path / "photo.jpg").resize((171, 128), Image.Resampling.BILINEAR)).astype(int)
+    assert abs(large - plain).mean() < 1
+
+
+@pytest.mark.parametrize("kind", ["square", "jpeg", "png"])
+def test_what_is_wrong_with_an_image_is_told(kind: Literal["square", "jpeg", "png"], tmp_path: Path) -> None:
+    found = Conversion(kind, 16).all([tmp_path / "missing.jpg", b"no image"])
+    reasons = [image.reason for image in found if isinstance(image, Broken)]
+    assert reasons[0] == f"{tmp_path / 'missing.jpg'}: no such file"
+    assert reasons[1].startswith("the image: not a readable image")

@@ -106,5 +106,5 @@ def test_workers_leave_signals_to_the_parent(monkeypatch) -> None:
 
     ignored = {}
     monkeypatch.setattr(signal, "signal", lambda number, handler: ignored.update({number: handler}))
-    loader._leave_signals_to_the_parent(0)
+    loader._start_worker(0)
     assert ignored == {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}

@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,7 +16,7 @@ def test_results_keep_the_order_of_the_items() -> None:
         time.sleep(0.002 * (item % 2 == 0))
         return item * item
 
-    assert list(map_ahead(slow_when_even, range(20), threads=4, ahead=6)) == [i * i for i in range(20)]
+    assert list(map_ahead(slow_when_even, range(20), pool=ThreadPoolExecutor(4), ahead=6)) == [i * i for i in range(20)]
 
 
 def test_no_more_is_begun_than_asked_for() -> None:
@@ -26,7 +27,7 @@ def test_no_more_is_begun_than_asked_for() -> None:
             begun.append(item)
             yield item
 
-    results = map_ahead(lambda item: item, items(), threads=2, ahead=3)
+    results = map_ahead(lambda item: item, items(), pool=ThreadPoolExecutor(2), ahead=3)
     assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     assert len(begun) == 5 + 3
     results.close()
@@ -39,7 +40,7 @@ def test_an_error_comes_in_its_turn_and_ends_the_threads() -> None:
         return item
 
     before = threading.active_count()
-    results = map_ahead(fail_at_three, range(100), threads=2, ahead=4)
+    results = map_ahead(fail_at_three, range(100), pool=ThreadPoolExecutor(2), ahead=4)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)

@@ -75,7 +75,9 @@ def test_the_size_decides_the_form_of_files(tmp_path: Path, photos: SourceData, 
         assert split.images.shape == (6, 3, 64, 64)
     else:
         assert split.files is not None
-        assert [file.name for file in split.files] == [f"{i:06d}.jpg" for i in range(6)]
+        assert [file.relative_to(dataset.root) for file in split.files] == [
+            Path(f"images/train/0000/{i:06d}.jpg") for i in range(6)
+        ]
         assert [min(split.image(i).shape[:2]) for i in range(6)] == [74, 74, 74, 30, 74, 74]
 
 
@@ -188,7 +190,7 @@ def test_a_taken_place_is_refused_before_the_source_is_read(tmp_path: Path, arra
         assert request.seed == 3
         return array_data
 
-    source = Source("noise", "noise", {}, 8, read)
+    source = Source("noise", "noise", {}, 8, read, options=("seed",))
     request = SourceRequest(seed=3)
     assert prepare_dataset(source, request, tmp_path / "out").info.name == "noise"
     with pytest.raises(InputError, match="exists already"):

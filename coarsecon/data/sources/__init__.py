@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -10,7 +11,17 @@ from coarsecon.data.images import ImageFile, Stored
 from coarsecon.errors import InputError
 from coarsecon.reporting import Reporter
 
-__all__ = ["Chunked", "ImageFile", "Source", "SourceData", "SourceRequest", "SplitData", "Stored", "check_request"]
+__all__ = [
+    "Chunked",
+    "ImageFile",
+    "Images",
+    "Source",
+    "SourceData",
+    "SourceRequest",
+    "SplitData",
+    "Stored",
+    "check_request",
+]
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,9 @@ class Chunked:
         return self.count
 
 
+Images = np.ndarray | Chunked | Sequence[ImageFile]
+
+
 @dataclass(frozen=True)
 class SplitData:
     """One split: an int64 column [N] per level (-1: unknown), and N images.
@@ -62,19 +76,23 @@ class SplitData:
     """
 
     labels: Mapping[str, np.ndarray]
-    images: np.ndarray | Chunked | Sequence[ImageFile]
+    images: Images
     names: list[str] | None = None
 
 
 @dataclass(frozen=True)
 class SourceData:
-    """A whole dataset: `levels` names the classes of each label column; there is always a split `train`."""
+    """A whole dataset: `levels` names the classes of each label column; there is always a split `train`.
+
+    `copies` is the kind of file that large images become unless the user asks for the other.
+    """
 
     name: str
     size: int
     levels: Mapping[str, list[str]]
     splits: Mapping[str, SplitData]
     notes: str = ""
+    copies: Literal["jpeg", "png"] = "jpeg"
 
 
 @dataclass(frozen=True)
