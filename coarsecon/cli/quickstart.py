@@ -29,8 +29,10 @@ def quickstart(
     from coarsecon.data.sources import SourceRequest
     from coarsecon.data.store import is_prepared
     from coarsecon.evaluation.projection import project
+    from coarsecon.report.feature_map import feature_map
     from coarsecon.report.gallery import write_gallery
-    from coarsecon.report.scatter import write_map_html, write_map_png
+    from coarsecon.report.map_page import write_map_html
+    from coarsecon.report.map_picture import write_map_png
     from coarsecon.runs import Run
     from coarsecon.session import Session
     from coarsecon.train.loop import train
@@ -75,12 +77,12 @@ def quickstart(
     )
     title = "Toy images, searched with MaskCon's embedding"
     write_gallery(gallery, session.examples("test", 16, 8), title=title)
-    points = project(collection.features).numpy()
     items = collection.items
     levels = {level: (items.labels[level], items.class_names[level]) for level in ("coarse", "fine")}
-    write_map_png(map_picture, points, levels, title="Toy images, mapped by MaskCon's embedding")
-    thumbnails = [collection.pixels(i) for i in range(len(items))]
-    write_map_html(map_page, points, thumbnails, levels, title="Toy images, mapped by MaskCon's embedding")
+    points = project(collection.features).points
+    drawn = feature_map(points, collection.pixels, levels, title="Toy images, mapped by MaskCon's embedding")
+    write_map_png(map_picture, drawn)
+    write_map_html(map_page, drawn)
     atomic_write(result, json.dumps(results, indent=2))
     reporter.info(f"took {time.monotonic() - start:.0f} s")
     closing([result, gallery, map_page, map_picture], ["coarsecon", "retrieve", out / "runs" / "maskcon"])

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 from PIL import Image
 
 from coarsecon.files import atomic_write
 from coarsecon.report.heat import SCALE_NOTE, scale_picture
 from coarsecon.report.images import SMALL, data_uri, jpeg, png, thumbnail_uri
-from coarsecon.report.page import asset, page
+from coarsecon.report.page import Fragment, asset, page
 from coarsecon.report.rows import VERDICTS, GalleryRow, Neighbour, Picture, Verdict, judge
 
 THUMBNAIL = 160
@@ -22,15 +23,25 @@ def write_gallery(path: Path | str, rows: Sequence[GalleryRow], *, title: str, s
 
     Every text is escaped. The same rows give the same bytes.
     """
+    part = gallery_fragment(rows, title=title, subtitle=subtitle, level=1)
+    atomic_write(path, page(title, part._replace(html=f"<main>\n{part.html}</main>")))
+
+
+def gallery_fragment(
+    rows: Sequence[GalleryRow], *, title: str, subtitle: str = "", level: Literal[1, 2, 3, 4] = 2
+) -> Fragment:
+    """The gallery as a part of a page, under a heading of `level`. Its names are classes below `.gallery`."""
     verdicts = [[judge(row.query, neighbour.picture) for neighbour in row.neighbours] for row in rows]
-    body = Template(asset("gallery.html")).substitute(
+    numbered = enumerate(zip(rows, verdicts, strict=True), 1)
+    html = Template(asset("gallery.html")).substitute(
+        level=level,
         title=escape(title),
         subtitle=escape(subtitle),
         facts=_facts(verdicts),
         key=_key(verdicts) + _heat_key(rows),
-        rows="\n".join(map(_row, range(1, len(rows) + 1), rows, verdicts)),
+        rows="\n".join(_row(level + 1, i, row, marks) for i, (row, marks) in numbered),
     )
-    atomic_write(path, page(title, body, styles=["page.css", "gallery.css"]))
+    return Fragment(html, styles=("gallery.css",))
 
 
 def _facts(verdicts: list[list[Verdict | None]]) -> str:
@@ -53,7 +64,7 @@ def _key(verdicts: list[list[Verdict | None]]) -> str:
     lines = [f"<li>{_mark(verdict)} {verdict.meaning}</li>" for verdict in VERDICTS if verdict in seen]
     if seen - {None}:
         lines.append(
-            '<li class="filter"><label><input type="checkbox" id="misses"> '
+            '<li class="filter"><label><input type="checkbox" class="misses"> '
             "only queries whose nearest neighbour is not right</label></li>"
         )
     return "".join(lines)
@@ -70,12 +81,12 @@ def _heat_key(rows: Sequence[GalleryRow]) -> str:
     )
 
 
-def _row(number: int, row: GalleryRow, verdicts: list[Verdict | None]) -> str:
+def _row(level: int, number: int, row: GalleryRow, verdicts: list[Verdict | None]) -> str:
     hit = " hit" if verdicts and verdicts[0] and verdicts[0].kind == "right" else ""
     neighbours = "".join(map(_neighbour, range(1, len(verdicts) + 1), row.neighbours, verdicts))
     return (
         f'<section class="row{hit}" aria-label="Query {number}">'
-        f'<div class="query"><h2>Query {number}</h2><figure>{_image(row.query, "Query")}'
+        f'<div class="query"><h{level} class="label">Query {number}</h{level}><figure>{_image(row.query, "Query")}'
         f"{_caption(row.query)}</figure></div>"
         f'<ol class="neighbours">{neighbours}</ol></section>'
     )

@@ -1,210 +1,303 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const atlas = document.getElementById("atlas");
-const map = document.getElementById("map");
-const pen = map.getContext("2d");
-const tip = document.getElementById("tip");
-const showImages = document.getElementById("images");
-const classList = document.getElementById("classes");
-const count = data.points.length;
+// What a person does with each map of a page: move, look, choose classes, pick images.
 
-const view = { x: 0.5, y: 0.5, zoom: 1 }; // the centre, in map units, and the enlargement
-let level = data.levels[0];
-let alone = null; // the one class that is not pale
-let hovered = -1;
-let waiting = false;
+const MOST_ZOOM = 400;
+const SEARCH_FROM = 12; // classes
+const CLICK = 4; // pixels that a pointer may move between down and up
 
-const MARGIN = 28;
-const span = () => Math.max(1, Math.min(map.clientWidth, map.clientHeight) - 2 * MARGIN) * view.zoom;
-const toScreen = ([x, y]) => [
-  map.clientWidth / 2 + (x - view.x) * span(),
-  map.clientHeight / 2 + (y - view.y) * span(),
-];
-const colourOf = (set, i) => (set && set.labels[i] >= 0 ? set.colours[set.labels[i]] : data.unknown);
-const dotRadius = () => Math.min(9, Math.max(2, 105 / Math.sqrt(count)) * Math.sqrt(view.zoom));
-const tileSide = () => Math.min(data.tile * 2, Math.max(14, 420 / Math.sqrt(count)) * view.zoom ** 0.8);
-
-function drawTile(target, i, x, y, side) {
-  const column = i % data.columns, row = Math.floor(i / data.columns);
-  target.imageSmoothingEnabled = data.tile > 64;
-  target.drawImage(atlas, column * data.tile, row * data.tile, data.tile, data.tile, x, y, side, side);
-}
-
-function draw() {
-  waiting = false;
-  const width = map.clientWidth, height = map.clientHeight, ratio = window.devicePixelRatio || 1;
-  if (map.width !== Math.round(width * ratio) || map.height !== Math.round(height * ratio)) {
-    map.width = Math.round(width * ratio);
-    map.height = Math.round(height * ratio);
-  }
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  const reach = showImages.checked ? tileSide() / 2 : dotRadius();
-  for (const front of alone === null ? [true] : [false, true]) {
-    for (let i = 0; i < count; i++) {
-      if ((alone === null || level.labels[i] === alone) !== front) continue;
-      const [x, y] = toScreen(data.points[i]);
-      if (x < -reach || y < -reach || x > width + reach || y > height + reach) continue;
-      drawPoint(i, x, y, reach, front ? 0.85 : 0.1);
-    }
-  }
-  if (hovered >= 0) drawPoint(hovered, ...toScreen(data.points[hovered]), reach * 1.3, 1, true);
-}
-
-function drawPoint(i, x, y, reach, opacity, ring = false) {
-  pen.globalAlpha = opacity;
-  pen.fillStyle = colourOf(level, i);
-  if (showImages.checked) {
-    const border = Math.max(1.5, reach / 11);
-    pen.fillRect(x - reach - border, y - reach - border, 2 * (reach + border), 2 * (reach + border));
-    drawTile(pen, i, x - reach, y - reach, 2 * reach);
-    return;
-  }
-  pen.beginPath();
-  pen.arc(x, y, reach, 0, 2 * Math.PI);
-  pen.fill();
-  if (!ring) return;
-  pen.lineWidth = 2;
-  pen.strokeStyle = getComputedStyle(document.body).color;
-  pen.stroke();
-}
-
-function redraw() {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(draw);
-}
-
-function nearest(x, y) {
-  let best = -1, least = (showImages.checked ? tileSide() / 2 : Math.max(10, dotRadius() + 4)) ** 2;
-  for (let i = 0; i < count; i++) {
-    if (alone !== null && level.labels[i] !== alone) continue;
-    const [px, py] = toScreen(data.points[i]);
-    const distance = (px - x) ** 2 + (py - y) ** 2;
-    if (distance <= least) [best, least] = [i, distance];
-  }
-  return best;
-}
-
-function hover(i, x, y) {
-  if (i !== hovered) {
-    hovered = i;
-    redraw();
-    if (i >= 0) fillTip(i);
-  }
-  tip.hidden = i < 0;
-  if (i < 0) return;
-  const box = map.parentElement;
-  const left = x + 18 + tip.offsetWidth > map.clientWidth ? x - 18 - tip.offsetWidth : x + 18;
-  const top = Math.min(y + 18, box.clientHeight - tip.offsetHeight - 8);
-  tip.style.transform = `translate(${Math.max(8, left)}px, ${Math.max(8, top)}px)`;
-}
-
-function fillTip(i) {
-  const picture = tip.querySelector("canvas");
-  const ratio = window.devicePixelRatio || 1;
-  picture.width = picture.height = 160 * ratio;
-  drawTile(picture.getContext("2d"), i, 0, 0, 160 * ratio);
-  const lines = data.levels.map((set) => {
-    const line = document.createElement("div");
-    line.append(swatch(colourOf(set, i)), set.labels[i] >= 0 ? set.classes[set.labels[i]] : `${set.name} unknown`);
-    return line;
-  });
-  const name = document.createElement("small");
-  name.textContent = data.names[i] ?? `image ${i}`;
-  tip.querySelector("figcaption").replaceChildren(...lines, name);
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
 }
 
 function swatch(colour) {
-  const mark = document.createElement("i");
+  const mark = element("i");
   mark.style.background = colour;
   return mark;
 }
 
-function zoomBy(factor, x = map.clientWidth / 2, y = map.clientHeight / 2) {
-  const before = span();
-  view.zoom = Math.min(200, Math.max(0.5, view.zoom * factor));
-  const shift = 1 / before - 1 / span();
-  view.x += (x - map.clientWidth / 2) * shift;
-  view.y += (y - map.clientHeight / 2) * shift;
-  redraw();
-}
+const number = (value) => value.toLocaleString("en");
 
-function moveBy(dx, dy) {
-  view.x -= dx / span();
-  view.y -= dy / span();
-  redraw();
-}
+function start(root) {
+  const find = (name) => root.querySelector(name);
+  const plane = makePlane(root), { data, canvas, count, view, chosen, picked, shown } = plane;
+  const painter = makePainter(plane), { redraw } = painter;
+  lookAround();
+  const listClasses = chooseClasses();
+  chooseColours();
+  pickImages();
+  createImageBitmap(find(".atlas")).then((decoded) => { plane.bitmap = decoded; redraw(); });
 
-function reset() {
-  Object.assign(view, { x: 0.5, y: 0.5, zoom: 1 });
-  redraw();
-}
+  // ---- what lies under the pointer ----
 
-function listClasses() {
-  const sizes = level.classes.map(() => 0);
-  for (const label of level.labels) if (label >= 0) sizes[label]++;
-  const entries = level.classes.map((name, i) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.setAttribute("aria-pressed", String(alone === i));
-    const size = document.createElement("small");
-    size.textContent = sizes[i];
-    button.append(swatch(level.colours[i]), name, size);
-    button.addEventListener("click", () => {
-      alone = alone === i ? null : i;
-      classList.querySelectorAll("button").forEach((other, j) => other.setAttribute("aria-pressed", String(alone === j)));
+  function hover(i, x = 0, y = 0) {
+    const tip = find(".tip");
+    if (i !== plane.hovered) {
+      plane.hovered = i;
+      redraw();
+      if (i >= 0) fillTip(tip, i);
+    }
+    tip.hidden = i < 0;
+    if (i < 0) return;
+    const left = x + 18 + tip.offsetWidth > plane.width() ? x - 18 - tip.offsetWidth : x + 18;
+    const top = Math.min(y + 18, plane.height() - tip.offsetHeight - 8);
+    tip.style.transform = `translate(${Math.max(8, left)}px, ${Math.max(8, top)}px)`;
+  }
+
+  function fillTip(tip, i) {
+    const picture = tip.querySelector("canvas"), caption = tip.querySelector("figcaption");
+    picture.hidden = i >= count;
+    if (i >= count) {
+      const name = element("div", {}, swatch(plane.starColour(i - count)), plane.starName(i - count));
+      caption.replaceChildren(name, element("small", { textContent: "class weight" }));
+      return;
+    }
+    picture.width = picture.height = 160 * (window.devicePixelRatio || 1);
+    if (plane.bitmap) painter.drawTile(picture.getContext("2d"), i, 0, 0, picture.width);
+    const lines = data.levels.map((set, level) =>
+      element("div", {}, swatch(plane.colour(level, i)), plane.className(level, i) ?? `${set.name} unknown`));
+    caption.replaceChildren(...lines, element("small", { textContent: data.names[i] }));
+  }
+
+  // ---- moving ----
+
+  /** Never so far that the map is lost from sight. */
+  function moveTo(x, y) {
+    view.x = Math.min(1, Math.max(0, x));
+    view.y = Math.min(1, Math.max(0, y));
+    redraw();
+  }
+
+  function zoomBy(factor, x = plane.width() / 2, y = plane.height() / 2) {
+    const [mx, my] = plane.toMap(x, y);
+    view.zoom = Math.min(MOST_ZOOM, Math.max(0.5, view.zoom * factor));
+    const [nx, ny] = plane.toMap(x, y);
+    moveTo(view.x + mx - nx, view.y + my - ny);
+  }
+
+  function moveBy(dx, dy) {
+    moveTo(view.x - dx / plane.span(), view.y - dy / plane.span());
+  }
+
+  function reset() {
+    view.zoom = 1;
+    moveTo(0.5, 0.5);
+  }
+
+  function lookAround() {
+    const whole = root.parentElement.classList.contains("whole"); // else the wheel scrolls the page the map lies in
+    canvas.addEventListener("wheel", (event) => {
+      if (!whole && !event.ctrlKey && document.activeElement !== canvas) return;
+      event.preventDefault();
+      const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1);
+      zoomBy(Math.exp(-pixels * 0.0015), event.offsetX, event.offsetY);
+      hover(-1);
+    }, { passive: false });
+    canvas.addEventListener("pointerleave", () => hover(-1));
+    canvas.addEventListener("keydown", (event) => {
+      const keys = {
+        ArrowLeft: () => moveBy(60, 0), ArrowRight: () => moveBy(-60, 0),
+        ArrowUp: () => moveBy(0, 60), ArrowDown: () => moveBy(0, -60),
+        "+": () => zoomBy(1.4), "=": () => zoomBy(1.4), "-": () => zoomBy(1 / 1.4), 0: reset,
+      };
+      if (!keys[event.key]) return;
+      event.preventDefault();
+      keys[event.key]();
+    });
+    find(".in").addEventListener("click", () => zoomBy(1.6));
+    find(".out").addEventListener("click", () => zoomBy(1 / 1.6));
+    find(".reset").addEventListener("click", reset);
+    new ResizeObserver(redraw).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  }
+
+  // ---- colours, and the classes that are shown ----
+
+  function chooseColours() {
+    const levels = find(".levels");
+    levels.hidden = data.levels.length < 2;
+    data.levels.forEach((set, place) => {
+      const radio = element("input", { type: "radio", checked: place === 0 });
+      radio.addEventListener("change", () => {
+        plane.level = place;
+        for (const other of levels.querySelectorAll("input")) other.checked = other === radio;
+        listClasses();
+      });
+      levels.append(element("label", {}, radio, set.name));
+    });
+    find(".show-images").addEventListener("change", (event) => {
+      plane.images = event.target.checked;
       redraw();
     });
-    const item = document.createElement("li");
-    item.append(button);
-    return item;
-  });
-  classList.replaceChildren(...entries);
+    find(".show-weights").parentElement.hidden = !data.weights;
+    find(".show-weights").addEventListener("change", filter);
+  }
+
+  function chooseClasses() {
+    const classList = find(".classes"), search = find(".find");
+
+    function classButton(level, k, size) {
+      const set = data.levels[level], button = element("button", { type: "button" });
+      button.dataset.key = `${level}/${k}`;
+      if (level === plane.level) button.append(swatch(set.colours[k]));
+      button.append(element("span", { textContent: set.classes[k] }), element("small", { textContent: number(size) }));
+      button.addEventListener("click", () => choose(level, k));
+      return button;
+    }
+
+    /** [class, its button] for the classes of a level that have images. */
+    function classButtons(level) {
+      const { classes, labels } = data.levels[level], sizes = classes.map(() => 0);
+      for (const label of labels) if (label >= 0) sizes[label]++;
+      return classes.map((_, k) => k).filter((k) => sizes[k]).map((k) => [k, classButton(level, k, sizes[k])]);
+    }
+
+    /** Items of a list; where classes of the level before hold these, below each of those. */
+    function classItems(level) {
+      const parents = data.levels[level].parents, own = classButtons(level);
+      const item = ([, button], ...more) => element("li", {}, button, ...more);
+      if (!parents) return own.map((one) => item(one));
+      const children = (parent) => own.filter(([k]) => parents[k] === parent).map((one) => item(one));
+      return [...classButtons(level - 1).map((one) => item(one, element("ul", {}, ...children(one[0])))), ...children(-1)];
+    }
+
+    function list() {
+      classList.replaceChildren(...(data.levels.length ? classItems(plane.level) : []));
+      search.hidden = classList.querySelectorAll("button").length < SEARCH_FROM;
+      search.value = "";
+      filter();
+    }
+
+    search.addEventListener("input", () => {
+      const text = search.value.trim().toLowerCase();
+      const matches = (item) => item.querySelector("span").textContent.toLowerCase().includes(text);
+      for (const item of classList.children) {
+        const inner = [...item.querySelectorAll("li")], whole = matches(item);
+        for (const one of inner) one.hidden = !whole && !matches(one);
+        item.hidden = !whole && inner.every((one) => one.hidden);
+      }
+    });
+    find(".all").addEventListener("click", () => { chosen.clear(); filter(); });
+    list();
+    return list;
+  }
+
+  /** A class more, or one less. Within a class that is chosen it narrows the choice to itself; around some it widens it. */
+  function choose(level, k) {
+    const key = `${level}/${k}`, parents = data.levels[level].parents;
+    if (!chosen.delete(key)) {
+      chosen.add(key);
+      if (parents) chosen.delete(`${level - 1}/${parents[k]}`);
+      const within = data.levels[level + 1]?.parents ?? [];
+      within.forEach((parent, child) => { if (parent === k) chosen.delete(`${level + 1}/${child}`); });
+    }
+    filter();
+  }
+
+  function filter() {
+    const wanted = [...chosen].map((key) => key.split("/").map(Number));
+    let visible = 0;
+    for (let i = 0; i < count; i++) {
+      shown[i] = !wanted.length || wanted.some(([level, k]) => data.levels[level].labels[i] === k) ? 1 : 0;
+      visible += shown[i];
+    }
+    const classOfStar = ([level, k]) => (level === plane.starLevel ? k : level === plane.starLevel + 1 ? data.levels[level].parents?.[k] : -1);
+    const stars = data.weights && find(".show-weights").checked ? data.weights.points.map((point, k) => ({ point, k })) : [];
+    plane.stars = stars.filter(({ k }) => !wanted.length || wanted.some((one) => classOfStar(one) === k));
+    for (const button of find(".classes").querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(chosen.has(button.dataset.key)));
+    }
+    const hint = data.levels.length ? "Choose classes to see them alone." : "No labels are known.";
+    find(".filter p").textContent = wanted.length ? `${number(visible)} of ${number(count)} images shown` : hint;
+    find(".all").hidden = !wanted.length;
+    hover(-1);
+    redraw();
+  }
+
+  // ---- picking ----
+
+  function pick(points, adding) {
+    const save = find(".save");
+    if (!adding) picked.clear();
+    for (const i of points) picked.add(i);
+    URL.revokeObjectURL(save.href);
+    save.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+    save.hidden = find(".drop").hidden = !picked.size;
+    const what = `${number(picked.size)} ${picked.size === 1 ? "image" : "images"} picked`;
+    find(".picked p").textContent = picked.size ? what : "Pick images with the lasso, or by Shift and drag.";
+    redraw();
+  }
+
+  function csv() {
+    const rows = [...picked].sort((a, b) => a - b).map((i) =>
+      [i, data.names[i], ...data.levels.map((_, level) => plane.className(level, i) ?? "")]);
+    const table = [["index", "name", ...data.levels.map((set) => set.name)], ...rows];
+    return table.map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+  }
+
+  function pickImages() {
+    const pointers = new Map(); // those that are down, and where
+    let moved = 0, lassoing = false;
+
+    function useLasso(on) {
+      lassoing = on;
+      plane.line = null;
+      find(".lasso").setAttribute("aria-pressed", String(on));
+      root.classList.toggle("lassoing", on);
+      redraw();
+    }
+
+    function closeLasso(adding) {
+      const line = plane.line, across = line.map((point) => point[0]), down = line.map((point) => point[1]);
+      const box = [Math.min(...across), Math.min(...down), Math.max(...across), Math.max(...down)];
+      pick(painter.shownIn(box, (x, y) => inside(line, x, y)), adding);
+    }
+
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      canvas.setPointerCapture(event.pointerId);
+      pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
+      moved = 0;
+      const draws = pointers.size === 1 && (lassoing || event.shiftKey);
+      plane.line = draws ? [plane.toMap(event.offsetX, event.offsetY)] : null;
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      const at = [event.offsetX, event.offsetY], before = pointers.get(event.pointerId);
+      if (!before) return hover(painter.hit(...at), ...at);
+      pointers.set(event.pointerId, at);
+      moved += Math.hypot(at[0] - before[0], at[1] - before[1]);
+      if (moved > CLICK) hover(-1);
+      if (plane.line) {
+        plane.line.push(plane.toMap(...at));
+        redraw();
+      } else if (pointers.size === 2) {
+        const [, other] = [...pointers].find(([id]) => id !== event.pointerId);
+        const apart = ([x, y]) => Math.max(1, Math.hypot(x - other[0], y - other[1]));
+        zoomBy(apart(at) / apart(before), (at[0] + other[0]) / 2, (at[1] + other[1]) / 2);
+      } else {
+        moveBy(at[0] - before[0], at[1] - before[1]);
+      }
+    });
+    canvas.addEventListener("pointerup", (event) => {
+      if (!pointers.delete(event.pointerId)) return;
+      if (plane.line && moved > CLICK) closeLasso(event.shiftKey);
+      plane.line = null;
+      if (moved <= CLICK) hover(painter.hit(event.offsetX, event.offsetY), event.offsetX, event.offsetY);
+    });
+    canvas.addEventListener("pointercancel", (event) => {
+      pointers.delete(event.pointerId);
+      plane.line = null;
+      redraw();
+    });
+    root.addEventListener("keydown", (event) => { if (event.key === "Escape") useLasso(false); });
+    find(".lasso").addEventListener("click", () => useLasso(!lassoing));
+    find(".drop").addEventListener("click", () => pick([], false));
+    find(".pick-shown").addEventListener("click", () => {
+      const [left, top, right, bottom] = [...plane.toMap(0, 0), ...plane.toMap(plane.width(), plane.height())];
+      pick(painter.shownIn([left, top, right, bottom], (x, y) => x >= left && x <= right && y >= top && y <= bottom), true);
+    });
+    pick([], false);
+  }
 }
 
-data.levels.forEach((set) => {
-  const choice = document.createElement("input");
-  choice.type = "radio";
-  choice.name = "level";
-  choice.checked = set === level;
-  choice.addEventListener("change", () => {
-    level = set;
-    alone = null;
-    listClasses();
-    redraw();
-  });
-  const label = document.createElement("label");
-  label.append(choice, set.name);
-  document.getElementById("levels").append(label);
-});
-
-map.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  zoomBy(Math.exp(-event.deltaY * 0.0015), event.offsetX, event.offsetY);
-}, { passive: false });
-map.addEventListener("pointerdown", (event) => map.setPointerCapture(event.pointerId));
-map.addEventListener("pointermove", (event) => {
-  if (event.buttons) moveBy(event.movementX, event.movementY);
-  hover(event.buttons ? -1 : nearest(event.offsetX, event.offsetY), event.offsetX, event.offsetY);
-});
-map.addEventListener("click", (event) => hover(nearest(event.offsetX, event.offsetY), event.offsetX, event.offsetY));
-map.addEventListener("pointerleave", () => hover(-1, 0, 0));
-map.addEventListener("keydown", (event) => {
-  const keys = {
-    ArrowLeft: () => moveBy(60, 0), ArrowRight: () => moveBy(-60, 0),
-    ArrowUp: () => moveBy(0, 60), ArrowDown: () => moveBy(0, -60),
-    "+": () => zoomBy(1.4), "=": () => zoomBy(1.4), "-": () => zoomBy(1 / 1.4), 0: reset,
-  };
-  if (!keys[event.key]) return;
-  event.preventDefault();
-  keys[event.key]();
-});
-document.getElementById("in").addEventListener("click", () => zoomBy(1.6));
-document.getElementById("out").addEventListener("click", () => zoomBy(1 / 1.6));
-document.getElementById("reset").addEventListener("click", reset);
-showImages.addEventListener("change", redraw);
-new ResizeObserver(redraw).observe(map);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-atlas.decode().then(redraw);
-listClasses();
+document.querySelectorAll(".map").forEach(start);

@@ -1,30 +1,42 @@
-"""A self-contained HTML page: styles and script inline, and a policy under which it can load nothing else."""
+"""A self-contained HTML page: styles and scripts inline, and a policy under which it can load nothing else."""
 
 import base64
 import hashlib
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import NamedTuple
 
 
-def page(title: str, body: str, *, styles: list[str], script: str | None = None) -> bytes:
-    """The whole page around `body`, which is HTML already escaped by the caller; `title` is plain text.
+class Fragment(NamedTuple):
+    """A part of a page: HTML already escaped, and the files of this package that style it and bring it to life.
 
-    `styles` and `script` name files of this package. The Content-Security-Policy admits exactly those, by
-    their hashes, and images only as `data:` addresses.
+    Its scripts share their names; those of another part do not see them.
     """
-    style = "".join(asset(name) for name in styles)
-    code = asset(script) if script else ""
+
+    html: str
+    styles: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+
+
+def page(title: str, *parts: Fragment) -> bytes:
+    """The whole page of `parts`, each style and script once; `title` is plain text.
+
+    The Content-Security-Policy admits exactly those, by their hashes, and images only as `data:` addresses.
+    """
+    style = "".join(map(asset, dict.fromkeys(["page.css", *(name for part in parts for name in part.styles)])))
+    scripts = ["".join(map(asset, names)) for names in dict.fromkeys(part.scripts for part in parts) if names]
+    known = " ".join(map(_hash, scripts)) or "'none'"
     policy = (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src {_hash(style)}; script-src {_hash(code)}"
+        f"style-src {_hash(style)}; script-src {known}"
     )
     text = Template(asset("page.html")).substitute(
         policy=policy,
         title=escape(title),
         style=style,
-        body=body,
-        script=f"<script>{code}</script>" if code else "",
+        body="\n".join(part.html for part in parts),
+        scripts="\n".join(f'<script type="module">{script}</script>' for script in scripts),
     )
     return text.encode(errors="replace")  # a file name need not be valid UTF-8
 

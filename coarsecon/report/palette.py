@@ -1,6 +1,7 @@
 """As many distinct colours as there are classes, equally strong on light and on dark ground."""
 
 import math
+from collections.abc import Sequence
 
 from coarsecon.report.draw import Colour
 
@@ -20,6 +21,21 @@ def heat_colours(count: int = 256) -> list[Colour]:
     """
     steps = [i / (count - 1) for i in range(count)]
     return [_oklch(0.16 + 0.79 * t, 0.56 * t * (1 - t) + 0.06 * t, math.tau * (0.80 + 0.51 * t)) for t in steps]
+
+
+def nested_palette(parents: Sequence[int]) -> list[Colour]:
+    """A colour for each class, given which class of the coarser level holds it.
+
+    Those of one parent, which lie side by side on a map, are as far apart on the hue circle as they can be; those
+    of different parents may look much alike.
+    """
+    colours = []
+    for child, parent in enumerate(parents):
+        siblings = [other for other, its in enumerate(parents) if its == parent]
+        place = siblings.index(child)
+        turn = (place + 0.618 * parent % 1) / len(siblings)
+        colours.append(_oklch((0.76, 0.63, 0.50)[(place + parent) % 3], 0.145, math.tau * turn))
+    return colours
 
 
 def _oklch(lightness: float, chroma: float, hue: float) -> Colour:

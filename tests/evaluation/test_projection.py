@@ -1,33 +1,63 @@
-"""Maps: two dimensions, clusters kept apart, with and without scikit-learn."""
+"""Maps: two dimensions, clusters kept apart by every method and package, the same for the same seed."""
 
 import sys
 
 import pytest
 import torch
 
+from coarsecon.errors import InputError
 from coarsecon.evaluation.projection import principal_plane, project
 
 
-def clusters() -> tuple[torch.Tensor, torch.Tensor]:
+def clusters(count: int = 90) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(90) % 3
-    return torch.eye(8)[labels] + 0.05 * torch.randn(90, 8, generator=generator), labels
+    labels = torch.arange(count) % 3
+    return torch.eye(8)[labels] + 0.05 * torch.randn(count, 8, generator=generator), labels
 
 
-@pytest.mark.parametrize("with_sklearn", [True, False])
-def test_clusters_stay_apart_on_the_map(monkeypatch, with_sklearn):
-    if with_sklearn:
-        pytest.importorskip("sklearn")
-    else:
-        monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
+@pytest.mark.parametrize(
+    ("method", "package"),
+    [("tsne", "openTSNE"), ("tsne", "sklearn"), ("pca", "torch"), pytest.param("umap", "umap", marks=pytest.mark.slow)],
+)
+def test_clusters_stay_apart_on_the_map_and_the_seed_decides_it(monkeypatch, method, package):
+    pytest.importorskip(package)
+    if package == "sklearn":
+        monkeypatch.setitem(sys.modules, "openTSNE", None)
     features, labels = clusters()
-    points = project(features)
+    points, how = project(features, method, seed=3)
     assert points.shape == (90, 2)
-    distances = torch.cdist(points.double(), points.double()).fill_diagonal_(torch.inf)
-    assert (labels[distances.argmin(1)] == labels).float().mean() > 0.95
+    assert how.lower().replace("-", "").startswith(method)
+    distances = torch.cdist(points, points).fill_diagonal_(torch.inf)
+    assert (labels[distances.argmin(1)] == labels).double().mean() > 0.95
+    assert torch.equal(project(features * 4, method, seed=3).points, points)
 
 
-def test_the_principal_plane_keeps_the_largest_spread():
+def test_the_principal_plane_keeps_the_largest_spread_and_looks_one_way():
     features = torch.randn(50, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([5.0, 3.0, 0.1, 0.1, 0.1])
     points = principal_plane(features)
     assert points.var(0).sum() > 0.99 * features.var(0).sum()
+    turned = principal_plane(features.flip(0)).flip(0)
+    torch.testing.assert_close(turned, points, rtol=1e-4, atol=1e-4)
+    assert principal_plane(features[:1]).tolist() == [[0, 0]]
+
+
+def test_the_perplexity_follows_few_images_and_one_that_does_not_suit_them_is_refused():
+    features, _ = clusters(30)
+    assert project(features).how == f"t-SNE, perplexity {29 / 3:g}"
+    assert project(features, perplexity=5).how == "t-SNE, perplexity 5"
+    for perplexity in (0.5, 12):
+        with pytest.raises(InputError, match="from 1 to 10"):
+            project(features, perplexity=perplexity)
+    for method in ("pca", "umap"):
+        with pytest.raises(InputError, match="--perplexity"):
+            project(features, method, perplexity=5)
+    with pytest.raises(InputError, match="too few"):
+        project(features[:4])
+
+
+@pytest.mark.parametrize(("method", "missing"), [("tsne", ["openTSNE", "sklearn.manifold"]), ("umap", ["umap"])])
+def test_a_package_that_is_not_installed_is_named(monkeypatch, method, missing):
+    for module in missing:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match="pip install 'coarsecon"):
+        project(clusters()[0], method)

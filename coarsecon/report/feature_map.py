@@ -1,0 +1,145 @@
+"""A map of features: the points with all that any drawing of them needs to know."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coarsecon.errors import InputError
+from coarsecon.report.draw import Colour
+from coarsecon.report.palette import nested_palette, palette
+from coarsecon.report.rows import Pixels
+
+LabelSet = tuple[ArrayLike, Sequence[str]]
+"""Labels [N] of one level, -1 where unknown, and the names of its classes."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """The classes of one level of labels as a map shows them.
+
+    labels [N] int64, -1 where unknown; of `parents`, one per class, each is the class of the level before that
+    holds all images of this one; None where classes are not nested so.
+    """
+
+    name: str
+    labels: NDArray[np.int64]
+    classes: Sequence[str]
+    parents: list[int] | None
+    colours: list[Colour]
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """What a classifier learned of each class of the level called `level`: points [C, 2] on the map."""
+
+    points: NDArray[np.float64]
+    level: str
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """N images in the plane.
+
+    points [N, 2] in the unit square, `names` of the images, `pixels(i)` uint8 [H, W, 3], and `levels` of labels,
+    the coarser first.
+    """
+
+    title: str
+    points: NDArray[np.float64]
+    names: Sequence[str]
+    pixels: Callable[[int], Pixels]
+    levels: list[Level] = field(default_factory=list)
+    weights: ClassWeights | None = None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def feature_map(
+    points: ArrayLike,
+    pixels: Callable[[int], Pixels],
+    levels: Mapping[str, LabelSet],
+    *,
+    title: str,
+    names: Sequence[str] | None = None,
+    weights: tuple[ArrayLike, str] | None = None,
+) -> FeatureMap:
+    """The map of points [N, 2], wherever they lie; levels whose classes hold those of the next come first.
+
+    weights: points [C, 2] of class weights in the same plane, and the level of their C classes.
+
+    Raises InputError when there is no point, one is not finite, or the labels, names or weights do not fit.
+    """
+    images = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    stars = np.asarray(weights[0] if weights else [], dtype=np.float64).reshape(-1, 2)
+    places = np.concatenate([images, stars])
+    count = len(images)
+    if count == 0 or not np.isfinite(places).all():
+        raise InputError("a map needs at least one point, and finite coordinates")
+    if names is not None and len(names) != count:
+        raise InputError(f"a map of {count} points needs as many names, not {len(names)}")
+    placed = _unit_square(places)
+    known = _levels(levels, count)
+    if weights and (weights[1] not in levels or len(stars) != len(levels[weights[1]][1])):
+        raise InputError(f"{len(stars)} class weights are not one for each class of the level {weights[1]}")
+    return FeatureMap(
+        title=title,
+        points=placed[:count],
+        names=list(names) if names is not None else [f"image {i}" for i in range(count)],
+        pixels=pixels,
+        levels=known,
+        weights=ClassWeights(placed[count:], weights[1]) if weights else None,
+    )
+
+
+def spread(points: NDArray[np.float64], side: float, *, seed: int = 0) -> list[int]:
+    """Some of the points [N, 2], in random order, no two within `side` of each other on both axes.
+
+    Squares of that side around them do not overlap, and no further point could be added.
+    """
+    taken: dict[tuple[int, int], int] = {}  # a cell of this side holds at most one
+    for i in np.random.default_rng(seed).permutation(len(points)).tolist():
+        column, row = (int(value // side) for value in points[i])
+        near = [taken.get((column + dx, row + dy)) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        if all(other is None or np.abs(points[other] - points[i]).max() >= side for other in near):
+            taken[column, row] = i
+    return list(taken.values())
+
+
+def _unit_square(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The places [N, 2] moved and scaled, both axes alike, into the middle of the unit square."""
+    low, high = places.min(axis=0), places.max(axis=0)
+    return (places - (low + high) / 2) / (max(high - low) or 1.0) + 0.5
+
+
+def _levels(levels: Mapping[str, LabelSet], count: int) -> list[Level]:
+    known: list[Level] = []
+    for name, (labels, classes) in levels.items():
+        column = _labels(name, labels, len(classes), count)
+        parents = _parents(column, len(classes), known[-1]) if known else None
+        colours = nested_palette(parents) if parents else palette(len(classes))
+        known.append(Level(name, column, list(classes), parents, colours))
+    return known
+
+
+def _labels(level: str, labels: ArrayLike, classes: int, count: int) -> NDArray[np.int64]:
+    column = np.asarray(labels, dtype=np.int64)
+    if column.shape != (count,):
+        raise InputError(f"{count} points but {column.size} {level} labels: each point needs one, -1 if unknown")
+    if column.max() >= classes:
+        raise InputError(f"{level} label {column.max()} has no name: {classes} classes are named")
+    return column
+
+
+def _parents(labels: NDArray[np.int64], classes: int, coarser: Level) -> list[int] | None:
+    """For each class the one of `coarser` that holds all its images, -1 for a class without images."""
+    both = (labels >= 0) & (coarser.labels >= 0)
+    pairs = np.unique(np.stack([labels[both], coarser.labels[both]]), axis=1).T
+    if len(pairs) != len(np.unique(pairs[:, 0])):
+        return None
+    parents = [-1] * classes
+    for child, parent in pairs.tolist():
+        parents[child] = parent
+    return parents

@@ -1,0 +1,90 @@
+"""A map of features as a page: zoom, hover to see an image, filter by class, pick by lasso and save as CSV."""
+
+import json
+from html import escape
+from math import ceil, sqrt
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+
+from PIL import Image
+
+from coarsecon.files import atomic_write
+from coarsecon.report.draw import WELL, Colour
+from coarsecon.report.feature_map import FeatureMap
+from coarsecon.report.images import data_uri, fit, jpeg
+from coarsecon.report.page import Fragment, asset, page
+from coarsecon.report.palette import UNKNOWN
+from coarsecon.report.rows import Pixels
+
+SCRIPTS = ("map_points.js", "map_plane.js", "map_paint.js", "map.js")
+
+ATLAS_PIXELS = 32_000_000
+LARGEST_TILE = 112
+BLOCK = 16
+"""JPEG's unit: tiles of whole blocks do not bleed into each other."""
+
+
+def write_map_html(path: Path | str, drawn: FeatureMap) -> None:
+    """Write the map as a self-contained page that fills the window.
+
+    All images go into one picture of about 32 million pixels at most, so that a browser can hold the page.
+    """
+    part = map_fragment(drawn, level=1)
+    atomic_write(path, page(drawn.title, part._replace(html=f'<main class="whole">\n{part.html}</main>')))
+
+
+def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragment:
+    """The map as a part of a page, 44 rem high where there is room, under a heading of `level`.
+
+    A page may hold several. Its names are classes below `.map`; it has no ids.
+    """
+    tile, columns, atlas = _atlas(drawn)
+    data: dict[str, Any] = {
+        "points": drawn.points.round(5).tolist(),
+        "names": list(drawn.names),
+        "levels": [
+            {
+                "name": shown.name,
+                "labels": shown.labels.tolist(),
+                "classes": list(shown.classes),
+                "parents": shown.parents,
+                "colours": [_css(colour) for colour in shown.colours],
+            }
+            for shown in drawn.levels
+        ],
+        "weights": drawn.weights and {"points": drawn.weights.points.round(5).tolist(), "level": drawn.weights.level},
+        "unknown": _css(UNKNOWN),
+        "tile": tile,
+        "columns": columns,
+    }
+    html = Template(asset("map.html")).substitute(
+        level=level,
+        title=escape(drawn.title),
+        atlas=data_uri("jpeg", jpeg(atlas)),
+        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+    )
+    return Fragment(html, styles=("map.css",), scripts=SCRIPTS)
+
+
+def _atlas(drawn: FeatureMap) -> tuple[int, int, Image.Image]:
+    """All images in one, row by row in square tiles: the side of a tile, the tiles in a row, the picture."""
+    count = len(drawn)
+    affordable = min(LARGEST_TILE, int(sqrt(ATLAS_PIXELS / count)))
+    tile = BLOCK * max(1, affordable // BLOCK)
+    images = [_shrunk(drawn.pixels(i), tile) for i in range(count)]
+    tile = BLOCK * ceil(max(max(image.size) for image in images) / BLOCK)
+    columns = ceil(sqrt(count))
+    atlas = Image.new("RGB", (columns * tile, ceil(count / columns) * tile), WELL)
+    for i, image in enumerate(images):
+        corner = (i % columns * tile, i // columns * tile)
+        atlas.paste(image, (corner[0] + (tile - image.width) // 2, corner[1] + (tile - image.height) // 2))
+    return tile, columns, atlas
+
+
+def _shrunk(pixels: Pixels, side: int) -> Image.Image:
+    return fit(pixels, min(side, max(pixels.shape[:2])))
+
+
+def _css(colour: Colour) -> str:
+    return "#" + bytes(colour).hex()

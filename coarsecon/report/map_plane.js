@@ -1,0 +1,43 @@
+// A map's plane: its points and what is shown of them, and where a place of the map is on the canvas.
+
+const MARGIN = 28;
+
+function makePlane(root) {
+  const data = JSON.parse(root.querySelector(".map-data").textContent);
+  const canvas = root.querySelector(".plane");
+  const count = data.points.length, weights = data.weights;
+  const width = () => canvas.clientWidth, height = () => canvas.clientHeight;
+
+  const plane = {
+    root, data, canvas, count, width, height,
+    xs: Float32Array.from(data.points, (point) => point[0]),
+    ys: Float32Array.from(data.points, (point) => point[1]),
+    order: mixed(count),
+    view: { x: 0.5, y: 0.5, zoom: 1 }, // the centre, in map units, and the enlargement
+    level: 0, // that gives the colours
+    chosen: new Set(), // "level/class"; empty: all
+    shown: new Uint8Array(count).fill(1),
+    picked: new Set(),
+    hovered: -1, // a point, or count + a star
+    line: null, // the lasso being drawn, [x, y] in map units
+    bitmap: null, // all images, once they are decoded
+    images: false, // whether they lie on the map
+    stars: weights ? weights.points.map((point, k) => ({ point, k })) : [], // those shown
+    starLevel: weights ? data.levels.findIndex((set) => set.name === weights.level) : -1,
+
+    span: () => Math.max(1, Math.min(width(), height()) - 2 * MARGIN) * plane.view.zoom, // pixels of a map unit
+    toScreen: (x, y) => [width() / 2 + (x - plane.view.x) * plane.span(), height() / 2 + (y - plane.view.y) * plane.span()],
+    toMap: (x, y) => [(x - width() / 2) / plane.span() + plane.view.x, (y - height() / 2) / plane.span() + plane.view.y],
+    radius: () => Math.min(9, Math.max(2, 105 / Math.sqrt(count)) * Math.sqrt(plane.view.zoom)),
+    tileSide: () => Math.min(2 * data.tile, Math.min(64, Math.max(34, 420 / Math.sqrt(count))) * plane.view.zoom ** 0.3),
+
+    colour(level, i) {
+      const set = data.levels[level];
+      return set && set.labels[i] >= 0 ? set.colours[set.labels[i]] : data.unknown;
+    },
+    className: (level, i) => data.levels[level].classes[data.levels[level].labels[i]],
+    starName: (k) => data.levels[plane.starLevel].classes[k],
+    starColour: (k) => data.levels[plane.starLevel].colours[k],
+  };
+  return plane;
+}
