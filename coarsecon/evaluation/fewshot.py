@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.evaluation.classifiers import Classifier, classify, logistic_probabilities
+from coarsecon.evaluation.classifiers import Classifier, classify, logistic_probabilities, single_threaded
 from coarsecon.evaluation.episodes import Episode, sample_episode
 from coarsecon.evaluation.interval import mean_and_interval
 from coarsecon.reporting import Reporter
@@ -76,7 +76,8 @@ def few_shot(predict: Predict, episodes: Sequence[Episode], reporter: Reporter |
     if len(episodes) < 2:
         raise InputError("an interval needs at least two episodes")
     accuracies = []
-    with (reporter or Reporter()).progress("few-shot", len(episodes), unit="episodes") as progress:
+    bar = (reporter or Reporter()).progress("few-shot", len(episodes), unit="episodes")
+    with single_threaded(), bar as progress:
         for episode in episodes:
             accuracies.append(float(np.mean(predict(episode).numpy() == episode.query_y)))
             progress.advance()

@@ -1,0 +1,77 @@
+"""Few-shot episodes on features of CIFAR-100's size: seconds per classifier, and of scikit-learn with all threads.
+
+    python benchmarks/fewshot.py --episodes 1000
+
+The features are random around the centres of their classes, 10,000 x 512 of 100 classes, with 5 copies of each as
+support. Both sides classify the same episodes, a tenth of them at a time, taking turns; they must agree in every one.
+"""
+
+import argparse
+import time
+
+import torch
+from machine import describe_machine
+from torch import Tensor
+
+from coarsecon.evaluation.classifiers import single_threaded
+from coarsecon.evaluation.episodes import Episode
+from coarsecon.evaluation.fewshot import Embedded, Predict, draw_episodes, few_shot, predictor
+from coarsecon.search.exact import unit
+
+CLASSES, IMAGES, DIM, COPIES = 100, 10_000, 512, 5
+CLASSIFIERS = ("cosine", "nearest", "logistic")
+TURNS = 10
+
+
+def problem(noise: float) -> tuple[Embedded, Tensor]:
+    """Unit features and their classes; `noise` is per coordinate of a centre of length one."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(IMAGES) % CLASSES
+    centres = unit(torch.randn(CLASSES, DIM, generator=generator))[labels]
+    shown = [unit(centres + noise * torch.randn(IMAGES, DIM, generator=generator)) for _ in range(1 + COPIES)]
+    return Embedded(shown[0], torch.stack(shown[1:], dim=1)), labels
+
+
+def ours(predict: Predict, episodes: list[Episode]) -> list[Tensor]:
+    """As `few_shot` runs them."""
+    with single_threaded():
+        return [predict(episode) for episode in episodes]
+
+
+def plain(predict: Predict, episodes: list[Episode]) -> list[Tensor]:
+    """With as many threads as the libraries take."""
+    return [predict(episode) for episode in episodes]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--episodes", type=int, default=1000)
+    parser.add_argument("--ways", type=lambda text: text if text == "all" else int(text), default=5)
+    parser.add_argument("--noise", type=float, default=0.15)
+    options = parser.parse_args()
+
+    model, labels = problem(options.noise)
+    start = time.perf_counter()
+    episodes = draw_episodes(labels, ways=options.ways, episodes=options.episodes)
+    drawing = time.perf_counter() - start
+    print(f"{describe_machine()}; {options.episodes} episodes of {options.ways} ways, drawn in {drawing:.2f} s")
+    print(f"{'':10}{'ours s':>10}{'plain s':>10}{'ratio':>8}{'accuracy':>10}{'± 95%':>8}")
+    for classifier in CLASSIFIERS:
+        predict = predictor(model, classifier)
+        seconds = {ours: 0.0, plain: 0.0}
+        found: dict[object, list[Tensor]] = {ours: [], plain: []}
+        for turn in range(TURNS):
+            for side in seconds:
+                start = time.perf_counter()
+                found[side] += side(predict, episodes[turn::TURNS])
+                seconds[side] += time.perf_counter() - start
+        assert all(map(torch.equal, found[ours], found[plain])), classifier
+        result = few_shot(predict, episodes)
+        print(
+            f"{classifier:10}{seconds[ours]:10.2f}{seconds[plain]:10.2f}{seconds[plain] / seconds[ours]:8.2f}"
+            f"{result.accuracy:10.4f}{result.ci95:8.4f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
