@@ -7,6 +7,7 @@ import typer
 
 from coarsecon import __version__
 from coarsecon.cli import (
+    cluster,
     datasets,
     fewshot,
     knn,
@@ -37,6 +38,7 @@ app.command("retrieve")(retrieve.retrieve)
 app.command("fewshot")(fewshot.fewshot)
 app.command("knn")(knn.knn)
 app.command("linear")(linear.linear)
+app.command("cluster")(cluster.cluster)
 app.command("localize")(localize.localize)
 app.command("methods")(methods.methods)
 app.command("datasets")(datasets.datasets)

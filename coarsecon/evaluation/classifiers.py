@@ -1,8 +1,6 @@
 """Few-shot classifiers: learn from a handful of labelled features, and name the class of others."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -52,19 +50,3 @@ def logistic_probabilities(support: Tensor, support_y: Tensor, query: Tensor) ->
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one shot is no mistake
         model.fit(support.cpu().numpy(), support_y.cpu().numpy())
     return torch.from_numpy(model.predict_proba(query.cpu().numpy())).to(query.device)
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """One thread for scikit-learn's mathematics in the `with` block: on an episode's few rows, more only wait.
-
-    The limit is scikit-learn's own `threadpoolctl`; without scikit-learn there is nothing to limit.
-    """
-    try:
-        import sklearn.linear_model  # noqa: F401  only libraries already loaded are limited
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        yield
-        return
-    with threadpool_limits(1):
-        yield

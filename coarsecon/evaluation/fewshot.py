@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.evaluation.classifiers import Classifier, classify, logistic_probabilities, single_threaded
+from coarsecon.evaluation.classifiers import Classifier, classify, logistic_probabilities
 from coarsecon.evaluation.episodes import Episode, sample_episode
 from coarsecon.evaluation.interval import mean_and_interval
+from coarsecon.evaluation.threads import single_threaded
 from coarsecon.reporting import Reporter
 
 

@@ -1,0 +1,107 @@
+"""Clusters to be named by a person: each with its most typical images, as a PNG and as a self-contained page."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw
+
+from coarsecon.files import atomic_write
+from coarsecon.report.draw import INK, MUTED, PAPER, WELL, font, shorten
+from coarsecon.report.images import SMALL, fit, png, thumbnail_uri
+from coarsecon.report.page import Fragment, asset, page
+from coarsecon.report.rows import Picture
+
+TILE, GAP, MARGIN = 96, 10, 36
+NAMES, HEADING, LINE = 230, 62, 19
+"""Pixels: the column of the clusters' names, the head of a class, a line of small text."""
+
+THUMBNAIL = 160
+
+
+class Cluster(NamedTuple):
+    """A cluster: what it is called, facts about it, a line each, and its most typical images."""
+
+    name: str
+    facts: Sequence[str]
+    pictures: Sequence[Picture]
+
+
+class ClusteredClass(NamedTuple):
+    """A coarse class: its name, a line of facts, and its clusters."""
+
+    name: str
+    facts: str
+    clusters: Sequence[Cluster]
+
+
+def write_cluster_sheet(path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str) -> None:
+    """Write a PNG: a block for each coarse class, with a row of images for each cluster."""
+    columns = max((len(cluster.pictures) for found in classes for cluster in found.clusters), default=0)
+    width = max(MARGIN + NAMES + columns * (TILE + GAP) - GAP, 720) + MARGIN
+    rows = sum(len(found.clusters) for found in classes)
+    head = MARGIN + 68
+    sheet = Image.new("RGB", (width, head + len(classes) * (HEADING + GAP) + rows * (TILE + GAP) + MARGIN // 2), PAPER)
+    draw = ImageDraw.Draw(sheet)
+
+    def write(at: tuple[float, float], text: str, size: int, colour: tuple[int, int, int], room: float) -> None:
+        draw.text(at, shorten(text, room, font(size)), colour, font(size))
+
+    write((MARGIN, MARGIN - 8), title, 26, INK, width - 2 * MARGIN)
+    write((MARGIN, MARGIN + 28), subtitle, 15, MUTED, width - 2 * MARGIN)
+    y = head
+    for found in classes:
+        draw.line((MARGIN, y + 6, width - MARGIN, y + 6), WELL, 2)
+        write((MARGIN, y + 20), found.name, 20, INK, NAMES - 2 * GAP)
+        write((MARGIN + NAMES, y + 24), found.facts, 15, MUTED, width - 2 * MARGIN - NAMES)
+        y += HEADING
+        for cluster in found.clusters:
+            write((MARGIN, y + 4), cluster.name, 16, INK, NAMES - 2 * GAP)
+            for line, fact in enumerate(cluster.facts):
+                write((MARGIN, y + 28 + line * LINE), fact, 14, MUTED, NAMES - 2 * GAP)
+            for place, picture in enumerate(cluster.pictures):
+                image = fit(picture.pixels, TILE)
+                x = MARGIN + NAMES + place * (TILE + GAP)
+                draw.rectangle((x, y, x + TILE - 1, y + TILE - 1), WELL)
+                sheet.paste(image, (x + (TILE - image.width) // 2, y + (TILE - image.height) // 2))
+            y += TILE + GAP
+        y += GAP
+    atomic_write(path, png(sheet))
+
+
+def write_cluster_page(path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str) -> None:
+    """Write the same as a page that loads nothing from elsewhere, with a list of the classes to jump to.
+
+    Every text is escaped. The same classes give the same bytes.
+    """
+    jumps = (f'<li><a href="#class-{i}">{escape(found.name)}</a></li>' for i, found in enumerate(classes, 1))
+    body = Template(asset("clusters.html")).substitute(
+        title=escape(title),
+        subtitle=escape(subtitle),
+        jumps="".join(jumps),
+        classes="\n".join(_class(i, found) for i, found in enumerate(classes, 1)),
+    )
+    atomic_write(path, page(title, Fragment(body, styles=("clusters.css",))))
+
+
+def _class(number: int, found: ClusteredClass) -> str:
+    clusters = "".join(map(_cluster, found.clusters))
+    return (
+        f'<section id="class-{number}"><h2>{escape(found.name)}</h2>'
+        f'<p class="facts">{escape(found.facts)}</p>{clusters}</section>'
+    )
+
+
+def _cluster(cluster: Cluster) -> str:
+    facts = "".join(f"<p>{escape(fact)}</p>" for fact in cluster.facts)
+    images = "".join(f"<li>{_image(cluster.name, picture)}</li>" for picture in cluster.pictures)
+    return f'<article><div><h3>{escape(cluster.name)}</h3>{facts}</div><ol class="images">{images}</ol></article>'
+
+
+def _image(cluster: str, picture: Picture) -> str:
+    about = escape(", ".join(filter(None, [picture.name, picture.fine])))
+    small = ' class="small"' if max(picture.pixels.shape[:2]) <= SMALL else ""
+    source = thumbnail_uri(picture.pixels, THUMBNAIL)
+    return f'<img{small} src="{source}" alt="{escape(cluster)}: {about}" title="{about}">'

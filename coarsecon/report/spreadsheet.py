@@ -1,0 +1,21 @@
+"""Tables for people to open in a spreadsheet: CSV whose cells stay text there."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from io import StringIO
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet takes a cell that begins so for a formula, and runs it."""
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """The table as CSV. Text that would be taken for a formula gets an apostrophe in front; numbers stay numbers."""
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([_safe(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _safe(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

@@ -1,0 +1,84 @@
+"""`coarsecon cluster`: numbers, the table that can be prepared from again, the pictures, and wrong input."""
+
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("sklearn")
+
+QUICK = ("--device", "cpu", "--restarts", 1, "--max-k", 3)
+
+
+def test_clusters_of_the_training_images(coarsecon, tiny_run, tmp_path):
+    path = tmp_path / "cluster.json"
+    done = coarsecon("cluster", tiny_run, *QUICK, "--k", 4, "--images", 2, "--json", path)
+    assert done.code == 0, done.err
+    assert "level stripes" in done.out
+    found = json.loads(path.read_text())
+    assert {"nmi", "ari", "accuracy"} <= found["fine"].keys()
+    assert (found["fine"]["images"], found["fine"]["classes"], found["fine"]["clusters"]) == (96, 16, 16)
+    assert [row["clusters"] for row in found["classes"]] == [4] * 4
+    saved = json.loads((tiny_run / "results" / "cluster.json").read_text())
+    assert (saved["split"], saved["fine"]) == ("train", found["fine"])
+    with (tiny_run / "results" / "cluster.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 96
+    assert rows[0]["proposed"] == "level stripes-1"
+    assert Image.open(tiny_run / "figures" / "cluster.png").size[0] > 400
+    assert (tiny_run / "figures" / "cluster.html").read_text().count("<img") == 32
+
+
+@pytest.mark.parametrize("k", ["auto", "oracle"])
+def test_another_split_and_other_places(coarsecon, tiny_run, tmp_path, k):
+    places = [word for kind in ("csv", "png", "html") for word in (f"--{kind}", tmp_path / f"out.{kind}")]
+    words = ("cluster", tiny_run, *QUICK, "--k", k, "--split", "test", "--model", "mixture", *places, "--json", "-")
+    done = coarsecon(*words)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["k"], found["fine"]["images"]) == (k, 48)
+    assert all(1 <= row["clusters"] <= 4 for row in found["classes"])
+    assert all(("prediction_strength" in row) == (k == "auto") for row in found["classes"])
+    assert all((tmp_path / f"out.{kind}").exists() for kind in ("csv", "png", "html"))
+    assert coarsecon(*words).out == done.out
+
+
+def test_names_written_into_the_table_become_the_fine_labels_of_a_dataset(coarsecon, tiny_run, tmp_path):
+    from coarsecon.data.store import open_dataset
+
+    table = tmp_path / "reviewed.csv"
+    done = coarsecon("cluster", tiny_run, *QUICK, "--k", 2, "--csv", table)
+    assert done.code == 0, done.err
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["fine"] = row["proposed"].replace("rings-1", "wide rings")
+        row["path"] += ".png"
+        Image.new("RGB", (16, 16), (9, 9, 9)).save(tmp_path / row["path"])
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    done = coarsecon("prepare", "folder", "--table", table, "--size", 16, "--out", tmp_path / "data")
+    assert done.code == 0, done.err
+    levels = open_dataset(tmp_path / "data").info.levels
+    assert "wide rings" in levels["fine"]
+    assert len(levels["fine"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--k", "0"], "--k 0"),
+        (["--k", "many"], "--k many"),
+        (["--split", "val"], "no split val"),
+        (["--within", "genus"], "no 'genus' labels"),
+        (["--within", "fine", "--k", "oracle"], "oracle"),
+        (["--model", "other"], "--model"),
+    ],
+)
+def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+    done = coarsecon("cluster", tiny_run, *arguments)
+    assert done.code == 2
+    assert says in done.err
