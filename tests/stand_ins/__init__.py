@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from stand_ins import ilsvrc
 from stand_ins.cifar import cifar10_folder, cifar100_folder, pack, write_cifar10, write_cifar100
 from stand_ins.images import array_data, save_image, write_class_folders, write_table, write_toy
 from stand_ins.pickles import python2_pickle
@@ -38,6 +39,12 @@ STAND_INS = [
     StandIn("cifartoy-good", "pickles", write_cifar10),
     StandIn("cifartoy-bad", "pickles", write_cifar10),
     StandIn("cifar100", "pickles", write_cifar100),
+    StandIn("imagenet1k", "tars", ilsvrc.write_imagenet1k_tars),
+    StandIn("imagenet100", "folders", ilsvrc.write_imagenet100_folders),
+    StandIn("living17", "challenge", ilsvrc.write_living17_challenge),
+    StandIn("nonliving26", "xml", ilsvrc.write_nonliving26_xml),
+    StandIn("entity13", "text", ilsvrc.write_entity13_text),
+    StandIn("entity30", "folders", ilsvrc.write_entity30_folders),
     StandIn("folder", "tree", write_class_folders),
     StandIn("folder", "table", write_table),
     StandIn("toy", "drawn", write_toy),
