@@ -1,6 +1,7 @@
 """What commands print: bars on a terminal, plain lines elsewhere, tables, JSON, and where to go next."""
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -142,3 +143,8 @@ def closing(written: Sequence[Path], next_command: Sequence[str | Path]) -> None
         reporter.info(f"wrote {path}")
     if next_command:
         reporter.info(f"next: {shlex.join(map(str, next_command))}")
+
+
+def processors() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,6 +8,7 @@ import typer
 from coarsecon import __version__
 from coarsecon.cli import (
     cluster,
+    data,
     datasets,
     fewshot,
     knn,
@@ -42,6 +43,7 @@ app.command("cluster")(cluster.cluster)
 app.command("localize")(localize.localize)
 app.command("methods")(methods.methods)
 app.command("datasets")(datasets.datasets)
+app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
 
 

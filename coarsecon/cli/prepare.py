@@ -1,15 +1,16 @@
 """`coarsecon prepare NAME`: original files to a prepared dataset."""
 
-import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from coarsecon import registry
-from coarsecon.cli.console import ConsoleReporter, closing, emit_json, table
+from coarsecon.cli.console import ConsoleReporter, closing, emit_json, processors, table
 
 if TYPE_CHECKING:
+    from coarsecon.data.balance import Balance
     from coarsecon.data.schema import DatasetInfo
     from coarsecon.data.sources import Source
 
@@ -44,6 +45,7 @@ def prepare(
 ) -> None:
     """Read a dataset from its original files, check it, and write it in the prepared form."""
     reader: Source = registry.load(registry.DATASETS, name)
+    from coarsecon.data.balance import balance
     from coarsecon.data.preparation import Writing
     from coarsecon.data.prepare import prepare_dataset
     from coarsecon.data.sources import SourceRequest
@@ -51,32 +53,37 @@ def prepare(
     target = out or Path("data") / name
     reporter = ConsoleReporter()
     request = SourceRequest(
-        source=source, table=table_, size=size, download=download, workers=workers or _processors(),
+        source=source, table=table_, size=size, download=download, workers=workers or processors(),
         variant=variant, seed=seed, reporter=reporter,
     )  # fmt: skip
     writing = Writing(resize_shorter, copies, skip_broken)
     dataset = prepare_dataset(reader, request, target, overwrite=overwrite, writing=writing)
     info = dataset.info
+    found = balance({level: column.numpy() for level, column in dataset.split("train").labels.items()}, info.levels)
     if json:
-        emit_json(_facts(info), json)
+        emit_json(_facts(info, found), json)
     if json != "-":
-        rows = [(split, f"{part.count:,}") for split, part in info.splits.items()]
-        rows += [(f"{level} classes", f"{len(names):,}") for level, names in info.levels.items()]
-        table(f"{info.name}, {info.size} px", ["", "count"], rows)
+        _show(info, found)
     if info.notes:
         reporter.info(info.notes)
     closing([target], ["coarsecon", "pretrain", "--data", target, "--out", f"runs/{target.name}"])
 
 
-def _facts(info: "DatasetInfo") -> dict[str, Any]:
+def _show(info: "DatasetInfo", found: "Balance") -> None:
+    splits = [(split, f"{part.count:,}") for split, part in info.splits.items()]
+    table(f"{info.name}, {info.size} px", ["split", "images"], splits)
+    rows = [
+        (level, f"{b.classes:,}", f"{b.smallest:,}", f"{b.median:,g}", f"{b.largest:,}", f"{b.unknown:,}")
+        for level, b in found.levels.items()
+    ]
+    table("Training images per class", ["level", "classes", "smallest", "median", "largest", "unlabelled"], rows)
+
+
+def _facts(info: "DatasetInfo", found: "Balance") -> dict[str, Any]:
     """What was prepared, for `--json`."""
     return {
         "name": info.name, "size": info.size, "form": info.form, "notes": info.notes,
         "splits": {split: {"count": part.count, "broken": part.broken} for split, part in info.splits.items()},
-        "levels": {level: len(names) for level, names in info.levels.items()},
+        "levels": {level: asdict(part) for level, part in found.levels.items()},
+        "coarse_with_one_fine": found.lone,
     }  # fmt: skip
-
-
-def _processors() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from coarsecon.data.balance import balance
 from coarsecon.data.convert import ARRAY_MAX_SIZE, SUFFIX, Conversion, CopyKind, mean_and_std, shorter_side
 from coarsecon.data.journal import Journal, Pixels, write_arrays
 from coarsecon.data.schema import DatasetInfo, SplitFiles, SplitInfo, write_record
@@ -57,9 +58,10 @@ class BrokenImage(NamedTuple):
 
 
 class WrittenSplit(NamedTuple):
-    """What `dataset.json` says of a split, whether its images are files, and the histogram of its pixels."""
+    """What `dataset.json` says of a split, its labels, whether its images are files, and their histogram."""
 
     info: SplitInfo
+    labels: dict[str, np.ndarray]
     is_files: bool
     histogram: np.ndarray
 
@@ -93,6 +95,7 @@ class Preparation:
         self._tell_broken()
         mean, std = mean_and_std(splits["train"].histogram)
         notes = [self.data.notes] if self.data.notes else []
+        notes += balance(splits["train"].labels, self.data.levels).notes()
         if self.broken:
             notes.append(f"{len(self.broken):,} broken images were left out; {BROKEN} lists them.")
             (folder / BROKEN).write_text(_as_csv(self.broken), encoding="utf-8")
@@ -130,7 +133,7 @@ class Preparation:
         record = SplitFiles(names=split.names and [split.names[i] for i in kept.tolist()], files=writer.files)
         write_record(folder / f"{name}.files.json", record)
         info = SplitInfo(count=len(kept), checksum=pixels.digest.hexdigest(), broken=len(pixels.broken))
-        return WrittenSplit(info, writer.files is not None, pixels.histogram)
+        return WrittenSplit(info, columns, writer.files is not None, pixels.histogram)
 
     def _writer(self, folder: Path, name: str, split: SplitData, levels: int) -> Writer:
         conversion = self.writing.conversion(self.data)

@@ -57,7 +57,8 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_what_is_prepared_says_what_it_is(tmp_path: Path, array_data: SourceData) -> None:
     info = write_dataset(tmp_path / "out", array_data).info
-    assert (info.name, info.size, info.form, info.notes) == ("noise", 8, "array", "noise")
+    assert (info.name, info.size, info.form) == ("noise", 8, "array")
+    assert info.notes == "noise 1 fine class (b2) with a single training image."
     assert {name: split.count for name, split in info.splits.items()} == {"train": 10, "test": 4}
     assert info.levels == array_data.levels
     images = np.asarray(array_data.splits["train"].images)

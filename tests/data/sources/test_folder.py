@@ -37,7 +37,8 @@ def test_a_tree_becomes_a_dataset(tree: Callable[..., Path], tmp_path: Path) -> 
     assert train.labels["coarse"].tolist() == [0, 1, 1]
     assert train.labels["fine"].tolist() == [-1, 1, 2]
     assert dataset.split("test").labels["fine"].tolist() == [0]
-    assert dataset.info.notes == ""
+    assert "no other was named" not in dataset.info.notes
+    assert "1 fine class (manx) without training images." in dataset.info.notes
 
 
 def test_a_table_becomes_the_same_dataset_as_its_tree(tree: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""`coarsecon data check | show | export`: a prepared dataset proven whole, looked at, and taken elsewhere."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing, emit_json, processors, table
+from coarsecon.errors import CoarseconError
+
+if TYPE_CHECKING:
+    from coarsecon.data.check import DatasetCheck
+    from coarsecon.data.store import PreparedDataset
+
+app = typer.Typer(help="Check, look at or export a prepared dataset.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
+TWINS = 10
+"""Most pictures that occur more than once which are told by name."""
+
+
+@app.command("check")
+def check(
+    folder: Folder,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per processor.")] = None,
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
+) -> None:
+    """Read every image: checksums, counts, label ranges, images that do not decode, and pictures that occur twice.
+
+    Pictures count as equal where every pixel is; such twins in train and test are told, and are no error.
+    """
+    from coarsecon.data.check import check_dataset
+    from coarsecon.data.store import open_dataset
+
+    dataset = open_dataset(folder)
+    found = check_dataset(dataset, workers=workers or processors(), reporter=ConsoleReporter())
+    if json:
+        emit_json(_facts(dataset, found), json)
+    if json != "-":
+        _show(dataset, found)
+    if not found.is_whole:
+        bad = [name for name, split in found.splits.items() if split.broken or not split.is_as_written]
+        raise CoarseconError(f"{folder}: {', '.join(bad)} not as prepared; prepare the dataset again")
+
+
+def _show(dataset: "PreparedDataset", found: "DatasetCheck") -> None:
+    rows = [
+        (
+            name, f"{split.count:,}", "as written" if split.is_as_written else "differs", f"{len(split.broken):,}",
+            f"{split.repeats:,}", ", ".join(f"{level} {count:,}" for level, count in split.unknown.items() if count),
+        )
+        for name, split in found.splits.items()
+    ]  # fmt: skip
+    columns = ["split", "images", "checksum", "broken", "repeated", "unlabelled"]
+    table(f"{dataset.info.name}, {dataset.info.size} px", columns, rows)
+    reporter = ConsoleReporter()
+    for split in found.splits.values():
+        for reason in split.broken[:TWINS]:
+            reporter.info(reason)
+    for (first, second), count in found.leaks.items():
+        reporter.info(f"{count:,} images of {second} stand in {first} too")
+    if found.contradictions:
+        reporter.info(f"{found.contradictions:,} pictures that occur more than once have labels that differ")
+    for places in found.twins[:TWINS]:
+        reporter.info("equal: " + ", ".join(f"{split}/{dataset.splits[split].names[i]}" for split, i in places[:4]))
+    if len(found.twins) > TWINS:
+        reporter.info(f"and {len(found.twins) - TWINS:,} more pictures that occur more than once (--json lists them)")
+
+
+def _facts(dataset: "PreparedDataset", found: "DatasetCheck") -> dict[str, Any]:
+    return {
+        "whole": found.is_whole,
+        "splits": {name: asdict(split) for name, split in found.splits.items()},
+        "leaks": {f"{first}/{second}": count for (first, second), count in found.leaks.items()},
+        "contradictions": found.contradictions,
+        "twins": [
+            [{"split": split, "number": i, "name": dataset.splits[split].names[i]} for split, i in places]
+            for places in found.twins
+        ],
+    }
+
+
+@app.command("show")
+def show(
+    folder: Folder,
+    split: Annotated[str, typer.Option(help="Which split.")] = "train",
+    per_class: Annotated[int, typer.Option(min=1, max=50, help="Images of each fine class.")] = 6,
+    classes: Annotated[int, typer.Option(min=1, help="Most fine classes that are drawn.")] = 200,
+    png: Annotated[Path | None, typer.Option(help="File to write; default DIR-SPLIT.png.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which images are drawn.")] = 0,
+) -> None:
+    """Draw a sheet of sample images, a row for each fine class under its coarse class."""
+    from coarsecon.data.samples import sample_blocks
+    from coarsecon.data.store import open_dataset
+    from coarsecon.report.samples import write_samples
+
+    dataset = open_dataset(folder)
+    blocks, left_out = sample_blocks(dataset, split, per_class=per_class, classes=classes, seed=seed)
+    if left_out:
+        ConsoleReporter().info(f"left out {left_out:,} classes; --classes draws more")
+    target = png or folder.with_name(f"{folder.resolve().name}-{split}.png")
+    count = len(dataset.split(split))
+    write_samples(target, blocks, title=f"{dataset.info.name}, {split}: {count:,} images")
+    closing([target], [])
