@@ -71,9 +71,14 @@ class ScheduleSettings(Settings):
 class RunSettings(Settings):
     """Where and how the run happens."""
 
-    batch_size: int = Field(128, ge=2)
+    batch_size: int = Field(128, ge=2, description="images in a step, over all ranks")
     seed: int = Field(0, ge=0)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    batch_norm: Literal["shuffle", "sync", "local"] = Field(
+        "shuffle",
+        description="on several ranks: shuffle the key encoder's batch across them, "
+        "share batch statistics, or keep to each rank's own",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the hardware is faster with it"
     )

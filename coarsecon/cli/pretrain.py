@@ -9,6 +9,7 @@ from coarsecon import recipes
 from coarsecon.cli.console import ConsoleReporter, closing
 from coarsecon.config import merge, parse_assignments, read_config_file
 from coarsecon.errors import InputError
+from coarsecon.reporting import Reporter
 
 MACHINE = ("device", "precision", "loggers")
 """Settings of `run` that may change between a run and its continuation."""
@@ -56,23 +57,28 @@ def pretrain(
     layers = merge(layers, _given(flags))
     target = out or Path("runs") / str(layers.get("method", {}).get("name", "maskcon"))
 
+    from coarsecon.comm import connected
     from coarsecon.train.loop import train
     from coarsecon.train.resolve import plan
     from coarsecon.train.stopping import InterruptedRunError
 
-    planned = plan(layers)
-    if resume:
-        _refuse_changes(saved, planned.config.model_dump(mode="json"), target)
-    reporter = ConsoleReporter()
-    reporter.info(
-        f"{planned.config.method['name']} with {planned.config.backbone.name} on {len(planned.split):,} images at "
-        f"{planned.config.data.size} px, {planned.config.schedule.epochs} epochs, "
-        f"{planned.device} in {planned.config.run.precision}"
-    )
-    try:
-        run = train(planned, target, resume=resume, reporter=reporter)
-    except InterruptedRunError as stopped:
-        raise InterruptedRunError(f"{stopped}; continue with: coarsecon pretrain --out {target} --resume") from None
+    with connected() as comm:
+        planned = plan(layers)
+        if resume:
+            _refuse_changes(saved, planned.config.model_dump(mode="json"), target)
+        reporter = Reporter() if comm.rank else ConsoleReporter()
+        ranks = f" on {comm.world_size} ranks" if comm.world_size > 1 else ""
+        reporter.info(
+            f"{planned.config.method['name']} with {planned.config.backbone.name} on {len(planned.split):,} images at "
+            f"{planned.config.data.size} px, {planned.config.schedule.epochs} epochs, "
+            f"{planned.device} in {planned.config.run.precision}{ranks}"
+        )
+        try:
+            run = train(planned, target, resume=resume, reporter=reporter, comm=comm)
+        except InterruptedRunError as stopped:
+            raise InterruptedRunError(f"{stopped}; continue with: coarsecon pretrain --out {target} --resume") from None
+        if comm.rank:
+            return
     written = [run.encoder(), run.config_file, run.metrics_file, run.views_picture]
     closing(written, ["coarsecon", "retrieve", target])
 

@@ -14,18 +14,20 @@ R = TypeVar("R")
 def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
     """Run `loss` outside autocast, with half-precision tensors raised to float32 (float64 stays as it is)."""
 
-    def raised(value: Any) -> Any:
-        return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
-
     @functools.wraps(loss)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         device = next(value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
         with torch.autocast(device, enabled=False):
-            positional: Any = [raised(value) for value in args]
-            named: Any = {name: raised(value) for name, value in kwargs.items()}
+            positional: Any = [raised(value) if isinstance(value, Tensor) else value for value in args]
+            named: Any = {name: raised(value) if isinstance(value, Tensor) else value for name, value in kwargs.items()}
             return loss(*positional, **named)
 
     return wrapper
+
+
+def raised(values: Tensor) -> Tensor:
+    """Half-precision values as float32; all others as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def unit(vectors: Tensor, eps: float = 1e-12) -> Tensor:

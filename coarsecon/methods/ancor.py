@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from coarsecon.config import Count, Fraction, Positive
 from coarsecon.errors import InputError
 from coarsecon.losses import ancor_loss
-from coarsecon.losses.precision import unit
+from coarsecon.losses.precision import raised, unit
 from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 from coarsecon.nn.backbone import SMALL_SIDE
@@ -109,8 +109,8 @@ class ANCOR(MomentumContrast):
         """Logits [N, C] of features [N, F] whose embedding is [N, D]."""
         assert isinstance(self.projector, nn.Sequential)
         inputs = embedding if self.config.head == "seq" else self.projector[:-1](features)
-        logits: Tensor = self.classifier(unit(inputs.float()) if self.config.classifier == "unit" else F.relu(inputs))
-        return logits.float()
+        logits: Tensor = self.classifier(unit(raised(inputs)) if self.config.classifier == "unit" else F.relu(inputs))
+        return raised(logits)
 
     def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy plus `ancor_loss`, each with weight 1."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from coarsecon.config import Count, Positive
 from coarsecon.errors import InputError
 from coarsecon.losses import ascl_byol_loss, ascl_loss
+from coarsecon.losses.precision import raised
 from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 from coarsecon.nn.heads import predictor
@@ -63,5 +64,6 @@ class ASCL(MomentumContrast):
         """`ascl_loss` against the queue, or `ascl_byol_loss` within the batch."""
         c = self.config
         if c.base == "byol":
-            return ascl_byol_loss(self.predictor(q), k, t2=c.t, num_neighbors=c.neighbors)
+            p, k = self.comm.gather_with_gradient(raised(self.predictor(q))), self.comm.gather(k)
+            return ascl_byol_loss(p, k, t2=c.t, num_neighbors=c.neighbors)
         return ascl_loss(q, k, self.queue.keys, t1=c.t0, t2=c.t, num_neighbors=c.neighbors, kind=c.kind)

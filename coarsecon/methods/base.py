@@ -35,6 +35,8 @@ class Setup:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     comm: Comm = field(default_factory=Comm)
+    shuffle_keys: bool = True
+    """Whether a momentum encoder sees the batch shuffled across the ranks, so that batch norm tells no pairs."""
 
     def view(self, name: str) -> View:
         """The view recipe called `name`, at this run's side and normalisation."""

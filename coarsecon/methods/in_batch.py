@@ -8,7 +8,7 @@ from torch import Tensor
 
 from coarsecon.config import Count, Positive
 from coarsecon.losses import supcon_loss
-from coarsecon.losses.precision import unit
+from coarsecon.losses.precision import raised, unit
 from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.nn.heads import projector
 from coarsecon.views.base import View
@@ -51,9 +51,10 @@ class InBatchContrast(Method):
         raise NotImplementedError  # every method of the family has its own
 
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """All views in one batch through encoder and projector, then `supcon_loss`."""
-        projections = unit(self.projector(self.encoder(torch.cat(list(views.values())))).float())
-        features = projections.view(len(views), len(labels), -1).transpose(0, 1)
+        """All views in one batch through encoder and projector, then `supcon_loss` over the images of all ranks."""
+        projections = unit(raised(self.projector(self.encoder(torch.cat(list(views.values()))))))
+        own = projections.view(len(views), len(labels), -1).transpose(0, 1)
+        features, labels = self.comm.gather_with_gradient(own), self.comm.gather(labels)
         temperature, base = self.config.temperature, self.config.base_temperature
         loss = supcon_loss(features, self.positives(labels), temperature=temperature, base_temperature=base)
         with torch.no_grad():

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from coarsecon.config import Count, Fraction, Positive
-from coarsecon.losses.precision import unit
+from coarsecon.losses.precision import raised, unit
 from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.nn.batch_norm import has_split_batch_norm
 from coarsecon.nn.heads import projector
@@ -54,7 +54,8 @@ class MomentumContrast(Method):
         self.twin = MomentumTwin(self.encoder, self.projector, momentum=config.momentum)
         if self.uses_queue:
             self.queue = KeyQueue(config.queue_size, config.dim)
-        self._shuffles = has_split_batch_norm(self.encoder)
+        across_ranks = setup.shuffle_keys and setup.comm.world_size > 1
+        self._shuffles = has_split_batch_norm(self.encoder) or across_ranks
         self._views = {"query": setup.view(config.query_view), "key": setup.view(config.key_view)}
         self._keys: tuple[Tensor, Tensor] | None = None
 
@@ -104,18 +105,21 @@ class MomentumContrast(Method):
         q = self.projector(features)
         k = self.project_keys(views["key"])
         self._keys = k, labels
-        return {"loss": self.loss(q, k, features, labels), **self._similarities(unit(q.detach().float()), unit(k))}
+        return {"loss": self.loss(q, k, features, labels), **self._similarities(unit(raised(q.detach())), unit(k))}
 
     def project_keys(self, images: Tensor) -> Tensor:
         """Key projections [N, D] in float32 of key views [N, 3, S, S].
 
-        Where batch norm works in groups, the batch is shuffled before the twin and restored after it, so that a key
-        does not share its group with those of its query (He et al., CVPR 2020, Sec. 3.3).
+        Where batch norm works in groups or on several ranks, the whole batch is shuffled before the twin and restored
+        after it, so that a key does not share its statistics with those of its query (He et al., CVPR 2020, Sec. 3.3).
         """
         if not self._shuffles:
-            return self.twin(images).float()
-        order = torch.randperm(len(images), device=images.device)
-        return self.twin(images[order])[order.argsort()].float()
+            return raised(self.twin(images))
+        everybody = self.comm.gather(images)
+        order = self.comm.gather(torch.randperm(len(everybody), device=images.device))[: len(everybody)]
+        own = self.comm.part(len(everybody))
+        shuffled = everybody[order[own]].contiguous(memory_format=torch.channels_last)
+        return self.comm.gather(raised(self.twin(shuffled)))[order.argsort()[own]]
 
     @torch.no_grad()
     def _similarities(self, queries: Tensor, keys: Tensor) -> dict[str, Tensor]:

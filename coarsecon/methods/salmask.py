@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from coarsecon.config import Count, Fraction, Positive
 from coarsecon.losses import moco_loss
 from coarsecon.losses.masked_simclr import masked_simclr_loss
-from coarsecon.losses.precision import unit
+from coarsecon.losses.precision import raised, unit
 from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings, Views
 from coarsecon.nn.momentum import MomentumTwin
@@ -119,14 +119,15 @@ class SalMask(MomentumContrast):
         project = self.project_keys if self.uses_queue else self._project
         q, k = self._project(masked.query), project(masked.key)
         hard = project(masked.negatives.flatten(0, 1)).unflatten(0, masked.negatives.shape[:2])
-        queries, keys = unit(q.detach().float()), unit(k.detach().float())
-        similarity = (queries[:, None] * unit(hard.detach().float())).sum(2)
+        queries, keys = unit(raised(q.detach())), unit(raised(k.detach()))
+        similarity = (queries[:, None] * unit(raised(hard.detach()))).sum(2)
         t, alpha = self.config.t0, self.config.alpha
         if self.uses_queue:
             loss = moco_loss(q, k, self.queue.keys, t=t, hard_negatives=hard, alpha=alpha)
         else:
-            loss = masked_simclr_loss(q, k, hard, t=t, alpha=alpha)
-        self._keys = k.detach().float(), labels
+            everybody = [self.comm.gather_with_gradient(raised(projections)) for projections in (q, k, hard)]
+            loss = masked_simclr_loss(*everybody, t=t, alpha=alpha)
+        self._keys = raised(k.detach()), labels
         return {"loss": loss, "hard_similarity": similarity.mean(), **self._similarities(queries, keys)}
 
     def shown(self, views: Views) -> Views:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from coarsecon.losses.precision import raised
 from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.views.base import View
 from coarsecon.views.recipes import default_views
@@ -38,6 +39,6 @@ class SupCE(Method):
 
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of the class logits, and the share of the batch classified rightly."""
-        class_logits = self.classifier(self.encoder(views["image"])).float()
+        class_logits = raised(self.classifier(self.encoder(views["image"])))
         accuracy = (class_logits.detach().argmax(1) == labels).float().mean()
         return {"loss": F.cross_entropy(class_logits, labels), "accuracy": accuracy}

@@ -12,7 +12,7 @@ import torch
 PACKAGES = ("coarsecon", "torch", "torchvision", "timm", "numpy", "safetensors", "faiss-cpu")
 
 
-def describe_environment(device: torch.device, precision: str) -> dict[str, Any]:
+def describe_environment(device: torch.device, precision: str, *, ranks: int = 1) -> dict[str, Any]:
     """What is written to environment.json."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
@@ -22,6 +22,7 @@ def describe_environment(device: torch.device, precision: str) -> dict[str, Any]
         "platform": platform.platform(),
         "device": f"{device} ({name})",
         "precision": precision,
+        "ranks": ranks,
         "threads": torch.get_num_threads(),
         "git": _git_state(),
     }

@@ -46,6 +46,16 @@ class MetricLog:
             sink.close()
 
 
+class NoLog:
+    """What the ranks that do not write have in place of the log."""
+
+    def write(self, row: Row) -> None:
+        """Forget it."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class TensorBoardSink:
     """Scalars under RUN/tensorboard."""
 

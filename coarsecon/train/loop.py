@@ -1,23 +1,25 @@
-"""The training loop: plain torch, one method, one device; it knows no method by name."""
+"""The training loop: plain torch, one method, a device for each rank; it knows no method by name."""
 
 import json
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
+from coarsecon.comm import Comm
 from coarsecon.config import to_yaml
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
 from coarsecon.device import autocast
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.files import atomic_write
+from coarsecon.methods import Method
 from coarsecon.methods.restore import save_heads
 from coarsecon.nn.encoder import Encoder, save_encoder
 from coarsecon.report.sheet import write_image_grid
@@ -26,12 +28,16 @@ from coarsecon.runs import Run, Which
 from coarsecon.train import batches, monitor
 from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
 from coarsecon.train.environment import describe_environment
-from coarsecon.train.log import MetricLog
+from coarsecon.train.log import MetricLog, NoLog, Sink
 from coarsecon.train.resolve import Plan
 from coarsecon.train.schedule import learning_rate
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
+from coarsecon.train.window import Window
 
 Views = dict[str, Tensor]
+
+STEPS_TO_STOP = 10
+"""Ranks ask each other so often whether one of them was told to stop."""
 
 
 @dataclass
@@ -43,36 +49,50 @@ class Progress:
     best_epoch: int = -1
 
 
-def train(plan: Plan, root: Path, *, resume: bool = False, reporter: Reporter | None = None) -> Run:
+def train(
+    plan: Plan, root: Path, *, resume: bool = False, reporter: Reporter | None = None, comm: Comm | None = None
+) -> Run:
     """Train as planned into the run folder `root`; with `resume`, continue from its last state, bit for bit.
 
+    On several ranks, which `comm` is for, rank 0 alone reads and writes the folder.
+
     Raises:
-        InputError: the folder holds a run already, or holds none to resume.
+        InputError: the folder holds a run already, or the batch cannot be shared out evenly.
         CoarseconError: the loss became infinite or not a number.
         InterruptedRunError: the run was asked to stop; its state is saved.
     """
-    run = Run(root)
-    has_state = run.checkpoint("last").exists()
-    if has_state and not resume:
-        raise InputError(f"{root}: holds a run already; pass --resume to continue it, or another --out")
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root}: is a file; --out names a folder")
-    if root.is_dir() and any(root.iterdir()) and not run.config_file.exists():
-        raise InputError(f"{root}: holds other files; --out names a new folder, or a run to resume")
-    trainer = Trainer(plan, run, reporter or Reporter())
+    run, comm = Run(root), comm or Comm()
+    if plan.config.run.batch_size % comm.world_size:
+        raise InputError(
+            f"run.batch_size: {plan.config.run.batch_size} images cannot be shared evenly by {comm.world_size} ranks"
+        )
+    has_state = comm.from_first(lambda: _has_state(run, resume))
+    trainer = Trainer(plan, run, reporter or Reporter(), comm)
     if has_state:
         trainer.load()
     trainer.run_to_end()
     return run
 
 
+def _has_state(run: Run, resume: bool) -> bool:
+    root, has_state = run.root, run.checkpoint("last").exists()
+    if has_state and not resume:
+        raise InputError(f"{root}: holds a run already; pass --resume to continue it, or another --out")
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root}: is a file; --out names a folder")
+    if root.is_dir() and any(root.iterdir()) and not run.config_file.exists():
+        raise InputError(f"{root}: holds other files; --out names a new folder, or a run to resume")
+    return has_state
+
+
 class Trainer:
     """The state of a run in progress and the few things that happen to it."""
 
-    def __init__(self, plan: Plan, run: Run, reporter: Reporter) -> None:
-        self.plan, self.run, self.reporter = plan, run, reporter
+    def __init__(self, plan: Plan, run: Run, reporter: Reporter, comm: Comm | None = None) -> None:
+        self.plan, self.run, self.reporter, self.comm = plan, run, reporter, comm or Comm()
         self.config, self.device = plan.config, plan.device
-        self.method = plan.build_method().train()
+        self.method = plan.build_method(self.comm).train()
+        self.step = shared_step(self.method, self.comm)
         self.views = self.method.views()
         settings = self.config.optimizer
         self.optimizer = torch.optim.SGD(
@@ -90,13 +110,16 @@ class Trainer:
 
     def load(self) -> None:
         """Take up the state of the run's last checkpoint."""
-        state = load_checkpoint(self.run.checkpoint("last"))
+        state = self.comm.from_first(lambda: load_checkpoint(self.run.checkpoint("last")))
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
 
     def save(self, which: Which) -> None:
-        """Write the training state, the encoder and the method's heads."""
+        """Write training state, encoder and the method's heads; rank 0 does, after all have agreed on what differs."""
+        self.comm.average_(running_statistics(self.method))
+        if self.comm.rank:
+            return
         state = {
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -107,14 +130,20 @@ class Trainer:
         classes = self.plan.dataset.info.levels[self.config.data.labels]
         save_heads(self.method, classes, self.run.heads(which))
 
+    def open_log(self) -> Sink:
+        """Write what is known at the start, and begin or continue the log; on rank 0 alone."""
+        if self.comm.rank:
+            return NoLog()
+        self.run.root.mkdir(parents=True, exist_ok=True)
+        atomic_write(self.run.config_file, to_yaml(self.config))
+        environment = describe_environment(self.device, self.config.run.precision, ranks=self.comm.world_size)
+        atomic_write(self.run.environment_file, json.dumps(environment, indent=2))
+        return MetricLog(self.run, self.config, from_step=self.progress.step)
+
     def run_to_end(self) -> None:
         """Train from the present step to the last epoch's end."""
         config, progress, per_epoch = self.config, self.progress, self.plan.steps_per_epoch
-        self.run.root.mkdir(parents=True, exist_ok=True)
-        atomic_write(self.run.config_file, to_yaml(config))
-        environment = describe_environment(self.device, config.run.precision)
-        atomic_write(self.run.environment_file, json.dumps(environment, indent=2))
-        log = MetricLog(self.run, config, from_step=progress.step)
+        log = self.open_log()
         total = config.schedule.epochs * per_epoch
         images = config.run.batch_size
         try:
@@ -127,18 +156,16 @@ class Trainer:
                 for epoch in range(progress.step // per_epoch, config.schedule.epochs):
                     self.train_epoch(epoch, log, bar, stop)
                     self.finish_epoch(epoch, log)
-                    if stop.requested and progress.step < total:
+                    if progress.step < total and self.comm.any(stop.requested):
                         raise InterruptedRunError(f"stopped after epoch {epoch + 1}")
         finally:
             log.close()
 
-    def train_epoch(self, epoch: int, log: MetricLog, bar: Any, stop: StopRequest) -> None:
+    def train_epoch(self, epoch: int, log: Sink, bar: Any, stop: StopRequest) -> None:
         """The steps of one epoch that are still to do."""
         config, progress, per_epoch = self.config, self.progress, self.plan.steps_per_epoch
-        order = batches.epoch_batches(
-            len(self.plan.split), config.run.batch_size, seed=config.run.seed, epoch=epoch
-        )[progress.step - epoch * per_epoch :]  # fmt: skip
-        window = Window(config.run.batch_size)
+        order = self.batches_of_epoch(epoch)[progress.step - epoch * per_epoch :]
+        window = Window(config.run.batch_size, self.comm)
         images = window.timed(self.loader.batches(order))
         for views, labels in self.view_batches(images, order, batches.VIEWS, progress.step):
             rate = learning_rate(
@@ -146,30 +173,41 @@ class Trainer:
             )
             window.add(self.train_step(views, labels, rate))
             progress.step += 1
-            bar.advance(len(labels))
+            bar.advance(config.run.batch_size)
             if progress.step % config.run.log_every == 0 or progress.step % per_epoch == 0:
                 row = {"step": progress.step, "epoch": epoch + 1, "lr": rate, **self.gradient_norm(), **window.close()}
                 log.write(row)
                 bar.advance(0, f"epoch {epoch + 1}/{config.schedule.epochs}, loss {row['loss']:.3f}")
                 if not math.isfinite(row["loss"]):
                     raise CoarseconError(f"the loss is {row['loss']} at step {progress.step}; lower optimizer.lr")
-            if stop.requested and progress.step % per_epoch:
+            if progress.step % per_epoch and self.should_stop(stop):
                 self.save("last")
                 raise InterruptedRunError(f"stopped at step {progress.step}")
+
+    def batches_of_epoch(self, epoch: int, purpose: int = batches.ORDER) -> list[Tensor]:
+        """This rank's image indices of every batch."""
+        size, seed = self.config.run.batch_size, self.config.run.seed
+        order = batches.epoch_batches(len(self.plan.split), size, seed=seed, epoch=epoch, purpose=purpose)
+        return [indices[self.comm.part(size)] for indices in order]
+
+    def should_stop(self, stop: StopRequest) -> bool:
+        """Whether some rank was told to stop; several ask each other every few steps."""
+        asks = self.comm.world_size == 1 or self.progress.step % STEPS_TO_STOP == 0
+        return asks and self.comm.any(stop.requested)
 
     def train_step(self, views: Views, labels: Tensor, rate: float) -> dict[str, Tensor]:
         """Forward, backward, update; returns the method's scalars."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with autocast(self.device, self.config.run.precision):
-            scalars = self.method.step(views, labels)
+            scalars: dict[str, Tensor] = self.step(views, labels)
         self.optimizer.zero_grad(set_to_none=True)
         scalars["loss"].backward()
         self.optimizer.step()
         self.method.after_step()
         return {name: value.detach() for name, value in scalars.items()}
 
-    def finish_epoch(self, epoch: int, log: MetricLog) -> None:
+    def finish_epoch(self, epoch: int, log: Sink) -> None:
         """Look at the embedding when it is time to, and save."""
         every = self.config.run.monitor_every
         if every and ((epoch + 1) % every == 0 or epoch + 1 == self.config.schedule.epochs):
@@ -187,15 +225,16 @@ class Trainer:
         split = monitor.monitored_split(self.plan.dataset, settings.monitor_images)
         bank = ImageLoader(self.plan.split, self.device, workers) if settings.monitor_knn else None
         encoder = Encoder(self.method.encoder, self.plan.card)
+        self.comm.average_(running_statistics(self.method))
         with autocast(self.device, settings.precision):
-            return monitor.look(encoder.embed, ImageLoader(split, self.device, workers), bank)
+            return monitor.look(encoder.embed, ImageLoader(split, self.device, workers), bank, self.comm)
 
     def view_batches(
         self, images: Iterator[ImageBatch], order: list[Tensor], purpose: int, first_step: int
     ) -> Iterator[tuple[Views, Tensor]]:
         """(views, labels) of each batch of images; `order` holds their indices."""
         for step, (batch, indices) in enumerate(zip(images, order, strict=True), start=first_step):
-            generator = batches.step_generator(self.config.run.seed, purpose, step, 0, self.device)
+            generator = batches.step_generator(self.config.run.seed, purpose, step, self.comm.rank, self.device)
             views = {
                 name: view(batch, generator).contiguous(memory_format=torch.channels_last)
                 for name, view in self.views.items()
@@ -204,8 +243,7 @@ class Trainer:
 
     def filling_batches(self) -> Iterator[tuple[Views, Tensor]]:
         """Batches to fill a queue with, at most once through the data."""
-        size, seed = self.config.run.batch_size, self.config.run.seed
-        order = batches.epoch_batches(len(self.plan.split), size, seed=seed, epoch=0, purpose=batches.FILLING)
+        order = self.batches_of_epoch(0, batches.FILLING)
         with self.reporter.progress("before training") as bar:
             for views, labels in self.view_batches(self.loader.batches(order), order, batches.FILLING, 0):
                 bar.advance(len(labels))
@@ -214,9 +252,9 @@ class Trainer:
     def draw_views(self, images: int = 8) -> None:
         """Save the picture of what the first batch's first images are shown as."""
         config = self.config.run
-        first = batches.epoch_batches(len(self.plan.split), config.batch_size, seed=config.seed, epoch=0)[:1]
+        first = self.batches_of_epoch(0)[:1]
         batch = next(iter(self.loader.batches(first)))
-        generator = batches.step_generator(config.seed, batches.VIEWS, 0, 0, self.device)
+        generator = batches.step_generator(config.seed, batches.VIEWS, 0, self.comm.rank, self.device)
         columns = {"image": [self.plan.split.image(int(i)) for i in first[0][:images]]}
         views = {name: view(batch, generator) for name, view in self.views.items()}
         mean, std = (
@@ -228,7 +266,8 @@ class Trainer:
         for name, normalised in shown.items():
             pixels = (255 * (normalised[:images].float() * std + mean)).round().clamp(0, 255).to("cpu", torch.uint8)
             columns[name] = list(pixels.permute(0, 2, 3, 1).numpy())
-        write_image_grid(self.run.views_picture, columns)
+        if self.comm.rank == 0:
+            write_image_grid(self.run.views_picture, columns)
 
     def gradient_norm(self) -> dict[str, float]:
         """The norm of all gradients of the last step."""
@@ -236,37 +275,24 @@ class Trainer:
         return {"grad_norm": float(get_total_norm(gradients))}
 
 
-class Window:
-    """Means over the steps between two rows of the log; values stay on the device until the window closes."""
+def shared_step(method: Method, comm: Comm) -> Callable[[Views, Tensor], dict[str, Tensor]]:
+    """`method.step`; on several ranks, one whose parameters start alike and whose gradients are means over them."""
+    if comm.world_size == 1:
+        return method.step
+    # The graph is the same in every step: said so, parameters that the loss does not use are no error.
+    return DistributedDataParallel(_Step(method), broadcast_buffers=False, static_graph=True)
 
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self._open()
 
-    def _open(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._steps, self._waited, self._start = 0, 0.0, time.perf_counter()
+class _Step(nn.Module):
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
 
-    def timed(self, items: Iterator[ImageBatch]) -> Iterator[ImageBatch]:
-        """The items, with the time spent waiting for them counted."""
-        while True:
-            asked = time.perf_counter()
-            item = next(items, None)
-            self._waited += time.perf_counter() - asked
-            if item is None:
-                return
-            yield item
+    def forward(self, views: Views, labels: Tensor) -> dict[str, Tensor]:
+        return self.method.step(views, labels)
 
-    def add(self, scalars: dict[str, Tensor]) -> None:
-        """Count one step."""
-        self._steps += 1
-        for name, value in scalars.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
 
-    def close(self) -> dict[str, float]:
-        """The means, the images per second and the share of time spent waiting for data; a new window opens."""
-        means = {name: float(value) / self._steps for name, value in self._sums.items()}
-        elapsed = time.perf_counter() - self._start
-        rates = {"images_per_s": self._steps * self._batch_size / elapsed, "data_wait": self._waited / elapsed}
-        self._open()
-        return means | rates
+def running_statistics(method: Method) -> list[Tensor]:
+    """What batch norm has seen: the one state that may differ between ranks."""
+    kinds = ("running_mean", "running_var")
+    return [buffer for name, buffer in method.named_buffers() if name.rpartition(".")[2] in kinds]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from coarsecon.comm import Comm
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
 from coarsecon.data.store import PreparedDataset, Split
@@ -23,17 +24,21 @@ def monitored_split(dataset: PreparedDataset, images: int) -> Split:
     return split.take(order[:images].sort().values)
 
 
-def look(embed: Embed, loader: ImageLoader, bank: ImageLoader | None = None) -> dict[str, float]:
+def look(
+    embed: Embed, loader: ImageLoader, bank: ImageLoader | None = None, comm: Comm | None = None
+) -> dict[str, float]:
     """Recall@1 of every label level on the loader's images, as `{level}_recall@1`.
 
     With a `bank`, the training images, also `{level}_knn`: the share that the 200 nearest of them classify rightly.
+    The ranks of `comm` share the images out.
     """
-    features = _features(embed, loader)
+    comm = comm or Comm()
+    features = _features(embed, loader, comm)
     known = {level: labels for level, labels in loader.split.labels.items() if (labels >= 0).any()}
     seen = {f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in known.items()}
     if bank is None:
         return seen
-    bank_features = _features(embed, bank)
+    bank_features = _features(embed, bank, comm)
     for level, labels in known.items():
         bank_labels = bank.split.labels.get(level)
         if bank_labels is not None and (bank_labels >= 0).any():
@@ -42,9 +47,10 @@ def look(embed: Embed, loader: ImageLoader, bank: ImageLoader | None = None) -> 
     return seen
 
 
-def _features(embed: Embed, loader: ImageLoader) -> torch.Tensor:
-    indices = torch.arange(len(loader.split)).split(BATCH)
-    return torch.cat([embed(batch).cpu() for batch in loader.batches(indices)])
+def _features(embed: Embed, loader: ImageLoader, comm: Comm) -> torch.Tensor:
+    count = len(loader.split)
+    indices = torch.arange(count)[comm.part(count)].split(BATCH)
+    return comm.gather_parts(torch.cat([embed(batch).cpu() for batch in loader.batches(indices)]), count)
 
 
 def score(seen: dict[str, float], level: str) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from coarsecon import registry
+from coarsecon.comm import Comm
 from coarsecon.config import RunConfig, merge, validate
 from coarsecon.data.store import PreparedDataset, Split, open_dataset
 from coarsecon.device import choose_device, choose_precision
@@ -15,6 +16,7 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.methods import Method, Setup
 from coarsecon.nn.backbone import create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
+from coarsecon.nn.sync_batch_norm import synchronise_batch_norm
 from coarsecon.train.schedule import warmup_of
 
 
@@ -35,9 +37,10 @@ class Plan:
         """Full batches in an epoch."""
         return len(self.split) // self.config.run.batch_size
 
-    def build_method(self) -> Method:
+    def build_method(self, comm: Comm | None = None) -> Method:
         """The method with freshly drawn weights, the same for the same seed, on the run's device."""
-        backbone, image = self.config.backbone, self.card.input
+        backbone, image, batch_norm = self.config.backbone, self.card.input, self.config.run.batch_norm
+        comm = comm or Comm()
         with torch.random.fork_rng():
             torch.manual_seed(self.config.run.seed)
             encoder = create_backbone(backbone, image.size)
@@ -48,8 +51,12 @@ class Plan:
                 side=image.size,
                 mean=image.mean,
                 std=image.std,
+                comm=comm,
+                shuffle_keys=batch_norm == "shuffle",
             )
             method = self.method_class(self.method_settings, setup)
+        if batch_norm == "sync" and comm.world_size > 1:
+            synchronise_batch_norm(method, comm)
         return method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

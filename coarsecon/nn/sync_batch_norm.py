@@ -1,0 +1,93 @@
+"""Batch norm whose statistics are those of the whole batch, however many ranks share it.
+
+torch's own runs on accelerators alone; this one runs wherever the ranks can speak, and takes every norm of timm.
+"""
+
+import torch
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+
+from coarsecon.comm import Comm
+from coarsecon.errors import InputError
+from coarsecon.losses.precision import raised
+
+
+class _Synchronised(nn.modules.batchnorm._BatchNorm):
+    comm: Comm
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, ...] -> the same."""
+        return normalise_together(self, x) if self.training else super().forward(x)
+
+
+class SyncBatchNorm1d(_Synchronised, nn.BatchNorm1d):
+    """For [N, C]."""
+
+
+class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
+    """For [N, C, H, W]."""
+
+
+class SyncBatchNormAct2d(BatchNormAct2d):
+    """For timm's batch norm that is followed by dropout and activation."""
+
+    comm: Comm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> the same."""
+        if not self.training:
+            evaluated: Tensor = super().forward(x)
+            return evaluated
+        activated: Tensor = self.act(self.drop(normalise_together(self, x)))
+        return activated
+
+
+SYNC_FORMS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: SyncBatchNorm1d,
+    nn.BatchNorm2d: SyncBatchNorm2d,
+    BatchNormAct2d: SyncBatchNormAct2d,
+}
+
+
+def normalise_together(norm: _Synchronised | SyncBatchNormAct2d, x: Tensor) -> Tensor:
+    """Training-mode batch norm of x [N, C, ...] by the mean and variance over all ranks' N, which are equal."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.momentum is not None
+    others = [dim for dim in range(x.ndim) if dim != 1]
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    values = raised(x)
+    own_var, own_mean = torch.var_mean(values, others, correction=0)
+    stacked = norm.comm.gather_with_gradient(torch.stack([own_mean, own_var])[None])  # [ranks, 2, C]
+    mean = stacked[:, 0].mean(0)
+    var = stacked[:, 1].mean(0) + (stacked[:, 0] - mean).square().mean(0)
+    with torch.no_grad():
+        count = len(stacked) * x.numel() // x.shape[1]
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(var * count / max(count - 1, 1), norm.momentum)
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
+    scale = (var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
+    shift = -mean * scale + (0 if norm.bias is None else norm.bias)
+    return (values * scale.view(shape) + shift.view(shape)).to(x.dtype)
+
+
+def synchronise_batch_norm(model: nn.Module, comm: Comm) -> None:
+    """Turn every batch norm inside `model` into one over all ranks, in place; weights keep names and shapes.
+
+    Raises:
+        InputError: a batch norm is of a kind that cannot be synchronised.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    unknown = {type(norm).__name__ for norm in norms if type(norm) not in SYNC_FORMS}
+    if unknown:
+        raise InputError(
+            f"run.batch_norm: {', '.join(sorted(unknown))} cannot be synchronised; use local or shuffle"
+            " (and leave backbone.batch_norm_splits at 1 for sync)"
+        )
+    for norm in norms:
+        norm.__class__ = SYNC_FORMS[type(norm)]  # type: ignore[assignment]
+        norm.comm = comm  # type: ignore[assignment]

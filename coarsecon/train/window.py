@@ -1,0 +1,49 @@
+"""Means over the steps between two rows of the log."""
+
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from coarsecon.comm import Comm
+from coarsecon.data.batch import ImageBatch
+
+
+class Window:
+    """Sums of what the steps report; they stay on the device until the window closes."""
+
+    def __init__(self, batch_size: int, comm: Comm) -> None:
+        self._batch_size, self._comm = batch_size, comm
+        self._open()
+
+    def _open(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps, self._waited, self._start = 0, 0.0, time.perf_counter()
+
+    def timed(self, items: Iterator[ImageBatch]) -> Iterator[ImageBatch]:
+        """The items, with the time spent waiting for them counted."""
+        while True:
+            asked = time.perf_counter()
+            item = next(items, None)
+            self._waited += time.perf_counter() - asked
+            if item is None:
+                return
+            yield item
+
+    def add(self, scalars: dict[str, Tensor]) -> None:
+        """Count one step."""
+        self._steps += 1
+        for name, value in scalars.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+
+    def close(self) -> dict[str, float]:
+        """The means, images per second and the share of time spent waiting for data, over all ranks; it opens anew."""
+        means = {name: float(value) / self._steps for name, value in self._sums.items()}
+        elapsed = time.perf_counter() - self._start
+        rates = {"images_per_s": self._steps * self._batch_size / elapsed, "data_wait": self._waited / elapsed}
+        self._open()
+        row = means | rates
+        values = torch.tensor(list(row.values()), dtype=torch.float64)
+        self._comm.average_([values])
+        return dict(zip(row, values.tolist(), strict=True))

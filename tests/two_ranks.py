@@ -1,0 +1,105 @@
+"""What each of two processes computes for `test_comm.py`: two steps of every form of every method on half a batch.
+
+Started as `python two_ranks.py FOLDER` under a launcher's environment; writes `rank0.pt` and `rank1.pt`.
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from forms import FORMS
+from tiny import tiny_settings
+from torch import Tensor
+
+from coarsecon.comm import Comm, connected
+from coarsecon.methods.salmask import Masked
+from coarsecon.reporting import Reporter
+from coarsecon.runs import Run
+from coarsecon.train.loop import Trainer, running_statistics
+from coarsecon.train.resolve import plan
+
+Batch = tuple[dict[str, Tensor], Tensor]
+
+
+def trainer(data: Path, form: str, comm: Comm, batch_norm: str = "sync") -> Trainer:
+    """In float64 and without randomness inside the step: a saliency-masked step masks every batch alike."""
+    run = {"precision": "float32", "batch_norm": batch_norm}
+    made = Trainer(plan(tiny_settings(data, form.split()[0], method=FORMS[form], run=run)), Run(data), Reporter(), comm)
+    made.method.double()
+    if hasattr(made.method, "mask"):
+        made.method.mask = lambda views: half_masked(made.method.filtered(views))
+    return made
+
+
+def half_masked(views: dict[str, Tensor]) -> Masked:
+    """The left half of queries is hidden, and the upper half of keys in their hard negatives."""
+    query, negative = views["query"].clone(), views["key"].clone()
+    query[..., :16] = 0
+    negative[..., :16, :] = 0
+    return Masked(query, views["key"], negative[:, None])
+
+
+def whole_batches(names: Iterable[str], count: int) -> list[Batch]:
+    """Batches of 32 noise images under each of the views' names, the same on every rank."""
+    draws = torch.Generator().manual_seed(0)
+    return [
+        (
+            {name: torch.randn(32, 3, 32, 32, generator=draws).double() for name in names},
+            torch.randint(4, (32,), generator=draws),
+        )
+        for _ in range(count)
+    ]
+
+
+def results(data: Path, form: str, comm: Comm) -> dict[str, Any]:
+    """Loss and gradients of the first step, and the whole state after the second."""
+    made = trainer(data, form, comm)
+    given = [_part(batch, comm) for batch in whole_batches(made.views, 5)]
+    steps = given[3:]
+    made.method.before_training(iter(given[:3]))
+    losses = []
+    for number, (views, labels) in enumerate(steps):
+        losses.append(made.train_step(views, labels, 0.01)["loss"].clone())
+        if number == 0:
+            gradients = {name: p.grad.clone() for name, p in made.method.named_parameters() if p.grad is not None}
+    comm.average_(losses)
+    return {"losses": losses, "gradients": gradients, "state": made.method.state_dict()}
+
+
+def _part(batch: Batch, comm: Comm) -> Batch:
+    views, labels = batch
+    own = comm.part(len(labels))
+    return {name: images[own] for name, images in views.items()}, labels[own]
+
+
+def shuffled_keys(data: Path, comm: Comm) -> dict[str, Tensor]:
+    """The queue, and this rank's key projections, after a batch that was shuffled across the ranks."""
+    made = trainer(data, "moco", comm, "shuffle")
+    views, labels = _part(whole_batches(made.views, 1)[0], comm)
+    torch.manual_seed(comm.rank)
+    with torch.no_grad():
+        keys = made.method.project_keys(views["key"])
+    made.method._keys = keys, labels
+    made.method.after_step()
+    comm.average_(running_statistics(made.method))
+    made.method.twin.eval()
+    return {"queue": made.method.queue.keys, "keys": keys, "restored": made.method.project_keys(views["key"]),
+            "expected": made.method.twin(views["key"])}  # fmt: skip
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    with connected() as comm:
+        told = {form: results(folder / "data", form, comm) for form in FORMS}
+        told["shuffled"] = shuffled_keys(folder / "data", comm)
+        rows = torch.arange(7.0)[comm.part(7)]
+        told["parts"] = comm.gather_parts(rows, 7)
+        told["any"] = comm.any(comm.rank == 1), comm.any(False)
+        told["first"] = comm.from_first(lambda: comm.rank)
+        torch.save(told, folder / f"rank{comm.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
