@@ -109,6 +109,7 @@ class DistributedComm(Comm):
                 told[1] = error
         dist.broadcast_object_list(told)
         if told[1] is not None:
+            told[1].said_elsewhere = self.rank != 0
             raise told[1]
         value: T = told[0]
         return value

@@ -26,27 +26,32 @@ Batch = tuple[dict[str, Tensor], Tensor]
 def trainer(data: Path, form: str, comm: Comm, batch_norm: str = "sync") -> Trainer:
     """In float64 and without randomness inside the step: a saliency-masked step masks every batch alike."""
     run = {"precision": "float32", "batch_norm": batch_norm}
-    made = Trainer(plan(tiny_settings(data, form.split()[0], method=FORMS[form], run=run)), Run(data), Reporter(), comm)
-    made.method.double()
+    planned = plan(tiny_settings(data, form.split()[0], method=FORMS[form], data={"size": 16}, run=run))
+    torch.set_default_dtype(torch.float64)
+    try:
+        made = Trainer(planned, Run(data), Reporter(), comm)
+    finally:
+        torch.set_default_dtype(torch.float32)
     if hasattr(made.method, "mask"):
-        made.method.mask = lambda views: half_masked(made.method.filtered(views))
+        made.method.filtered = lambda views: views  # the filter knows float32 alone
+        made.method.mask = half_masked
     return made
 
 
 def half_masked(views: dict[str, Tensor]) -> Masked:
     """The left half of queries is hidden, and the upper half of keys in their hard negatives."""
     query, negative = views["query"].clone(), views["key"].clone()
-    query[..., :16] = 0
-    negative[..., :16, :] = 0
+    query[..., :8] = 0
+    negative[..., :8, :] = 0
     return Masked(query, views["key"], negative[:, None])
 
 
 def whole_batches(names: Iterable[str], count: int) -> list[Batch]:
-    """Batches of 32 noise images under each of the views' names, the same on every rank."""
+    """Batches of 32 noise images of 16 px under each of the views' names, the same on every rank."""
     draws = torch.Generator().manual_seed(0)
     return [
         (
-            {name: torch.randn(32, 3, 32, 32, generator=draws).double() for name in names},
+            {name: torch.randn(32, 3, 16, 16, generator=draws, dtype=torch.float64) for name in names},
             torch.randint(4, (32,), generator=draws),
         )
         for _ in range(count)

@@ -80,7 +80,7 @@ def run(arguments: list[str] | None = None) -> None:
 def explain(error: Exception) -> tuple[str, int]:
     """What to tell of an error, and the exit code it means."""
     if isinstance(error, CoarseconError):
-        return str(error), error.exit_code
+        return "" if error.said_elsewhere else str(error), error.exit_code
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:
         context = getattr(error, "ctx", None)
