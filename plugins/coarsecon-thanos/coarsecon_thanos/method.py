@@ -52,10 +52,11 @@ class Spread(Method):
         return self._views
 
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """L_spread of the batch, and its two parts."""
+        """L_spread of the batch of all ranks, and its two parts."""
         images = torch.cat([views["first"], views["second"]])
         projections = unit(self.projector(self.encoder(images)).float())
-        features = torch.stack(projections.chunk(2), dim=1)
+        own = torch.stack(projections.chunk(2), dim=1)
+        features, labels = self.comm.gather_with_gradient(own), self.comm.gather(labels)
         alpha, t = self.config.alpha, self.config.temperature
         supcon = supcon_loss(features, labels, temperature=t, base_temperature=t)
         within = class_conditional_infonce(features, labels, temperature=t)
