@@ -19,6 +19,7 @@ LAYERS = [
     {"search", "methods"},
     {"evaluation"},
     {"train", "session"},
+    {"mapping"},
     {"cli"},
     {"__main__"},
 ]

@@ -20,6 +20,7 @@ from coarsecon.cli import (
     quickstart,
     recipes,
     retrieve,
+    tsne,
 )
 from coarsecon.errors import CoarseconError
 
@@ -40,6 +41,7 @@ app.command("fewshot")(fewshot.fewshot)
 app.command("knn")(knn.knn)
 app.command("linear")(linear.linear)
 app.command("cluster")(cluster.cluster)
+app.command("tsne")(tsne.tsne)
 app.command("localize")(localize.localize)
 app.command("methods")(methods.methods)
 app.command("datasets")(datasets.datasets)

@@ -28,8 +28,8 @@ def quickstart(
     from coarsecon.data.prepare import prepare_dataset
     from coarsecon.data.sources import SourceRequest
     from coarsecon.data.store import is_prepared
-    from coarsecon.evaluation.projection import project
-    from coarsecon.report.feature_map import feature_map
+    from coarsecon.evaluation.projection import default_projection
+    from coarsecon.mapping import draw_map, map_split
     from coarsecon.report.gallery import write_gallery
     from coarsecon.report.map_page import write_map_html
     from coarsecon.report.map_picture import write_map_png
@@ -68,7 +68,6 @@ def quickstart(
     )
 
     session = sessions["maskcon"]
-    collection = session.collection("test")
     gallery, map_page, map_picture, result = (
         out / "gallery.html",
         out / "map.html",
@@ -77,10 +76,9 @@ def quickstart(
     )
     title = "Toy images, searched with MaskCon's embedding"
     write_gallery(gallery, session.examples("test", 16, 8), title=title)
-    items = collection.items
-    levels = {level: (items.labels[level], items.class_names[level]) for level in ("coarse", "fine")}
-    points = project(collection.features).points
-    drawn = feature_map(points, collection.pixels, levels, title="Toy images, mapped by MaskCon's embedding")
+    record = map_split(session, "test", default_projection())
+    session.save_result(record["method"], "test", record)
+    drawn = draw_map(session, "test", record, title="Toy images, mapped by MaskCon's embedding")
     write_map_png(map_picture, drawn)
     write_map_html(map_page, drawn)
     atomic_write(result, json.dumps(results, indent=2))

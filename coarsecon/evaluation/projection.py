@@ -1,5 +1,6 @@
 """Features to a map of two dimensions."""
 
+from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +18,11 @@ ITERATIONS, REPORTED = 750, 50
 """openTSNE's own: 250 iterations exaggerated and 500 not; and how many of them pass between two reports."""
 
 
+def default_projection() -> Projection:
+    """t-SNE where a package for it is installed, else the principal plane."""
+    return "tsne" if find_spec("openTSNE") or find_spec("sklearn") else "pca"
+
+
 class Projected(NamedTuple):
     """Points [N, 2] float64, and how they were made, in words."""
 
@@ -32,25 +38,21 @@ def project(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> Projected:
-    """Map features [N, D], normalised here, to the plane; the same seed gives the same map.
+    """Map features [N, D], normalised here, to the plane; the same seed gives the same map on as many threads.
 
     `tsne` (van der Maaten & Hinton, 2008) is openTSNE's where that is installed, else scikit-learn's, begun from the
-    principal plane with distances 2 - 2 cos; `perplexity` is 30, or less where images are few. `pca` is the principal
-    plane. `umap` (McInnes et al., 2018) is umap-learn's with its defaults.
+    principal plane with distances 2 - 2 cos; its `perplexity` is 30, or less where images are few. `pca` is the
+    principal plane. `umap` (McInnes et al., 2018) is umap-learn's with its defaults.
 
     Raises:
         InputError: the package is not installed, or the perplexity does not suit so many images.
     """
     rows = unit(features).float().cpu()
     if method == "pca":
-        if perplexity is not None:
-            raise InputError("--perplexity: PCA has none; leave it out, or use --method tsne")
         return Projected(principal_plane(rows).double(), "PCA")
     if len(rows) < 5:
         raise InputError(f"{len(rows)} images are too few for {method}; use --method pca")
     if method == "umap":
-        if perplexity is not None:
-            raise InputError("--perplexity: UMAP has none; leave it out, or use --method tsne")
         return Projected(_umap(rows, seed), "UMAP")
     most = (len(rows) - 1) / 3
     if perplexity is not None and not 1 <= perplexity <= most:

@@ -97,7 +97,7 @@ function makePainter(plane) {
     pen.stroke();
   }
 
-  /** The stars, then their names where no other name is. */
+  /** The stars, then their names on that side of them where no other name is. */
   function drawStars(ink, paper) {
     pen.lineJoin = "round";
     pen.strokeStyle = ink;
@@ -122,12 +122,13 @@ function makePainter(plane) {
     pen.fillStyle = ink;
     for (const { point, k } of plane.stars) {
       const name = plane.starName(k), [x, y] = plane.toScreen(...point), length = pen.measureText(name).width;
-      const left = x + STAR + 4 + length < plane.width() ? x + STAR + 4 : x - STAR - 4 - length;
-      const box = [left, y - 8, left + length, y + 8];
-      if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
-      taken.push(box);
-      pen.strokeText(name, left, y);
-      pen.fillText(name, left, y);
+      const sides = [[x + STAR + 4, y], [x - STAR - 4 - length, y], [x - length / 2, y - 18], [x - length / 2, y + 18]];
+      const at = sides.find(([left, middle]) => left + length < plane.width() && taken.every((other) =>
+        left >= other[2] || other[0] >= left + length || middle - 8 >= other[3] || other[1] >= middle + 8));
+      if (!at) continue;
+      taken.push([at[0], at[1] - 8, at[0] + length, at[1] + 8]);
+      pen.strokeText(name, ...at);
+      pen.fillText(name, ...at);
     }
   }
 

@@ -58,7 +58,7 @@ def _draw(drawn: FeatureMap, sheet: Sheet) -> Sheet:
         else:
             _images(sheet, drawn, places)
         if level and drawn.weights and drawn.weights.level == level.name:
-            _stars(sheet, _on_panel(drawn.weights.points, (left, top)), level)
+            _stars(sheet, _on_panel(drawn.weights.points, (left, top)), level, left + PANEL)
         sheet.box((left, top), (PANEL, PANEL), line=WELL)
     return sheet
 
@@ -92,18 +92,26 @@ def _images(sheet: Surface, drawn: FeatureMap, places: NDArray[np.float64]) -> N
         sheet.image((left, top), image, (width, height))
 
 
-def _stars(sheet: Surface, places: NDArray[np.float64], level: Level) -> None:
-    """A star for each class, and its name where no other name is."""
+def _stars(sheet: Surface, places: NDArray[np.float64], level: Level, end: float) -> None:
+    """A star for each class, and its name on that side where no other name is and none passes the panel's `end`."""
     named: list[tuple[float, float, float, float]] = []
     corners = [(STAR / (1 + k % 2 * 1.25), k * pi / 5 - pi / 2) for k in range(10)]
     for (x, y), colour in zip(places.tolist(), level.colours, strict=True):
         sheet.polygon([(x + reach * cos(angle), y + reach * sin(angle)) for reach, angle in corners], colour, INK)
     for (x, y), name in zip(places.tolist(), level.classes, strict=True):
         name = shorten(name, 180, font(STAR_NAME))
-        box = (x + STAR + 4, y - 9, x + STAR + 4 + font(STAR_NAME).getlength(name), y + 9)
-        if not any(_overlap(box, other) for other in named):
-            named.append(box)
-            sheet.text((box[0], y + 5), name, STAR_NAME, INK, halo=True)
+        length, aside = font(STAR_NAME).getlength(name), STAR + 4
+        for left, middle in (
+            (x + aside, y),
+            (x - aside - length, y),
+            (x - length / 2, y - 18),
+            (x - length / 2, y + 18),
+        ):
+            box = (left, middle - 8, left + length, middle + 8)
+            if left + length < end and not any(_overlap(box, other) for other in named):
+                named.append(box)
+                sheet.text((left, middle + 5), name, STAR_NAME, INK, halo=True)
+                break
 
 
 def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
@@ -130,8 +138,9 @@ class _Legend:
         self.level = level
         present: Iterable[int] = np.unique(level.labels[level.labels >= 0]).tolist()
         self.classes = sorted(present, key=lambda k: (level.parents[k] if level.parents else 0, k))
-        few = len(self.classes) <= FEW
-        self.columns, self.line, self.letters = (4, 26, 15) if few else (5, 21, 13)
+        self.line, self.letters = (26, 15) if len(self.classes) <= FEW else (21, 13)
+        longest = max((font(self.letters).getlength(level.classes[k]) for k in self.classes), default=0)
+        self.columns = min(5, max(2, int(PANEL / (longest + 36))))
         self.shown = len(self.classes) <= MANY
         self.rows = ceil(len(self.classes) / self.columns) if self.shown else 1
         self.height = 18 + self.rows * self.line if self.classes else 0

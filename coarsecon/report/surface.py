@@ -60,7 +60,7 @@ class RasterSheet:
 
     def polygon(self, corners: Sequence[Place], fill: Colour, line: Colour) -> None:
         """See `Surface`."""
-        self._pen.polygon(list(map(_large, corners)), fill, line, 2 * SUPERSAMPLING)
+        self._pen.polygon(list(map(_large, corners)), fill, line, round(1.5 * SUPERSAMPLING))
 
     def image(self, at: Place, image: Image.Image, side: Place) -> None:
         """See `Surface`."""

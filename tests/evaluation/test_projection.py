@@ -48,9 +48,6 @@ def test_the_perplexity_follows_few_images_and_one_that_does_not_suit_them_is_re
     for perplexity in (0.5, 12):
         with pytest.raises(InputError, match="from 1 to 10"):
             project(features, perplexity=perplexity)
-    for method in ("pca", "umap"):
-        with pytest.raises(InputError, match="--perplexity"):
-            project(features, method, perplexity=5)
     with pytest.raises(InputError, match="too few"):
         project(features[:4])
 

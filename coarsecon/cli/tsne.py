@@ -1,0 +1,85 @@
+"""`coarsecon tsne RUN`: the features on a map, as pictures and as a page to look around in."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing, emit_json
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, RunFolder, Workers
+from coarsecon.errors import InputError
+from coarsecon.runs import Layer, open_run
+
+LIMIT = 10_000
+"""More images than this take long to project and make a page that a browser finds heavy."""
+
+
+def tsne(
+    run: RunFolder,
+    data: DataFolder = None,
+    split: Annotated[str | None, typer.Option(help="Default: test, else val, else train.")] = None,
+    method: Annotated[
+        Literal["tsne", "pca", "umap"], typer.Option(help="t-SNE, the principal plane, or UMAP (pip extra umap).")
+    ] = "tsne",
+    perplexity: Annotated[
+        float | None,
+        typer.Option(help="Of t-SNE: about how many neighbours count. Default: 30, or less for few images."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many images, drawn at random; 0: all.")] = LIMIT,
+    class_weights: Annotated[
+        bool, typer.Option("--class-weights", help="Draw what the run's classifier learned of each class as a star.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page: zoom, hover, filter, lasso to CSV.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write the picture as vectors.")] = None,
+    encoder: EncoderChoice = "last",
+    layer: Annotated[
+        Layer | None, typer.Option(help="Default: backbone; with --class-weights the layer they belong to.")
+    ] = None,
+    flip: Flip = False,
+    json: JsonFile = None,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the map, and of the images drawn for --limit.")] = 0,
+    workers: Workers = 2,
+) -> None:
+    """Map features to the plane, coloured by coarse and fine class: PNG, SVG and a page, in RUN/figures by default."""
+    opened = open_run(run)
+    if perplexity is not None and method != "tsne":
+        raise InputError(f"--perplexity: {method} has none; leave it out, or use --method tsne")
+    from coarsecon.mapping import draw_map, map_split, weights_layer
+    from coarsecon.report.map_page import write_map_html
+    from coarsecon.report.map_picture import write_map_png, write_map_svg
+    from coarsecon.session import Session
+
+    reporter = ConsoleReporter()
+
+    def open_session(chosen: Layer) -> Session:
+        return Session(
+            opened, data, which=encoder, layer=chosen, flip=flip, device=device, workers=workers, reporter=reporter
+        )
+
+    session = open_session(layer or "backbone")
+    if class_weights and weights_layer(session) != session.store.layer:
+        if layer:
+            raise InputError(f"--class-weights lie among features of another layer; leave --layer {layer} out")
+        session = open_session(weights_layer(session))
+    split = split or session.usual_split()
+    count = len(session.dataset.split(split))
+    if limit and count > limit:
+        reporter.info(f"mapping {limit:,} of the {count:,} images of {split}, drawn at random (--limit)")
+    record = map_split(
+        session, split, method,
+        perplexity=perplexity, seed=seed, limit=limit or None, class_weights=class_weights,
+    )  # fmt: skip
+    written = [session.save_result(method, split, record)]
+    drawn = draw_map(session, split, record)
+    if not (html or png or svg):
+        html, png, svg = (opened.figures / f"{written[0].stem}.{kind}" for kind in ("html", "png", "svg"))
+    for path, write in ((html, write_map_html), (png, write_map_png), (svg, write_map_svg)):
+        if path:
+            write(path, drawn)
+            written.append(path)
+    if json:
+        emit_json(record, json)
+        written += [Path(json)] * (json != "-")
+    closing(written, [])

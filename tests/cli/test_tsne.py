@@ -1,0 +1,108 @@
+"""`coarsecon tsne`: coordinates of every image, pictures and a page in the run, class weights among the features."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tiny import tiny_settings
+
+from coarsecon.data.store import open_dataset
+from coarsecon.mapping import saved_map
+from coarsecon.runs import open_run
+from coarsecon.session import Session
+from coarsecon.train.loop import train
+from coarsecon.train.resolve import plan
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_data, tmp_path_factory):
+    """Runs whose methods have class weights: of cross-entropy in the backbone's space, of ANCOR in the projector's."""
+    folder = tmp_path_factory.mktemp("weights")
+    settings = {"schedule": {"epochs": 1, "warmup_epochs": 0}}
+    return {
+        name: train(plan(tiny_settings(tiny_data, name, **settings)), folder / name).root for name in ("supce", "ancor")
+    }
+
+
+def test_a_map_is_kept_in_the_run_with_its_pictures_and_its_page(coarsecon, tiny_run, tiny_data, tmp_path):
+    done = coarsecon("tsne", tiny_run, "--perplexity", 5, "--seed", 2, "--json", tmp_path / "map.json")
+    assert done.code == 0, done.err
+    for kind in ("html", "png", "svg"):
+        assert (tiny_run / "figures" / f"tsne.{kind}").stat().st_size > 5000
+    record = json.loads((tmp_path / "map.json").read_text())
+    images, split = record["images"], open_dataset(tiny_data).split("test")
+    assert [image["name"] for image in images] == split.names
+    assert record["how"] == "t-SNE, perplexity 5"
+    assert {image["coarse"] for image in images} == set(open_dataset(tiny_data).info.levels["coarse"])
+    assert np.isfinite([[image["x"], image["y"]] for image in images]).all()
+    saved = json.loads((tiny_run / "results" / "tsne.json").read_text())
+    assert saved["images"] == images
+    assert (saved["split"], saved["layer"], saved["seed"]) == ("test", "backbone", 2)
+
+
+def test_a_kept_map_can_be_drawn_again(coarsecon, tiny_run, tiny_data, tmp_path):
+    assert coarsecon("tsne", tiny_run, "--method", "pca", "--limit", 20, "--png", tmp_path / "m.png").code == 0
+    from coarsecon.reporting import Reporter
+
+    session = Session(open_run(tiny_run), None, which="last", device="cpu", workers=0, reporter=Reporter())
+    drawn = saved_map(session, tiny_run / "results" / "pca.json")
+    split = open_dataset(tiny_data).split("test")
+    assert len(drawn) == 20
+    assert [level.name for level in drawn.levels] == ["coarse", "fine"]
+    index = split.names.index(drawn.names[7])
+    assert np.array_equal(drawn.pixels(7), split.image(index))
+    assert drawn.levels[1].labels[7] == split.labels["fine"][index]
+
+
+def test_only_what_is_asked_for_is_written(coarsecon, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("figures"))
+    done = coarsecon("tsne", run, "--method", "pca", "--limit", 10, "--svg", tmp_path / "m.svg", "--json", "-")
+    assert done.code == 0, done.err
+    assert len(json.loads(done.out)["images"]) == 10
+    assert "10 of the 48 images of test, drawn at random" in done.err
+    assert (tmp_path / "m.svg").exists()
+    assert not (run / "figures").exists()
+
+
+@pytest.mark.parametrize(("name", "layer"), [("supce", "backbone"), ("ancor", "projector")])
+def test_class_weights_lie_in_the_layer_they_belong_to(coarsecon, runs, name, layer, tmp_path):
+    done = coarsecon(
+        "tsne", runs[name], "--method", "pca", "--class-weights", "--svg", tmp_path / "m.svg", "--json", "-"
+    )
+    assert done.code == 0, done.err
+    stars = json.loads(done.out)["class_weights"]
+    assert [star["class"] for star in stars] == ["level stripes", "upright stripes", "checks", "rings"]
+    assert (tmp_path / "m.svg").read_text().count("<polygon") == 4
+    suffix = "" if layer == "backbone" else f"-{layer}"
+    assert json.loads((runs[name] / "results" / f"pca{suffix}.json").read_text())["layer"] == layer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--perplexity", "40"], "--perplexity: 40 does not suit 48 images"),
+        (["--method", "pca", "--perplexity", "5"], "--perplexity: pca has none"),
+        (["--class-weights"], "--class-weights: the method maskcon has none"),
+        (["--split", "nowhere"], "no split nowhere"),
+        (["--data", "nowhere"], "--data"),
+    ],
+)
+def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+    done = coarsecon("tsne", tiny_run, *arguments)
+    assert done.code == 2
+    assert says in done.err
+
+
+def test_class_weights_of_another_layer_or_of_other_classes_are_refused(coarsecon, runs, tiny_data, tmp_path):
+    done = coarsecon("tsne", runs["ancor"], "--class-weights", "--layer", "backbone")
+    assert done.code == 2
+    assert "leave --layer backbone out" in done.err
+    shutil.copytree(tiny_data, tmp_path / "other")
+    info = json.loads((tmp_path / "other" / "dataset.json").read_text())
+    info["levels"]["coarse"][0] = "something else"
+    (tmp_path / "other" / "dataset.json").write_text(json.dumps(info))
+    done = coarsecon("tsne", runs["supce"], "--class-weights", "--method", "pca", "--data", tmp_path / "other")
+    assert done.code == 2
+    assert "other coarse classes" in done.err
