@@ -12,7 +12,7 @@ from coarsecon.data.store import open_dataset
 from coarsecon.device import choose_device
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import FeatureStore, files_fingerprint
-from coarsecon.evaluation.retrieval import retrieval_metrics
+from coarsecon.evaluation.pairing import Part, measure_retrieval
 from coarsecon.files import atomic_write
 from coarsecon.report.rows import GalleryRow, Picture
 from coarsecon.reporting import Reporter
@@ -127,12 +127,18 @@ class Session:
         atomic_write(path, json.dumps(record, indent=2))
         return path
 
-    def metrics(self, split: str | None) -> tuple[dict[str, dict[str, float | int]], str]:
-        """Retrieval metrics of every label level that is known, fine first, and the split they were computed on."""
-        chosen = split or self.usual_split()
-        labels = self.labels(chosen)
-        features = self.features(chosen)
-        return {level: retrieval_metrics(features, column) for level, (column,) in labels.items()}, chosen
+    def metrics(
+        self, split: str | None, *, gallery_split: str | None = None, gallery_data: Path | None = None
+    ) -> tuple[dict[str, Any], str, str]:
+        """What `measure_retrieval` tells, and the names of the split of queries and of the gallery, for titles.
+
+        The gallery is the split itself unless another split or dataset is named.
+        """
+        queries = Part(self.dataset, split or self.usual_split())
+        other = self.dataset if gallery_data is None else open_dataset(gallery_data)
+        gallery = Part(other, gallery_split or queries.split)
+        name = gallery.split if other is self.dataset else f"{other.root.name}-{gallery.split}"
+        return measure_retrieval(self.store, queries, gallery), queries.split, name
 
     def examples(self, split: str, count: int, top_k: int) -> list[GalleryRow]:
         """Some queries of a split with their neighbours in it, themselves left out."""

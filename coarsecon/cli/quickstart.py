@@ -57,7 +57,7 @@ def quickstart(
         except InterruptedRunError as stopped:
             raise InterruptedRunError(f"{stopped}; run the same command again to continue") from None
         session = Session(run, None, which="last", device="auto", workers=0, reporter=reporter)
-        metrics, _ = session.metrics("test")
+        metrics, *_ = session.metrics("test")
         sessions[name], results[name] = session, metrics
         cells = (metrics["fine"]["recall@1"], metrics["fine"]["map@r"], metrics["coarse"]["recall@1"])
         rows.append((what, *map(percent, cells)))

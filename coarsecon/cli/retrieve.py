@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from coarsecon.report.rows import GalleryRow
     from coarsecon.session import Session
 
+WORST = 10
+"""Coarse classes shown of many; JSON has them all."""
+
 SAMPLE = 24
 """Queries on a page of examples."""
 
@@ -22,6 +25,10 @@ def retrieve(
     run: RunFolder,
     data: DataFolder = None,
     split: Annotated[str | None, typer.Option(help="Default: test for metrics, train to search.")] = None,
+    gallery_split: Annotated[str | None, typer.Option(help="Metrics of queries in this split instead.")] = None,
+    gallery_data: Annotated[
+        Path | None, typer.Option(help="Metrics in this prepared dataset; classes are matched by name.")
+    ] = None,
     query: Annotated[list[Path] | None, typer.Option(help="Search with this image or folder; repeatable.")] = None,
     gallery: Annotated[Path | None, typer.Option(help="Search this folder of images instead of the dataset.")] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Neighbours to show of each query.")] = 10,
@@ -36,10 +43,12 @@ def retrieve(
     device: Device = "auto",
     workers: Workers = 2,
 ) -> None:
-    """Recall@k, mAP@R and R-precision on fine and coarse labels; with --query, the nearest images."""
+    """Recall@k, precision@k, mAP@R, R-precision on fine and coarse labels; with --query, the nearest images."""
     opened = open_run(run)
     if gallery and not query:
         raise InputError("--gallery: a folder of images has no labels to score; pass --query too")
+    if query and (gallery_split or gallery_data):
+        raise InputError("--gallery-split, --gallery-data: these are for metrics; --query searches --data or --gallery")
     if index != "Flat" and not query:
         raise InputError("--index: metrics are always exact; an index serves --query")
     if heat and not (html or png):
@@ -56,9 +65,11 @@ def retrieve(
             ConsoleReporter().info(f"index {index} finds {percent(found.index_recall)} % of the true neighbours")
         rows, title, written = found.rows, "Nearest images", [found.index_folder]
     else:
-        metrics, chosen = session.metrics(split)
-        result = session.save_result("retrieve", chosen, metrics)
-        _show_metrics(metrics, chosen, json)
+        metrics, chosen, among = session.metrics(split, gallery_split=gallery_split, gallery_data=gallery_data)
+        title = f"within {chosen}" if chosen == among else f"of {chosen} in {among}"
+        name = "retrieve" if chosen == among else f"retrieve-in-{among}"
+        result = session.save_result(name, chosen, {"gallery": among, **metrics})
+        _show_metrics(metrics, title, json)
         wanted = html or png
         rows, title, written = session.examples(chosen, SAMPLE, top_k) if wanted else [], "Examples", [result]
     if heat:
@@ -75,17 +86,29 @@ def retrieve(
     closing(written, [] if query else ["coarsecon", "retrieve", run, "--query", "IMAGE", "--html", "result.html"])
 
 
-def _show_metrics(metrics: dict[str, dict[str, float]], split: str, json: str | None) -> None:
+def _show_metrics(metrics: dict[str, Any], title: str, json: str | None) -> None:
     if json:
         emit_json(metrics, json)
     if json == "-":
         return
-    levels = list(metrics)
-    names = list(next(iter(metrics.values())))
-    counts = ("queries", "classes")
-    rows = [(name, *(percent(metrics[level][name]) for level in levels)) for name in names if name not in counts]
-    rows += [(name, *(f"{metrics[level][name]:,}" for level in levels)) for name in counts]
-    table(f"Retrieval within {split}, in %", ["", *levels], rows)
+    levels = {level.replace("_", " "): values for level, values in metrics.items() if level != "by_coarse_class"}
+    first, counts = next(iter(levels.values())), ("queries", "classes")
+    rows = [(name, *(percent(values[name]) for values in levels.values())) for name in first if name not in counts]
+    rows += [(name, *(f"{values[name]:,}" for values in levels.values())) for name in counts]
+    table(f"Retrieval {title}, in %", ["", *levels], rows)
+    classes = metrics.get("by_coarse_class", [])
+    if len(classes) > 1:
+        shown = f", the worst {WORST} of {len(classes)}" if len(classes) > WORST else ""
+        rows = [(row["name"], *_hidden(row)) for row in classes[:WORST]]
+        title = f"Fine Recall@1 of each coarse class{shown}, in %: among all, and within the class"
+        table(title, ["", "queries", "fine", "R@1", "within", "chance"], rows)
+
+
+def _hidden(row: dict[str, Any]) -> list[str]:
+    """How well the fine classes of a coarse class are told apart."""
+    fine, within = row["fine"], row["fine_within_coarse"]
+    counts = [f"{fine[name]:,}" for name in ("queries", "classes")]
+    return [*counts, *map(percent, (fine["recall@1"], within["recall@1"], within["chance"]))]
 
 
 def _show_neighbours(rows: "list[GalleryRow]", json: str | None) -> None:

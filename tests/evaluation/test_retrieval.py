@@ -9,8 +9,16 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation import map_at_r, r_precision, recall_at_k, retrieval, retrieval_metrics
-from coarsecon.evaluation.retrieval import query_scores
+from coarsecon.evaluation.retrieval import (
+    Search,
+    by_group,
+    query_scores,
+    retrieval_values,
+    summary,
+    values_within,
+)
 from coarsecon.search import exact
+from coarsecon.search.exact import unit
 
 
 def naive(features: Tensor, labels: Tensor, ks: list[int]) -> dict[str, float]:
@@ -112,7 +120,9 @@ def test_a_query_is_excluded_by_identity_so_its_duplicate_is_found() -> None:
 def test_a_query_alone_in_its_class_is_a_miss_for_recall_and_left_out_of_map() -> None:
     features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
     metrics = retrieval_metrics(features, torch.tensor([0, 0, 1]), ks=[1])
-    assert metrics == pytest.approx({"recall@1": 2 / 3, "map@r": 1.0, "r_precision": 1.0, "queries": 3, "classes": 2})
+    assert metrics == pytest.approx(
+        {"recall@1": 2 / 3, "precision@1": 2 / 3, "map@r": 1.0, "r_precision": 1.0, "queries": 3, "classes": 2}
+    )
     alone = retrieval_metrics(features, torch.arange(3), ks=[1])
     assert (alone["recall@1"], alone["map@r"], alone["r_precision"]) == (0, 0, 0)
 
@@ -155,3 +165,107 @@ def test_the_metrics_are_the_means_of_what_each_query_scores():
         order[mine] = -2
         nearest = labels[order.argsort(descending=True)[:5]] == labels[mine]
         assert scores["recall@5"][place] == float(nearest.any())
+
+
+def naive_across(queries: Tensor, gallery: Tensor, labels: list[Tensor], own: list[int], k: int) -> dict[str, float]:
+    """One query at a time among another set: recall, precision, mAP@R and R-precision."""
+    scores: dict[str, list[float]] = {"recall": [], "precision": [], "map": [], "r": []}
+    for i, query in enumerate(queries):
+        if labels[0][i] < 0:
+            continue
+        others = [j for j in range(len(gallery)) if j != own[i]]
+        others.sort(key=lambda j: -float(torch.cosine_similarity(query, gallery[j], dim=0)))
+        hits = [bool(labels[1][j] == labels[0][i]) for j in others]
+        scores["recall"].append(float(any(hits[:k])))
+        scores["precision"].append(sum(hits[:k]) / k)
+        if relevant := sum(hits):
+            found = [r for r in range(relevant) if hits[r]]
+            scores["map"].append(sum(sum(hits[: r + 1]) / (r + 1) for r in found) / relevant)
+            scores["r"].append(len(found) / relevant)
+    return {name: sum(values) / len(values) for name, values in scores.items()}
+
+
+def across(seed: int = 0) -> tuple[Search, tuple[Tensor, Tensor]]:
+    """Forty queries, ten of them among 60 gallery items, some labels unknown on either side and classes missing."""
+    features, labels = problem(90, seed=seed)
+    asked, among = torch.arange(40), torch.arange(30, 90)
+    own = torch.where(asked >= 30, asked - 30, -1)
+    return Search(unit(features[asked]), unit(features[among]), own), (labels[asked], labels[among])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_set_searches_another_and_leaves_out_the_same_item_alone(seed: int) -> None:
+    search, pair = across(seed)
+    found = summary(retrieval_values(search, {"fine": pair}, [3])["fine"], pair[0])
+    expected = naive_across(search.queries, search.gallery, list(pair), search.own.tolist(), 3)
+    names = {"recall": "recall@3", "precision": "precision@3", "map": "map@r", "r": "r_precision"}
+    assert {name: found[key] for name, key in names.items()} == pytest.approx(expected, rel=1e-5)
+    assert found["queries"] == int((pair[0] >= 0).sum())
+
+
+def test_levels_of_one_search_are_those_of_a_search_each() -> None:
+    features, labels = problem()
+    search = Search.among(features)
+    levels = {"fine": (labels, labels), "coarse": (labels // 3, labels // 3)}
+    together = retrieval_values(search, levels, [1, 5])
+    for level, pair in levels.items():
+        alone = retrieval_values(search, {level: pair}, [1, 5])[level]
+        for name, values in alone.items():
+            torch.testing.assert_close(together[level][name], values, equal_nan=True)
+
+
+def test_within_a_group_is_a_search_among_its_members_alone() -> None:
+    features, labels = problem(120)
+    groups = torch.randint(-1, 3, (120,), generator=torch.Generator().manual_seed(5))
+    search = Search.among(features)
+    within = values_within(search, (labels, labels), (groups, groups), [1, 4])
+    for group in range(3):
+        mine = groups == group
+        alone = retrieval_metrics(features[mine], labels[mine], [1, 4])
+        found = summary(within, labels, mine)
+        assert {name: found[name] for name in alone} == pytest.approx(alone)
+        known = labels[mine][labels[mine] >= 0]
+        shares = [(int((labels[mine] == label).sum()) - 1) / (int(mine.sum()) - 1) for label in known]
+        assert found["chance"] == pytest.approx(sum(shares) / len(shares), rel=1e-5)
+    assert within["recall@1"][groups < 0].isnan().all()
+    rows = by_group({"within": within}, labels, groups, ["a", "b", "c"])
+    assert sorted(row["name"] for row in rows) == ["a", "b", "c"]
+    recalls = [row["within"]["recall@1"] for row in rows]
+    assert recalls == sorted(recalls)
+    assert sum(row["within"]["queries"] for row in rows) == int(((labels >= 0) & (groups >= 0)).sum())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_pytorch_metric_learning_agrees_on_ties_and_duplicates(seed: int) -> None:
+    accuracy = pytest.importorskip("pytorch_metric_learning.utils.accuracy_calculator")
+    knn = pytest.importorskip("pytorch_metric_learning.utils.inference")
+    distances = pytest.importorskip("pytorch_metric_learning.distances")
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(200, 6, generator=generator)
+    labels = torch.randint(0, 12, (200,), generator=generator)
+    # Duplicates in pairs of one class, so that the order among equal scores makes no difference.
+    features[1::2], labels[1::2] = features[::2], labels[::2]
+    calculator = accuracy.AccuracyCalculator(
+        include=("precision_at_1", "r_precision", "mean_average_precision_at_r"),
+        k="max_bin_count", knn_func=knn.CustomKNN(distances.CosineSimilarity()), device=torch.device("cpu"),
+    )  # fmt: skip
+    theirs = calculator.get_accuracy(features, labels, features, labels, ref_includes_query=True)
+    ours = retrieval_metrics(features, labels, [1])
+    assert ours["precision@1"] == ours["recall@1"] == pytest.approx(theirs["precision_at_1"])
+    assert ours["map@r"] == pytest.approx(theirs["mean_average_precision_at_r"], rel=1e-5)
+    assert ours["r_precision"] == pytest.approx(theirs["r_precision"], rel=1e-5)
+
+
+def test_torchmetrics_agrees_on_precision_and_hits() -> None:
+    metrics = pytest.importorskip("torchmetrics.retrieval")
+    search, pair = across()
+    known = pair[0] >= 0
+    scores = search.queries @ search.gallery.T
+    scores[torch.arange(40)[search.own >= 0], search.own[search.own >= 0]] = -2
+    target = (pair[0][:, None] == pair[1]) & (scores > -2)
+    indexes = torch.arange(40)[:, None].expand_as(scores)
+    given = (scores[known].flatten().float(), target[known].flatten())
+    ours = summary(retrieval_values(search, {"": pair}, [5])[""], pair[0])
+    for name, metric in {"precision@5": "RetrievalPrecision", "recall@5": "RetrievalHitRate"}.items():
+        theirs = getattr(metrics, metric)(top_k=5, empty_target_action="neg")(*given, indexes=indexes[known].flatten())
+        assert ours[name] == pytest.approx(float(theirs), rel=1e-5)

@@ -1,0 +1,94 @@
+"""What is retrieved from what: a split within itself, or from another split or dataset; classes meet by name."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from coarsecon.data.store import PreparedDataset
+from coarsecon.errors import InputError
+from coarsecon.evaluation.features import FeatureStore
+from coarsecon.evaluation.retrieval import Pairs, Search, by_group, retrieval_values, summary, values_within
+
+
+class Part(NamedTuple):
+    """A split of a prepared dataset."""
+
+    dataset: PreparedDataset
+    split: str
+
+    @property
+    def checksum(self) -> str:
+        """Of its images and labels: where it is the same, item i is the same image."""
+        return self.dataset.info.splits[self.split].checksum
+
+    @property
+    def title(self) -> str:
+        """Its name, for messages."""
+        return f"{self.dataset.root}, {self.split}"
+
+
+def measure_retrieval(store: FeatureStore, queries: Part, gallery: Part) -> dict[str, Any]:
+    """Retrieval metrics of every level known on both sides, fine first.
+
+    Where fine and coarse labels are known, also those of "fine_within_coarse", each query in its own coarse class
+    alone, and "by_coarse_class": a list of what "fine" and "fine_within_coarse" are in each, the worst first.
+
+    Raises:
+        InputError: no class name of a level is known on both sides, or a split cannot be read.
+    """
+    labels = paired_labels(queries, gallery)
+    search = search_between(store, queries, gallery)
+    values = retrieval_values(search, labels)
+    report: dict[str, Any] = {level: summary(values[level], labels[level][0]) for level in labels}
+    if {"fine", "coarse"} <= labels.keys():
+        fine, (coarse, _) = labels["fine"][0], labels["coarse"]
+        within = values_within(search, labels["fine"], labels["coarse"])
+        if within:
+            names = queries.dataset.info.levels["coarse"]
+            report["fine_within_coarse"] = summary(within, fine, coarse >= 0)
+            kinds = {"fine": values["fine"], "fine_within_coarse": within}
+            report["by_coarse_class"] = by_group(kinds, fine, coarse, names)
+    return report
+
+
+def search_between(store: FeatureStore, queries: Part, gallery: Part) -> Search:
+    """The features of both; a query is left out of a gallery that holds the very item."""
+    asked = store.split(*queries).to(store.device)
+    if queries.checksum == gallery.checksum:
+        return Search.among(asked)
+    own = torch.full((len(asked),), -1, device=store.device)
+    return Search(asked, store.split(*gallery).to(store.device), own)
+
+
+def paired_labels(queries: Part, gallery: Part) -> Pairs:
+    """The labels of both at every level where they share a class, numbered as in the queries' dataset.
+
+    Raises:
+        InputError: there is no such level.
+    """
+    levels = sorted(queries.dataset.info.levels, key=lambda level: (level != "fine", level != "coarse", level))
+    asked, among = (part.dataset.split(part.split).labels for part in (queries, gallery))
+    names = [part.dataset.info.levels for part in (gallery, queries)]
+    pairs = {
+        level: (asked[level], renumbered(among[level], names[0][level], names[1][level]))
+        for level in levels
+        if level in among
+    }
+    pairs = {level: pair for level, pair in pairs.items() if _share_a_class(*pair)}
+    if not pairs:
+        same = queries.checksum == gallery.checksum
+        where = queries.title if same else f"{queries.title} and {gallery.title} together"
+        raise InputError(f"{where}: no level of labels is known" + ("" if same else ", or they share no class name"))
+    return pairs
+
+
+def renumbered(labels: Tensor, names: list[str], wanted: list[str]) -> Tensor:
+    """labels [N], of classes called `names`, as numbers of the classes called `wanted`; others come after those."""
+    place = {name: number for number, name in enumerate(wanted)}
+    numbers = torch.tensor([place.get(name, len(wanted) + i) for i, name in enumerate(names)], dtype=torch.int64)
+    return torch.where(labels >= 0, numbers[labels], -1)
+
+
+def _share_a_class(one: Tensor, other: Tensor) -> bool:
+    return bool(torch.isin(one[one >= 0], other[other >= 0]).any())
