@@ -64,6 +64,16 @@ def test_every_recipe_fits_its_method(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_fits_what_its_dataset_is_prepared_as(name):
+    dataset, data = name.split("-")[1], validate(RunConfig, recipes.read(name)).data
+    for entry in registry.entries(registry.DATASETS):
+        if entry.name == dataset or entry.name.startswith(f"{dataset}-"):
+            source = entry.load()
+            assert data.labels in source.levels
+            assert (data.size or source.default_size) <= source.default_size
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_takes_its_steps_on_tiny_images(name, tiny_data, tmp_path):
     run = train(plan(shrunk(name, tiny_data)), tmp_path / "run")
     losses = [row["loss"] for row in run.metrics()]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from stand_ins import ilsvrc
+from stand_ins import caltech101, cars196, flowers102, ilsvrc, sop, stl10, tinyimagenet
 from stand_ins.cifar import cifar10_folder, cifar100_folder, pack, write_cifar10, write_cifar100
 from stand_ins.images import array_data, save_image, write_class_folders, write_table, write_toy
 from stand_ins.pickles import python2_pickle
@@ -45,6 +45,19 @@ STAND_INS = [
     StandIn("nonliving26", "xml", ilsvrc.write_nonliving26_xml),
     StandIn("entity13", "text", ilsvrc.write_entity13_text),
     StandIn("entity30", "folders", ilsvrc.write_entity30_folders),
+    StandIn("sop-split1", "folder", sop.write_split1),
+    StandIn("sop-split2", "zip", sop.write_split2_zip),
+    StandIn("cars196", "devkit", cars196.write_devkit),
+    StandIn("cars196", "joint", cars196.write_joint),
+    StandIn("cars196", "folders", cars196.write_folders),
+    StandIn("stl10", "binary", stl10.write_stl10),
+    StandIn("stl10", "tar", stl10.write_stl10_tar),
+    StandIn("tinyimagenet", "folder", tinyimagenet.write_tinyimagenet),
+    StandIn("tinyimagenet", "zip", tinyimagenet.write_tinyimagenet_zip),
+    StandIn("caltech101", "folder", caltech101.write_caltech101),
+    StandIn("caltech101", "zip", caltech101.write_caltech101_zip),
+    StandIn("flowers102", "folder", flowers102.write_flowers102),
+    StandIn("flowers102", "tar", flowers102.write_flowers102_tar),
     StandIn("folder", "tree", write_class_folders),
     StandIn("folder", "table", write_table),
     StandIn("toy", "drawn", write_toy),

@@ -1,15 +1,13 @@
 """What the CIFAR datasets share: where their python files lie, and how their batches are read and checked."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from coarsecon.data.archives import read_files
-from coarsecon.data.download import download
+from coarsecon.data.originals import Originals, find_originals
 from coarsecon.data.pickles import load_pickle
 from coarsecon.data.sources import SourceRequest, SplitData
 from coarsecon.errors import InputError
@@ -50,7 +48,8 @@ def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, lis
     """
     if request.size not in (None, SIZE):
         raise InputError(f"CIFAR images have {SIZE} px; leave out --size {request.size}")
-    place = _find(files, request)
+    archive = files.url.rpartition("/")[2]
+    place = find_originals(Originals(files.folder, files.meta, (archive,), files.url, files.md5), request)
     content = read_files(place, [files.meta, *(name for names in files.batches.values() for name in names)])
     levels = _read_meta(content[files.meta], files, f"{place}: {files.meta}")
     splits: dict[str, SplitData] = {}
@@ -60,24 +59,6 @@ def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, lis
         if count != files.counts[split]:
             raise InputError(f"{place}: {count} {split} images, not {files.counts[split]}; {AGAIN}")
     return levels, splits
-
-
-def _find(files: CifarFiles, request: SourceRequest) -> Path:
-    """The folder or archive to read: the source itself, or what lies in it, or what is fetched to there."""
-    archive = files.url.rpartition("/")[2]
-    if request.source is None and not request.download:
-        raise InputError(f"give the folder {files.folder} or {archive} with --source, or pass --download")
-    source = request.source or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coarsecon"
-    if source.is_file():
-        return source
-    for folder in (source, source / files.folder):
-        if (folder / files.meta).is_file():
-            return folder
-    if request.download:
-        return download(files.url, source / archive, md5=files.md5, reporter=request.reporter)
-    if (source / archive).is_file():
-        return source / archive
-    raise InputError(f"{source} holds neither the folder {files.folder} nor {archive}; {AGAIN}")
 
 
 def _read_meta(content: bytes, files: CifarFiles, where: str) -> dict[str, list[str]]:

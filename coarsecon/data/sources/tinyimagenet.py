@@ -1,0 +1,86 @@
+"""Tiny ImageNet: 110,000 photos of 200 classes of ImageNet, 64 px."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from coarsecon.data.archives import list_files, read_lines
+from coarsecon.data.images import ImageFile
+from coarsecon.data.originals import Originals, find_originals
+from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.errors import InputError
+
+COUNTS = {"train": 100_000, "test": 10_000}
+CLASSES = 200
+ORIGINALS = Originals(
+    folder="tiny-imagenet-200",
+    marker="wnids.txt",
+    archives=("tiny-imagenet-200.zip",),
+    url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    md5="90528d7ca1a48142e341f4ef8d21d0de",
+)
+
+
+def read(request: SourceRequest) -> SourceData:
+    """Tiny ImageNet with its classes, in the order of their WNIDs, as fine labels; `test` is its validation set."""
+    place = find_originals(ORIGINALS, request)
+    files = list_files(place, ORIGINALS.folder)
+    wnids = sorted(set(read_lines(place, files, "wnids.txt")))
+    if len(wnids) != CLASSES:
+        raise InputError(f"{place}: wnids.txt does not list {CLASSES} classes; {ORIGINALS.again}")
+    number_of = {wnid: number for number, wnid in enumerate(wnids)}
+    splits = {}
+    for split, listed in (("train", _train(files)), ("test", _validation(place, files))):
+        if len(listed) != COUNTS[split]:
+            raise InputError(f"{place}: {len(listed)} {split} images, not {COUNTS[split]}; {ORIGINALS.again}")
+        for path, wnid in listed.items():
+            if wnid not in number_of:
+                raise InputError(f"{place}: {path} is of the class {wnid!a}, which wnids.txt lacks; {ORIGINALS.again}")
+        fine = np.array([number_of[wnid] for wnid in listed.values()])
+        splits[split] = SplitData({"fine": fine}, [files[path] for path in listed], list(listed))
+    words = _words(read_lines(place, files, "words.txt"))
+    levels = {"fine": [words.get(wnid, wnid) for wnid in wnids]}
+    return SourceData(SOURCE.name, request.size or SOURCE.default_size, levels, splits)
+
+
+def _train(files: Mapping[str, ImageFile]) -> dict[str, str]:
+    """The WNID of each image train/WNID/images/NAME.JPEG."""
+    parts = [path.split("/") for path in sorted(files) if path.startswith("train/") and path.endswith(".JPEG")]
+    return {"/".join(part): part[1] for part in parts if len(part) == 4}
+
+
+def _validation(place: Path, files: Mapping[str, ImageFile]) -> dict[str, str]:
+    """The WNID of each image val/images/NAME.JPEG: the second column of its annotations."""
+    listed = {}
+    for number, line in enumerate(read_lines(place, files, "val/val_annotations.txt"), 1):
+        name, _, rest = line.partition("\t")
+        path = f"val/images/{name}"
+        if path not in files:
+            raise InputError(
+                f"{place}: val_annotations.txt, line {number}: there is no image {path!a}; {ORIGINALS.again}"
+            )
+        listed[path] = rest.partition("\t")[0]
+    return listed
+
+
+def _words(lines: list[str]) -> dict[str, str]:
+    """The words of each WNID, which stand behind a tab."""
+    return {wnid: words for wnid, tab, words in (line.partition("\t") for line in lines) if tab}
+
+
+SOURCE = Source(
+    name="tinyimagenet",
+    about="""\
+110,000 colour photos of 64 px in 200 classes (fine labels only): the training and the validation set, the latter as
+`test`.
+Reads the folder tiny-imagenet-200 or its zip; --download fetches the latter.""",
+    counts=COUNTS,
+    default_size=64,
+    read=read,
+    levels={"fine": CLASSES},
+    url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    terms="The images come from ImageNet, whose terms of access allow research and education, without commercial use.",
+    citation="Le & Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015.",
+    disk="250 MB packed, 1.4 GB prepared",
+)
