@@ -40,6 +40,14 @@ def sandbox(tmp_path, monkeypatch):
         folder = tmp_path / "photos" / ("bags" if i % 2 else "shoes")
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (128, 150, 3), dtype=np.uint8)).save(folder / f"IMG_{i + 89:04d}.jpg")
+    rows = ["path,coarse,fine,split"]
+    for i in range(40):
+        split, fine = ("train", "test")[i % 4 == 3], f"fine{i // 4 % 4}"
+        path = tmp_path / "grocery" / "images" / split / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (128, 150, 3), dtype=np.uint8)).save(path)
+        rows.append(f"images/{split}/{i}.jpg,coarse{i // 4 % 4 // 2},{fine},{split}")
+    (tmp_path / "grocery" / "table.csv").write_text("\n".join(rows))
     return tmp_path
 
 

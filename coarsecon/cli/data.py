@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -103,3 +103,17 @@ def show(
     count = len(dataset.split(split))
     write_samples(target, blocks, title=f"{dataset.info.name}, {split}: {count:,} images")
     closing([target], [])
+
+
+@app.command("export")
+def export(
+    folder: Folder,
+    to: Annotated[Literal["hf"], typer.Option(help="Which form: hf is Hugging Face's library datasets.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Write a prepared dataset in another library's form: hf, for `datasets.load_from_disk`."""
+    from coarsecon.data import hub
+    from coarsecon.data.store import open_dataset
+
+    hub.export(open_dataset(folder), out)
+    closing([out], ["python", "-c", f"import datasets; print(datasets.load_from_disk({str(out)!r}))"])

@@ -22,6 +22,14 @@ def prepare(
     table_: Annotated[
         Path | None, typer.Option("--table", help="For folder: a CSV or Parquet table with path, coarse, fine, split.")
     ] = None,
+    coarse: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of coarse labels.")] = None,
+    fine: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of fine labels.")] = None,
+    label_columns: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column that is a further level; repeatable.")
+    ] = None,
+    coarse_map: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A table with columns fine and coarse: makes the coarse labels.")
+    ] = None,
     variant: Annotated[
         str | None, typer.Option(help="Which form of the dataset; `coarsecon datasets NAME` lists them.")
     ] = None,
@@ -52,9 +60,11 @@ def prepare(
 
     target = out or Path("data") / name
     reporter = ConsoleReporter()
+    columns = tuple(name.strip() for names in label_columns or [] for name in names.split(","))
     request = SourceRequest(
         source=source, table=table_, size=size, download=download, workers=workers or processors(),
-        variant=variant, seed=seed, reporter=reporter,
+        variant=variant, label_columns=columns, coarse_map=coarse_map, coarse=coarse, fine=fine, seed=seed,
+        reporter=reporter,
     )  # fmt: skip
     writing = Writing(resize_shorter, copies, skip_broken)
     dataset = prepare_dataset(reader, request, target, overwrite=overwrite, writing=writing)

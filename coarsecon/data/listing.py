@@ -1,6 +1,5 @@
 """Which images a user has and how they are labelled: read from a tree of class folders, or from a table."""
 
-import csv
 import os
 import re
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from coarsecon.data.images import SUFFIXES
+from coarsecon.data.tables import read_rows
 from coarsecon.errors import InputError
 
 SPLITS = frozenset({"train", "val", "test"})
@@ -15,12 +15,16 @@ LAYOUT = "coarse/image or coarse/fine/image, if need be under train/, val/ and t
 
 
 class ListedImage(NamedTuple):
-    """One image: its path in the folder that was listed (with /) and its labels; fine is "" when unknown."""
+    """One image: its path in the folder that was listed (with /) and its labels; those that are unknown are "".
+
+    `more` are the labels of further levels.
+    """
 
     path: str
     coarse: str
     fine: str
     split: str
+    more: tuple[str, ...] = ()
 
 
 def list_tree(root: Path) -> tuple[list[ListedImage], list[str]]:
@@ -80,27 +84,40 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def list_table(table: Path, root: Path) -> list[ListedImage]:
-    """The images of a CSV or Parquet table: columns path (relative to `root`), coarse, maybe fine and split.
+class Columns(NamedTuple):
+    """The columns of a table that hold the labels; `coarse` is None where these are made from the fine ones."""
+
+    coarse: str | None = "coarse"
+    fine: str = "fine"
+    more: tuple[str, ...] = ()
+
+
+def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[list[ListedImage], list[str]]:
+    """The images of a CSV or Parquet table with a column path (relative to `root`), columns of labels and maybe split,
+    and the names of its other columns.
 
     Raises:
         InputError: a column, a value or an image is missing, a path is listed twice or leads out of `root`,
             or the table cannot be read.
     """
     images: list[ListedImage] = []
+    others: list[str] = []
     seen: dict[PurePosixPath, str] = {}
-    for where, row in _rows(table):
-        path, coarse, fine, split = row["path"], row["coarse"], row.get("fine", ""), row.get("split", "train")
-        if not (path and coarse):
-            raise InputError(f"{where}: path and coarse must not be empty")
+    needed = {"path", columns.coarse or columns.fine, *columns.more}
+    for where, row in read_rows(table, needed | ({columns.fine} - {"fine"})):
+        path, fine, split = row["path"], row.get(columns.fine, ""), row.get("split", "train")
+        coarse = row[columns.coarse] if columns.coarse else ""
+        if not (path and (coarse or not columns.coarse)):
+            raise InputError(f"{where}: path and {columns.coarse} must not be empty")
         if not re.fullmatch(r"[\w-]+", split, re.ASCII):
             raise InputError(f"{where}: {split!r} is no name of a split; use train, val or test")
         relative = _relative(path, root, where)
         if relative in seen:
             raise InputError(f"{where}: {path} is listed before, at {seen[relative]}; keep one of the two")
         seen[relative] = where
-        images.append(ListedImage(str(relative), coarse, fine, split))
-    return images
+        images.append(ListedImage(str(relative), coarse, fine, split, tuple(row[name] for name in columns.more)))
+        others = [name for name in row if name not in needed | {columns.fine, "split"}]
+    return images, others
 
 
 def _relative(path: str, root: Path, where: str) -> PurePosixPath:
@@ -114,40 +131,3 @@ def _relative(path: str, root: Path, where: str) -> PurePosixPath:
     if not (root / path).is_file():
         raise InputError(f"{where}: there is no file {root / path}")
     return PurePosixPath(path)
-
-
-def _rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row as text, with its place in the table."""
-    read = _read_parquet if table.suffix.lower() in (".parquet", ".pq") else _read_csv
-    for where, row in read(table):
-        if missing := {"path", "coarse"} - row.keys():
-            raise InputError(f"{table}: no column {' or '.join(sorted(missing))}; it has {', '.join(row)}")
-        text = {key: "" if value is None else str(value).strip() for key, value in row.items()}
-        yield f"{table}, {where}", text
-
-
-def _read_csv(table: Path) -> Iterator[tuple[str, dict]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, skipinitialspace=True, restkey="")
-            for row in reader:
-                yield f"line {reader.line_num}", row
-    except FileNotFoundError:
-        raise InputError(f"{table}: no such file; --table names a CSV or Parquet table") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: not a readable CSV table in UTF-8 ({error})") from error
-
-
-def _read_parquet(table: Path) -> Iterator[tuple[str, dict]]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise InputError(
-            f"{table}: Parquet tables need pyarrow; pip install 'coarsecon[parquet]', or give CSV"
-        ) from None
-    try:
-        rows = parquet.read_table(table).to_pylist()
-    except (OSError, ArrowException) as error:
-        raise InputError(f"{table}: not a readable Parquet table ({error})") from error
-    for number, row in enumerate(rows, 1):
-        yield f"row {number}", row

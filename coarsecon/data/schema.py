@@ -10,7 +10,8 @@ from coarsecon.errors import InputError
 FORMAT_VERSION = 1
 
 Form = Literal["array", "files"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+LEVEL_NAME = r"^[A-Za-z0-9_-]+$"
+Name = Annotated[str, Field(pattern=LEVEL_NAME)]
 Channels = tuple[float, float, float]
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -36,7 +36,7 @@ def write_table(tree: Callable[..., Path]) -> Callable[..., Path]:
 
 
 def listed(table: Path) -> list[ListedImage]:
-    return list_table(table, table.parent)
+    return list_table(table, table.parent)[0]
 
 
 def test_folders_are_classes(tree: Callable[..., Path]) -> None:
@@ -143,7 +143,7 @@ def test_tables_of_spreadsheets_are_read(write_table: Callable[..., Path]) -> No
 
 def test_paths_are_relative_to_the_folder_that_is_given(write_table: Callable[..., Path]) -> None:
     table = write_table("path,coarse\nc.jpg,dog\n")
-    assert list_table(table, table.parent / "sub")[0].path == "c.jpg"
+    assert list_table(table, table.parent / "sub")[0][0].path == "c.jpg"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_wrong_row_is_named_with_its_line(write_table: Callable[..., Path], ro
 
 
 def test_a_table_in_another_encoding_is_an_error(write_table: Callable[..., Path]) -> None:
-    with pytest.raises(InputError, match="not a readable CSV table in UTF-8"):
+    with pytest.raises(InputError, match="not a table in UTF-8 or UTF-16"):
         listed(write_table("path,coarse\na.jpg,Äpfel\n", encoding="latin1"))
 
 

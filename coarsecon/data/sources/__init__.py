@@ -128,5 +128,5 @@ def check_request(source: Source, request: SourceRequest) -> None:
         if option not in source.options and getattr(request, option) != getattr(unasked, option):
             flag = f"--{option.replace('_', '-')}"
             raise InputError(f"{source.name} takes no {flag}; `coarsecon datasets {source.name}` tells what it takes")
-    if request.variant is not None and request.variant not in source.variants:
+    if request.variant is not None and source.variants and request.variant not in source.variants:
         raise InputError(f"{source.name} has no variant {request.variant!r}, only {', '.join(source.variants)}")

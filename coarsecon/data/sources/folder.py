@@ -1,18 +1,22 @@
 """Your own images: a tree of class folders, or a table of paths and labels."""
 
+import re
 from collections import Counter
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from coarsecon.data.listing import LAYOUT, ListedImage, list_table, list_tree
+from coarsecon.data.listing import LAYOUT, Columns, ListedImage, list_table, list_tree
+from coarsecon.data.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.tables import check_mapped, read_coarse_map
 from coarsecon.errors import InputError
 
 
 def read(request: SourceRequest) -> SourceData:
-    """The images of the folder `request.source` or the table `request.table`; an unknown fine label is -1."""
+    """The images of the folder `request.source` or the table `request.table`; an unknown label is -1."""
     root, images = _list(request)
     place = request.table or root
     if not images:
@@ -20,55 +24,86 @@ def read(request: SourceRequest) -> SourceData:
     splits = sorted({image.split for image in images}, key=lambda split: (split != "train", split))
     if splits[0] != "train":
         raise InputError(f"{place}: no image is in the split train, only in {', '.join(splits)}")
-    coarse, fine = _class_numbers(images)
+    classes = _classes(images, request.label_columns)
+    levels = {level: list(numbers) for level, numbers in classes.items()}
+    if "fine" in classes:
+        levels["fine"] = _fine_names(list(classes["fine"]))
     return SourceData(
         name=root.resolve().name,
         size=request.size or SOURCE.default_size,
-        levels={"coarse": list(coarse), "fine": _fine_names(fine)} if fine else {"coarse": list(coarse)},
-        splits={split: _select(images, split, root, coarse, fine) for split in splits},
+        levels=levels,
+        splits={split: _select(images, split, root, request.label_columns, classes) for split in splits},
         notes="All images are in the split train: no other was named." if len(splits) == 1 else "",
     )
 
 
 def _list(request: SourceRequest) -> tuple[Path, list[ListedImage]]:
-    """The folder the paths are relative to, and the images."""
+    """The folder the paths are relative to, and the images with their coarse labels."""
     if request.table is not None:
-        root = request.source or request.table.parent
-        return root, list_table(request.table, root)
-    if request.source is None:
+        root, images = _list_table(request.table, request)
+    elif request.source is None:
         raise InputError("give a folder of images with --source, or a table of them with --table")
-    if not request.source.is_dir():
+    elif request.coarse or request.fine or request.label_columns:
+        raise InputError("--coarse, --fine and --label-columns name columns of a --table")
+    elif not request.source.is_dir():
         raise InputError(f"{request.source}: no such folder; --source takes a folder, --table a CSV or Parquet file")
-    images, others = list_tree(request.source)
+    else:
+        root = request.source
+        images, others = list_tree(root)
+        if others:
+            request.reporter.info(f"left out {len(others)} files that are no images, such as {others[0]}")
+        if request.coarse_map:  # then folders of one level are fine classes
+            images = [image._replace(fine=image.fine or image.coarse) for image in images]
+    if request.coarse_map:
+        coarse = read_coarse_map(request.coarse_map)
+        check_mapped({image.fine for image in images if image.fine}, coarse, request.coarse_map)
+        images = [image._replace(coarse=coarse.get(image.fine, image.coarse)) for image in images]
+        if nowhere := next((image for image in images if not image.coarse), None):
+            raise InputError(f"{request.table}: {nowhere.path} has neither a fine nor a coarse label")
+    return root, images
+
+
+def _list_table(table: Path, request: SourceRequest) -> tuple[Path, list[ListedImage]]:
+    for name in request.label_columns:
+        if not re.fullmatch(LEVEL_NAME, name) or name in ("coarse", "fine"):
+            raise InputError(f"--label-columns: {name!r} is no name for a level; use letters, digits, - and _")
+    coarse = request.coarse or (None if request.coarse_map else "coarse")
+    columns = Columns(coarse, request.fine or "fine", request.label_columns)
+    root = request.source or table.parent
+    images, others = list_table(table, root, columns)
     if others:
-        request.reporter.info(f"left out {len(others)} files that are no images, such as {others[0]}")
-    return request.source, images
+        request.reporter.info(f"columns not used: {', '.join(others)}; --label-columns NAME makes one a level")
+    return root, images
 
 
-def _class_numbers(images: list[ListedImage]) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-    """The numbers of the coarse classes, and of the fine ones by their coarse class and own name."""
-    coarse = sorted({image.coarse for image in images})
-    fine = sorted({(image.coarse, image.fine) for image in images if image.fine})
-    return dict(zip(coarse, count())), dict(zip(fine, count()))
+def _classes(images: list[ListedImage], more: tuple[str, ...]) -> dict[str, dict[Any, int]]:
+    """The numbers of the classes of each level that has any; a fine class is known by its coarse one and its name."""
+    keys: dict[str, set[Any]] = {
+        "coarse": {image.coarse for image in images},
+        "fine": {(image.coarse, image.fine) for image in images if image.fine},
+    }
+    for place, level in enumerate(more):
+        keys[level] = {image.more[place] for image in images} - {""}
+    return {level: dict(zip(sorted(found), count())) for level, found in keys.items() if found}
 
 
-def _fine_names(fine: dict[tuple[str, str], int]) -> list[str]:
+def _fine_names(fine: list[tuple[str, str]]) -> list[str]:
     """The names of the fine classes; those that stand under two coarse classes become coarse/fine."""
     uses = Counter(name for _, name in fine)
     return [f"{coarse}/{name}" if uses[name] > 1 else name for coarse, name in fine]
 
 
 def _select(
-    images: list[ListedImage],
-    split: str,
-    root: Path,
-    coarse: dict[str, int],
-    fine: dict[tuple[str, str], int],
+    images: list[ListedImage], split: str, root: Path, more: tuple[str, ...], classes: dict[str, dict[Any, int]]
 ) -> SplitData:
     chosen = [image for image in images if image.split == split]
-    labels = {"coarse": np.array([coarse[image.coarse] for image in chosen])}
-    if fine:
-        labels["fine"] = np.array([fine.get((image.coarse, image.fine), -1) for image in chosen])
+    keys: dict[str, list[Any]] = {
+        "coarse": [image.coarse for image in chosen],
+        "fine": [(image.coarse, image.fine) for image in chosen],
+    }
+    for place, level in enumerate(more):
+        keys[level] = [image.more[place] for image in chosen]
+    labels = {level: np.array([numbers.get(key, -1) for key in keys[level]]) for level, numbers in classes.items()}
     return SplitData(labels, [root / image.path for image in chosen], [image.path for image in chosen])
 
 
@@ -77,13 +112,14 @@ SOURCE = Source(
     about="""\
 Your own images: in class folders coarse/image or coarse/fine/image (--source), if need be under train/,
 val/ and test/; or in a table (--table, CSV or Parquet) with columns path, coarse and maybe fine and split,
-its paths relative to the table or to --source. Fine labels may be absent, for single images too; without
-splits all images are train. Up to --size 64 images become squares of that size, above it copies little
-larger than needed.""",
+its paths relative to the table or to --source. --coarse and --fine name other columns, --label-columns further
+levels. --coarse-map makes coarse labels from fine ones: a table with columns fine and coarse. Fine labels may be
+absent, for single images too; without splits all images are train. Up to --size 64 images become squares of that
+size, above it copies little larger than needed.""",
     counts={},
     default_size=224,
     read=read,
     terms="Your own.",
     disk="prepared about 40 KB an image of 224 px, 12 KB of 64 px",
-    options=("table",),
+    options=("table", "label_columns", "coarse_map", "coarse", "fine"),
 )

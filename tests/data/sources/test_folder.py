@@ -135,3 +135,47 @@ def test_real_photos_are_prepared(shared: Path, tmp_path: Path) -> None:
         "val": 296,
     }
     assert {level: len(names) for level, names in dataset.info.levels.items()} == {"coarse": 43, "fine": 81}
+
+
+def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., Path], tmp_path: Path) -> None:
+    class Lines(Reporter):
+        seen: list[str] = []  # noqa: RUF012
+
+        def info(self, text: str) -> None:
+            self.seen.append(text)
+
+    source = tree("1.jpg", "2.jpg", "3.jpg")
+    table = source / "table.csv"
+    table.write_text("path,kind,brand,year,price\n1.jpg,cat,acme,2020,9\n2.jpg,cat,,2021,8\n3.jpg,dog,zeta,2020,7\n")
+    request = SourceRequest(table=table, coarse="kind", label_columns=("brand", "year"), reporter=Lines())
+    data = SOURCE.read(request)
+    assert data.levels == {"coarse": ["cat", "dog"], "brand": ["acme", "zeta"], "year": ["2020", "2021"]}
+    labels = data.splits["train"].labels
+    assert (labels["brand"].tolist(), labels["year"].tolist()) == ([0, -1, 1], [0, 1, 0])
+    assert Lines.seen == ["columns not used: price; --label-columns NAME makes one a level"]
+    with pytest.raises(InputError, match="no column colour"):
+        SOURCE.read(SourceRequest(table=table, coarse="kind", label_columns=("colour",)))
+    with pytest.raises(InputError, match=r"'\.\./x' is no name for a level"):
+        SOURCE.read(SourceRequest(table=table, coarse="kind", label_columns=("../x",)))
+    with pytest.raises(InputError, match="name columns of a --table"):
+        SOURCE.read(SourceRequest(source, label_columns=("brand",)))
+
+
+@pytest.mark.parametrize("form", ["tree", "table", "both"])
+def test_a_map_makes_coarse_labels_from_fine_ones(tree: Callable[..., Path], tmp_path: Path, form: str) -> None:
+    source = tree("pug/1.jpg", "manx/1.jpg", "boxer/1.jpg")
+    coarse_map = tmp_path / "map.csv"
+    coarse_map.write_text("fine,coarse\npug,dog\nboxer,dog\nmanx,cat\nlion,cat\n")
+    table = source / "table.csv"
+    head, wrong = ("path,fine,coarse", ",thing") if form == "both" else ("path,fine", "")
+    table.write_text("\n".join([head, *(f"{name}/1.jpg,{name}{wrong}" for name in ("boxer", "manx", "pug"))]))
+    place = {"source": source} if form == "tree" else {"table": table}
+    data = SOURCE.read(SourceRequest(**place, coarse_map=coarse_map))
+    assert data.levels == {"coarse": ["cat", "dog"], "fine": ["manx", "boxer", "pug"]}
+    assert data.splits["train"].labels["coarse"].tolist() == [1, 0, 1]
+    coarse_map.write_text("fine,coarse\npug,dog\n")
+    with pytest.raises(InputError, match=r"map.csv: no coarse class for 2 of 3 fine classes: boxer, manx"):
+        SOURCE.read(SourceRequest(**place, coarse_map=coarse_map))
+    coarse_map.write_text("fine,coarse\npug,dog\npug,cat\n")
+    with pytest.raises(InputError, match=r"map.csv, line 3: pug is cat here and dog before"):
+        SOURCE.read(SourceRequest(**place, coarse_map=coarse_map))

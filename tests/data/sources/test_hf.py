@@ -1,0 +1,149 @@
+"""Datasets of Hugging Face's library come in, and prepared ones go out, with nothing lost on the way."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coarsecon.data.hub import export
+from coarsecon.data.prepare import prepare_dataset, write_dataset
+from coarsecon.data.sources import SourceData, SourceRequest
+from coarsecon.data.sources.hf import SOURCE
+from coarsecon.data.store import open_dataset
+from coarsecon.errors import InputError
+
+datasets = pytest.importorskip("datasets")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache" / "datasets")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, save_image: Callable[..., Path]) -> Any:
+    """Six training and two validation photos with a text, a class and a number column; one fine label is unknown."""
+
+    def split(name: str, count: int) -> Any:
+        files = [save_image(tmp_path / "photos" / name / f"{i}.jpg", (90, 80), i) for i in range(count)]
+        columns = {
+            "photo": [{"bytes": file.read_bytes(), "path": file.name} for file in files],
+            "department": ["shoes" if i % 2 else "bags" for i in range(count)],
+            "product": [-1 if i == 4 else i % 3 for i in range(count)],
+            "year": [2020 + i % 2 for i in range(count)],
+            "weight": [0.5] * count,
+        }
+        features = datasets.Features(
+            {"photo": datasets.Image(), "department": datasets.Value("string"),
+             "product": datasets.ClassLabel(names=["boot", "clog", "tote"]), "year": datasets.Value("int64"),
+             "weight": datasets.Value("float32")}
+        )  # fmt: skip
+        return datasets.Dataset.from_dict(columns, features=features)
+
+    return datasets.DatasetDict({"train": split("train", 6), "validation": split("validation", 2)})
+
+
+def request(source: Path, **options: Any) -> SourceRequest:
+    return SourceRequest(source=source, **{"coarse": "department", "fine": "product", "size": 80} | options)
+
+
+@pytest.mark.parametrize("form", ["saved", "parquet"])
+def test_two_columns_of_labels_become_levels(tmp_path: Path, shop: Any, form: str) -> None:
+    place = tmp_path / "shop"
+    if form == "saved":
+        shop.save_to_disk(place)
+    else:
+        for name, split in shop.items():
+            split.to_parquet(place / f"{name}-00000-of-00001.parquet")
+    dataset = prepare_dataset(SOURCE, request(place, label_columns=("year",)), tmp_path / "out")
+    assert dataset.info.levels == {
+        "coarse": ["bags", "shoes"], "fine": ["boot", "clog", "tote"], "year": ["2020", "2021"],
+    }  # fmt: skip
+    train = dataset.split("train")
+    assert train.labels["coarse"].tolist() == [0, 1] * 3
+    assert train.labels["fine"].tolist() == [0, 1, 2, 0, -1, 2]
+    assert train.labels["year"].tolist() == [0, 1] * 3
+    assert len(dataset.split("val")) == 2
+    assert train.files is not None
+    assert train.files[3].read_bytes() == (tmp_path / "photos" / "train" / "3.jpg").read_bytes()
+
+
+def test_coarse_labels_may_come_from_a_map(tmp_path: Path, shop: Any) -> None:
+    shop.save_to_disk(tmp_path / "shop")
+    table = tmp_path / "map.csv"
+    table.write_text("fine,coarse\nboot,feet\nclog,feet\ntote,arms\n")
+    data = SOURCE.read(request(tmp_path / "shop", coarse=None, coarse_map=table))
+    assert data.levels["coarse"] == ["arms", "feet"]
+    assert data.splits["train"].labels["coarse"].tolist() == [1, 1, 0, 1, -1, 0]
+    table.write_text("fine,coarse\nboot,feet\n")
+    with pytest.raises(InputError, match=r"no coarse class for 2 of 3 fine classes: clog, tote"):
+        SOURCE.read(request(tmp_path / "shop", coarse=None, coarse_map=table))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"coarse": None}, "name the column of coarse labels with --coarse; there are photo, department"),
+        ({"coarse": "aisle"}, "there is no column aisle; there are photo, department"),
+        ({"fine": "weight"}, "the column weight holds no class labels, text or whole numbers, but float"),
+        ({"fine": "photo"}, "holds no class labels"),
+    ],
+)
+def test_columns_that_do_not_fit_are_named(tmp_path: Path, shop: Any, options: dict, message: str) -> None:
+    shop.save_to_disk(tmp_path / "shop")
+    with pytest.raises(InputError, match=message):
+        SOURCE.read(request(tmp_path / "shop", **options))
+
+
+def test_what_is_no_dataset_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder; --download fetches the dataset of that name"):
+        SOURCE.read(request(Path("somebody/shop")))
+    with pytest.raises(InputError, match="not a dataset that can be read"):
+        SOURCE.read(request(Path("somebody/shop"), download=True))
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "state.json").write_text("{")
+    with pytest.raises(InputError, match="not a dataset that can be read"):
+        SOURCE.read(request(tmp_path / "shop"))
+
+
+def test_a_table_that_names_files_outside_is_refused(tmp_path: Path, shop: Any) -> None:
+    secret = tmp_path / "photos" / "train" / "1.jpg"
+    features = datasets.Features({"photo": datasets.Image(decode=False), "department": datasets.Value("string")})
+    rows = {"photo": [{"bytes": None, "path": str(secret)}], "department": ["shoes"]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "shop" / "train.parquet")
+    import pyarrow.parquet as parquet
+
+    assert parquet.read_table(tmp_path / "shop" / "train.parquet")["photo"][0].as_py()["path"] == str(secret)
+    with pytest.raises(InputError, match="outside the dataset; refused"):
+        prepare_dataset(SOURCE, request(tmp_path / "shop", fine=None), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_exported_comes_back_the_same(tmp_path: Path, array_data: SourceData) -> None:
+    dataset = write_dataset(tmp_path / "data", array_data)
+    export(dataset, tmp_path / "hub")
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "hub"}
+    loaded = datasets.load_from_disk(tmp_path / "hub")
+    assert loaded["train"].features["fine"].names == ["a1", "a2", "b1", "b2"]
+    np.testing.assert_array_equal(np.asarray(loaded["test"][1]["image"]), dataset.split("test").image(1))
+    back = prepare_dataset(
+        SOURCE, SourceRequest(source=tmp_path / "hub", size=8, coarse="coarse", fine="fine"), tmp_path / "back"
+    )
+    for name, split in dataset.info.splits.items():
+        assert back.info.splits[name].checksum == split.checksum
+        assert back.split(name).names == dataset.split(name).names
+    assert back.info.levels == dataset.info.levels
+    with pytest.raises(InputError, match="exists already"):
+        export(dataset, tmp_path / "hub")
+
+
+def test_files_are_exported_byte_for_byte(tmp_path: Path, shop: Any) -> None:
+    shop.save_to_disk(tmp_path / "shop")
+    dataset = prepare_dataset(SOURCE, request(tmp_path / "shop"), tmp_path / "data")
+    export(open_dataset(tmp_path / "data"), tmp_path / "hub")
+    loaded = datasets.load_from_disk(tmp_path / "hub")["train"].cast_column("image", datasets.Image(decode=False))
+    files = dataset.split("train").files
+    assert files is not None
+    assert [row["bytes"] for row in loaded["image"]] == [file.read_bytes() for file in files]

@@ -1,0 +1,35 @@
+"""Tables as spreadsheets save them are read, and others refused in words."""
+
+from pathlib import Path
+
+import pytest
+
+from coarsecon.data.tables import read_rows
+from coarsecon.errors import InputError
+
+TEXT = "path,coarse\nkäse.jpg,Käse\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-bom"])
+def test_encodings_that_say_what_they_are_are_read(tmp_path: Path, encoding: str) -> None:
+    table = tmp_path / "table.csv"
+    content = b"\xff\xfe" + TEXT.encode("utf-16-le") if encoding == "utf-16-le-bom" else TEXT.encode(encoding)
+    table.write_bytes(content)
+    assert list(read_rows(table, {"path"})) == [(f"{table}, line 2", {"path": "käse.jpg", "coarse": "Käse"})]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (TEXT.encode("latin-1"), "not a table in UTF-8 or UTF-16 .*save it as CSV in UTF-8"),
+        (TEXT.encode("utf-16")[:-3], "not a table in UTF-8 or UTF-16"),
+        (b"path,path,coarse\na,b,c\n", "the column 'path' stands twice"),
+        (b"path;coarse\na.jpg;b\n", "no column coarse or path; it has path;coarse"),
+        (b"path,coarse\n" + b'"' + b"x" * 200_000, "not a readable CSV table .*field larger"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_told(tmp_path: Path, content: bytes, message: str) -> None:
+    table = tmp_path / "table.csv"
+    table.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        list(read_rows(table, {"path", "coarse"}))
