@@ -1,11 +1,16 @@
 """Pickle files from strangers, read without running what they ask for: arrays and plain containers only."""
 
 import io
+import mmap
 import pickle
+import pickletools
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from coarsecon.data.images import Stored
 from coarsecon.errors import InputError
 
 
@@ -27,6 +32,62 @@ def load_pickle(content: bytes, name: str, *, encoding: str = "bytes") -> Any:
         else:
             problem = f"not a pickle of plain arrays ({type(error).__name__}: {error})"
         raise InputError(f"{name}: {problem}; fetch the file again") from error
+
+
+def load_dict(content: bytes, name: str) -> dict[str, Any]:
+    """The dictionary pickled in `content`, its keys as text; raises as `load_pickle`, and where it is none."""
+    loaded = load_pickle(content, name)
+    if not isinstance(loaded, dict):
+        raise InputError(f"{name}: the pickle holds no dictionary; fetch the file again")
+    return {as_text(key): value for key, value in loaded.items()}
+
+
+def read_dict(file: Path, *, max_bytes: int) -> dict[str, Any]:
+    """The dictionary pickled in a file; raises as `load_dict`, and where the file is missing or larger."""
+    try:
+        if file.stat().st_size > max_bytes:
+            raise InputError(f"{file}: larger than any original file; fetch it again")
+        return load_dict(file.read_bytes(), str(file))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); fetch it again") from error
+
+
+def as_text(value: Any) -> str:
+    """Text as pickled by Python 2 (bytes) or 3."""
+    return value.decode("latin1") if isinstance(value, bytes) else str(value)
+
+
+def as_array(value: Any) -> np.ndarray:
+    """A list or array as an array; one of objects [0] where it is neither, or ragged."""
+    try:
+        return np.asarray(value if isinstance(value, list | np.ndarray) else np.empty(0, object))
+    except (ValueError, OverflowError):
+        return np.empty(0, object)
+
+
+def stored_strings(file: Path, prefix: bytes) -> Iterator[Stored | bytes]:
+    """The byte strings in a pickle that begin with `prefix`, by where they lie in the file, in its order.
+
+    The pickle is only parsed and nothing of it built, so that one of any size takes no memory. Strings that
+    Python 3 wrote in a protocol of Python 2 do not lie in the file as they are, and come as bytes.
+
+    Raises:
+        InputError: the file is missing, or no whole pickle.
+    """
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            for code, value, place in pickletools.genops(content):  # type: ignore[arg-type]
+                if isinstance(value, str) and value.startswith(prefix.decode("latin1")):
+                    value = value.encode("latin1")
+                    if "UNICODE" in code.name:
+                        yield value
+                        continue
+                if isinstance(value, bytes | bytearray) and value.startswith(prefix):
+                    yield Stored(file, content.tell() - len(value), len(value), f"byte {place:,}")
+    except InputError:
+        raise
+    except Exception as error:  # a broken pickle can raise anything
+        raise InputError(f"{file}: not a whole pickle ({error}); fetch the file again") from error
 
 
 class _Unpickler(pickle.Unpickler):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from stand_ins import caltech101, cars196, flowers102, ilsvrc, sop, stl10, tinyimagenet
+from stand_ins import caltech101, cars196, flowers102, ilsvrc, imagenet32, sop, stl10, tieredimagenet, tinyimagenet
 from stand_ins.cifar import cifar10_folder, cifar100_folder, pack, write_cifar10, write_cifar100
 from stand_ins.images import array_data, save_image, write_class_folders, write_table, write_toy
 from stand_ins.pickles import python2_pickle
@@ -58,6 +58,9 @@ STAND_INS = [
     StandIn("caltech101", "zip", caltech101.write_caltech101_zip),
     StandIn("flowers102", "folder", flowers102.write_flowers102),
     StandIn("flowers102", "tar", flowers102.write_flowers102_tar),
+    StandIn("imagenet32", "pickles", imagenet32.write_pickles),
+    StandIn("imagenet32", "npz", imagenet32.write_npz),
+    StandIn("tieredimagenet", "pickles", tieredimagenet.write_pickles),
     StandIn("folder", "tree", write_class_folders),
     StandIn("folder", "table", write_table),
     StandIn("toy", "drawn", write_toy),

@@ -8,7 +8,7 @@ import numpy as np
 
 from coarsecon.data.archives import read_files
 from coarsecon.data.originals import Originals, find_originals
-from coarsecon.data.pickles import load_pickle
+from coarsecon.data.pickles import as_array, as_text, load_dict
 from coarsecon.data.sources import SourceRequest, SplitData
 from coarsecon.errors import InputError
 
@@ -62,30 +62,30 @@ def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, lis
 
 
 def _read_meta(content: bytes, files: CifarFiles, where: str) -> dict[str, list[str]]:
-    meta = _load(content, where)
+    meta = load_dict(content, where)
     levels = {}
     for level, keys in files.levels.items():
         names = meta.get(keys.names)
         if not isinstance(names, list) or len(names) != keys.classes:
             raise InputError(f"{where}: {keys.names} is no list of {keys.classes} names; {AGAIN}")
-        levels[level] = [_text(name) for name in names]
+        levels[level] = [as_text(name) for name in names]
     return levels
 
 
 def _read_batch(content: bytes, files: CifarFiles, where: str) -> SplitData:
-    batch = _load(content, where)
-    images = np.asarray(batch.get("data"))
+    batch = load_dict(content, where)
+    images = as_array(batch.get("data"))
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3 * SIZE * SIZE:
         raise InputError(f"{where}: data is no uint8 array [N, {3 * SIZE * SIZE}]; {AGAIN}")
     labels = {
         level: _read_labels(batch.get(keys.labels), len(images), keys, where) for level, keys in files.levels.items()
     }
     names = batch.get("filenames", [])
-    return SplitData(labels, images.reshape(-1, 3, SIZE, SIZE), [_text(name) for name in names])
+    return SplitData(labels, images.reshape(-1, 3, SIZE, SIZE), [as_text(name) for name in names])
 
 
 def _read_labels(values: Any, count: int, keys: LevelKeys, where: str) -> np.ndarray:
-    labels = np.asarray(values if isinstance(values, list | np.ndarray) else [])
+    labels = as_array(values)
     if labels.dtype.kind not in "iu" or labels.shape != (count,):
         raise InputError(f"{where}: {keys.labels} is no list of {count} numbers; {AGAIN}")
     if count and not 0 <= labels.min() <= labels.max() < keys.classes:
@@ -99,15 +99,3 @@ def _join(batches: list[SplitData]) -> SplitData:
     images = np.concatenate([np.asarray(batch.images) for batch in batches])
     names = [name for batch in batches for name in batch.names or []]
     return SplitData(labels, images, names if len(names) == len(images) else None)
-
-
-def _load(content: bytes, where: str) -> dict[str, Any]:
-    loaded = load_pickle(content, where)
-    if not isinstance(loaded, dict):
-        raise InputError(f"{where}: the pickle holds no dictionary; {AGAIN}")
-    return {_text(key): value for key, value in loaded.items()}
-
-
-def _text(value: Any) -> str:
-    """Text as pickled by Python 2 (bytes) or 3."""
-    return value.decode("latin1") if isinstance(value, bytes) else str(value)

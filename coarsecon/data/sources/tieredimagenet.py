@@ -1,0 +1,97 @@
+"""tieredImageNet: 608 classes of ILSVRC 2012 under 34 superclasses, which the splits share out, 84 px."""
+
+from pathlib import Path
+
+import numpy as np
+
+from coarsecon.data.images import ImageFile
+from coarsecon.data.labels import read_table
+from coarsecon.data.pickles import as_array, as_text, read_dict, stored_strings
+from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources.ilsvrc import label
+from coarsecon.errors import InputError
+from coarsecon.reporting import Reporter
+
+SIZE = 84
+COUNTS = {"train": 448_695, "val": 124_261, "test": 206_209}
+MAX_LABEL_BYTES = 2**26
+PNG = b"\x89PNG\r\n\x1a\n"
+URL = "https://github.com/renmengye/few-shot-ssl-public"
+AGAIN = "fetch the files again"
+
+
+def read(request: SourceRequest) -> SourceData:
+    """The three splits; no class, fine or coarse, is in two of them. Images are read from the pickles as needed.
+
+    The classes are told by the names in the pickles (their numbers follow no order), the superclasses by our
+    table: `label_general` is wrong for most images.
+
+    Raises:
+        InputError: the files are not at `request.source`, or do not hold what was published.
+    """
+    if request.source is None or not request.source.is_dir():
+        raise InputError(
+            f"give the folder of train_images_png.pkl, train_labels.pkl and so on with --source; see {URL}"
+        )
+    rows = read_table("tieredimagenet")
+    coarse_names = {int(row["coarse"]): row["coarse_name"] for row in rows}
+    levels = {
+        "coarse": [coarse_names[number] for number in range(len(coarse_names))],
+        "fine": [label(row["wnid"], row["fine_name"]) for row in rows],
+    }
+    splits = {split: _read_split(request.source, split, rows, request.reporter) for split in COUNTS}
+    return SourceData(
+        SOURCE.name, request.size or SIZE, levels, splits, "No class is in two splits, neither fine nor coarse."
+    )
+
+
+def _read_split(source: Path, split: str, rows: list[dict[str, str]], reporter: Reporter) -> SplitData:
+    of_name = {row["fine_name"]: row for row in rows if row["split"] == split}
+    classes, numbers = _read_labels(source / f"{split}_labels.pkl", list(of_name), COUNTS[split])
+    fine = np.array([int(of_name[name]["fine"]) for name in classes])[numbers]
+    coarse = np.array([int(of_name[name]["coarse"]) for name in classes])[numbers]
+    wnids = [of_name[name]["wnid"] for name in classes]
+    names = [f"{wnids[number]}/{split}-{place:06d}" for place, number in enumerate(numbers)]
+    images: list[ImageFile] = []
+    file = source / f"{split}_images_png.pkl"
+    with reporter.progress(f"indexing {split}", len(fine)) as progress:
+        for image in stored_strings(file, PNG):
+            images.append(image)
+            progress.advance()
+    if len(images) != len(fine):
+        raise InputError(f"{file}: {len(images):,} PNG images, not {len(fine):,}; {AGAIN}")
+    return SplitData({"coarse": coarse, "fine": fine}, images, names)
+
+
+def _read_labels(file: Path, published: list[str], count: int) -> tuple[list[str], np.ndarray]:
+    """The names of the classes in the file's own order, and the place of each image's class in it, int64 [N]."""
+    content = read_dict(file, max_bytes=MAX_LABEL_BYTES)
+    numbers = as_array(content.get("label_specific"))
+    names = content.get("label_specific_str")
+    classes = [as_text(name) for name in names] if isinstance(names, list) else []
+    if sorted(classes) != sorted(published):
+        other = f", such as {min(set(classes) - set(published))}" if set(classes) - set(published) else ""
+        raise InputError(f"{file}: label_specific_str names other classes than the {len(published)}{other}; {AGAIN}")
+    if numbers.dtype.kind not in "iu" or numbers.shape != (count,):
+        raise InputError(f"{file}: label_specific is no list of {count:,} numbers; {AGAIN}")
+    if not 0 <= numbers.min() <= numbers.max() < len(classes):
+        raise InputError(f"{file}: label_specific goes beyond 0 to {len(classes) - 1}; {AGAIN}")
+    return classes, numbers.astype(np.int64)
+
+
+SOURCE = Source(
+    name="tieredimagenet",
+    about="""\
+tieredImageNet: 608 classes of ImageNet (fine) under 34 superclasses (coarse: 20 in train, 6 in val, 8 in test), 84 px.
+Reads {train,val,test}_images_png.pkl and _labels.pkl from --source. Images are read from where they lie in the
+pickles, which are never loaded. Superclasses come from the published lists of classes: most of the labels
+label_general in the pickles are wrong.""",
+    counts=COUNTS,
+    default_size=SIZE,
+    read=read,
+    levels={"coarse": 34, "fine": 608},
+    url=URL,
+    terms="Those of ImageNet: non-commercial research and education; the images are their owners'.",
+    citation="Ren et al., Meta-Learning for Semi-Supervised Few-Shot Classification, ICLR 2018.",
+    disk="13 GB of original files, 9 GB prepared",
+)
