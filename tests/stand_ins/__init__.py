@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from stand_ins import caltech101, cars196, flowers102, ilsvrc, imagenet32, sop, stl10, tieredimagenet, tinyimagenet
+from stand_ins import caltech101, cars196, flowers102, hf, ilsvrc, imagenet32, sop, stl10, tieredimagenet, tinyimagenet
 from stand_ins.cifar import cifar10_folder, cifar100_folder, pack, write_cifar10, write_cifar100
 from stand_ins.images import array_data, save_image, write_class_folders, write_table, write_toy
 from stand_ins.pickles import python2_pickle
@@ -63,5 +63,6 @@ STAND_INS = [
     StandIn("tieredimagenet", "pickles", tieredimagenet.write_pickles),
     StandIn("folder", "tree", write_class_folders),
     StandIn("folder", "table", write_table),
+    StandIn("hf", "saved", hf.write_saved),
     StandIn("toy", "drawn", write_toy),
 ]

@@ -113,5 +113,5 @@ the test split here.""",
     url=URL,
     terms="Non-commercial research and education, after registration at image-net.org; the images are their owners'.",
     citation="Chrabaszcz et al., A Downsampled Variant of ImageNet, 2017. The coarse groups: Feng & Patras, CVPR 2023.",
-    disk="4 GB of original files, 4.1 GB prepared; 3 GB of memory",
+    disk="4 GB of original files, 4.1 GB prepared; 2 GB of memory",
 )
