@@ -1,7 +1,9 @@
 """A run in use: features, labels and metrics of a split, and the nearest images of files from anywhere."""
 
+import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,14 +114,24 @@ class Session:
             raise InputError(f"{self.dataset.root}: no level of labels is known in {' and '.join(splits)}")
         return known
 
-    def save_result(self, name: str, split: str, values: dict[str, Any]) -> Path:
-        """Write `values`, and what they were computed on, to NAME.json among the run's results.
+    def save_result(
+        self, name: str, split: str, values: dict[str, Any], *, options: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Write `values`, and what they were computed on, among the run's results.
 
-        Features of another encoder, layer or side than usual have a file of their own.
+        The file is called NAME.json for what is usual. Features of another encoder, layer or side than usual, another
+        split or dataset, and the `options` that are not the command's defaults stand in its name, so that results
+        of different settings live beside each other, and those of the same settings in two runs are called the same.
         """
         store = self.store
-        unusual = [store.which] * (store.which != "last") + [store.layer] * (store.layer != "backbone")
-        path = self.run.results / f"{'-'.join([name, *unusual, *['flip'] * store.flip])}.json"
+        unusual: list[str] = [store.which] * (store.which != "last")
+        unusual += [store.layer] * (store.layer != "backbone")
+        unusual += ["flip"] * store.flip + [split] * (split != self.usual_split())
+        own = self.run.config().data.path
+        if own is None or own.resolve() != self.dataset.root.resolve():
+            unusual.append(_word(f"data={self.dataset.root.resolve()}"))
+        unusual += [_word(f"{option}={value}") for option, value in (options or {}).items()]
+        path = self.run.results / f"{'-'.join([name, *unusual])}.json"
         record = {
             "split": split, "encoder": store.which, "layer": store.layer, "flip": store.flip,
             "data": str(self.dataset.root), **values,
@@ -174,3 +186,12 @@ class Session:
         pictures = [asked.picture(query) for query in range(len(files))]
         recall = None if index.exact else index_recall(index, collection.features, top_k)
         return Found(gallery_rows(pictures, collection, hits, top_k, own), folder, recall)
+
+
+def _word(text: str) -> str:
+    """`text` as a part of a file name; its end and a digest where it is long or has other characters."""
+    word = re.sub(r"[^A-Za-z0-9=.,+_]+", "_", text)
+    if word == text and len(word) <= 40:
+        return word
+    key, _, value = word.partition("=")
+    return f"{key}={value[-24:]}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
+from coarsecon.cli.options import (
+    DataFolder,
+    Device,
+    EncoderChoice,
+    Flip,
+    JsonFile,
+    LayerChoice,
+    RunFolder,
+    Workers,
+    unusual,
+)
 from coarsecon.errors import InputError
 from coarsecon.runs import open_run
 
@@ -98,7 +108,11 @@ def fewshot(
         "queries": queries, "support_copies": support_copies, "classifier": classifier, "combine": combine,
         "fine_within_coarse": fine_within_coarse, "coarse_by": coarse_by,
     }  # fmt: skip
-    saved = session.save_result("fewshot", split, {**values, "run2": run2 and str(run2)})
+    options = unusual(
+        fewshot, locals(), "ways", "shots", "queries", "episodes", "fine_within_coarse", "classifier",
+        "support_copies", "combine", "run2",
+    )  # fmt: skip
+    saved = session.save_result("fewshot", split, {**values, "run2": run2 and str(run2)}, options=options)
     if json:
         emit_json(values, json)
     if json != "-":

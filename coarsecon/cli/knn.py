@@ -7,7 +7,17 @@ from typing import Annotated, TypeVar
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
+from coarsecon.cli.options import (
+    DataFolder,
+    Device,
+    EncoderChoice,
+    Flip,
+    JsonFile,
+    LayerChoice,
+    RunFolder,
+    Workers,
+    unusual,
+)
 from coarsecon.errors import InputError
 from coarsecon.runs import open_run
 
@@ -42,7 +52,7 @@ def knn(
         level: knn_metrics(bank, bank_labels, queries, query_labels, ks=ks, ts=ts)
         for level, (bank_labels, query_labels) in labels.items()
     }
-    result = session.save_result("knn", split, metrics)
+    result = session.save_result("knn", split, metrics, options=unusual(knn, locals(), "k", "t"))
     if json:
         emit_json(metrics, json)
     if json != "-":

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
+from coarsecon.cli.options import (
+    DataFolder,
+    Device,
+    EncoderChoice,
+    Flip,
+    JsonFile,
+    LayerChoice,
+    RunFolder,
+    Workers,
+    unusual,
+)
 from coarsecon.errors import InputError
 from coarsecon.runs import open_run
 
@@ -65,7 +75,8 @@ def linear(
             )
         else:
             metrics[level] = linear_probe(train, train_labels, test, test_labels, **settings)
-    result = session.save_result("linear", split, metrics)
+    options = unusual(linear, locals(), "preset", "labels", "epochs", "lr", "shots_per_class", "repeats", "seed")
+    result = session.save_result("linear", split, metrics, options=options)
     if json:
         emit_json(metrics, json)
     if json != "-":

@@ -19,6 +19,7 @@ from coarsecon.cli import (
     pretrain,
     quickstart,
     recipes,
+    report,
     retrieve,
     tsne,
 )
@@ -43,6 +44,7 @@ app.command("linear")(linear.linear)
 app.command("cluster")(cluster.cluster)
 app.command("tsne")(tsne.tsne)
 app.command("localize")(localize.localize)
+app.command("report")(report.report)
 app.command("methods")(methods.methods)
 app.command("datasets")(datasets.datasets)
 app.add_typer(data.app, name="data")

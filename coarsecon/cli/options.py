@@ -1,7 +1,9 @@
 """What evaluation commands have in common: the run, which features of it, and where results go."""
 
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,3 +19,9 @@ Flip = Annotated[bool, typer.Option("--flip", help="Average each image's feature
 JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that decode image files.")]
+
+
+def unusual(command: Callable[..., None], given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Those of the options `names` of a command that were given another value than their default."""
+    parameters = inspect.signature(command).parameters
+    return {name: given[name] for name in names if given[name] != parameters[name].default}

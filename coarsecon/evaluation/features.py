@@ -140,7 +140,7 @@ class FeatureStore:
         return batches
 
     def _rows(self, name: str, content: str, count: int, batches: Batches, piece: int, mirrored: bool) -> Tensor:
-        title = f"{name}-mirrored" if mirrored else name
+        title = _mirrored(name) if mirrored else name
         return self.kept(title, content, count, self._embedded(name, count, batches, mirrored), piece=piece)
 
     def _embedded(self, name: str, count: int, batches: Batches, mirrored: bool) -> Callable[[int], Iterator[Tensor]]:
@@ -158,12 +158,22 @@ class FeatureStore:
         self, name: str, content: str, count: int, rows: Callable[[int], Iterator[Tensor]], *, piece: int
     ) -> Tensor:
         """Rows [count, W] of images of this `content` from the run folder; what is not there comes from `rows`."""
-        place = hashlib.sha256(content.encode()).hexdigest()[:12]
-        path = self.run.features / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{place}-{self.encoder_mark}.npy"
+        path = self._path(name, content)
         if not path.exists():
             saved = [which for which in get_args(Which) if self.run.encoder(which).exists()]
             remove_dead(self.run.features, {encoder_mark(self.run, which) for which in saved})
         return cached_rows(path, count, rows, piece=piece, reporter=self.reporter)
+
+    def holds(self, dataset: PreparedDataset, split: str) -> bool:
+        """Whether the features of a split are kept already, so that they cost next to nothing."""
+        content = dataset.info.splits[split].checksum
+        names = [split, *[_mirrored(split)] * self.flip]
+        return all(self._path(name, content).exists() for name in names)
+
+    def _path(self, name: str, content: str) -> Path:
+        """Where the rows of images of this `content` are kept."""
+        place = hashlib.sha256(content.encode()).hexdigest()[:12]
+        return self.run.features / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{place}-{self.encoder_mark}.npy"
 
     def _both_sides(self, rows: Callable[[bool], Tensor]) -> Tensor:
         """Features [N, D] of the images' rows and, with `flip`, of their mirror images'."""
@@ -181,6 +191,10 @@ class FeatureStore:
         outputs = [head(piece.to(self.device)) for piece in rows.split(ROWS_AT_ONCE)]
         known = [output.float().cpu() for output in outputs if output is not None]
         return torch.cat(known) if known else None
+
+
+def _mirrored(name: str) -> str:
+    return f"{name}-mirrored"
 
 
 def split_features(

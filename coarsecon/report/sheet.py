@@ -56,7 +56,7 @@ def write_heat_sheet(path: Path | str, pictures: Sequence[Picture], heats: Seque
     wide = min(3, max(1, -(-len(pictures) // 6)))
     block = 3 * STEP + 2 * GAP
     head, row_height = MARGIN + 76, TILE + 2 * LINE + 16
-    width = 2 * MARGIN + wide * block - 3 * GAP
+    width = max(2 * MARGIN + wide * block - 3 * GAP, 560)
     sheet = Image.new("RGB", (width, head + -(-len(pictures) // wide) * row_height + 8), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, MARGIN - 8), shorten(title, width - 2 * MARGIN, font(22)), INK, font(22))

@@ -24,7 +24,7 @@ def test_json_follows_the_contract_and_is_saved(coarsecon, tiny_run, tmp_path):
     assert 0 <= found["accuracy"] <= 1
     assert found["ci95"] >= 0
     assert (found["episodes"], found["ways"], found["shots"], found["support_copies"]) == (4, 5, 1, 5)
-    saved = json.loads((tiny_run / "results" / "fewshot.json").read_text())
+    saved = json.loads((tiny_run / "results" / "fewshot-queries=2-episodes=4.json").read_text())
     assert saved["split"] == "test"
     assert saved["accuracy"] == found["accuracy"]
 

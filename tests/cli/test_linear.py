@@ -16,7 +16,7 @@ def test_the_sweep_follows_the_contract(coarsecon, tiny_run, tmp_path):
         values = metrics[level]
         assert 0 <= values["top1"] <= values["top5"] <= 1
         assert (values["queries"], values["classes"], values["train_images"]) == (48, classes, 96)
-    saved = json.loads((tiny_run / "results" / "linear.json").read_text())
+    saved = json.loads((tiny_run / "results" / "linear-epochs=2.json").read_text())
     assert (saved["split"], saved["fine"]) == ("test", metrics["fine"])
 
 
@@ -25,7 +25,9 @@ def test_a_preset_tells_last_and_best_and_how_it_differs_from_the_paper(coarseco
     assert done.code == 0, done.err
     assert "best epoch on test" in done.out
     assert "picked on the images it is measured on" in done.err
-    saved = json.loads((tiny_run / "results" / "linear.json").read_text())["coarse"]
+    saved = json.loads((tiny_run / "results" / "linear-preset=supcon-labels=coarse-epochs=3-lr=1.0.json").read_text())[
+        "coarse"
+    ]
     assert (saved["lr"], saved["epochs"]) == (1, 3)
     assert saved["best"]["top1"] >= saved["top1"]
     assert 1 <= saved["best"]["epoch"] <= 3

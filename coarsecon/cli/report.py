@@ -1,0 +1,44 @@
+"""`coarsecon report RUN [RUN...]`: everything known of runs on one page, and how they compare."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing, emit_json
+from coarsecon.errors import InputError
+from coarsecon.runs import open_run
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders; all others are compared with the first."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Default: report.html in the first run.")
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the comparison as JSON; - is stdout.")
+    ] = None,
+) -> None:
+    """One page about runs: settings, curves, every result so far, pictures, and which differences exceed chance."""
+    opened = [open_run(run) for run in runs]
+    if len({run.root.resolve() for run in opened}) < len(opened):
+        raise InputError("the same run is named twice; name each once")
+    from coarsecon.report.run_report import write_report
+    from coarsecon.summary import Summary
+
+    reporter = ConsoleReporter()
+    summary = Summary(opened, reporter)
+    page = out or opened[0].root / "report.html"
+    title = f"Report of {', '.join(summary.names)}" if len(runs) <= 3 else f"Report of {len(runs)} runs"
+    write_report(page, summary.reports, summary.comparison, title=title)
+    if json:
+        rows = [{**asdict(row), "runs": summary.names} for row in summary.comparison]
+        emit_json(rows, json)
+    for name, one in zip(summary.names, summary.reports, strict=True):
+        for problem in one.problems:
+            reporter.info(f"{name}: {problem}")
+    closing([page, *([Path(json)] if json and json != "-" else [])], [])

@@ -1,0 +1,70 @@
+"""The curves of runs: one chart for each number of their logs, with all runs in it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from coarsecon.report.chart import Line, Point, line_chart, swatch
+from coarsecon.results import is_number
+
+FIRST = (
+    r"loss",
+    r"fine_recall@1",
+    r"coarse_recall@1",
+    r".*_recall@1",
+    r".*_knn",
+    r".*accuracy",
+    r"lr",
+    r"images_per_s",
+)
+"""What comes first, in this order; everything else that was logged follows."""
+SHARES = re.compile(r".*recall@\d+|.*_knn|.*accuracy|data_wait|queue_fill")
+TITLES = {
+    "lr": "learning rate", "images_per_s": "images per second", "data_wait": "share of the time spent waiting for data",
+    "grad_norm": "norm of the gradient",
+}  # fmt: skip
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def curves(logs: Sequence[Rows]) -> str:
+    """A chart for each number in the logs of runs (`Run.metrics`), over epochs."""
+    logged = [[row for row in rows if is_number(row.get("step")) and is_number(row.get("epoch"))] for rows in logs]
+    names = dict.fromkeys(name for rows in logged for row in rows for name in row if name not in ("step", "epoch"))
+    return "".join(_chart(name, logged) for name in sorted(names, key=_rank))
+
+
+def legend(names: Sequence[str]) -> str:
+    """The runs with their lines, each to be switched off and on."""
+    entries = (
+        f'<li><label><input type="checkbox" class="series" value="{i}" checked> {swatch(i, len(names))} '
+        f"<span>{escape(name)}</span></label></li>"
+        for i, name in enumerate(names)
+    )
+    return f'<ul class="legend">{"".join(entries)}</ul>'
+
+
+def steps_per_epoch(rows: Rows) -> float:
+    """How many steps an epoch has: every epoch ends with a row."""
+    for row, following in pairwise(rows):
+        if following["epoch"] > row["epoch"] > 0 and row["step"] > 0:
+            return float(row["step"] / row["epoch"])
+    return float(rows[-1]["step"] / max(1, rows[-1]["epoch"])) or 1.0
+
+
+def _chart(name: str, logs: Sequence[Rows]) -> str:
+    lines = [Line(i, _points(name, rows)) for i, rows in enumerate(logs)]
+    title = TITLES.get(name, name.replace("_", " "))
+    return line_chart(title, lines, len(logs), x_title="epochs", percent=SHARES.fullmatch(name) is not None)
+
+
+def _points(name: str, rows: Rows) -> list[Point]:
+    found = [row for row in rows if is_number(row.get(name))]
+    per_epoch = steps_per_epoch(rows) if found else 1.0
+    return sorted((row["step"] / per_epoch, float(row[name])) for row in found)
+
+
+def _rank(name: str) -> int:
+    return next((place for place, known in enumerate(FIRST) if re.fullmatch(known, name)), len(FIRST))

@@ -1,0 +1,206 @@
+"""Results of runs as tables: whatever a result file holds, and which differences between runs are more than chance."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from coarsecon.results import SCORES, Comparison, Difference, Result, levels, score
+
+MOST_ROWS = 60
+BY = {
+    "paired": "same queries, bootstrap",
+    "draws": "episodes or draws, Welch",
+    "queries": "queries, Newcombe",
+    "other data": "other data",
+    "none": "no interval",
+}
+MARKS = {
+    True: ("above", "▲", "more than chance"),
+    False: ("within", "≈", "within chance"),
+    None: ("unknown", "·", "no interval"),
+}
+
+
+def results_tables(runs: Sequence[Sequence[Result]], names: Sequence[str]) -> str:
+    """Every kind of result of the runs called `names`, one table each with a column per run."""
+    by_name = [{result.name: result for result in run} for run in runs]
+    kinds = dict.fromkeys(name for run in by_name for name in run)
+    return "".join(_kind(kind, [run.get(kind) for run in by_name], names) for kind in kinds)
+
+
+def comparison_table(rows: Sequence[Comparison], names: Sequence[str]) -> str:
+    """The scores that runs have in common, with the differences to the first run."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in [*names, "interval by"])
+    body, before = [], ""
+    for row in rows:
+        if row.result != before:
+            body.append(f'<tr class="group"><th colspan="{len(names) + 2}">{escape(row.result)}</th></tr>')
+            before = row.result
+        marked = any(difference and difference.exceeds for difference in row.differences)
+        cells = "".join(map(_compared, row.values, row.differences))
+        cells += f'<td class="by">{"; ".join(dict.fromkeys(BY[d.by] for d in row.differences if d))}</td>'
+        label = escape(f"{row.level} {row.score}".strip())
+        body.append(f'<tr class="{"marked" if marked else "even"}"><th scope="row">{label}</th>{cells}</tr>')
+    return f'<div class="wide"><table class="comparison"><tr><th></th>{head}</tr>{"".join(body)}</table></div>'
+
+
+def settings_table(runs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Nested settings of runs as one table, a row for each key; rows that differ are marked."""
+    flat = [dict(_flattened(run)) for run in runs]
+    keys = dict.fromkeys(key for run in flat for key in run)
+    rows = []
+    for key in keys:
+        texts = [_plain(run[key]) if key in run else "–" for run in flat]
+        differs = len(set(texts)) > 1
+        cells = "".join(f"<td>{text}</td>" for text in texts)
+        rows.append(f'<tr class="{"differs" if differs else "same"}"><th scope="row">{escape(key)}</th>{cells}</tr>')
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    return f'<div class="wide"><table class="settings"><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
+
+
+def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> str:
+    """One kind of result: a row for each thing that is said of it."""
+    parts = [levels(result.values) if result else {} for result in results]
+    contexts = [result.context if result else None for result in results]
+    alike = [context for context in contexts if context]
+    shared = {name: value for name, value in (alike or [{}])[0].items() if all(value == c.get(name) for c in alike)}
+    rows = [
+        _row(name, [(context or {}).get(name) for context in contexts], "context")
+        for name in dict.fromkeys(name for context in alike for name in context)
+        if name not in shared
+    ]
+    about = ", ".join(f"{name} {_plain(value)}" for name, value in shared.items() if value not in (None, False))
+    for level in dict.fromkeys(level for run in parts for level in run):
+        said = [dict(_sayings(run.get(level, {}))) for run in parts]
+        labels = dict.fromkeys(label for run in said for label in run)
+        if level and labels:
+            rows.append(f'<tr class="group"><th colspan="{len(names) + 1}">{escape(level)}</th></tr>')
+        for label in labels:
+            cells = "".join(f"<td>{run.get(label, '–')}</td>" for run in said)
+            rows.append(f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>')
+    problems = [
+        f'<p class="problem">{escape(name)}: {escape(kind)}.json {escape(result.problem)}</p>'
+        for result, name in zip(results, names, strict=True)
+        if result and result.problem
+    ]
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    inside = [
+        (title, name, table)
+        for name, run in zip(names, parts, strict=True)
+        for level, part in run.items()
+        for title, table in _inner_tables(level, part)
+    ]
+    more = "".join(
+        _details(title, [(name, table) for other, name, table in inside if other == title], named=len(names) > 1)
+        for title in dict.fromkeys(title for title, _, _ in inside)
+    )
+    main = f'<div class="wide"><table class="result"><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
+    context = f'<p class="context">{about}</p>' if about else ""
+    content = f"{context}{main}{more}" if rows else ""
+    return f'<section class="kind"><h3>{escape(kind)}</h3>{"".join(problems)}{content}</section>'
+
+
+def _sayings(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(label, HTML) of every plain value of a part; a score takes its interval with it."""
+    for name, value in part.items():
+        label = f"{prefix}{name}"
+        if isinstance(value, dict) and not prefix and all(map(_is_plain, value.values())):
+            yield from _sayings(value, f"{label} ")
+        elif _is_plain(value) and not (name == "ci95" or name.endswith("_ci95")):
+            yield label, _said(part, name)
+
+
+def _said(part: Mapping[str, Any], name: str) -> str:
+    value = part[name]
+    if not SCORES.fullmatch(name) or not isinstance(value, int | float):
+        return _plain(value)
+    half_width = score(part, name).half_width
+    margin = "" if half_width is None else f' <span class="margin">± {100 * half_width:.2f}</span>'
+    return f"<b>{_percent(value)}</b>{margin}"
+
+
+def _inner_tables(level: str, part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(title, table) of every list or object of objects in a part."""
+    for name, value in part.items():
+        title = f"{level} {name}".strip()
+        if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+            yield title, _inner(value)
+        elif isinstance(value, dict) and value and all(isinstance(entry, dict) for entry in value.values()):
+            yield title, _inner([{"": key, **entry} for key, entry in value.items()])
+        elif not _is_plain(value) and not (isinstance(value, dict) and all(map(_is_plain, value.values()))):
+            yield title, f"<pre>{escape(json.dumps(value, ensure_ascii=False)[:2000])}</pre>"
+
+
+def _inner(entries: list[dict[str, Any]]) -> str:
+    columns = [
+        key for key in dict.fromkeys(key for entry in entries for key in entry)
+        if any(_is_plain(entry.get(key)) and entry.get(key) is not None for entry in entries)
+    ]  # fmt: skip
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    rows = "".join(f"<tr>{''.join(_cell(entry, column) for column in columns)}</tr>" for entry in entries[:MOST_ROWS])
+    left = f"<p>and {len(entries) - MOST_ROWS:,} more</p>" if len(entries) > MOST_ROWS else ""
+    return f'<div class="wide"><table class="inner"><tr>{head}</tr>{rows}</table></div>{left}'
+
+
+def _cell(entry: Mapping[str, Any], column: str) -> str:
+    return f"<td>{_said(entry, column) if _is_plain(entry.get(column)) and column in entry else '–'}</td>"
+
+
+def _details(title: str, tables: list[tuple[str, str]], *, named: bool) -> str:
+    content = "".join(f"<h4>{escape(name)}</h4>{table}" if named else table for name, table in tables)
+    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
+def _row(name: str, values: Sequence[Any], css_class: str) -> str:
+    cells = "".join(f"<td>{_plain(value)}</td>" for value in values)
+    return f'<tr class="{css_class}"><th scope="row">{escape(name)}</th>{cells}</tr>'
+
+
+def _compared(value: float | None, difference: Difference | None) -> str:
+    if value is None:
+        return "<td>–</td>"
+    if difference is None:
+        return f"<td><b>{_percent(value)}</b></td>"
+    kind, glyph, meaning = MARKS[difference.exceeds]
+    if difference.exceeds and difference.value < 0:
+        kind, glyph = "below", "▼"
+    interval = ""
+    if difference.interval is not None:
+        low, high = map(_signed, difference.interval)
+        interval = f'<span class="margin"> [{low}, {high}]</span>'
+    mark = f'<span class="verdict {kind}" role="img" aria-label="{meaning}" title="{meaning}">{glyph}</span>'
+    return f"<td><b>{_percent(value)}</b>{mark} {_signed(difference.value)}{interval}</td>"
+
+
+def _flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _signed(value: float) -> str:
+    return f"{100 * value:+.2f}".replace("-", "−")
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _plain(value: Any) -> str:
+    """A value as text in HTML."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)[:500])

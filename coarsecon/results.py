@@ -1,0 +1,137 @@
+"""What the result files of a run say: which of their numbers are scores, and how sure each is.
+
+A result file is one JSON object; whatever it holds is shown. These names mean something wherever they stand:
+
+- shares of queries or images: `recall@K`, `precision@K`, `topK`, `accuracy`, and means of numbers between 0 and 1:
+  `map@r`, `r_precision`. Their count is `queries` (or `images`) beside them.
+- other scores of at most 1: `NAME_accuracy`, `NAME_topK`, `nmi`, `ami`, `ari`, `purity`.
+- `ci95` and `NAME_ci95`: half the 95% interval of a mean over `episodes` or `repeats` draws; the first is that of
+  `accuracy` or `top1`.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from coarsecon.runs import Run
+
+CONTEXT = ("split", "encoder", "layer", "flip", "data", "run2")
+"""What a result was computed on; these stand before its numbers."""
+
+MEANS = re.compile(r"(recall|precision)@\d+|top\d+|accuracy|map@r|r_precision")
+SCORES = re.compile(rf"{MEANS.pattern}|\w+_accuracy|\w+_top\d+|nmi|ami|ari|purity")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result file: its name without suffix, and the object in it or what is wrong with it."""
+
+    name: str
+    record: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What it was computed on."""
+        return {name: self.record[name] for name in CONTEXT if name in self.record}
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Everything else."""
+        return {name: value for name, value in self.record.items() if name not in CONTEXT}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number of at most 1 that says how good something is, and what tells how sure it is.
+
+    `half_width` is that of its 95% interval over `draws`; a mean over `queries` has those instead. None: not known.
+    """
+
+    name: str
+    value: float
+    half_width: float | None = None
+    draws: int | None = None
+    queries: int | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A score of one run less that of the first, and the 95% interval of that where one can be had."""
+
+    value: float
+    interval: tuple[float, float] | None
+    by: Literal["paired", "draws", "queries", "other data", "none"]
+    """How the interval is made: see `coarsecon.evaluation.comparison`; none, and none where the data differ."""
+
+    @property
+    def exceeds(self) -> bool | None:
+        """Whether the interval leaves 0 out; None without interval."""
+        return None if self.interval is None else not self.interval[0] <= 0 <= self.interval[1]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score in every run, None where it is missing, with its differences to the first run's (the first is None)."""
+
+    result: str
+    level: str
+    score: str
+    values: list[float | None]
+    differences: list[Difference | None]
+
+
+def read_results(run: Run) -> list[Result]:
+    """The run's result files in the order of their names; one that cannot be read says so."""
+    return [_read(path) for path in sorted(run.results.glob("*.json"))]
+
+
+def _read(path: Path) -> Result:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        return Result(path.stem, problem=f"cannot be read ({str(error).splitlines()[0][:200]})")
+    return Result(path.stem, record) if isinstance(record, dict) else Result(path.stem, problem="holds no JSON object")
+
+
+def levels(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The parts of a result: its objects that hold scores, by name, and before them its own numbers under ""."""
+    parts = {name: part for name, part in values.items() if isinstance(part, dict) and next(scores(part), None)}
+    own = {name: value for name, value in values.items() if name not in parts}
+    return ({"": own} if own else {}) | parts
+
+
+def scores(part: Mapping[str, Any]) -> Iterator[Score]:
+    """The scores that stand in one part of a result."""
+    for name, value in part.items():
+        if SCORES.fullmatch(name) and is_number(value):
+            yield score(part, name)
+
+
+def score(part: Mapping[str, Any], name: str) -> Score:
+    """The score called `name` with what its part says of how sure it is."""
+    half_width = _number(part, f"{name}_ci95")
+    if half_width is None and name in ("accuracy", "top1"):
+        half_width = _number(part, "ci95")
+    draws, queries = _count(part, "episodes", "repeats"), _count(part, "queries", "images")
+    # Where scores are means over draws, `queries` counts something else: the images of a class in an episode, say.
+    means = MEANS.fullmatch(name) is not None and half_width is None and "ci95" not in part
+    return Score(name, float(part[name]), half_width, draws, queries if means else None)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(part: Mapping[str, Any], name: str) -> float | None:
+    return float(part[name]) if is_number(part.get(name)) else None
+
+
+def _count(part: Mapping[str, Any], *names: str) -> int | None:
+    found = [int(part[name]) for name in names if is_number(part.get(name)) and part[name] >= 1]
+    return found[0] if found else None

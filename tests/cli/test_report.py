@@ -1,0 +1,142 @@
+"""`coarsecon report`: a page of one run or of several, of half a run, and of runs with hostile or broken files."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+QUICK = ("--device", "cpu", "--workers", 0)
+HOSTILE = '<script>alert(1)</script>"><img src=http://evil.example onerror="go()">&amp;$title'
+
+
+class Page(HTMLParser):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text = path.read_text(encoding="utf-8")
+        self.tags: list[tuple[str, dict]] = []
+        self.feed(self.text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def sections(self) -> list[str]:
+        return [attributes["id"] for tag, attributes in self.tags if tag == "section" and "id" in attributes]
+
+
+@pytest.fixture(scope="module")
+def two_runs(tiny_run, tmp_path_factory):
+    """A run, and one that differs from it in a setting and in its weights."""
+    from safetensors.torch import load_file, save_file
+
+    root = tmp_path_factory.mktemp("runs")
+    for name in ("one", "two"):
+        shutil.copytree(tiny_run, root / name, ignore=shutil.ignore_patterns("features", "results", "figures"))
+    config = root / "two" / "config.yaml"
+    config.write_text(config.read_text().replace("momentum: 0.99", "momentum: 0.98"))
+    state = load_file(root / "two" / "encoder.safetensors")
+    noisy = {key: value + 0.3 * value.std() if value.dim() > 1 else value for key, value in state.items()}
+    save_file(noisy, root / "two" / "encoder.safetensors", metadata={"format": "pt"})
+    return root / "one", root / "two"
+
+
+def test_one_run(coarsecon, two_runs, tmp_path):
+    run, page = two_runs[0], tmp_path / "page.html"
+    assert coarsecon("retrieve", run, *QUICK).code == 0
+    done = coarsecon("report", run, "--out", page)
+    assert done.code == 0, done.err
+    assert f"wrote {page}" in done.err
+    found = Page(page)
+    assert found.sections() == ["curves", "results", "pictures", "gallery", "map", "settings", "environment"]
+    assert "recall@100" in found.text
+    assert "momentum" in found.text
+    assert "2 of 2" in found.text
+
+
+def test_two_runs_are_compared_query_by_query(coarsecon, two_runs):
+    for run in two_runs:
+        for command in (("retrieve",), ("knn", "--k", "5")):
+            assert coarsecon(*command[:1], run, *command[1:], *QUICK).code == 0
+    done = coarsecon("report", *two_runs, "--json", "-")
+    assert done.code == 0, done.err
+    rows = json.loads(done.out)
+    values = {(row["result"], row["level"], row["score"]): row for row in rows}
+    row = values["retrieve", "fine", "recall@1"]
+    saved = [json.loads((run / "results" / "retrieve.json").read_text()) for run in two_runs]
+    assert row["runs"] == ["one", "two"]
+    assert row["values"] == [result["fine"]["recall@1"] for result in saved]
+    assert row["differences"][1]["by"] == "paired"
+    assert row["differences"][1]["value"] == pytest.approx(row["values"][1] - row["values"][0])
+    assert values["knn-k=5", "coarse", "top1"]["differences"][1]["by"] == "paired"
+    page = Page(two_runs[0] / "report.html")
+    assert page.sections()[0] == "comparison"
+    differing = re.findall(r'<tr class="differs"><th scope="row">([^<]+)', page.text)
+    assert differing == ["method.momentum"]
+
+
+def test_results_of_other_settings_have_files_of_their_own(coarsecon, two_runs):
+    run = two_runs[0]
+    for options in ((), ("--ways", "4"), ("--ways", "4", "--classifier", "cosine")):
+        done = coarsecon("fewshot", run, "--queries", 2, "--episodes", 3, *options, *QUICK)
+        assert done.code == 0, done.err
+    names = {path.stem for path in (run / "results").glob("fewshot*")}
+    assert names == {
+        "fewshot-queries=2-episodes=3",
+        "fewshot-ways=4-queries=2-episodes=3",
+        "fewshot-ways=4-queries=2-episodes=3-classifier=cosine",
+    }
+
+
+def test_half_a_run_and_broken_files_give_a_page_that_says_so(coarsecon, tiny_run, tmp_path):
+    run = tmp_path / "half"
+    (run / "results").mkdir(parents=True)
+    shutil.copy(tiny_run / "config.yaml", run)
+    lines = (tiny_run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text("\n".join([lines[0], "[1, 2]", '{"step": "x"}', lines[1][:20]]))
+    (run / "environment.json").write_text("{broken")
+    (run / "views.png").write_bytes(b"no picture")
+    (run / "results" / "retrieve.json").write_text('{"fine": {"recall')
+    (run / "results" / "odd.json").write_text("[1]")
+    (run / "results" / "deep.json").write_text("[" * 100_000)
+    done = coarsecon("report", run, tiny_run, "--out", tmp_path / "page.html")
+    assert done.code == 0, done.err
+    text = Page(tmp_path / "page.html").text
+    assert "1 of 2, not finished" in text
+    assert "no encoder" in text
+    for file in ("environment.json", "views.png", "retrieve.json", "odd.json", "deep.json"):
+        assert file in done.err
+        assert file in text
+
+
+def test_hostile_names_stay_text(coarsecon, tiny_run, tmp_path):
+    run = tmp_path / "<img src=x onerror=go()>"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("features", "results"))
+    (run / "environment.json").write_text(json.dumps({HOSTILE: HOSTILE}))
+    (run / "metrics.jsonl").write_text(json.dumps({"step": 1, "epoch": 1, HOSTILE: 1.0}))
+    record = {"split": HOSTILE, HOSTILE: HOSTILE, "fine": {"recall@1": 0.5, HOSTILE: [{HOSTILE: HOSTILE}]}}
+    (run / "results").mkdir()
+    (run / "results" / "retrieve-<b>x.json").write_text(json.dumps(record))
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    done = coarsecon("report", run, other, "--out", tmp_path / "page.html")
+    assert done.code == 0, done.err
+    page = Page(tmp_path / "page.html")
+    assert [attributes["src"][:11] for tag, attributes in page.tags if tag == "img"] == ["data:image/"] * sum(
+        tag == "img" for tag, _ in page.tags
+    )
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert all(attributes.get("type") == "module" for tag, attributes in page.tags if tag == "script")
+    assert not any(tag == "b" and attributes for tag, attributes in page.tags)
+    assert "<b>x" not in page.text
+    assert 'evil.example onerror="' not in page.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["nowhere"], "not a run folder"), ([], "RUN"), (["RUN", "RUN"], "named twice")]
+)
+def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+    done = coarsecon("report", *[str(tiny_run) if word == "RUN" else word for word in arguments])
+    assert done.code == 2
+    assert says in done.err
