@@ -6,7 +6,7 @@ import re
 import shutil
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from io import BufferedRandom
 from pathlib import Path
@@ -35,6 +35,7 @@ def download(url: str, target: Path, *, md5: str, reporter: Reporter) -> Path:
             at `target` has another md5.
         CoarseconError: what came has another md5 or is larger than 8 GiB, or the disk refuses it.
     """
+    new_folders = [folder for folder in target.parents if not folder.exists()]
     try:
         if target.exists():
             return _checked(target, md5)
@@ -50,6 +51,10 @@ def download(url: str, target: Path, *, md5: str, reporter: Reporter) -> Path:
         ) from error
     except OSError as error:
         raise CoarseconError(f"{target} cannot be written ({error})") from error
+    finally:
+        for folder in new_folders:
+            with suppress(OSError):  # it holds what came
+                folder.rmdir()
     return target
 
 

@@ -16,11 +16,13 @@ from coarsecon.errors import InputError
 
 COUNTS = {"train": 8_144, "test": 8_041}
 HOME = "https://ai.stanford.edu/~jkrause/cars/car_dataset.html"
-FORMS = (
-    "cars_train/ and cars_test/ with the devkit's .mat files, car_ims/ with cars_annos.mat, or train/ and test/ with "
-    "one folder per class"
+FORMS = """\
+cars_train/ and cars_test/ with the devkit's .mat files, car_ims/ with cars_annos.mat,
+or train/ and test/ with one folder per class"""
+BY_HAND = (
+    f"the dataset's page ({HOME}) gives no files any more, so look elsewhere for cars_train.tgz, cars_test.tgz, "
+    "car_devkit.tgz and cars_test_annos_withlabels.mat, or for the photos in one folder per class, and unpack them"
 )
-BY_HAND = f"the dataset's page ({HOME}) has no files any more; look for copies of them by name"
 NESTED = ("", "stanford_cars", "cars196", "car_data", "car_data/car_data")
 DEVKITS = ("devkit", "car_devkit/devkit", "")
 
@@ -61,12 +63,12 @@ def read(request: SourceRequest) -> SourceData:
 
 def _find(request: SourceRequest) -> Path:
     if request.source is None or request.download:
-        raise InputError(f"give a folder with {FORMS} with --source; {BY_HAND}")
+        raise InputError(f"give their folder with --source; {BY_HAND}")
     for nested in NESTED:
         root = request.source / nested
         if any((root / name).is_dir() for name in ("cars_train", "car_ims", "train")):
             return root
-    raise InputError(f"{request.source} holds none of: {FORMS}")
+    raise InputError(f"{request.source} does not hold {' '.join(FORMS.split())}")
 
 
 def _read_devkit(root: Path, names: list[str]) -> dict[str, list[Photo]]:
@@ -162,7 +164,7 @@ SOURCE = Source(
     read=read,
     levels={"coarse": 8, "fine": 196},
     url=HOME,
-    terms="For research only; the photos belong to their authors.",
+    terms="The authors state no licence; the photos were gathered from the web, for research.",
     citation=(
         "Krause, Stark, Deng, Fei-Fei, 3D Object Representations for Fine-Grained Categorization, 3dRR 2013. "
         "The body types: Feng & Patras, MaskCon, CVPR 2023."

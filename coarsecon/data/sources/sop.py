@@ -58,7 +58,7 @@ class Listing:
             read=self.read,
             levels={"coarse": 12, "fine": fine},
             url="https://cvgl.stanford.edu/projects/lifted_struct/",
-            terms="For research only: the photos belong to the eBay sellers who took them.",
+            terms="See the file LICENSE in the archive; the photos come from offers on eBay.",
             citation=(
                 "Oh Song, Xiang, Jegelka, Savarese, Deep Metric Learning via Lifted Structured Feature Embedding, "
                 "CVPR 2016. The split: Feng & Patras, MaskCon, CVPR 2023."

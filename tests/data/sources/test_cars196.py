@@ -105,9 +105,11 @@ def test_a_wrong_count_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_to_give_is_told(tmp_path: Path) -> None:
-    for request in ({"source": None}, {"source": tmp_path}, {"source": tmp_path, "download": True}):
-        with pytest.raises(InputError, match=r"cars_train/ and cars_test/ .* or train/ and test/"):
+    for request in ({"source": None}, {"source": tmp_path, "download": True}):
+        with pytest.raises(InputError, match=r"--source; .* no files any more, so look elsewhere for cars_train.tgz"):
             read(**request)
+    with pytest.raises(InputError, match=rf"{tmp_path} does not hold cars_train/ .* or train/ and test/"):
+        read(tmp_path)
 
 
 def test_the_real_devkit(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
