@@ -117,7 +117,7 @@ def _annotations(file: Path) -> Mapping[str, list[Any]]:
 
 
 def _check_names(found: Any, names: list[str], file: Path) -> None:
-    if found != names:
+    if [name for name in found if isinstance(name, str)] != names:
         raise InputError(f"{file}: class_names are not those of Stanford Cars; fetch the file again")
 
 
@@ -128,7 +128,7 @@ def _photos(root: Path, folder: str, annotations: Mapping[str, list[Any]], colum
         raise InputError(f"{file}: class goes beyond 1 to 196; fetch the file again")
     present = list_files(root / folder, folder)
     photos = []
-    for name, number in zip(annotations.get(column, []), fine.tolist(), strict=True):
+    for name, number in zip(annotations.get(column, [""] * len(fine)), fine.tolist(), strict=True):
         plain = name.removeprefix(f"{folder}/") if isinstance(name, str) else ""
         if plain not in present:
             raise InputError(f"{file}: the photo {name!a} is not in {root / folder}; unpack the photos again")

@@ -83,9 +83,18 @@ def test_wrong_annotations_are_named(
 
 def test_other_class_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_devkit(tmp_path, monkeypatch)
-    save_mat(tmp_path / "devkit" / "cars_meta.mat", class_names=class_names()[::-1])
-    with pytest.raises(InputError, match=r"cars_meta.mat: class_names are not those of Stanford Cars"):
-        read(tmp_path)
+    for names in (class_names()[::-1], class_names()[:-1], [box()], [box()] * 196):
+        save_mat(tmp_path / "devkit" / "cars_meta.mat", class_names=names)
+        with pytest.raises(InputError, match=r"cars_meta.mat: class_names are not those of Stanford Cars"):
+            read(tmp_path)
+
+
+def test_other_structures_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_devkit(tmp_path, monkeypatch)
+    for annotations in (class_names(), [box()], [{"class": np.uint8(1)}], [{"fname": "00001.jpg"}]):
+        save_mat(tmp_path / "devkit" / "cars_train_annos.mat", annotations=annotations)
+        with pytest.raises(InputError, match=r"cars_train_annos.mat"):
+            read(tmp_path)
 
 
 def test_a_folder_that_is_no_class_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
