@@ -1,5 +1,6 @@
 """What the CIFAR datasets share: where their python files lie, and how their batches are read and checked."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ class LevelKeys(NamedTuple):
 
 @dataclass(frozen=True)
 class CifarFiles:
-    """The published python files of one CIFAR dataset: each split's batches and number of images."""
+    """The published python files of one CIFAR dataset: each split's batches and number of images, each file's MD5."""
 
     folder: str
     url: str
@@ -38,10 +39,11 @@ class CifarFiles:
     batches: Mapping[str, tuple[str, ...]]
     counts: Mapping[str, int]
     levels: Mapping[str, LevelKeys]
+    checksums: Mapping[str, str]
 
 
-def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, list[str]], dict[str, SplitData]]:
-    """The class names of each level, and the splits with uint8 images [N, 3, 32, 32].
+def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, list[str]], dict[str, SplitData], str]:
+    """The class names of each level, the splits with uint8 images [N, 3, 32, 32], and a note on changed files.
 
     Raises:
         InputError: the files are not at `request.source`, or do not hold what was published.
@@ -51,6 +53,7 @@ def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, lis
     archive = files.url.rpartition("/")[2]
     place = find_originals(Originals(files.folder, files.meta, (archive,), files.url, files.md5), request)
     content = read_files(place, [files.meta, *(name for names in files.batches.values() for name in names)])
+    changed = [name for name, raw in content.items() if _md5(raw) != files.checksums[name]]
     levels = _read_meta(content[files.meta], files, f"{place}: {files.meta}")
     splits: dict[str, SplitData] = {}
     for split, names in files.batches.items():
@@ -58,7 +61,12 @@ def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, lis
         count = len(splits[split].images)
         if count != files.counts[split]:
             raise InputError(f"{place}: {count} {split} images, not {files.counts[split]}; {AGAIN}")
-    return levels, splits
+    note = f"Not as published, by their MD5: {', '.join(changed)}." if changed else ""
+    return levels, splits, note
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _read_meta(content: bytes, files: CifarFiles, where: str) -> dict[str, list[str]]:

@@ -11,13 +11,22 @@ FILES = CifarFiles(
     batches={"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
     counts={"train": 50_000, "test": 10_000},
     levels={"fine": LevelKeys("labels", "label_names", 10)},
+    checksums={
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "40351d587109b95175f43aff81a1287e",
+        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+    },
 )
 
 
 def read(request: SourceRequest) -> SourceData:
     """CIFAR-10 with its ten classes as fine labels; it has no coarse ones."""
-    levels, splits = read_cifar(FILES, request)
-    return SourceData(SOURCE.name, SIZE, levels, splits)
+    levels, splits, note = read_cifar(FILES, request)
+    return SourceData(SOURCE.name, SIZE, levels, splits, note)
 
 
 SOURCE = Source(

@@ -14,13 +14,18 @@ FILES = CifarFiles(
         "coarse": LevelKeys("coarse_labels", "coarse_label_names", 20),
         "fine": LevelKeys("fine_labels", "fine_label_names", 100),
     },
+    checksums={
+        "train": "16019d7e3df5f24257cddd939b257f8d",
+        "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        "meta": "7973b15100ade9c7d40fb424638fde48",
+    },
 )
 
 
 def read(request: SourceRequest) -> SourceData:
     """CIFAR-100 with its 20 superclasses as coarse and its 100 classes as fine labels."""
-    levels, splits = read_cifar(FILES, request)
-    return SourceData(SOURCE.name, SIZE, levels, splits)
+    levels, splits, note = read_cifar(FILES, request)
+    return SourceData(SOURCE.name, SIZE, levels, splits, note)
 
 
 SOURCE = Source(

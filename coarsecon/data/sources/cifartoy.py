@@ -32,7 +32,7 @@ class Grouping:
                 )
         names = whole.levels["fine"]
         levels = {"coarse": list(self.coarse_names), "fine": [names[number] for number in self.classes]}
-        return SourceData(self.name, whole.size, levels, splits)
+        return SourceData(self.name, whole.size, levels, splits, whole.notes)
 
     def _select(self, data: SplitData) -> SplitData:
         new_id = np.full(10, -1)

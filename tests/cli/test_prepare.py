@@ -1,0 +1,103 @@
+"""`coarsecon prepare`: its options reach the files, and what is hostile or in the way ends in one clear line."""
+
+import json
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from coarsecon.data.sources import toy
+from coarsecon.data.store import open_dataset
+
+
+@pytest.fixture
+def photos(tmp_path, save_image):
+    """Six photos of 200 x 150 px in two folders."""
+    for i in range(6):
+        save_image(tmp_path / "photos" / ("bags", "shoes")[i % 2] / f"{i}.jpg", (200, 150), i)
+    return tmp_path / "photos"
+
+
+def test_copies_have_the_wanted_size_and_kind(coarsecon, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(toy, "COUNTS", {"train": 64, "test": 16})
+    base = ["prepare", "folder", "--source", photos, "--size", "32"]
+    done = coarsecon(*base, "--resize-shorter", "48", "--copies", "png", "--out", tmp_path / "png", "--json", "-")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["form"] == "files"
+    for file in open_dataset(tmp_path / "png").split("train").files:
+        with Image.open(file) as image:
+            assert (image.format, image.size) == ("PNG", (64, 48))
+    done = coarsecon(*base, "--copies", "png", "--out", tmp_path / "squares")
+    assert done.code == 2
+    assert "up to 64 px images become one array; add --resize-shorter" in done.err
+    done = coarsecon("prepare", "toy", "--resize-shorter", "48", "--out", tmp_path / "toy")
+    assert done.code == 2
+    assert "leave out --resize-shorter" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "png"]
+
+
+def test_broken_images_are_counted_or_left_out(coarsecon, photos, tmp_path):
+    (photos / "bags" / "0.jpg").write_bytes(b"no image")
+    (photos / "shoes" / "3.jpg").write_bytes((photos / "shoes" / "3.jpg").read_bytes()[:300])
+    base = ["prepare", "folder", "--source", photos, "--size", "32", "--out", tmp_path / "out"]
+    done = coarsecon(*base)
+    assert done.code == 2
+    assert "error: 2 images cannot be read, the first: " in done.err
+    assert done.err.count("not a readable image") == 3, "each one once, and the first in the error"
+    assert not (tmp_path / "out").exists()
+    done = coarsecon(*base, "--skip-broken", "--json", "-")
+    told = json.loads(done.out)
+    assert told["splits"]["train"] == {"count": 4, "broken": 2}
+    assert "2 broken images were left out" in done.err
+    assert len((tmp_path / "out" / "broken.csv").read_text().splitlines()) == 3
+
+
+def test_an_image_of_a_billion_pixels_is_not_decoded(coarsecon, photos):
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 32_000, 32_000, 8, 0, 0, 0, 0))
+    zeros = chunk(b"IDAT", zlib.compress(bytes(10**6)))
+    (photos / "bags" / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + zeros + chunk(b"IEND", b""))
+    done = coarsecon("prepare", "folder", "--source", photos, "--out", photos.parent / "out")
+    assert done.code == 2
+    assert "huge.png" in done.err
+    assert "32000 x 32000 px is more than is read" in done.err or "decompression bomb" in done.err
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of half a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.parametrize("form", ["array", "files"])
+def test_a_full_disk_is_told_and_nothing_is_lost(coarsecon, photos, small_disk: Path, save_image, form):
+    size = ["--size", "32"] if form == "array" else ["--size", "72"]
+    out = small_disk / "data"
+    assert coarsecon("prepare", "folder", "--source", photos, *size, "--out", out).code == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for i in range(200):
+        save_image(photos / "bags" / f"more{i}.png", (100, 100), 50 + i)
+    (small_disk / "ballast").write_bytes(bytes(200_000))
+    done = coarsecon("prepare", "folder", "--source", photos, *size, "--out", out, "--overwrite")
+    assert done.code == 1
+    assert "No space left on device" in done.err
+    assert "--debug" not in done.err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert {path.name for path in small_disk.iterdir()} == {"data", "ballast"}
+
+
+def test_what_a_dataset_does_not_take_is_said(coarsecon, tmp_path):
+    done = coarsecon("prepare", "cifar10", "--coarse-map", "map.csv", "--out", tmp_path / "out")
+    assert done.code == 2
+    assert "cifar10 takes no --coarse-map" in done.err
