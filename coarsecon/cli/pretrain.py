@@ -76,7 +76,9 @@ def pretrain(
         try:
             run = train(planned, target, resume=resume, reporter=reporter, comm=comm)
         except InterruptedRunError as stopped:
-            raise InterruptedRunError(f"{stopped}; continue with: coarsecon pretrain --out {target} --resume") from None
+            told = InterruptedRunError(f"{stopped}; continue with: coarsecon pretrain --out {target} --resume")
+            told.said_elsewhere = comm.rank > 0
+            raise told from None
         if comm.rank:
             return
     written = [run.encoder(), run.config_file, run.metrics_file, run.views_picture]
