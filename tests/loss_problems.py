@@ -107,6 +107,7 @@ LOSSES: dict[str, Callable[[Any, Problem], Tensor]] = {
     **{f"ascl-{kind}-{n}": _ascl(kind, n) for kind in ("ascl", "ahcl", "hard", "moco") for n in (1, 3)},
     "ascl_byol-ascl": lambda f, x: f.ascl_byol_loss(x.q, x.k, t2=0.2, num_neighbors=2),
     "ascl_byol-normal": lambda f, x: f.ascl_byol_loss(x.q, x.k, t2=0.2, kind="normal"),
+    "masked_simclr": lambda f, x: f.masked_simclr_loss(x.q, x.k, x.hard, t=0.2, alpha=2.0),
     **{
         "-".join(["supcon", mode, *given]): _supcon(mode, *given)
         for mode in ("all", "one")

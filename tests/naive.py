@@ -146,6 +146,16 @@ def supcon_loss(features, labels=None, *, mask=None, temperature=0.07, base_temp
     return mean(losses)
 
 
+def masked_simclr_loss(q, k, hard_negatives, *, t, alpha=1.0):
+    n, views = len(q), [unit(view) for view in (*q, *k)]
+    losses = []
+    for a, anchor in enumerate(views):
+        logits = [anchor @ other / t for b, other in enumerate(views) if b != a]
+        logits += [alpha * (anchor @ unit(negative)) / t for negative in hard_negatives[a % n]]
+        losses.append(log_sum_exp(logits) - anchor @ views[(a + n) % (2 * n)] / t)
+    return mean(losses)
+
+
 def ancor_loss(q, k, labels, class_weights, banks, *, t, kind="cst_by_class", metric="angular"):
     def seen(vector: Tensor, y: int) -> Tensor:
         return unit(unit(vector) - unit(class_weights[y].detach())) if metric == "angular" else unit(vector)

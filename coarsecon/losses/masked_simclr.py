@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from coarsecon.losses.arguments import check_rows
 from coarsecon.losses.in_batch import others_logsumexp
 from coarsecon.losses.precision import full_precision, unit
 
@@ -21,7 +22,11 @@ def masked_simclr_loss(q: Tensor, k: Tensor, hard_negatives: Tensor, *, t: float
         hard_negatives: projections of M hard negatives per image [N, M, D].
         t: temperature.
         alpha: weight of the similarity to a hard negative.
+
+    Raises:
+        ValueError: the arguments differ in N.
     """
+    check_rows(batch=(q, k, hard_negatives))
     q, k, hard_negatives = unit(q), unit(k), unit(hard_negatives)
     anchors = torch.cat([q, k])
     positive = (q * k).sum(1).repeat(2) / t

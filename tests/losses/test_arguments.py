@@ -3,7 +3,15 @@
 import pytest
 from loss_problems import random_problem
 
-from coarsecon.losses import ancor_loss, ascl_byol_loss, ascl_loss, maskcon_loss, moco_loss, supcon_loss
+from coarsecon.losses import (
+    ancor_loss,
+    ascl_byol_loss,
+    ascl_loss,
+    maskcon_loss,
+    masked_simclr_loss,
+    moco_loss,
+    supcon_loss,
+)
 
 
 @pytest.fixture
@@ -31,6 +39,7 @@ def test_rows_that_would_broadcast_are_refused(x):
         lambda: moco_loss(x.q, x.k, x.queue, t=0.1, hard_negatives=x.hard[:1]),
         lambda: maskcon_loss(x.q, x.k, x.labels[:1], x.queue, x.queue_labels, **settings),
         lambda: maskcon_loss(x.q, x.k, x.labels, x.queue, x.queue_labels[:1], **settings),
+        lambda: masked_simclr_loss(x.q, x.k, x.hard[:1], t=0.2),
         lambda: ancor_loss(x.q, x.k[:1], x.labels, x.class_weights, x.banks, t=0.2),
     ):
         with pytest.raises(ValueError, match="same number of rows"):

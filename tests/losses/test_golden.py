@@ -1,11 +1,14 @@
 """Every loss equals its golden cases, values and gradients, in double and in single precision."""
 
+import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from golden import golden_cases, golden_tensors
+from golden import GOLDEN, golden_cases, golden_tensors
 from torch import Tensor
 
 from coarsecon.losses import (
@@ -79,3 +82,11 @@ def test_value_and_gradients_are_golden(case, dtype, tolerance):
         found = torch.zeros_like(expected) if gradient is None else gradient  # class logits matter to one form alone
         scale = max(expected.abs().max().item(), 1e-12)
         torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+def test_no_family_of_golden_cases_is_left_out():
+    if not GOLDEN.exists():
+        pytest.skip("the golden cases are not at hand")
+    tests = Path(__file__).resolve().parents[1].rglob("test_*.py")
+    asked = {family for path in tests for family in re.findall(r'golden_cases\("(\w+)"\)', path.read_text())}
+    assert {case["family"] for case in json.loads((GOLDEN / "index.json").read_text())} == asked | FAMILIES.keys()

@@ -2,6 +2,7 @@
 
 import math
 
+import naive
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,17 +10,6 @@ from torch import Tensor
 
 from coarsecon.losses import supcon_loss
 from coarsecon.losses.masked_simclr import masked_simclr_loss
-
-
-def by_loops(q: Tensor, k: Tensor, hard: Tensor, t: float, alpha: float) -> Tensor:
-    n = len(q)
-    views = [F.normalize(vector, dim=0) for vector in (*q, *k)]
-    losses = []
-    for a, anchor in enumerate(views):
-        terms = [torch.exp(anchor @ other / t) for b, other in enumerate(views) if b != a]
-        terms += [torch.exp(alpha * (anchor @ F.normalize(negative, dim=0)) / t) for negative in hard[a % n]]
-        losses.append(torch.stack(terms).sum().log() - anchor @ views[(a + n) % (2 * n)] / t)
-    return torch.stack(losses).mean()
 
 
 @pytest.fixture
@@ -30,9 +20,9 @@ def projections() -> list[Tensor]:
 
 
 @pytest.mark.parametrize(("t", "alpha"), [(0.2, 1.0), (0.5, 2.0)])
-def test_value_and_gradients_are_those_of_plain_loops(projections, t, alpha):
+def test_gradients_reach_both_views_and_the_hard_negatives_as_in_plain_loops(projections, t, alpha):
     ours = masked_simclr_loss(*projections, t=t, alpha=alpha)
-    theirs = by_loops(*projections, t, alpha)
+    theirs = naive.masked_simclr_loss(*projections, t=t, alpha=alpha)
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=0)
     for one, other in zip(
         torch.autograd.grad(ours, projections), torch.autograd.grad(theirs, projections), strict=True

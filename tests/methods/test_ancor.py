@@ -1,12 +1,17 @@
 """ANCOR's heads, banks and settings."""
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny import first_batch, tiny_trainer
+from torch import nn
 
 from coarsecon.errors import InputError
 from coarsecon.losses import ancor_loss
+from coarsecon.methods import Setup
+from coarsecon.methods.ancor import ANCOR
 
 
 def made(tiny_data, **settings):
@@ -38,6 +43,42 @@ def test_the_fork_head_classifies_what_the_embedding_is_made_from(tiny_data):
 def test_the_hidden_layer_has_the_width_it_is_told(tiny_data):
     method = made(tiny_data, head="fork", hidden=24).method
     assert method.projector[0].out_features == method.classifier.in_features == 24
+
+
+KINDS = ("cst_by_class", "cst_all_by_class", "cst_all")
+
+
+@pytest.mark.parametrize(("kind", "metric"), list(product(KINDS, ("angular", "norm"))))
+@pytest.mark.parametrize("classifier", ["unit", "relu"])
+@pytest.mark.parametrize("mlp", [True, False])
+@pytest.mark.parametrize("head", ["seq", "fork"])
+def test_every_form_is_its_equation_or_refused(head, mlp, classifier, kind, metric):
+    form = {"head": head, "mlp": mlp, "classifier": classifier, "kind": kind, "metric": metric}
+    config = ANCOR.Config(**form, dim=6, hidden=7, queue_size=9)
+    size = {"side": 32, "images": 1000, "classes": 3}
+    if metric == "angular" and (head == "fork" or kind == "cst_all"):
+        with pytest.raises(InputError, match=r"method\.metric: angular needs"):
+            ANCOR.resolve(config, **size)
+        return
+    setup = Setup(encoder=nn.Identity(), feature_dim=5, num_classes=3, side=32, mean=(0.5,) * 3, std=(0.2,) * 3)
+    method = ANCOR(ANCOR.resolve(config, **size), setup)
+    features, k, labels = torch.randn(8, 5), torch.randn(8, 6), torch.randint(3, (8,))
+    q = method.projector(features)
+
+    hidden = method.projector[0](features).relu() if mlp else features
+    inputs = q if head == "seq" else hidden
+    inputs = F.normalize(inputs, dim=1) if classifier == "unit" else inputs.relu()
+    assert (method.classifier.bias is None) == (classifier == "unit")
+    logits = inputs @ method.classifier.weight.T + (0 if classifier == "unit" else method.classifier.bias)
+    memory = method.queue.keys if kind == "cst_all" else method.banks.keys
+    assert memory.shape == ((9, 6) if kind == "cst_all" else (3, 9, 6))
+    contrast = ancor_loss(q, k, labels, method.classifier.weight, memory, t=0.2, kind=kind, metric=metric)
+    expected = F.cross_entropy(logits, labels) + contrast
+
+    torch.testing.assert_close(method.loss(q, k, features, labels), expected)
+    (of_loss,) = torch.autograd.grad(method.loss(q, k, features, labels), method.classifier.weight, retain_graph=True)
+    (of_classification,) = torch.autograd.grad(F.cross_entropy(logits, labels), method.classifier.weight)
+    torch.testing.assert_close(of_loss, of_classification)
 
 
 def test_the_step_is_cross_entropy_plus_angular_contrast_with_the_banks_of_before(tiny_data):

@@ -5,11 +5,15 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from tiny import tiny_settings
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from coarsecon.data.batch import ImageBatch
+from coarsecon.data.loader import ImageLoader
 from coarsecon.errors import InputError
+from coarsecon.evaluation.features import embed_files, split_features
 from coarsecon.losses import moco_loss
 from coarsecon.losses.masked_simclr import masked_simclr_loss
 from coarsecon.methods import salmask
@@ -100,6 +104,31 @@ def test_masks_follow_the_global_random_state_alone(tiny_data):
     assert torch.equal(first.query, again.query)
     assert torch.equal(first.negatives, again.negatives)
     assert not torch.equal(first.query, other.query)
+
+
+class Calls(TorchDispatchMode):
+    """Counts what torch is asked to compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("saliency", [{}, OUTSIDE])
+def test_a_batch_is_masked_as_a_whole_and_not_image_by_image(tiny_data, strategy, saliency):
+    made = trainer(tiny_data, strategy=strategy, hard_negatives=2, **saliency)
+    views, _ = first_batch(made)
+    counts = []
+    for images in (3, 32):
+        with Calls() as calls:
+            made.method.mask({name: view[:images] for name, view in views.items()})
+        counts.append(calls.count)
+    assert counts[0] == counts[1] > 50
 
 
 class FindsSides(nn.Module):
@@ -262,6 +291,16 @@ def test_it_trains_through_the_loop_and_the_encoder_remembers_its_filter(tiny_da
     with torch.no_grad():
         expected = encoder.backbone(high_pass(images) if strategy == "hp" else images)
     torch.testing.assert_close(encoder.embed(batch), F.normalize(expected, dim=1), rtol=1e-4, atol=1e-5)
+
+    # What evaluations and searches see is filtered too, from the dataset and from files alike.
+    split = prepared.dataset.split("test")
+    batch = next(ImageLoader(split, torch.device("cpu"), 0).batches([torch.arange(3)]))
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, file in enumerate(files):
+        Image.fromarray(split.image(i)).save(file)
+    expected = encoder.embed(batch)
+    torch.testing.assert_close(split_features(run, prepared.dataset, "test")[:3], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(embed_files(encoder, files, device="cpu"), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_masks_say_nothing_of_the_crops_drawn_from_the_same_seed(tiny_data):

@@ -1,6 +1,7 @@
 """ResNet-12: registered with timm, the published size, DropBlock, and usable wherever a backbone is."""
 
 import copy
+import json
 
 import pytest
 import timm
@@ -79,3 +80,13 @@ def test_it_saves_loads_and_starts_from_a_file(tmp_path):
     save_file(donor.state_dict(), tmp_path / "donor.safetensors")
     started = create_backbone(BackboneSettings(name="resnet12", weights=tmp_path / "donor.safetensors"), 32)
     assert torch.equal(started.stages[0].conv1.weight, donor.stages[0].conv1.weight)
+
+
+def test_it_is_trained_and_evaluated_by_its_name_from_the_command_line(coarsecon, tiny_data, tmp_path):
+    done = coarsecon("pretrain", "--data", tiny_data, "--method", "ancor", "--backbone", "resnet12", "--epochs", 1,
+                     "--batch-size", 16, "--limit", 32, "--device", "cpu", "--set", "data.workers=0", "--set",
+                     "backbone.args={widths: [8, 8, 8, 8], drop_rate: 0.1}", "--out", tmp_path / "run")  # fmt: skip
+    assert done.code == 0, done.err
+    done = coarsecon("retrieve", tmp_path / "run", "--json", "-")
+    assert done.code == 0, done.err
+    assert 0 <= json.loads(done.out)["fine"]["recall@1"] <= 1
