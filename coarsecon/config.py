@@ -18,9 +18,9 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseModel):
-    """Base of every group of settings: nothing unknown passes, nothing is coerced."""
+    """Base of every group of settings: nothing unknown passes, nothing is coerced, every number is finite."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class DataSettings(Settings):
@@ -65,7 +65,7 @@ class ScheduleSettings(Settings):
     warmup_epochs: float | None = Field(None, ge=0, description="default: 5, or a tenth of the epochs if that is less")
     warmup_from: float = Field(0.0, ge=0, description="learning rate at the first warm-up step")
     floor: Fraction = Field(0.0, description="the cosine ends at this share of the learning rate")
-    cycles: Count = Field(10, description="restarts of the cyclic schedule")
+    cycles: Count | None = Field(None, description="cosines of the cyclic schedule; default: one every 20 epochs")
 
 
 class RunSettings(Settings):
@@ -197,11 +197,12 @@ def _fault(model: type[BaseModel], fault: Any, section: str) -> str:
     if fault["type"] != "extra_forbidden":
         return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]} (got {fault['input']!r})"
     names = _all_keys(model, section)
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5) or [
-        name for name in names if name.rsplit(".", 1)[-1] == place[-1]
-    ]
-    return f"{key} is not a setting" + (
-        f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(names))}"
+    siblings = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == key.rpartition(".")[0]}
+    # Compared without its section, which all of them share: it would make any two look alike.
+    near = [siblings[name] for name in difflib.get_close_matches(place[-1], siblings, n=1)]
+    near = near or [name for name in names if name.rpartition(".")[2] == place[-1]]
+    return f"{key} is not a setting; " + (
+        f"did you mean {near[0]}?" if near else f"known: {', '.join(siblings.values())}"
     )
 
 

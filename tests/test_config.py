@@ -41,9 +41,17 @@ def test_a_malformed_assignment_is_told(assignment):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimizer": {"lr_rate": 1.0}}, r"optimizer\.lr_rate is not a setting; did you mean optimizer\.lr\?"),
+        (
+            {"optimizer": {"wieght_decay": 1.0}},
+            r"optimizer\.wieght_decay is not a setting; did you mean optimizer\.weight_decay\?",
+        ),
         ({"optimiser": {"lr": 1.0}}, r"optimiser is not a setting; did you mean optimizer\?"),
         ({"epochs": 3}, r"epochs is not a setting; did you mean schedule\.epochs\?"),
+        (
+            {"optimizer": {"lr_rate": 1.0}},
+            r"not a setting; known: optimizer\.lr, optimizer\.momentum, [\w., ]+nesterov$",
+        ),
+        ({"nonsense": 1}, r"not a setting; known: recipe, data, backbone, method, optimizer, schedule, run$"),
         ({"optimizer": {"lr": "fast"}}, r"optimizer\.lr: input should be a valid number \(got 'fast'\)"),
         ({"optimizer": {"lr": 0}}, r"optimizer\.lr: input should be greater than 0"),
         ({"schedule": {"epochs": 1.5}}, r"schedule\.epochs"),

@@ -12,6 +12,7 @@ from coarsecon.losses.precision import raised, unit
 from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.nn.heads import projector
 from coarsecon.views.base import View
+from coarsecon.views.recipes import ViewName
 
 
 class InBatchSettings(MethodSettings):
@@ -22,7 +23,7 @@ class InBatchSettings(MethodSettings):
     dim: Count = Field(128, description="width of the projection")
     hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
     num_views: int = Field(2, ge=2, description="views of each image")
-    view: str = Field("auto", description="view recipe of all views; auto: simclr")
+    view: ViewName = Field("auto", description="view recipe of all views; auto: simclr")
 
 
 class InBatchContrast(Method):

@@ -15,7 +15,7 @@ from coarsecon.nn.heads import projector
 from coarsecon.nn.momentum import MomentumTwin
 from coarsecon.nn.queue import KeyQueue
 from coarsecon.views.base import View
-from coarsecon.views.recipes import default_views
+from coarsecon.views.recipes import ViewName, default_views
 
 Views = dict[str, Tensor]
 
@@ -30,8 +30,8 @@ class MomentumSettings(MethodSettings):
     momentum: Fraction = Field(0.99, description="of the key encoder's moving average")
     dim: Count = Field(256, description="width of the projection")
     hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
-    query_view: str = Field("auto", description="view recipe of the queries")
-    key_view: str = Field("auto", description="view recipe of the keys")
+    query_view: ViewName = Field("auto", description="view recipe of the queries")
+    key_view: ViewName = Field("auto", description="view recipe of the keys")
 
 
 class MomentumContrast(Method):

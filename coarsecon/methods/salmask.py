@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from coarsecon.config import Count, Fraction, Positive
+from coarsecon.errors import InputError
 from coarsecon.losses import moco_loss
 from coarsecon.losses.masked_simclr import masked_simclr_loss
 from coarsecon.losses.precision import raised, unit
@@ -88,6 +89,17 @@ class SalMask(MomentumContrast):
     def saliency_network(self) -> nn.Module:
         """What tells saliency; receives no gradient."""
         return self.twin.copies[0] if self.extractor is None else self.extractor
+
+    @classmethod
+    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+        """As in the family.
+
+        Raises:
+            InputError: weights for a network of its own, and no such network.
+        """
+        if config.saliency == "momentum" and config.saliency_weights is not None:
+            raise InputError("method.saliency_weights: of which network? Name its timm model in method.saliency")
+        return super().resolve(config, side=side, images=images, classes=classes)
 
     @classmethod
     def usual_views(cls, side: int) -> tuple[str, str]:

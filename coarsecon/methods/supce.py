@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from coarsecon.losses.precision import raised
 from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.views.base import View
-from coarsecon.views.recipes import default_views
+from coarsecon.views.recipes import ViewName, default_views
 
 
 class SupCE(Method):
@@ -21,7 +21,7 @@ class SupCE(Method):
     class Config(MethodSettings):
         """Settings of the cross-entropy baseline."""
 
-        view: str = Field("auto", description="view recipe of the images")
+        view: ViewName = Field("auto", description="view recipe of the images")
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coarsecon.config import BackboneSettings
-from coarsecon.errors import InputError
+from coarsecon.errors import CoarseconError, InputError
 from coarsecon.nn.backbone import create_backbone, load_weights
 
 STRIDE = 32
@@ -25,7 +25,15 @@ def create_extractor(
         CoarseconError: timm's weights cannot be fetched.
     """
     settings = BackboneSettings(name=name, stem=stem, pretrained=pretrained and weights is None)
-    network = create_backbone(settings, side)
+    try:
+        network = create_backbone(settings, side)
+    except InputError as error:  # blames a setting of the backbone, which this network is not
+        raise InputError(f"method.saliency: {str(error).partition(': ')[2]}") from None
+    except CoarseconError as error:
+        raise CoarseconError(
+            f"method.saliency: the weights of {name} cannot be fetched. Fetch them elsewhere and pass the file as "
+            "method.saliency_weights, or use method.saliency=momentum, which needs none."
+        ) from error
     if weights is not None:
         load_weights(network, weights, fresh_stem=False)  # frozen, it would stay as it was drawn
     return network.requires_grad_(False)

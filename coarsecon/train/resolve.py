@@ -17,7 +17,7 @@ from coarsecon.methods import Method, Setup
 from coarsecon.nn.backbone import create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
 from coarsecon.nn.sync_batch_norm import synchronise_batch_norm
-from coarsecon.train.schedule import warmup_of
+from coarsecon.train.schedule import cycles_of, warmup_of
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,15 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     method_settings = method_class.resolve(
         method_settings, side=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
     )
+    _check_lengths(config)
     device = choose_device(config.run.device)
     resolved = config.model_copy(
         update={
             "data": config.data.model_copy(update={"path": Path(config.data.path).resolve(), "size": side}),
             "backbone": resolve_stem(config.backbone, side),
-            "schedule": config.schedule.model_copy(update={"warmup_epochs": warmup_of(config.schedule)}),
+            "schedule": config.schedule.model_copy(
+                update={"warmup_epochs": warmup_of(config.schedule), "cycles": cycles_of(config.schedule)}
+            ),
             "method": {"name": name, **method_settings.model_dump(mode="json")},
             "run": config.run.model_copy(update={"precision": choose_precision(config.run.precision, device)}),
         }
@@ -99,6 +102,19 @@ def plan(layers: Mapping[str, Any]) -> Plan:
         ),
     )
     return Plan(resolved, method_class, method_settings, dataset, split, card, device)
+
+
+def _check_lengths(config: RunConfig) -> None:
+    """Refuse what would not fail, or only once it runs: cosines without an epoch, batch statistics of one image."""
+    cycles, epochs = cycles_of(config.schedule), config.schedule.epochs
+    if config.schedule.kind == "cyclic" and cycles > epochs:
+        raise InputError(f"schedule.cycles: {cycles} cosines do not go into {epochs} epochs; leave it out for one")
+    splits, images = config.backbone.batch_norm_splits, config.run.batch_size
+    if splits > 1 and images < 2 * splits:
+        raise InputError(
+            f"backbone.batch_norm_splits: {splits} groups of a batch of {images} have fewer than 2 images each; "
+            f"use at most {images // 2}, or a batch of at least {2 * splits}"
+        )
 
 
 def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels: bool) -> Split:

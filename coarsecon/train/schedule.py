@@ -38,9 +38,8 @@ def epoch_cosine(
 
 
 def cyclic_cosine(step: int, *, epochs: int, cycles: int, steps_per_epoch: int, base: float) -> float:
-    """A cosine towards 0 that restarts `cycles` times, stepped per epoch (ANCOR)."""
-    length = epochs / cycles
-    return cosine((step // steps_per_epoch % length) / length, base)
+    """As many cosines towards 0 one after the other, stepped per epoch (ANCOR)."""
+    return cosine(step // steps_per_epoch * cycles % epochs / epochs, base)
 
 
 def warmup_of(schedule: ScheduleSettings) -> float:
@@ -48,12 +47,19 @@ def warmup_of(schedule: ScheduleSettings) -> float:
     return min(5.0, schedule.epochs / 10) if schedule.warmup_epochs is None else schedule.warmup_epochs
 
 
+def cycles_of(schedule: ScheduleSettings) -> int:
+    """The cosines of the cyclic schedule; by default one every 20 epochs, as ANCOR's paper has it."""
+    return max(1, round(schedule.epochs / 20)) if schedule.cycles is None else schedule.cycles
+
+
 def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_per_epoch: int) -> float:
     """The learning rate of training step `step`, counted from 0, under the run's settings."""
     epochs, low, start = schedule.epochs, schedule.floor * base, schedule.warmup_from
     warmup_epochs = min(warmup_of(schedule), epochs)
     if schedule.kind == "cyclic":
-        return cyclic_cosine(step, epochs=epochs, cycles=schedule.cycles, steps_per_epoch=steps_per_epoch, base=base)
+        return cyclic_cosine(
+            step, epochs=epochs, cycles=cycles_of(schedule), steps_per_epoch=steps_per_epoch, base=base
+        )
     if schedule.kind == "epoch-cosine":
         return epoch_cosine(
             step, epochs=epochs, warmup_epochs=warmup_epochs, steps_per_epoch=steps_per_epoch,

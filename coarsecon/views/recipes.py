@@ -2,6 +2,10 @@
 
 import difflib
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from coarsecon.errors import InputError
 from coarsecon.views.autoaugment import AutoAugment
@@ -31,14 +35,29 @@ RECIPES: dict[str, tuple[Crop, Sequence[Op]]] = {
 VIEW_NAMES = tuple(RECIPES)
 
 
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, VIEW_NAMES, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"no view is called {name!r}; {hint}known: {', '.join(VIEW_NAMES)}"
+
+
+def _known(name: str) -> str:
+    if name != "auto" and name not in RECIPES:
+        raise PydanticCustomError("view", "{problem}", {"problem": _unknown(name)})
+    return name
+
+
+ViewName = Annotated[str, AfterValidator(_known)]
+"""A setting that names a view, or is `auto` for what the method usually does."""
+
+
 def make_view(name: str, *, size: int, mean: Sequence[float], std: Sequence[float]) -> View:
     """The view of that name, `size` pixels wide; `mean` and `std` of the channels on a scale of 0..1.
 
     Raises InputError for a name that is not in VIEW_NAMES.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, VIEW_NAMES, n=1, cutoff=0.0)[0]
-        raise InputError(f"no view is called {name!r}; did you mean {near!r}? Known: {', '.join(VIEW_NAMES)}")
+        raise InputError(_unknown(name))
     crop, ops = RECIPES[name]
     return View(size, mean, std, crop, ops)
 

@@ -98,7 +98,7 @@ def test_timms_weights_out_of_reach_are_one_clear_error(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(CoarseconError, match="cannot be fetched"):
+    with pytest.raises(CoarseconError, match=r"method\.saliency: the weights .* as method\.saliency_weights, or use"):
         extractor("resnet18", pretrained=True)
 
 
@@ -120,6 +120,15 @@ def test_a_map_of_one_cell_is_refused():
         check_extractor(network, 32)
     check_extractor(network, 128)
     check_extractor(extractor("resnet10t", stem="small"), 32)
+
+
+def test_a_network_that_is_not_known_or_has_no_stem_is_a_mistake_of_the_method_not_of_the_backbone():
+    with pytest.raises(
+        InputError, match=r"^method\.saliency: timm has no model called 'resnet_18'; did you mean resnet18"
+    ):
+        extractor("resnet_18")
+    with pytest.raises(InputError, match=r"^method\.saliency: vit_tiny_patch16_224 has no convolutional stem"):
+        extractor("vit_tiny_patch16_224", stem="small")
 
 
 def test_a_file_for_another_stem_is_refused_because_the_stem_would_stay_random(tmp_path):

@@ -1,10 +1,12 @@
 """Learning-rate schedules against the golden cases, and their ends."""
 
+from itertools import pairwise
+
 import pytest
 from golden import golden_cases, golden_tensors
 
 from coarsecon.config import ScheduleSettings
-from coarsecon.train.schedule import learning_rate, warmup_of
+from coarsecon.train.schedule import cycles_of, learning_rate, warmup_of
 
 
 def settings_of(case: dict) -> ScheduleSettings:
@@ -47,3 +49,18 @@ def test_a_run_shorter_than_its_warm_up_only_warms_up():
     schedule = ScheduleSettings(epochs=2, warmup_epochs=5)
     rates = [learning_rate(step, base=1.0, schedule=schedule, steps_per_epoch=2) for step in range(4)]
     assert rates == pytest.approx([0, 0.25, 0.5, 0.75])
+
+
+def test_the_cyclic_schedule_restarts_every_20_epochs_however_long_the_run():
+    assert [cycles_of(ScheduleSettings(epochs=epochs)) for epochs in (1, 20, 50, 200, 800)] == [1, 1, 2, 10, 40]
+    assert cycles_of(ScheduleSettings(epochs=200, cycles=1)) == 1
+
+
+@pytest.mark.parametrize(("epochs", "cycles"), [(3, None), (40, None), (200, 10), (7, 3), (4, 3), (5, 5)])
+def test_every_cosine_starts_at_the_full_rate_and_no_epoch_is_without_one(epochs, cycles):
+    schedule = ScheduleSettings(kind="cyclic", epochs=epochs, cycles=cycles)
+    rates = [learning_rate(epoch, base=1.0, schedule=schedule, steps_per_epoch=1) for epoch in range(epochs)]
+    assert rates[0] == 1
+    assert min(rates) > 0.004  # the last of a cosine of 20 epochs has 0.006
+    rises = sum(later > earlier for earlier, later in pairwise(rates))
+    assert rises == (cycles_of(schedule) - 1 if cycles != epochs else 0)
