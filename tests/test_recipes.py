@@ -10,16 +10,17 @@ import yaml
 from tiny import TINY_BACKBONE
 
 from coarsecon import recipes, registry
-from coarsecon.config import RunConfig, merge, read_config_file, validate
+from coarsecon.config import RunConfig, ScheduleSettings, merge, read_config_file, validate
 from coarsecon.errors import InputError
 from coarsecon.train.loop import train
 from coarsecon.train.resolve import plan
+from coarsecon.train.schedule import cycles_of
 
 NAMES = recipes.names()
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
 DATASETS = (
     "cifar10", "cifar100", "cifartoy", "imagenet32", "imagenet100", "imagenet1k", "sop", "cars196", "stl10",
-    "tinyimagenet", "living17", "nonliving26", "entity13", "entity30", "tieredimagenet", "toy",
+    "tinyimagenet", "animals10", "living17", "nonliving26", "entity13", "entity30", "tieredimagenet", "toy",
 )  # fmt: skip
 METRIC = re.compile(
     r"(fine|coarse) (recall@\d+|top-1|linear top-1|(5-way|all-way|intra-class) [15]-shot)( \([\w -]+\))?"
@@ -157,7 +158,8 @@ def test_ancors_recipes_hold_the_papers_settings():
     assert [recipe["method"]["momentum"] for recipe in (breeds, cifar, tiered)] == [0.999, 0.99, 0.999]
     assert [recipe["method"]["query_view"] for recipe in (breeds, cifar, tiered)] == ["simclr-blur", "weak", "simclr"]
     for recipe in (breeds, recipes.read("ancor-entity30-800ep")):
-        assert recipe["schedule"]["epochs"] == 20 * recipe["schedule"]["cycles"]
+        schedule = validate(ScheduleSettings, recipe["schedule"])
+        assert (schedule.kind, schedule.epochs) == ("cyclic", 20 * cycles_of(schedule))
         assert (recipe["method"]["t0"], recipe["method"]["queue_size"]) == (0.2, 65536)
 
 

@@ -5,8 +5,8 @@ settings is to be held against, each with its source; empty where no number coul
 """
 
 import difflib
+from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -33,7 +33,14 @@ class Expected(Settings):
 
 def names() -> list[str]:
     """The names of all recipes, sorted."""
-    return sorted(Path(item.name).stem for item in files(__name__).iterdir() if item.name.endswith(".yaml"))
+    return sorted(_written())
+
+
+@cache
+def _written() -> dict[str, str]:
+    """What stands in each recipe's file, by name; read once, as a list of all asks for each of them twice."""
+    found = [item for item in files(__name__).iterdir() if item.name.endswith(".yaml")]
+    return {item.name.removesuffix(".yaml"): item.read_text(encoding="utf-8") for item in found}
 
 
 def text(name: str) -> str:
@@ -63,10 +70,9 @@ def expected(name: str) -> list[Expected]:
 
 def _parts(name: str) -> tuple[str, str]:
     """The recipe's settings and its list of numbers, as YAML."""
-    if name not in names():
+    if name not in _written():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "`coarsecon recipes ls` lists them."
         raise InputError(f"there is no recipe called {name!r}; {hint}")
-    written = files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    settings, _, numbers = written.partition(EXPECT)
+    settings, _, numbers = _written()[name].partition(EXPECT)
     return settings.rstrip() + "\n", numbers

@@ -108,7 +108,9 @@ def _check_lengths(config: RunConfig) -> None:
     """Refuse what would not fail, or only once it runs: cosines without an epoch, batch statistics of one image."""
     cycles, epochs = cycles_of(config.schedule), config.schedule.epochs
     if config.schedule.kind == "cyclic" and cycles > epochs:
-        raise InputError(f"schedule.cycles: {cycles} cosines do not go into {epochs} epochs; leave it out for one")
+        raise InputError(
+            f"schedule.cycles: {cycles} cosines do not go into {epochs} epochs; pass --set schedule.cycles=1"
+        )
     splits, images = config.backbone.batch_norm_splits, config.run.batch_size
     if splits > 1 and images < 2 * splits:
         raise InputError(

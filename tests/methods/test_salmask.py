@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
 from coarsecon.errors import InputError
-from coarsecon.evaluation.features import embed_files, split_features
+from coarsecon.evaluation.features import FeatureStore
 from coarsecon.losses import moco_loss
 from coarsecon.losses.masked_simclr import masked_simclr_loss
 from coarsecon.methods import salmask
@@ -299,8 +299,9 @@ def test_it_trains_through_the_loop_and_the_encoder_remembers_its_filter(tiny_da
     for i, file in enumerate(files):
         Image.fromarray(split.image(i)).save(file)
     expected = encoder.embed(batch)
-    torch.testing.assert_close(split_features(run, prepared.dataset, "test")[:3], expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(embed_files(encoder, files, device="cpu"), expected, rtol=1e-4, atol=1e-5)
+    features = FeatureStore(run)
+    for seen in (features.split(prepared.dataset, "test")[:3], features.files(files)):
+        torch.testing.assert_close(seen, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_masks_say_nothing_of_the_crops_drawn_from_the_same_seed(tiny_data):
