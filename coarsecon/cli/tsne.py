@@ -82,4 +82,4 @@ def tsne(
     if json:
         emit_json(record, json)
         written += [Path(json)] * (json != "-")
-    closing(written, [])
+    closing(written, ["coarsecon", "report", run])

@@ -39,8 +39,8 @@ function start(root) {
     }
     tip.hidden = i < 0;
     if (i < 0) return;
-    const left = x + 18 + tip.offsetWidth > plane.width() ? x - 18 - tip.offsetWidth : x + 18;
-    const top = Math.min(y + 18, plane.height() - tip.offsetHeight - 8);
+    const left = x + 18 + tip.offsetWidth > plane.width ? x - 18 - tip.offsetWidth : x + 18;
+    const top = Math.min(y + 18, plane.height - tip.offsetHeight - 8);
     tip.style.transform = `translate(${Math.max(8, left)}px, ${Math.max(8, top)}px)`;
   }
 
@@ -68,7 +68,7 @@ function start(root) {
     redraw();
   }
 
-  function zoomBy(factor, x = plane.width() / 2, y = plane.height() / 2) {
+  function zoomBy(factor, x = plane.width / 2, y = plane.height / 2) {
     const [mx, my] = plane.toMap(x, y);
     view.zoom = Math.min(MOST_ZOOM, Math.max(0.5, view.zoom * factor));
     const [nx, ny] = plane.toMap(x, y);
@@ -107,7 +107,7 @@ function start(root) {
     find(".in").addEventListener("click", () => zoomBy(1.6));
     find(".out").addEventListener("click", () => zoomBy(1 / 1.6));
     find(".reset").addEventListener("click", reset);
-    new ResizeObserver(redraw).observe(canvas);
+    new ResizeObserver(() => { plane.measure(); redraw(); }).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   }
 
@@ -293,7 +293,7 @@ function start(root) {
     find(".lasso").addEventListener("click", () => useLasso(!lassoing));
     find(".drop").addEventListener("click", () => pick([], false));
     find(".pick-shown").addEventListener("click", () => {
-      const [left, top, right, bottom] = [...plane.toMap(0, 0), ...plane.toMap(plane.width(), plane.height())];
+      const [left, top, right, bottom] = [...plane.toMap(0, 0), ...plane.toMap(plane.width, plane.height)];
       pick(painter.shownIn([left, top, right, bottom], (x, y) => x >= left && x <= right && y >= top && y <= bottom), true);
     });
     pick([], false);

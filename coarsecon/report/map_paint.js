@@ -1,66 +1,80 @@
 // Draws a map's plane on its canvas, and finds what lies at a place of it.
 
 const STAR = 9; // pixels from its middle to a tip
+const MOST_TILES = 2000;
 
 function makePainter(plane) {
   const { root, canvas, data, xs, ys, count } = plane;
   const pen = canvas.getContext("2d"), near = makeGrid(xs, ys);
+  const tiles = new Map();
   let waiting = false;
-  let discs = {}, placed = {}; // made once for a state of the view, and kept as long as it lasts
+  let frame = null; // the pixels of the dots
+  let placed = {}; // the images that lie on the map, as long as the view lasts they are chosen for
 
-  /** A disc of every colour side by side on one canvas: to copy those is faster than to draw a disc for each point. */
-  function sprites(reach, ratio) {
-    const colours = [...(data.levels[plane.level]?.colours ?? []), data.unknown];
-    const side = 2 * Math.ceil(reach * ratio) + 2;
-    const key = `${reach} ${ratio} ${plane.level}`;
-    if (discs.key === key) return discs;
-    const sheet = element("canvas", { width: side * colours.length, height: side }), ink = sheet.getContext("2d");
-    colours.forEach((colour, k) => {
-      ink.fillStyle = colour;
-      ink.beginPath();
-      ink.arc((k + 0.5) * side, side / 2, reach * ratio, 0, 2 * Math.PI);
-      ink.fill();
-    });
-    discs = { key, sheet, side };
-    return discs;
+  /** The pixels of a disc: how far they are from the middle one in a row-by-row picture, and how much each is covered. */
+  function disc(reach, stride) {
+    const whole = Math.ceil(reach), offsets = [], covers = [];
+    for (let dy = -whole; dy <= whole; dy++) {
+      for (let dx = -whole; dx <= whole; dx++) {
+        const cover = Math.min(1, Math.max(0, reach + 0.5 - Math.hypot(dx, dy)));
+        if (!cover) continue;
+        offsets.push(4 * (dy * stride + dx));
+        covers.push(cover);
+      }
+    }
+    return { offsets: Int32Array.from(offsets), covers: Float32Array.from(covers) };
   }
 
   function draw() {
     waiting = false;
     const ratio = window.devicePixelRatio || 1, reach = plane.radius();
-    canvas.width = Math.round(plane.width() * ratio); // also clears
-    canvas.height = Math.round(plane.height() * ratio);
+    canvas.width = Math.round(plane.width * ratio); // also clears
+    canvas.height = Math.round(plane.height * ratio);
     const ink = getComputedStyle(root).color, paper = getComputedStyle(canvas).backgroundColor;
-    drawDots(ratio, reach);
+    drawDots(ratio, paper);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (reach > 3) drawRings(plane.picked, reach, 1.25, ink); // smaller ones would be nothing but ring
     if (plane.images && plane.bitmap) drawImages(ink);
-    drawRings(plane.picked, reach, 1.25, ink);
     drawStars(ink, paper);
     if (plane.hovered >= 0 && plane.hovered < count && !plane.images) drawRings([plane.hovered], reach * 1.3, 2, ink);
     if (plane.line) drawLasso(ink);
   }
 
-  function drawDots(ratio, reach) {
-    const { sheet, side } = sprites(reach, ratio), scale = plane.span() * ratio;
-    const left = canvas.width / 2 - plane.view.x * scale - side / 2, top = canvas.height / 2 - plane.view.y * scale - side / 2;
-    const labels = data.levels[plane.level]?.labels, grey = data.levels[plane.level]?.colours.length ?? 0;
-    for (const front of plane.chosen.size ? [0, 1] : [1]) {
-      pen.globalAlpha = front ? (plane.images ? 0.4 : 0.85) : 0.1;
+  /** The dots, mixed into the pixels by hand: to draw ten thousand discs or copies of one on a canvas takes six times as long. */
+  function drawDots(ratio, paper) {
+    const room = Math.ceil(MOST_RADIUS * ratio) + 1, edge = 2 * room; // around the canvas, so that no disc needs clipping
+    const stride = canvas.width + 2 * edge, lines = canvas.height + 2 * edge;
+    if (frame?.width !== stride || frame.height !== lines) frame = new ImageData(stride, lines);
+    const pixels = frame.data, [red, green, blue] = paper.match(/\d+/g).map(Number);
+    new Uint32Array(pixels.buffer).fill(new Uint32Array(Uint8Array.of(red, green, blue, 255).buffer)[0]);
+
+    const { offsets, covers } = disc(plane.radius() * ratio, stride), { shown, picked } = plane, set = data.levels[plane.level];
+    const colours = [...(set?.colours ?? []), data.unknown].map((hex) => parseInt(hex.slice(1), 16));
+    const tierOf = (i) => (shown[i] ? (picked.size && !picked.has(i) ? 1 : 2) : 0);
+    const opacities = [0.1, plane.images ? 0.25 : 0.3, plane.images ? 0.5 : 0.85]; // not shown; others are picked; else
+    const scale = plane.span() * ratio;
+    const left = canvas.width / 2 - plane.view.x * scale + edge, top = canvas.height / 2 - plane.view.y * scale + edge;
+    for (let tier = plane.chosen.size ? 0 : picked.size ? 1 : 2; tier < 3; tier++) {
       for (const i of plane.order) {
-        if (plane.shown[i] !== front) continue;
-        const x = left + xs[i] * scale, y = top + ys[i] * scale;
-        if (x < -side || y < -side || x > canvas.width || y > canvas.height) continue;
-        const colour = labels && labels[i] >= 0 ? labels[i] : grey;
-        pen.drawImage(sheet, colour * side, 0, side, side, Math.round(x), Math.round(y), side, side);
+        const x = Math.floor(left + xs[i] * scale), y = Math.floor(top + ys[i] * scale);
+        if (x < room || y < room || x >= stride - room || y >= lines - room || tierOf(i) !== tier) continue;
+        const colour = colours.at(set ? set.labels[i] : -1), middle = 4 * (y * stride + x);
+        const r = colour >> 16, g = (colour >> 8) & 255, b = colour & 255;
+        for (let k = 0; k < offsets.length; k++) {
+          const at = middle + offsets[k], opacity = covers[k] * opacities[tier];
+          pixels[at] += (r - pixels[at]) * opacity;
+          pixels[at + 1] += (g - pixels[at + 1]) * opacity;
+          pixels[at + 2] += (b - pixels[at + 2]) * opacity;
+        }
       }
     }
-    pen.globalAlpha = 1;
+    pen.putImageData(frame, -edge, -edge);
   }
 
   /** Images that keep apart; chosen anew only when the zoom has changed by a good step, so that they stay in place. */
   function placedImages() {
     const step = 2 ** (Math.floor(2 * Math.log2(plane.view.zoom)) / 2);
-    const key = `${step} ${plane.width()} ${plane.height()} ${[...plane.chosen]}`;
+    const key = `${step} ${plane.width} ${plane.height} ${[...plane.chosen]}`;
     if (placed.key !== key) {
       const side = ((plane.tileSide() + 6) * plane.view.zoom) / (plane.span() * step);
       placed = { key, images: spread(xs, ys, plane.order, plane.shown, side) };
@@ -68,17 +82,28 @@ function makePainter(plane) {
     return placed.images;
   }
 
+  /** Image i on a canvas of its own: the picture of all images is so large that to copy from it is slow. */
+  function tile(i) {
+    if (!tiles.has(i)) {
+      const column = i % data.columns, row = Math.floor(i / data.columns);
+      const own = element("canvas", { width: data.tile, height: data.tile });
+      own.getContext("2d").drawImage(plane.bitmap, -column * data.tile, -row * data.tile);
+      if (tiles.size >= MOST_TILES) tiles.clear();
+      tiles.set(i, own);
+    }
+    return tiles.get(i);
+  }
+
   function drawTile(target, i, x, y, side) {
-    const column = i % data.columns, row = Math.floor(i / data.columns);
     target.imageSmoothingEnabled = data.tile > 64;
-    target.drawImage(plane.bitmap, column * data.tile, row * data.tile, data.tile, data.tile, x, y, side, side);
+    target.drawImage(tile(i), x, y, side, side);
   }
 
   function drawImages(ink) {
     const half = plane.tileSide() / 2;
     for (const i of placedImages()) {
       const [x, y] = plane.toScreen(xs[i], ys[i]);
-      if (x < -half || y < -half || x > plane.width() + half || y > plane.height() + half) continue;
+      if (x < -half || y < -half || x > plane.width + half || y > plane.height + half) continue;
       pen.fillStyle = plane.picked.has(i) || i === plane.hovered ? ink : plane.colour(plane.level, i);
       pen.fillRect(x - half - 2, y - half - 2, 2 * half + 4, 2 * half + 4);
       drawTile(pen, i, x - half, y - half, 2 * half);
@@ -123,7 +148,7 @@ function makePainter(plane) {
     for (const { point, k } of plane.stars) {
       const name = plane.starName(k), [x, y] = plane.toScreen(...point), length = pen.measureText(name).width;
       const sides = [[x + STAR + 4, y], [x - STAR - 4 - length, y], [x - length / 2, y - 18], [x - length / 2, y + 18]];
-      const at = sides.find(([left, middle]) => left + length < plane.width() && taken.every((other) =>
+      const at = sides.find(([left, middle]) => left + length < plane.width && taken.every((other) =>
         left >= other[2] || other[0] >= left + length || middle - 8 >= other[3] || other[1] >= middle + 8));
       if (!at) continue;
       taken.push([at[0], at[1] - 8, at[0] + length, at[1] + 8]);

@@ -1,15 +1,15 @@
 // A map's plane: its points and what is shown of them, and where a place of the map is on the canvas.
 
 const MARGIN = 28;
+const MOST_RADIUS = 9;
 
 function makePlane(root) {
   const data = JSON.parse(root.querySelector(".map-data").textContent);
   const canvas = root.querySelector(".plane");
   const count = data.points.length, weights = data.weights;
-  const width = () => canvas.clientWidth, height = () => canvas.clientHeight;
-
   const plane = {
-    root, data, canvas, count, width, height,
+    root, data, canvas, count,
+    width: 0, height: 0, // of the canvas, in pixels of the page; to ask the canvas itself is slow
     xs: Float32Array.from(data.points, (point) => point[0]),
     ys: Float32Array.from(data.points, (point) => point[1]),
     order: mixed(count),
@@ -25,10 +25,14 @@ function makePlane(root) {
     stars: weights ? weights.points.map((point, k) => ({ point, k })) : [], // those shown
     starLevel: weights ? data.levels.findIndex((set) => set.name === weights.level) : -1,
 
-    span: () => Math.max(1, Math.min(width(), height()) - 2 * MARGIN) * plane.view.zoom, // pixels of a map unit
-    toScreen: (x, y) => [width() / 2 + (x - plane.view.x) * plane.span(), height() / 2 + (y - plane.view.y) * plane.span()],
-    toMap: (x, y) => [(x - width() / 2) / plane.span() + plane.view.x, (y - height() / 2) / plane.span() + plane.view.y],
-    radius: () => Math.min(9, Math.max(2, 105 / Math.sqrt(count)) * Math.sqrt(plane.view.zoom)),
+    span: () => Math.max(1, Math.min(plane.width, plane.height) - 2 * MARGIN) * plane.view.zoom, // pixels of a map unit
+    toScreen: (x, y) => [plane.width / 2 + (x - plane.view.x) * plane.span(), plane.height / 2 + (y - plane.view.y) * plane.span()],
+    toMap: (x, y) => [(x - plane.width / 2) / plane.span() + plane.view.x, (y - plane.height / 2) / plane.span() + plane.view.y],
+    measure() {
+      plane.width = canvas.clientWidth;
+      plane.height = canvas.clientHeight;
+    },
+    radius: () => Math.min(MOST_RADIUS, Math.max(2, 105 / Math.sqrt(count)) * Math.sqrt(plane.view.zoom)),
     tileSide: () => Math.min(2 * data.tile, Math.min(64, Math.max(34, 420 / Math.sqrt(count))) * plane.view.zoom ** 0.3),
 
     colour(level, i) {
@@ -39,5 +43,6 @@ function makePlane(root) {
     starName: (k) => data.levels[plane.starLevel].classes[k],
     starColour: (k) => data.levels[plane.starLevel].colours[k],
   };
+  plane.measure();
   return plane;
 }

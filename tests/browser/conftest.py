@@ -53,7 +53,7 @@ def watched(browser: Any, path: Path, **options: Any) -> Iterator[Any]:
     page = context.new_page()
     page.set_default_timeout(5000)
     address, faults = path.resolve().as_uri(), []
-    page.on("console", lambda message: message.type in ("error", "warning") and faults.append(message.text))
+    page.on("console", lambda message: message.type == "error" and faults.append(message.text))
     page.on("pageerror", lambda error: faults.append(f"exception: {error}"))
     context.on("request", lambda request: outside(request.url, address) and faults.append(f"request: {request.url}"))
     try:
