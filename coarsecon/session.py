@@ -115,18 +115,25 @@ class Session:
         return known
 
     def save_result(
-        self, name: str, split: str, values: dict[str, Any], *, options: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        split: str,
+        values: dict[str, Any],
+        *,
+        usual: str | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> Path:
         """Write `values`, and what they were computed on, among the run's results.
 
         The file is called NAME.json for what is usual. Features of another encoder, layer or side than usual, another
-        split or dataset, and the `options` that are not the command's defaults stand in its name, so that results
-        of different settings live beside each other, and those of the same settings in two runs are called the same.
+        split (than `usual`, or else `usual_split`) or dataset, and the `options` that are not the command's defaults
+        stand in its name, so that results of different settings live beside each other, and those of the same settings
+        in two runs are called the same.
         """
         store = self.store
         unusual: list[str] = [store.which] * (store.which != "last")
         unusual += [store.layer] * (store.layer != "backbone")
-        unusual += ["flip"] * store.flip + [split] * (split != self.usual_split())
+        unusual += ["flip"] * store.flip + [split] * (split != (usual or self.usual_split()))
         own = self.run.config().data.path
         if own is None or own.resolve() != self.dataset.root.resolve():
             unusual.append(_word(f"data={self.dataset.root.resolve()}"))

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
+from coarsecon.cli.options import (
+    DataFolder,
+    Device,
+    EncoderChoice,
+    Flip,
+    JsonFile,
+    LayerChoice,
+    RunFolder,
+    Workers,
+    unusual,
+)
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.runs import open_run
@@ -73,9 +83,10 @@ def cluster(
     )  # fmt: skip
     found = numbers(groups, collection, within)
     values = {**found, "k": count, "model": model, "within": within, "restarts": restarts, "seed": seed}
-    result = session.save_result("cluster", split, values)
-    csv, figure = csv or result.with_suffix(".csv"), opened.figures / result.stem
-    html, png = html or figure.with_suffix(".html"), png or figure.with_suffix(".png")
+    options = unusual(cluster, locals(), "k", "within", "model", "max_k", "restarts", "seed")
+    result = session.save_result("cluster", split, values, usual="train", options=options)
+    csv = csv or result.with_suffix(".csv")
+    html, png = html or opened.figures / f"{result.stem}.html", png or opened.figures / f"{result.stem}.png"
     atomic_write(csv, proposed_table(groups, collection, within, split))
     classes = shown(groups, collection, within, images)
     title = f"Clusters inside each {within} class"

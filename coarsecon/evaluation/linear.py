@@ -22,16 +22,23 @@ SWEEP_EPOCHS = 20
 LOGITS_AT_ONCE = 2**22
 """Entries of the logits [heads, images, classes] that are held at one time (16 MiB)."""
 
+Scores = dict[str, float]
+"""Accuracies by name: "top1" and "top5"."""
+
 
 @dataclass(frozen=True)
 class Preset:
-    """A paper's settings; the rate is multiplied by `factor` after each share of the epochs in `steps`."""
+    """A paper's settings; the rate is multiplied by `factor` after each share of the epochs in `steps`.
+
+    `scale` is the share of the image's area that the paper's random crop takes.
+    """
 
     lr: float
     factor: float
     steps: tuple[float, ...]
     batch_size: int
     nesterov: bool = False
+    scale: tuple[float, float] = (0.08, 1.0)
     epochs: int = 100
 
     def rate(self, progress: float) -> float:
@@ -40,7 +47,8 @@ class Preset:
 
 
 PRESETS = {
-    "supcon": Preset(5, 0.2, (0.6, 0.75, 0.9), 512),  # Khosla et al., 2020; lr 1 for SimCLR and cross-entropy
+    # Khosla et al., 2020; lr 1 for SimCLR and cross-entropy
+    "supcon": Preset(5, 0.2, (0.6, 0.75, 0.9), 512, scale=(0.2, 1.0)),
     "ascl": Preset(10, 0.1, (0.6, 0.8), 256, nesterov=True),  # Feng & Patras, 2022
     "moco": Preset(30, 0.1, (0.6, 0.8), 256),  # He et al., 2020; Chin et al., 2024
 }
@@ -108,6 +116,11 @@ def accuracies(weights: Tensor, features: Tensor, labels: Tensor, k: int = 1) ->
     return (hits / len(features)).tolist()
 
 
+def top_scores(head: Tensor, features: Tensor, labels: Tensor) -> Scores:
+    """Top-1 and top-5 of one head, weights [1, D + 1, C]."""
+    return {f"top{k}": accuracies(head, features, labels, k)[0] for k in (1, 5)}
+
+
 def linear_probe(
     train: Tensor,
     train_labels: Tensor,
@@ -129,8 +142,9 @@ def linear_probe(
     "queries", "classes" and "train_images" count what is behind the numbers. Raises InputError when no label is
     known, or a sweep has no class with two training images.
     """
-    train, train_labels = _labelled(train, train_labels, "training image")
-    test, test_labels = _labelled(test, test_labels, "image to measure on")
+    known, measured = labelled(train_labels, "training image"), labelled(test_labels, "image to measure on")
+    train, train_labels = train[known].float(), train_labels[known]
+    test, test_labels = test[measured].float(), test_labels[measured]
     counts = {"queries": len(test), "classes": len(test_labels.unique()), "train_images": len(train)}
     if preset == "sweep":
         probe = _sweep(train, train_labels, test, test_labels, epochs or SWEEP_EPOCHS, seed)
@@ -142,24 +156,18 @@ def linear_probe(
 
 
 def few_label_probe(
-    train: Tensor,
-    train_labels: Tensor,
-    test: Tensor,
-    test_labels: Tensor,
-    *,
-    shots: int,
-    repeats: int,
-    seed: int = 0,
-    **settings: Any,
+    probe: Callable[[Tensor, int], dict[str, Any]], labels: Tensor, *, shots: int, repeats: int, seed: int = 0
 ) -> dict[str, Any]:
-    """`linear_probe` from `shots` labels of each class, drawn anew `repeats` times: means, and 95% t-intervals.
+    """`probe` from `shots` labels of each class, drawn anew `repeats` times: means, and 95% t-intervals.
 
-    Raises InputError as `linear_probe` does, and when a class has fewer labelled images.
+    `probe` is given labels [N], which are -1 where not drawn, and the number of the draw; it returns what
+    `linear_probe` does. Raises InputError as `draw_shots` does.
     """
     runs = []
-    for repeat in range(seed, seed + repeats):
-        drawn = draw_shots(train_labels, shots, repeat)
-        runs.append(linear_probe(train[drawn], train_labels[drawn], test, test_labels, seed=repeat, **settings))
+    for draw in range(seed, seed + repeats):
+        drawn, few = draw_shots(labels, shots, draw), torch.full_like(labels, -1)
+        few[drawn] = labels[drawn]
+        runs.append(probe(few, draw))
     top1, ci95 = mean_and_interval([run["top1"] for run in runs])
     top5, top5_ci95 = mean_and_interval([run["top5"] for run in runs])
     counts = {name: runs[0][name] for name in ("queries", "classes", "train_images", "preset", "epochs")}
@@ -206,8 +214,7 @@ def _sweep(train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, epo
     lr, decay = SWEEP[pick]
     head = train_heads(train, labels, lrs=[lr], decays=[decay], **shared)
     return {
-        "top1": accuracies(head, test, test_labels)[0],
-        "top5": accuracies(head, test, test_labels, 5)[0],
+        **top_scores(head, test, test_labels),
         "lr": lr,
         "weight_decay": decay,
         "held_out_top1": scores[pick],
@@ -222,26 +229,27 @@ def _sweep(train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, epo
 def _by_paper(
     train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, preset: Preset, seed: int
 ) -> dict[str, Any]:
-    scores: list[dict[str, Any]] = []
-
-    def measure(head: Tensor) -> None:
-        top1, top5 = (accuracies(head, test, test_labels, k)[0] for k in (1, 5))
-        scores.append({"top1": top1, "top5": top5, "epoch": len(scores) + 1})
-
+    scores: list[Scores] = []
     train_heads(
         train, labels, lrs=[preset.lr], decays=[0.0], classes=int(labels.max()) + 1, epochs=preset.epochs,
         batch_size=preset.batch_size, rate=preset.rate, nesterov=preset.nesterov, by_epoch=True, seed=seed,
-        after_epoch=measure,
+        after_epoch=lambda head: scores.append(top_scores(head, test, test_labels)),
     )  # fmt: skip
-    last, best = scores[-1], max(scores, key=lambda score: score["top1"])
-    return {"top1": last["top1"], "top5": last["top5"], "best": best, "lr": preset.lr, "epochs": preset.epochs}
+    return {**last_and_best(scores), "lr": preset.lr, "epochs": preset.epochs}
 
 
-def _labelled(features: Tensor, labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
-    known = labels >= 0
-    if not known.any():
-        raise InputError(f"no {what} has a label, so a linear probe cannot be made: label some")
-    return features[known].float(), labels[known]
+def last_and_best(scores: Sequence[Scores]) -> dict[str, Any]:
+    """The scores of the last epoch and, under "best", those of the epoch with the highest top-1."""
+    best = max(range(len(scores)), key=lambda epoch: scores[epoch]["top1"])
+    return {**scores[-1], "best": {**scores[best], "epoch": best + 1}}
+
+
+def labelled(labels: Tensor, what: str) -> Tensor:
+    """The places of the known labels among labels [N] (-1: unknown); raises InputError, which says `what`, for none."""
+    known = (labels >= 0).nonzero().flatten()
+    if not len(known):
+        raise InputError(f"no {what} has a label, so a linear classifier cannot be made: label some")
+    return known
 
 
 def _rank_in_class(labels: Tensor, seed: int) -> Tensor:

@@ -9,6 +9,7 @@ from PIL import Image
 pytest.importorskip("sklearn")
 
 QUICK = ("--device", "cpu", "--restarts", 1, "--max-k", 3)
+NAME = "cluster-k=4-max_k=3-restarts=1"
 
 
 def test_clusters_of_the_training_images(coarsecon, tiny_run, tmp_path):
@@ -20,14 +21,14 @@ def test_clusters_of_the_training_images(coarsecon, tiny_run, tmp_path):
     assert {"nmi", "ari", "accuracy"} <= found["fine"].keys()
     assert (found["fine"]["images"], found["fine"]["classes"], found["fine"]["clusters"]) == (96, 16, 16)
     assert [row["clusters"] for row in found["classes"]] == [4] * 4
-    saved = json.loads((tiny_run / "results" / "cluster.json").read_text())
+    saved = json.loads((tiny_run / "results" / f"{NAME}.json").read_text())
     assert (saved["split"], saved["fine"]) == ("train", found["fine"])
-    with (tiny_run / "results" / "cluster.csv").open(newline="") as file:
+    with (tiny_run / "results" / f"{NAME}.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 96
     assert rows[0]["proposed"] == "level stripes-1"
-    assert Image.open(tiny_run / "figures" / "cluster.png").size[0] > 400
-    assert (tiny_run / "figures" / "cluster.html").read_text().count("<img") == 32
+    assert Image.open(tiny_run / "figures" / f"{NAME}.png").size[0] > 400
+    assert (tiny_run / "figures" / f"{NAME}.html").read_text().count("<img") == 32
 
 
 @pytest.mark.parametrize("k", ["auto", "oracle"])

@@ -1,5 +1,7 @@
 """The batched heads against a plain loop, the pick of the sweep, the shots, and the edges of the inputs."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -139,8 +141,12 @@ def test_shots_are_exact_and_differ_by_seed() -> None:
 
 def test_few_labels_are_reported_with_their_interval() -> None:
     train, labels = problem(noise=0.6)
-    given = (train, labels, *problem(noise=0.6, seed=1))
-    probe = few_label_probe(*given, shots=1, repeats=4, preset="moco", epochs=5)
+    test = problem(noise=0.6, seed=1)
+
+    def once(few: Tensor, seed: int) -> dict[str, Any]:
+        return linear_probe(train, few, *test, preset="moco", epochs=5, seed=seed)
+
+    probe = few_label_probe(once, labels, shots=1, repeats=4)
     scores = [draw["top1"] for draw in probe["draws"]]
     assert len(set(scores)) > 1
     assert (probe["top1"], probe["ci95"]) == mean_and_interval(scores)
