@@ -69,6 +69,15 @@ def test_separable_data_are_learnt_in_full(preset: str) -> None:
     assert (probe["queries"], probe["classes"], probe["train_images"]) == (200, 5, 200)
 
 
+def test_the_sweep_is_as_good_as_scikit_learns_logistic_regression_with_its_best_penalty() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    (train, labels), (test, test_labels) = problem(400, noise=0.5), problem(1000, noise=0.5, seed=1)
+    fits = [linear_model.LogisticRegression(C=c, max_iter=1000).fit(train, labels) for c in (0.1, 1, 10, 100)]
+    best = max(fit.score(test, test_labels) for fit in fits)
+    assert 0.6 < best < 0.95
+    assert linear_probe(train, labels, test, test_labels)["top1"] == pytest.approx(best, abs=0.02)
+
+
 def test_accuracies_count_what_is_among_the_k_best(monkeypatch: pytest.MonkeyPatch) -> None:
     head = torch.cat([torch.eye(3), torch.zeros(1, 3)])
     features = torch.tensor([[3.0, 2.0, 1.0]] * 4)
