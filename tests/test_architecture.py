@@ -18,7 +18,7 @@ LAYERS = [
     {"nn"},
     {"search", "methods"},
     {"evaluation"},
-    {"train", "session"},
+    {"train", "session", "export", "importing"},
     {"mapping", "summary"},
     {"cli"},
     {"__main__"},

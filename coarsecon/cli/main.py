@@ -10,6 +10,7 @@ from coarsecon.cli import (
     cluster,
     data,
     datasets,
+    export,
     fewshot,
     knn,
     linear,
@@ -45,6 +46,7 @@ app.command("cluster")(cluster.cluster)
 app.command("tsne")(tsne.tsne)
 app.command("localize")(localize.localize)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("methods")(methods.methods)
 app.command("datasets")(datasets.datasets)
 app.add_typer(data.app, name="data")

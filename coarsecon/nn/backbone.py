@@ -13,6 +13,7 @@ from coarsecon.config import BackboneSettings
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.nn import resnet12  # noqa: F401  registers it with timm
 from coarsecon.nn.batch_norm import split_batch_norm
+from coarsecon.nn.small_stem import first_convolution, use_small_stem
 
 SMALL_SIDE = 64
 
@@ -46,9 +47,7 @@ def _create(settings: BackboneSettings, side: int) -> nn.Module:
         near = difflib.get_close_matches(settings.name, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
         raise InputError(f"backbone.name: timm has no model called {settings.name!r}; {hint}")
-    args: dict[str, Any] = dict(settings.args)
-    if timm.get_pretrained_cfg_value(settings.name, "fixed_input_size"):
-        args.setdefault("img_size", side)
+    args = model_args(settings, side)
     try:
         return timm.create_model(settings.name, pretrained=settings.pretrained, num_classes=0, **args)
     except TypeError as error:
@@ -62,37 +61,16 @@ def _create(settings: BackboneSettings, side: int) -> nn.Module:
         ) from error
 
 
+def model_args(settings: BackboneSettings, side: int) -> dict[str, Any]:
+    """What `timm.create_model` is given besides the name, the stem not among it."""
+    needs_side = timm.get_pretrained_cfg_value(settings.name, "fixed_input_size")
+    return {**({"img_size": side} if needs_side else {}), **settings.args}
+
+
 def _has_convolutional_stem(settings: BackboneSettings, model: nn.Module) -> bool:
     if first_convolution(model) is None and settings.stem != "auto":
         raise InputError(f"backbone.stem: {settings.name} has no convolutional stem to make small; use standard")
     return first_convolution(model) is not None
-
-
-def first_convolution(model: nn.Module) -> str | None:
-    """The name of the convolution that a convnet's image enters by; None for networks that cut patches."""
-    name = getattr(model, "pretrained_cfg", {}).get("first_conv")
-    if not isinstance(name, str) or "patch_embed" in name:
-        return None
-    inner = (f"{name}.{part}".rstrip(".") for part, module in model.get_submodule(name).named_modules()
-             if isinstance(module, nn.Conv2d))  # fmt: skip
-    return next(inner, None)
-
-
-def use_small_stem(model: nn.Module, *, keep_pool: bool = False) -> None:
-    """Make the first convolution 3x3 with stride 1 and, as usual for 32 px, drop the max-pool that follows it."""
-    name = first_convolution(model)
-    assert name is not None
-    old = model.get_submodule(name)
-    assert isinstance(old, nn.Conv2d)
-    if old.kernel_size != (3, 3) or old.stride != (1, 1):
-        new = nn.Conv2d(old.in_channels, old.out_channels, 3, stride=1, padding=1, bias=old.bias is not None)
-        nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
-        if new.bias is not None:
-            nn.init.zeros_(new.bias)
-        parent, _, attribute = name.rpartition(".")
-        setattr(model.get_submodule(parent), attribute, new)
-    if not keep_pool and isinstance(getattr(model, "maxpool", None), nn.Module):
-        model.maxpool = nn.Identity()
 
 
 def feature_dim(model: Any) -> int:

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from coarsecon.views.batched import apply_separable, apply_where, chance, uniform
 
+HIGH_PASS_KERNEL, HIGH_PASS_SIGMA = 11, 5.0
+"""The blur that the high-pass filter takes away: taps, and pixels."""
+
 
 @dataclass(frozen=True)
 class RandomGaussianBlur:
@@ -45,6 +48,6 @@ def blur_matrices(sigma: Tensor, side: int, kernel: int) -> Tensor:
     return (taps @ reads.flatten(1)).view(-1, side, side)
 
 
-def high_pass(images: Tensor, kernel: int = 11, sigma: float = 5.0) -> Tensor:
+def high_pass(images: Tensor, kernel: int = HIGH_PASS_KERNEL, sigma: float = HIGH_PASS_SIGMA) -> Tensor:
     """The images [N, C, H, W] minus their Gaussian blur (Chin et al.)."""
     return images - gaussian_blur(images, images.new_full((len(images),), sigma), kernel)

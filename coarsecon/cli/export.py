@@ -1,0 +1,44 @@
+"""`coarsecon export RUN`: the encoder for timm, ONNX, torch.export, the hub, torchvision or detectron2."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing
+from coarsecon.cli.options import EncoderChoice, RunFolder
+from coarsecon.errors import InputError
+from coarsecon.runs import open_run
+
+Format = Literal["timm", "onnx", "torch-export", "hub", "torchvision", "detectron2"]
+
+
+def export(
+    run: RunFolder,
+    format: Annotated[
+        Format,
+        typer.Option(
+            help="timm: a folder that timm loads; onnx and torch-export: pixels to embedding in one file; hub: for the "
+            "Hugging Face hub, with a model card; torchvision and detectron2: weights for their ResNets."
+        ),
+    ] = "timm",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default RUN/export/FORMAT.")] = None,
+    encoder: EncoderChoice = "last",
+    push: Annotated[
+        str | None, typer.Option(metavar="REPO", help="Upload to this repository of the hub, OWNER/NAME.")
+    ] = None,
+) -> None:
+    """Write the encoder, with its input recipe, for other tools; it is compared with the run's before it is kept."""
+    opened = open_run(run)
+    if push is not None and format != "hub":
+        raise InputError("--push is for --format hub")
+    target = out or opened.root / "export" / format
+    from coarsecon.export import export as write
+    from coarsecon.export import hub
+
+    reporter = ConsoleReporter()
+    for note in write(opened, format, target, which=encoder):
+        reporter.info(note.replace("FOLDER", str(target)))
+    if push is not None:
+        reporter.info(f"pushed to {hub.push(target, push)}")
+    closing([target], [])

@@ -1,0 +1,40 @@
+"""A run's encoder for other tools: one file per format, each compared with the run before it is put in place."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from coarsecon.errors import InputError
+from coarsecon.export import detectron2, hub, onnx, timm, torch_export, torchvision
+from coarsecon.export.subject import Subject
+from coarsecon.files import atomic_folder
+from coarsecon.runs import Run, Which
+
+FORMATS: dict[str, Callable[[Subject, Path], list[str]]] = {
+    "timm": timm.write,
+    "onnx": onnx.write,
+    "torch-export": torch_export.write,
+    "hub": hub.write,
+    "torchvision": torchvision.write,
+    "detectron2": detectron2.write,
+}
+
+
+def export(run: Run, format: str, out: Path, *, which: Which = "last") -> list[str]:
+    """Write the run's encoder in a format to the folder `out`, whole or not at all; returns what to know of it.
+
+    `encoder.json` beside the weights says what images they expect. A folder of an earlier export is replaced.
+
+    Raises:
+        InputError: no such format or encoder; `out` holds something else; a package is missing, or the format
+            cannot express the encoder.
+        CoarseconError: what was written would give other features.
+    """
+    if format not in FORMATS:
+        raise InputError(f"--format {format}: known are {', '.join(FORMATS)}")
+    if out.exists() and not (out / "encoder.json").exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: holds something else than an export; name a new folder")
+    if (out / "config.yaml").exists():
+        raise InputError(f"{out}: is a run; name a new folder")
+    subject = Subject(run, which)
+    with atomic_folder(out) as folder:
+        return FORMATS[format](subject, folder)

@@ -1,0 +1,38 @@
+"""The whole way from pixels to embedding as one module that can be traced: for ONNX and `torch.export`."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coarsecon.nn.encoder import Encoder
+from coarsecon.views.blur import HIGH_PASS_KERNEL, HIGH_PASS_SIGMA, blur_matrices
+
+
+class EmbeddingGraph(nn.Module):
+    """Images resized to the square, uint8 [N, 3, S, S] in RGB, to L2-normalised float32 embeddings [N, D].
+
+    Normalisation and filter are inside. Pixels are whole numbers, so that nobody can give them on a wrong scale.
+    """
+
+    mean: Tensor
+    std: Tensor
+    blur: Tensor | None
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        recipe = encoder.card.input
+        self.backbone = encoder.backbone
+        self.register_buffer("mean", 255 * torch.tensor(recipe.mean)[:, None, None])
+        self.register_buffer("std", 255 * torch.tensor(recipe.std)[:, None, None])
+        blur = None
+        if recipe.filter == "high-pass":
+            blur = blur_matrices(torch.tensor([HIGH_PASS_SIGMA]), recipe.size, HIGH_PASS_KERNEL)[0]
+        self.register_buffer("blur", blur)
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 [N, 3, S, S] -> float32 [N, D] of length one."""
+        x = (images.float() - self.mean) / self.std
+        if self.blur is not None:
+            x = x - self.blur @ x @ self.blur.T
+        return F.normalize(self.backbone(x).float(), dim=1)

@@ -1,0 +1,90 @@
+"""The model card tells what the run's files say, and nothing leaves the machine unless asked."""
+
+import json
+
+import pytest
+import yaml
+
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.export import export, hub
+from coarsecon.files import atomic_write
+from coarsecon.runs import open_run
+
+
+@pytest.fixture
+def card(tiny_run, tmp_path):
+    run = open_run(tiny_run)
+    values = {"split": "test", "encoder": "last", "fine": {"recall@1": 0.4321, "queries": 48}}
+    atomic_write(run.results / "retrieve-card.json", json.dumps(values))
+    other = {"split": "test", "encoder": "best", "fine": {"recall@1": 0.9876, "queries": 48}}
+    atomic_write(run.results / "retrieve-best-card.json", json.dumps(other))
+    export(run, "hub", tmp_path / "hub")
+    for name in ("retrieve-card", "retrieve-best-card"):
+        (run.results / f"{name}.json").unlink()
+    return (tmp_path / "hub" / "README.md").read_text()
+
+
+def test_the_card_is_filled_from_the_run(card, tiny_run):
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["library_name"] == "timm"
+    assert "| method | maskcon |" in card
+    assert "| retrieve-card | test | fine | recall@1 43.21 |" in card
+    assert "98.76" not in card  # of another encoder
+    assert "96 images" in card
+    assert "Say here whose the training images are" in card  # no source is called tiny
+    assert "import model" in card  # a small stem
+    assert str(tiny_run) not in card
+    assert yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])["method"]["name"] == "maskcon"
+
+
+def test_a_dataset_with_known_terms_brings_them_along(tmp_path, tiny_data):
+    from coarsecon.config import DataSettings, RunConfig
+
+    info = json.loads((tiny_data / "dataset.json").read_text())
+    copy = tmp_path / "data"
+    copy.mkdir()
+    for file in tiny_data.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    (copy / "dataset.json").write_text(json.dumps({**info, "name": "cifar100"}))
+    assert "The authors state no licence" in hub._terms(RunConfig(data=DataSettings(path=copy)))
+
+
+class FakeHub:
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, ...]] = []
+
+    def create_repo(self, repo, exist_ok):
+        if repo == "refused/name":
+            raise OSError("401 Unauthorized")
+        self.calls.append(("create", repo))
+        return f"https://hub/{repo}"
+
+    def upload_folder(self, *, folder_path, repo_id, commit_message):
+        self.calls.append(("upload", repo_id, *sorted(path.name for path in folder_path.iterdir())))
+
+
+@pytest.fixture
+def fake_hub(monkeypatch):
+    fake = FakeHub()
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: fake)
+    return fake
+
+
+def test_it_is_pushed_only_when_asked(coarsecon, tiny_run, tmp_path, fake_hub):
+    done = coarsecon("export", tiny_run, "--format", "hub", "--out", tmp_path / "hub")
+    assert done.code == 0, done.err
+    assert fake_hub.calls == []
+    done = coarsecon("export", tiny_run, "--format", "hub", "--out", tmp_path / "hub", "--push", "me/encoder")
+    assert "pushed to https://hub/me/encoder" in done.err
+    assert fake_hub.calls[1][:2] == ("upload", "me/encoder")
+    assert {"README.md", "config.json", "model.safetensors", "model.py"} <= set(fake_hub.calls[1])
+
+
+def test_a_hub_that_refuses_is_one_clear_error(tmp_path, fake_hub):
+    with pytest.raises(CoarseconError, match="HF_TOKEN"):
+        hub.push(tmp_path, "refused/name")
+
+
+def test_a_malformed_repository_name_is_told_without_the_network(tmp_path):
+    with pytest.raises((InputError, CoarseconError), match="--push"):
+        hub.push(tmp_path, "no such/name/at all")
