@@ -6,6 +6,9 @@ from pathlib import Path
 
 from coarsecon.errors import InputError
 
+BEYOND = "\0"
+"""Where cells beyond the last column are kept; no column is called so."""
+
 
 def read_rows(table: Path, columns: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Each row as stripped text, by column, with its place in the table; `columns` are those it must have.
@@ -28,12 +31,16 @@ def _read_csv(table: Path) -> Iterator[tuple[str, dict]]:
         with table.open("rb") as file:
             is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
         with table.open(encoding="utf-16" if is_utf16 else "utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, skipinitialspace=True, restkey="")
+            reader = csv.DictReader(lines, skipinitialspace=True, restkey=BEYOND)
             names = reader.fieldnames or []
             if len(set(names)) < len(names):
                 twice = next(name for name in names if list(names).count(name) > 1)
                 raise InputError(f"{table}: the column {twice!r} stands twice; rename or remove one")
             for row in reader:
+                if any(cell.strip() for cell in row.pop(BEYOND, ())):
+                    raise InputError(
+                        f"{table}, line {reader.line_num}: more cells than columns; quote texts that hold a comma"
+                    )
                 yield f"line {reader.line_num}", row
     except FileNotFoundError:
         raise InputError(f"{table}: no such file; it names a CSV or Parquet table") from None

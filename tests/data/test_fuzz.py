@@ -37,9 +37,15 @@ def damage(file: Path, rng: random.Random) -> str:
 
 
 def is_sound(out: Path, whole: Path, damaged: Path) -> None:
-    """The dataset is as large as that of the whole files, consistent, and keeps the labels where an image changed."""
+    """The dataset is consistent, as large as that of the whole files, and keeps the labels where an image changed.
+
+    A user's own table that ends earlier, at the end of a line or in its last word, is a shorter table.
+    """
     found, expected = open_dataset(out), open_dataset(whole)
     assert check_dataset(found, workers=1).is_whole
+    if damaged.name == "table.csv":
+        assert sum(map(len, found.splits.values())) <= sum(map(len, expected.splits.values()))
+        return
     for name, split in expected.info.splits.items():
         assert found.info.splits[name].count == split.count
         if damaged.suffix.lower() in IMAGES:

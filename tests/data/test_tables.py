@@ -23,6 +23,7 @@ def test_encodings_that_say_what_they_are_are_read(tmp_path: Path, encoding: str
     [
         (TEXT.encode("latin-1"), "not a table in UTF-8 or UTF-16 .*save it as CSV in UTF-8"),
         (TEXT.encode("utf-16")[:-3], "not a table in UTF-8 or UTF-16"),
+        (b"path,coarse\na.jpg,salt, pepper\n", "line 2: more cells than columns; quote texts that hold a comma"),
         (b"path,path,coarse\na,b,c\n", "the column 'path' stands twice"),
         (b"path;coarse\na.jpg;b\n", "no column coarse or path; it has path;coarse"),
         (b"path,coarse\n" + b'"' + b"x" * 200_000, "not a readable CSV table .*field larger"),
@@ -33,3 +34,8 @@ def test_tables_that_cannot_be_read_are_told(tmp_path: Path, content: bytes, mes
     table.write_bytes(content)
     with pytest.raises(InputError, match=message):
         list(read_rows(table, {"path", "coarse"}))
+
+
+def test_empty_cells_beyond_the_last_column_are_nothing(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("path,coarse,\na.jpg,cat,,,\n")
+    assert [row for _, row in read_rows(tmp_path / "table.csv", {"path"})] == [{"path": "a.jpg", "coarse": "cat"}]
