@@ -1,6 +1,8 @@
 """A line that tells on what machine a benchmark ran."""
 
 import platform
+import resource
+import sys
 from pathlib import Path
 
 import torch
@@ -19,3 +21,8 @@ def describe_machine() -> str:
     if torch.cuda.is_available():
         parts.insert(2, torch.cuda.get_device_name())
     return ", ".join(parts)
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had resident so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,82 +1,134 @@
-"""Exact retrieval of every item among all others: `nearest` beside ten chunks of matrix product and topk.
+"""Exact retrieval, its metrics, and the kNN vote, each beside the usual way.
 
-    python benchmarks/retrieval.py --items 60000
+    python benchmarks/retrieval.py --items 60000 --dim 512
 
-Prints the median time of each side, their ratio (from interleaved runs) and the memory each adds at its peak,
-measured in a process of its own.
+- search: every item among all others, beside ten chunks of matrix product and topk;
+- metrics: all that `coarsecon retrieve` measures, of 100 fine classes in 20 coarse ones;
+- vote: of 200 neighbours of 10,000 classes, beside the one-hot vote of the published code.
+
+Sides take turns; a ratio is that of their medians. Memory is what a side adds to the resident set at its peak, in a
+fresh process. Processor seconds are told too, for machines that have other work.
 """
 
 import argparse
-import resource
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from statistics import median
 
 import torch
+from machine import describe_machine, peak_mib
 from torch import Tensor
 
+from coarsecon.evaluation import knn
+from coarsecon.evaluation.retrieval import Search, retrieval_values, summary, values_within
 from coarsecon.search.exact import nearest, unit
 
+Side = Callable[[Tensor], Tensor]
+K, VOTERS, CLASSES = 100, 200, 10_000
 
-def ours(features: Tensor, k: int) -> Tensor:
+
+def ours(features: Tensor) -> Tensor:
     """Self excluded by identity."""
-    return nearest(features, features, k, exclude=torch.arange(len(features)))[1]
+    return nearest(features, features, K, exclude=torch.arange(len(features)))[1]
 
 
-def chunked(features: Tensor, k: int) -> Tensor:
+def chunked(features: Tensor) -> Tensor:
     """The usual way: a tenth of the queries at a time, and the first hit is taken for the query itself."""
-    found = [(chunk @ features.T).topk(k + 1).indices[:, 1:] for chunk in features.chunk(10)]
+    found = [(chunk @ features.T).topk(K + 1).indices[:, 1:] for chunk in features.chunk(10)]
     return torch.cat(found)
 
 
-SIDES: dict[str, Callable[[Tensor, int], Tensor]] = {"nearest": ours, "chunked": chunked}
+def metrics(features: Tensor) -> Tensor:
+    """Fine, coarse, and fine within coarse."""
+    fine = torch.arange(len(features)) % 100
+    search, pairs = Search.among(features), {"fine": (fine, fine), "coarse": (fine // 5, fine // 5)}
+    values = retrieval_values(search, pairs)
+    values_within(search, pairs["fine"], pairs["coarse"])
+    return torch.tensor([summary(values[level], pair[0])["map@r"] for level, pair in pairs.items()])
+
+
+def neighbours(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and classes [Q, k] of made-up neighbours, so that the vote alone is measured."""
+    generator = torch.Generator().manual_seed(1)
+    count = min(400, len(features))
+    cosines = torch.rand(count, VOTERS, generator=generator).sort(descending=True).values
+    return cosines, torch.randint(CLASSES, (count, VOTERS), generator=generator)
+
+
+def our_vote(features: Tensor) -> Tensor:
+    """In pieces of bounded memory."""
+    cosines, classes = neighbours(features)
+    rows = max(1, knn.VOTES_AT_ONCE // CLASSES)
+    voted = [
+        knn.vote(*piece, CLASSES, ks=[VOTERS], t=0.1)
+        for piece in zip(cosines.split(rows), classes.split(rows), strict=True)
+    ]
+    return torch.cat([found[VOTERS] for found in voted])
+
+
+def one_hot_vote(features: Tensor) -> Tensor:
+    """As published: one row of classes for each neighbour, here of 128 queries at a time."""
+    predicted = []
+    for cosines, classes in zip(*(part.split(128) for part in neighbours(features)), strict=True):
+        one_hot = torch.zeros(classes.numel(), CLASSES).scatter_(1, classes.view(-1, 1), 1.0)
+        scores = one_hot.view(len(classes), -1, CLASSES) * (cosines / 0.1).exp()[:, :, None]
+        predicted.append(scores.sum(1).argmax(1))
+    return torch.cat(predicted)
+
+
+CLAIMS: dict[str, dict[str, Side]] = {
+    "search": {"nearest": ours, "chunked": chunked},
+    "metrics": {"metrics": metrics},
+    "vote": {"scatter": our_vote, "one-hot": one_hot_vote},
+}
 
 
 def random_features(items: int, dim: int) -> Tensor:
     return unit(torch.randn(items, dim, generator=torch.Generator().manual_seed(0)))
 
 
-def peak_memory(side: str, items: int, dim: int, k: int) -> float:
+def memory_of(claim: str, name: str, items: int, dim: int) -> float:
     """MiB that one side adds to the resident memory at its peak; to be called in a fresh process."""
-    scale = 2**20 if sys.platform == "darwin" else 2**10
-    features = random_features(items, dim)
-    SIDES[side](features[:1000], k)  # libraries loaded and threads started
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    SIDES[side](features, k)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / scale
+    side, features = CLAIMS[claim][name], random_features(items, dim)
+    side(features[:500].clone())  # libraries loaded and threads started
+    before = peak_mib()
+    side(features)
+    return peak_mib() - before
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--k", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--claims", nargs="+", choices=CLAIMS, default=list(CLAIMS))
     options = parser.parse_args()
-
+    print(f"{describe_machine()}; {options.items:,} x {options.dim}")
     # Before this process grows itself: a child starts out with the peak of its parent.
     memory = {}
-    for name in SIDES:
-        with get_context("spawn").Pool(1) as pool:
-            memory[name] = pool.apply(peak_memory, (name, options.items, options.dim, options.k))
-
+    for claim in options.claims:
+        for name in CLAIMS[claim]:
+            with get_context("spawn").Pool(1) as pool:
+                memory[name] = pool.apply(memory_of, (claim, name, options.items, options.dim))
     features = random_features(options.items, options.dim)
-    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
-    found = {}
-    for _ in range(options.repeats):
-        for name, side in SIDES.items():
-            start = time.perf_counter()
-            found[name] = side(features, options.k)
-            seconds[name].append(time.perf_counter() - start)
-
-    same = (found["nearest"] == found["chunked"]).float().mean()
-    print(f"{options.items} items x {options.dim}, k={options.k}, {torch.get_num_threads()} threads")
-    print(f"{'':10}{'median s':>10}{'peak MiB':>10}")
-    for name, values in seconds.items():
-        print(f"{name:10}{median(values):10.3f}{memory[name]:10.0f}")
-    print(f"ratio {median(seconds['chunked']) / median(seconds['nearest']):.2f}, same neighbours {same:.4%}")
+    print(f"{'':10}{'':10}{'median s':>10}{'processor':>10}{'peak MiB':>10}")
+    for claim in options.claims:
+        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in CLAIMS[claim]}
+        found = {}
+        for _ in range(options.repeats):
+            for name, side in CLAIMS[claim].items():
+                start, cpu = time.perf_counter(), time.process_time()
+                found[name] = side(features)
+                seconds[name].append((time.perf_counter() - start, time.process_time() - cpu))
+        medians = {name: [median(values) for values in zip(*pairs, strict=True)] for name, pairs in seconds.items()}
+        for name, (wall, cpu) in medians.items():
+            print(f"{claim:10}{name:10}{wall:10.3f}{cpu:10.3f}{memory[name]:10.0f}")
+        if len(medians) == 2:
+            (one, other), (mine, theirs) = medians.values(), found.values()
+            wall, cpu = (b / a for a, b in zip(one, other, strict=True))
+            same = (mine == theirs).float().mean()
+            print(f"{claim:10}ratio {wall:.2f} ({cpu:.2f} in processor time), same {same:.4%}")
 
 
 if __name__ == "__main__":

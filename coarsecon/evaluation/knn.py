@@ -46,17 +46,26 @@ def knn_predictions(
     predictions: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in ts}
     for chunk in queries.split(max(1, VOTES_AT_ONCE // max(*ks, num_classes))):
         cosines, indices = nearest(chunk, bank, max(ks))
-        classes = bank_labels[indices]
         for t in set(ts):
-            # Weights relative to the nearest item's: the same winner, and no overflow at a small temperature.
-            weights = ((cosines - cosines[:, :1]) / t).exp()
-            votes = weights.new_zeros(len(chunk), num_classes)
-            counted = 0
-            for k in sorted(set(ks)):  # the votes of a smaller k are the first of a larger one
-                votes.scatter_add_(1, classes[:, counted:k], weights[:, counted:k])
-                predictions[k, t].append(votes.argmax(1))
-                counted = k
+            for k, winners in vote(cosines, bank_labels[indices], num_classes, ks=ks, t=t).items():
+                predictions[k, t].append(winners)
     return {pair: torch.cat(parts) for pair, parts in predictions.items()}
+
+
+def vote(cosines: Tensor, classes: Tensor, num_classes: int, *, ks: Sequence[int], t: float) -> dict[int, Tensor]:
+    """For each k the class [Q] with the largest sum of exp(cosine / t) among a query's first k neighbours.
+
+    cosines [Q, K], best first, and classes [Q, K] of the neighbours. Holds a matrix [Q, num_classes].
+    """
+    # Weights relative to the nearest item's: the same winner, and no overflow at a small temperature.
+    weights = ((cosines - cosines[:, :1]) / t).exp()
+    votes = weights.new_zeros(len(cosines), num_classes)
+    winners, counted = {}, 0
+    for k in sorted(set(ks)):  # the votes of a smaller k are the first of a larger one
+        votes.scatter_add_(1, classes[:, counted:k], weights[:, counted:k])
+        winners[k] = votes.argmax(1)
+        counted = k
+    return winners
 
 
 def knn_metrics(

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
@@ -17,6 +18,12 @@ from coarsecon.search.items import ItemTable
 
 EXACT = "Flat"
 MANIFEST = "items.json"
+
+LEARNED_FROM = 2**18
+"""Images at most that an approximate index is trained on."""
+
+ADDED_AT_ONCE = 2**16
+"""Features that are copied at one time."""
 
 
 class Hits(NamedTuple):
@@ -52,19 +59,22 @@ class SearchIndex:
     def build(cls, features: Tensor, items: ItemTable, factory: str = EXACT) -> Self:
         """Index features [N, D], normalised here, of the N images in `items`; train what needs training.
 
+        An approximate index learns from an even sample of the images and takes them a piece at a time, so that beside
+        the features there is little more than itself.
+
         Raises InputError when `factory` is no FAISS factory string, or does not fit these features.
         """
-        features = unit(features).float().cpu()
         if factory == EXACT:
-            return cls(features, items, factory)
+            return cls(unit(features).float().cpu(), items, factory)
         _require_faiss(factory)
         count, dim = features.shape
         try:
             index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-            index.train(features.numpy())
-            index.add(features.numpy())
+            index.train(_unit_rows(features[:: -(-count // LEARNED_FROM)]))
+            for piece in features.split(ADDED_AT_ONCE):
+                index.add(_unit_rows(piece))
             _search_wider(index)
-            index.search(features[:1].numpy(), 1)
+            index.search(_unit_rows(features[:1]), 1)
         except RuntimeError as error:
             raise InputError(
                 f"no index {factory!r} can be built of {count} images with {dim} numbers each: use 'Flat' "
@@ -161,14 +171,30 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _unit_rows(features: Tensor) -> np.ndarray:
+    return unit(features).float().cpu().numpy()
+
+
+def _true_neighbours(features: Tensor, rows: Tensor, k: int) -> Tensor:
+    """The `k` items [Q, k] nearest to the items `rows` [Q], found a piece of the features [N, D] at a time."""
+    queries = unit(features[rows]).float().cpu()
+    best = Hits(torch.empty(len(rows), 0), torch.empty(len(rows), 0, dtype=torch.int64))
+    for start in range(0, len(features), ADDED_AT_ONCE):
+        found = Hits(*nearest(queries, unit(features[start : start + ADDED_AT_ONCE]).float().cpu(), k + 1))
+        indices = torch.cat([best.indices, found.indices + start], dim=1)
+        scores = torch.cat([best.scores, found.scores], dim=1).masked_fill(indices == rows[:, None], -torch.inf)
+        top = scores.topk(min(k, scores.shape[1], len(features) - 1))
+        best = Hits(top.values, indices.gather(1, top.indices))
+    return best.indices
+
+
 def index_recall(index: SearchIndex, features: Tensor, k: int, sample: int = 1000) -> float:
     """The share of the true `k` nearest neighbours that `index` finds, to be told wherever it is not exact.
 
     features [N, D] are those the index was built from; `sample` of them, evenly spread, are the queries. An
     item is not counted as its own neighbour.
     """
-    features = unit(features).float().cpu()
-    rows = torch.linspace(0, len(features) - 1, min(sample, len(features))).long()
-    _, true = nearest(features[rows], features, k, exclude=rows)
+    rows = torch.arange(min(sample, len(features))) * len(features) // min(sample, len(features))
+    true = _true_neighbours(features, rows, k)
     found = index.query(features[rows], k + 1).indices
     return float((true[:, :, None] == found[:, None, :]).any(2).float().mean())

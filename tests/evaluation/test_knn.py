@@ -103,3 +103,19 @@ def test_metrics_lead_with_the_papers_setting_and_count_labelled_queries() -> No
         knn_metrics(bank, labels, queries, torch.full((50,), -1), ks=[1], ts=[0.1])
     with pytest.raises(InputError, match="above 0"):
         knn_metrics(bank, labels, queries, truth, ks=[0], ts=[0.1])
+
+
+@pytest.mark.parametrize("k", [1, 9, 40])
+def test_scikit_learn_agrees_on_ties_and_duplicates(k: int) -> None:
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    bank, labels, queries = problem()
+    bank, queries = (torch.nn.functional.normalize(part, dim=1) for part in (bank, queries))
+    bank[1::2], labels[1::2] = bank[::2], labels[::2]  # duplicates, and so ties, within a class
+    queries[:10] = bank[:10]
+
+    def weights(distances: Any) -> Any:
+        return torch.exp((1 - torch.as_tensor(distances)) / 0.07).numpy()
+
+    theirs = neighbors.KNeighborsClassifier(k, metric="cosine", weights=weights, algorithm="brute")
+    theirs.fit(bank.numpy(), labels.numpy())
+    assert knn_predict(bank, labels, queries, k=k, t=0.07).tolist() == theirs.predict(queries.numpy()).tolist()

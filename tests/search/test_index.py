@@ -98,6 +98,40 @@ def test_without_faiss_flat_works_and_others_name_the_package(
         SearchIndex.load(tmp_path / "hnsw")
 
 
+def test_the_size_of_pieces_changes_nothing(
+    features: Tensor, items: ItemTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = SearchIndex.build(features, items, "IVF16,Flat")
+    recall = index_recall(whole, features, 5)
+    monkeypatch.setattr(index, "ADDED_AT_ONCE", 97)
+    pieces = SearchIndex.build(features, items, "IVF16,Flat")
+    assert torch.equal(pieces.query(features, 5).indices, whole.query(features, 5).indices)
+    assert index_recall(pieces, features, 5) == recall
+
+
+def test_the_recall_counts_true_neighbours_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    points = torch.randn(501, 8, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(index, "ADDED_AT_ONCE", 100)  # the last piece is a single image
+    made = SearchIndex.build(points, ItemTable(names=[str(i) for i in range(501)]), "IVF16,Flat")
+    made.vectors.nprobe = 2
+    scores = torch.nn.functional.normalize(points) @ torch.nn.functional.normalize(points).T
+    true = scores.fill_diagonal_(-2).topk(10).indices
+    found = made.query(points, 11).indices
+    shares = [len(set(true[i].tolist()) & set(found[i].tolist())) / 10 for i in range(501)]
+    assert 0.2 < sum(shares) / 501 < 0.95
+    assert index_recall(made, points, 10) == pytest.approx(sum(shares) / 501, abs=1e-6)
+
+
+def test_an_index_learns_from_a_bounded_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(index, "LEARNED_FROM", 700)
+    points = torch.randn(2000, 8, generator=torch.Generator().manual_seed(1))
+    made = SearchIndex.build(points, ItemTable(names=[str(i) for i in range(2000)]), "IVF16,PQ4x4,RFlat")
+    assert index_recall(made, points, 10) > 0.5
+    assert len(made.items) == made.vectors.ntotal == 2000
+
+
 def test_a_folder_without_an_index_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing-here"):
         SearchIndex.load(tmp_path / "nothing-here")
