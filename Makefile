@@ -23,6 +23,7 @@ bench: $(VENV)/developed
 	$(BIN)/python benchmarks/views.py
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/index.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/toy.py
 

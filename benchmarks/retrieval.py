@@ -51,7 +51,7 @@ def metrics(features: Tensor) -> Tensor:
 def neighbours(features: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and classes [Q, k] of made-up neighbours, so that the vote alone is measured."""
     generator = torch.Generator().manual_seed(1)
-    count = min(400, len(features))
+    count = len(features) // 25
     cosines = torch.rand(count, VOTERS, generator=generator).sort(descending=True).values
     return cosines, torch.randint(CLASSES, (count, VOTERS), generator=generator)
 

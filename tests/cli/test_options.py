@@ -1,7 +1,9 @@
 """Options that all evaluation commands share: which features, and that none is extracted twice."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -24,15 +26,18 @@ def run(tiny_run, tmp_path_factory):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_evaluation_takes_layer_and_flip_and_keeps_the_results_apart(coarsecon, run, command):
     options = {"": (), "-projector": ("--layer", "projector"), "-flip": ("--flip",)}
-    found = {}
+    found, written_to = {}, set()
     for name, asked in options.items():
         done = coarsecon(command, run, *COMMANDS[command], *asked, "--device", "cpu", "--workers", 0)
         assert done.code == 0, done.err
-        found[name] = json.loads((run / "results" / f"{command}{name}.json").read_text())
+        (written,) = re.findall(r"^wrote (\S*/results/\S*\.json)$", done.err, re.MULTILINE)
+        found[name] = json.loads(Path(written).read_text())
+        written_to.add(written)
         assert (found[name].pop("layer"), found[name].pop("flip")) == (
             "projector" if "projector" in name else "backbone", name == "-flip"
         )  # fmt: skip
     assert found[""] != found["-projector"]
+    assert len(written_to) == len(options)
     again = coarsecon(command, run, *COMMANDS[command], "--flip", "--layer", "projector")
     assert again.code == 0
     assert "features of" not in again.err
