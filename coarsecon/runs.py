@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from coarsecon.config import RunConfig, read_config_file, validate
 from coarsecon.errors import InputError
+
+if TYPE_CHECKING:
+    from coarsecon.config import RunConfig
 
 Which = Literal["last", "best"]
 """The encoder of the last epoch, or the one whose monitored recall was best."""
@@ -40,8 +42,10 @@ class Run:
         """The weights of the method's heads, as they were with that encoder."""
         return self.root / ("heads.safetensors" if which == "last" else "heads-best.safetensors")
 
-    def config(self) -> RunConfig:
+    def config(self) -> "RunConfig":
         """The settings this run was made with."""
+        from coarsecon.config import RunConfig, read_config_file, validate  # every command passes here, few need it
+
         return validate(RunConfig, read_config_file(self.config_file))
 
     def metrics(self) -> list[dict[str, Any]]:

@@ -5,9 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coarsecon import recipes
 from coarsecon.cli.console import ConsoleReporter, closing
-from coarsecon.config import merge, parse_assignments, read_config_file
 from coarsecon.errors import InputError
 from coarsecon.reporting import Reporter
 
@@ -35,6 +33,9 @@ def pretrain(
     ] = None,
 ) -> None:
     """Train an encoder on coarse labels. Later settings win: recipe, config file, --set, flags."""
+    from coarsecon import recipes
+    from coarsecon.config import merge, parse_assignments, read_config_file
+
     flags: dict[str, dict[str, Any]] = {
         "data": {"path": data, "limit": limit},
         "backbone": {"name": backbone, "weights": init_from},

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from coarsecon import recipes
 from coarsecon.cli.console import closing, emit_json, table
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
@@ -18,6 +17,8 @@ Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write 
 @app.command("ls")
 def ls(json: Json = None) -> None:
     """List the recipes, with the first number that each one's paper reports."""
+    from coarsecon import recipes
+
     found = {name: (recipes.summary(name), recipes.expected(name)) for name in recipes.names()}
     if json:
         rows = [
@@ -39,6 +40,8 @@ def show(name: str, json: Json = None) -> None:
 
     The JSON has `name`, `summary`, `settings` and `expect`, a list of `metric`, `value`, `ci95` and `source`.
     """
+    from coarsecon import recipes
+
     expect = recipes.expected(name)
     if json:
         rows = [row.model_dump() for row in expect]
@@ -61,6 +64,8 @@ def cp(
 
     The numbers to expect stay behind: they are of the recipe as it is.
     """
+    from coarsecon import recipes
+
     path = target or Path(f"{name}.yaml")
     content = recipes.text(name)
     if path.is_dir():
