@@ -19,7 +19,7 @@ LAYERS = [
     {"search", "methods"},
     {"evaluation"},
     {"train", "session", "export", "importing"},
-    {"mapping", "summary"},
+    {"mapping", "summary", "doctor"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,6 +1,8 @@
 """The `coarsecon` command: gathers the commands and turns every error into one or two lines."""
 
+import platform
 import sys
+from importlib import metadata
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ from coarsecon.cli import (
     cluster,
     data,
     datasets,
+    doctor,
     export,
     fewshot,
     knn,
@@ -49,19 +52,31 @@ app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("methods")(methods.methods)
 app.command("datasets")(datasets.datasets)
+app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
 
 
 @app.callback(invoke_without_command=True)
 def main(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version, with Python's and torch's, and exit.", is_eager=True)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
 ) -> None:
     """Learn fine-grained image embeddings from coarse labels, and search with them."""
     if version:
-        print(f"coarsecon {__version__}")
+        print(f"coarsecon {__version__} ({environment()})")
         raise typer.Exit
+
+
+def environment() -> str:
+    """Python, torch and the system, told without importing torch."""
+    try:
+        torch = f"torch {metadata.version('torch')}"
+    except metadata.PackageNotFoundError:
+        torch = "no torch"
+    return f"Python {platform.python_version()}, {torch}, {platform.system()} {platform.machine()}"
 
 
 def run(arguments: list[str] | None = None) -> None:

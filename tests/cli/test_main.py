@@ -2,8 +2,10 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -70,6 +72,12 @@ def test_wrong_usage_ends_with_code_2_and_at_most_two_lines(coarsecon, tmp_path,
     assert len(done.err.strip().splitlines()) <= 2
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_comes_with_its_environment(coarsecon):
+    told = coarsecon("--version").out
+    for part in (metadata.version("coarsecon"), platform.python_version(), f"torch {metadata.version('torch')}"):
+        assert part in told
 
 
 def test_a_traceback_only_with_debug(tmp_path):

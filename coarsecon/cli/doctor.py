@@ -1,0 +1,62 @@
+"""`coarsecon doctor`: what this installation is and has, and whether it works."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from coarsecon.cli.console import emit_json, facts, table
+from coarsecon.cli.options import Device, JsonFile
+from coarsecon.errors import CoarseconError
+
+if TYPE_CHECKING:
+    from coarsecon.doctor import Extra
+
+GIB = 2**30
+
+
+def doctor(device: Device = "auto", json: JsonFile = None) -> None:
+    """Versions, device, precision, memory, missing extras, and a self-test of some seconds; exit code 1 if it fails."""
+    from coarsecon import doctor as library
+    from coarsecon.device import choose_device
+
+    chosen = choose_device(device)
+    versions, machine, extras = library.versions(), library.machine(chosen), library.extras()
+    trials = library.self_test(chosen)
+    if json:
+        rows = [{"name": each.name, "present": each.is_present, "packages": each.packages} for each in extras]
+        told = {"versions": versions, "machine": machine, "extras": rows, "trials": [asdict(each) for each in trials]}
+        emit_json(told, json)
+    if json != "-":
+        facts({name: found or "missing" for name, found in versions.items()})
+        facts(_machine(machine))
+        table("Extras", ["name", "state", "to add it"], [_extra(each) for each in extras], numbers=False)
+        cells = [
+            (each.name, "well" if each.is_well else "FAILED", f"{each.seconds:.1f} s", each.said) for each in trials
+        ]
+        table("Self-test", ["tried", "", "took", "found"], cells, numbers=False)
+    failed = [f"{each.name}: {each.said}" for each in trials if not each.is_well]
+    if failed:
+        raise CoarseconError(f"the self-test failed: {'; '.join(failed)}")
+
+
+def _machine(machine: dict[str, Any]) -> dict[str, str]:
+    """What is known of the machine, in the words of the screen."""
+    native = machine["precision"] == "bfloat16"
+    return {
+        "platform": machine["platform"],
+        "device": f"{machine['device']} ({machine['device_name']})",
+        "precision": "bfloat16 is native, and chosen" if native else "float32; bfloat16 is not native here",
+        "threads": f"{machine['threads']} of torch, {machine['processors']} processors",
+        "memory": _amount(machine["memory"]),
+        "device memory": _amount(machine["device_memory"]),
+    }
+
+
+def _amount(memory: dict[str, int] | None) -> str:
+    return f"{memory['available'] / GIB:.1f} of {memory['total'] / GIB:.1f} GiB available" if memory else ""
+
+
+def _extra(extra: "Extra") -> tuple[str, str, str]:
+    missing = [package for package, found in extra.packages.items() if found is None]
+    if missing:
+        return extra.name, f"without {', '.join(missing)}", f"pip install 'coarsecon[{extra.name}]'"
+    return extra.name, ", ".join(f"{package} {found}" for package, found in extra.packages.items()), ""
