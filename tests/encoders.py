@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from tiny import TINY_BACKBONE
 from torch import nn
@@ -23,6 +24,10 @@ FAMILIES: dict[str, tuple[dict[str, Any], int]] = {
     "deep": ({**TINY_BACKBONE, "stem": "small"}, 32),
 }
 """Every backbone family that recipes use, with a side in pixels."""
+
+EVERY = [pytest.param(name, marks=pytest.mark.slow if "resnet50" in name else ()) for name in FAMILIES]
+FEW = [pytest.param(name, marks=() if name in ("resnet12", "deep") else pytest.mark.slow) for name in FAMILIES]
+"""All of them too, with fewer among the quick tests."""
 
 
 def randomise(model: nn.Module) -> nn.Module:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from installed import Environment
 from PIL import Image
+from published import maskcon
 from tiny import TINY_BACKBONE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +72,7 @@ def shrunk(command: list[str], **method: int) -> list[str]:
 )
 def test_the_commands_of_a_document_run(document, sandbox, cifar100_folder, coarsecon):
     cifar100_folder.rename(sandbox / "cifar")
+    torch.save(maskcon(small=True)[0], sandbox / "maskcon.pth")
     for command in commands(document):
         if command[0] == "make":
             subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, check=True, capture_output=True)

@@ -15,6 +15,7 @@ from coarsecon.cli import (
     doctor,
     export,
     fewshot,
+    import_,
     knn,
     linear,
     localize,
@@ -50,6 +51,7 @@ app.command("tsne")(tsne.tsne)
 app.command("localize")(localize.localize)
 app.command("report")(report.report)
 app.command("export")(export.export)
+app.command("import")(import_.import_)
 app.command("methods")(methods.methods)
 app.command("datasets")(datasets.datasets)
 app.command("doctor")(doctor.doctor)

@@ -78,6 +78,8 @@ def _has_state(run: Run, resume: bool) -> bool:
     root, has_state = run.root, run.checkpoint("last").exists()
     if has_state and not resume:
         raise InputError(f"{root}: holds a run already; pass --resume to continue it, or another --out")
+    if run.encoder().exists() and not has_state:
+        raise InputError(f"{root}: holds an imported encoder, which has no training to continue; pass --init-from")
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: is a file; --out names a folder")
     if root.is_dir() and any(root.iterdir()) and not run.config_file.exists():

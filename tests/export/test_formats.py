@@ -7,7 +7,7 @@ import sys
 import pytest
 import timm
 import torch
-from encoders import FAMILIES, encoder_run
+from encoders import EVERY, encoder_run
 from safetensors.torch import load_file
 
 from coarsecon.data.batch import ImageBatch
@@ -25,7 +25,7 @@ def images_of(side: int, count: int = 2) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, side, side), generator=torch.Generator().manual_seed(7)).byte()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY)
 @torch.no_grad()
 def test_timm_loads_equal_features_for_every_backbone_of_the_recipes(family, tmp_path):
     run = encoder_run(tmp_path / "run", family)
@@ -41,6 +41,7 @@ def test_timm_loads_equal_features_for_every_backbone_of_the_recipes(family, tmp
     assert (recipe["crop_mode"], recipe["crop_pct"], recipe["interpolation"]) == ("squash", 1.0, "bilinear")
 
 
+@pytest.mark.slow
 def test_an_architecture_that_timm_lacks_comes_with_a_module_that_needs_timm_alone(tmp_path):
     inputs, wanted = torch.rand(1, 3, 32, 32), []
     torch.save(inputs, tmp_path / "inputs.pt")

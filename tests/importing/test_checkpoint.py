@@ -1,0 +1,80 @@
+"""Nothing in a stranger's file is run, and what is refused is told with what to do."""
+
+import argparse
+import pathlib
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from coarsecon.errors import InputError
+from coarsecon.importing import checkpoint
+from coarsecon.importing.checkpoint import read_checkpoint
+
+
+class Hostile:
+    def __reduce__(self):
+        return (print, ("unpickled",))
+
+
+def saved(tmp_path, content, name="c.pth"):
+    torch.save(content, tmp_path / name)
+    return tmp_path / name
+
+
+def test_weights_are_found_in_every_container_without_the_module_of_parallel_training(tmp_path):
+    weights = {"module.a.weight": torch.ones(2), "b.module.c": torch.ones(1)}
+    for content in (weights, {"state_dict": weights, "epoch": 1}, {"model": weights, "opt": argparse.Namespace(lr=1)}):
+        found = read_checkpoint(saved(tmp_path, content))
+        assert set(found.state) == {"a.weight", "b.c"}
+    assert found.others == ["opt"]
+    save_file({"x": torch.ones(1)}, tmp_path / "x.safetensors")
+    assert set(read_checkpoint(tmp_path / "x.safetensors").state) == {"x"}
+
+
+@pytest.mark.parametrize("content", [{"state_dict": Hostile()}, {"w": torch.ones(1), "args": Hostile()}])
+def test_code_is_refused_by_name_and_not_run(content, tmp_path, capsys):
+    with pytest.raises(InputError, match=r"needs \S*print.*torch.save\(model.state_dict"):
+        read_checkpoint(saved(tmp_path, content))
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_a_whole_module_and_other_classes_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"torch\.nn\.modules\.linear\.Linear"):
+        read_checkpoint(saved(tmp_path, torch.nn.Linear(1, 1)))
+    with pytest.raises(InputError, match="pathlib"):
+        read_checkpoint(saved(tmp_path, {"w": torch.ones(1), "args": argparse.Namespace(root=pathlib.Path("/"))}))
+
+
+def test_namespaces_stay_unknown_to_torch_elsewhere(tmp_path):
+    read_checkpoint(saved(tmp_path, {"w": torch.ones(1), "args": argparse.Namespace()}))
+    assert argparse.Namespace not in torch.serialization.get_safe_globals()
+
+
+def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path):
+    with pytest.raises(InputError, match="claims to have more"):
+        read_checkpoint(saved(tmp_path, {"w": torch.ones(1).expand(10**6, 10**6)}))
+
+
+def test_files_that_are_too_large_also_unpacked_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", 10_000)
+    file = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(1_000_000))
+    assert file.stat().st_size < 10_000
+    for path in (file, saved(tmp_path, {"w": torch.zeros(10_000)})):
+        with pytest.raises(InputError, match="more than"):
+            read_checkpoint(path)
+
+
+def test_broken_missing_and_empty_files_are_told(tmp_path):
+    (tmp_path / "broken.pth").write_bytes(b"PK\3\4 nothing")
+    (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 20)
+    for name, words in {
+        "broken.pth": "loaded safely", "broken.safetensors": "as safetensors", "missing.pth": "no such file",
+    }.items():  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            read_checkpoint(tmp_path / name)
+    with pytest.raises(InputError, match="holds no weights; it has epoch"):
+        read_checkpoint(saved(tmp_path, {"epoch": 3}))
