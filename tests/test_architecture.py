@@ -19,7 +19,8 @@ LAYERS = [
     {"search", "methods"},
     {"evaluation"},
     {"train", "session", "export", "importing"},
-    {"mapping", "summary", "doctor"},
+    {"mapping", "summary", "doctor", "embedder"},
+    {"handover"},
     {"cli"},
     {"__main__"},
 ]

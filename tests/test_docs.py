@@ -16,6 +16,8 @@ from tiny import TINY_BACKBONE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SCRIPTS = ("README.md", "exchange.md")
+"""Their Python runs after their commands."""
 TUTORIAL = ROOT / "docs" / "plugins.md"
 """Installs what it writes, so it runs in an environment of its own."""
 
@@ -80,6 +82,10 @@ def test_the_commands_of_a_document_run(document, sandbox, cifar100_folder, coar
         assert command[0] == "coarsecon", command
         done = coarsecon(*shrunk(command, queue_size=16)[1:])
         assert done.code == 0, (command, done.err)
+    scope: dict = {}
+    for language, text in blocks(document) if document.name in SCRIPTS else ():
+        if language == "python":
+            exec(text, scope)
     if document.name == "README.md":
         assert (sandbox / "result.html").exists()
 

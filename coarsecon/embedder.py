@@ -1,0 +1,232 @@
+"""A run's encoder in Python: embed, search, take a step of a scikit-learn pipeline, hand over to other tools."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from coarsecon.data.convert import as_prepared, prepared
+from coarsecon.data.loader import padded
+from coarsecon.errors import InputError
+from coarsecon.evaluation.features import FILES_AT_ONCE, FeatureStore
+from coarsecon.reporting import Reporter
+from coarsecon.runs import Layer, Which, open_run
+from coarsecon.search.collection import find_images, originals_among
+from coarsecon.search.exact import unit
+from coarsecon.search.index import EXACT, SearchIndex
+from coarsecon.session import Session
+
+PARAMETERS = ("run", "data", "which", "layer", "flip", "device", "workers")
+
+OneImage = str | Path | Image.Image | np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The images nearest to Q queries, best first, at most k of each.
+
+    Row i has the `scores` (cosines), the `indices` into the searched images, their `names`, and their class names by
+    level in `labels`, None where a label is unknown.
+    """
+
+    scores: list[list[float]]
+    indices: list[list[int]]
+    names: list[list[str]]
+    labels: dict[str, list[list[str | None]]]
+
+
+class Embedder:
+    """The encoder of a run. Nothing is loaded before it is needed.
+
+    It is a transformer in scikit-learn's sense: `fit` learns nothing, `transform` is `embed`.
+
+    Args:
+        run: the run folder.
+        data: the prepared dataset to search in; by default the run's.
+        which: the run's "last" or "best" encoder.
+        layer: features of the "backbone", or of the "projector".
+        flip: average with the features of the mirror image.
+        device: "auto", "cpu", "cuda", ...
+        workers: threads that decode files.
+    """
+
+    def __init__(
+        self,
+        run: str | Path,
+        *,
+        data: str | Path | None = None,
+        which: Which = "last",
+        layer: Layer = "backbone",
+        flip: bool = False,
+        device: str = "auto",
+        workers: int = 2,
+    ) -> None:
+        self.run, self.data, self.which, self.layer = run, data, which, layer
+        self.flip, self.device, self.workers = flip, device, workers
+        self._indices: dict[str, SearchIndex] = {}
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """The features that the run keeps, and the encoder that makes others."""
+        from coarsecon.device import choose_device
+
+        return FeatureStore(
+            open_run(Path(self.run)), self.which, layer=self.layer, flip=self.flip,
+            device=choose_device(self.device), workers=self.workers,
+        )  # fmt: skip
+
+    @cached_property
+    def session(self) -> Session:
+        """The run with its dataset."""
+        data = None if self.data is None else Path(self.data)
+        return Session(
+            open_run(Path(self.run)), data, which=self.which, layer=self.layer, flip=self.flip, device=self.device,
+            workers=self.workers, reporter=Reporter(),
+        )  # fmt: skip
+
+    @property
+    def dim(self) -> int:
+        """The width D of the embeddings."""
+        return int(self.embed(np.zeros((1, 1, 3), np.uint8)).shape[1])
+
+    def embed(self, images: OneImage | Iterable[OneImage]) -> np.ndarray:
+        """Unit embeddings float32 [N, D] of one image or several, in their order.
+
+        An image is a file, a PIL image, an array uint8 [H, W, 3] or a tensor uint8 [3, H, W]; a folder stands for all
+        images in and below it. Arrays [N, H, W, 3] and tensors [N, 3, H, W] are N images. Sizes may differ.
+
+        Raises:
+            InputError: a file is missing or broken, or something is no image of 8 bits.
+        """
+        several, size = _several(images), self.store.encoder.card.input.size
+        rows = []
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            for start in range(0, len(several), FILES_AT_ONCE):
+                piece = several[start : start + FILES_AT_ONCE]
+                rows.append(self._rows(list(pool.map(lambda image: self._pixels(image, size), piece))))
+        return torch.cat(rows).numpy() if rows else np.zeros((0, self.dim), np.float32)
+
+    def split(self, split: str | None = None) -> np.ndarray:
+        """Unit embeddings float32 [N, D] of a split of the dataset, as every command keeps and reads them."""
+        return self.session.features(split or self.session.usual_split()).numpy()
+
+    def search(
+        self, query: OneImage | Iterable[OneImage], k: int = 10, *, split: str = "train", index: str = EXACT
+    ) -> Neighbours:
+        """The `k` images of a split nearest to each query; `query` is what `embed` takes, or embeddings float [Q, D].
+
+        A file that the split was prepared from is not its own neighbour. `index` is a FAISS factory string.
+
+        Raises:
+            InputError: as `embed`; or there is no such split.
+        """
+        is_embedded = isinstance(query, np.ndarray | Tensor) and query.ndim == 2 and _is_float(query)
+        images = [] if is_embedded else _several(query)
+        embedded = torch.as_tensor(query) if is_embedded else torch.from_numpy(self.embed(images))
+        collection = self.session.collection(split)
+        if self._indices.get(f"{split} {index}") is None:
+            self._indices[f"{split} {index}"] = SearchIndex.build(collection.features, collection.items, index)
+        hits = self._indices[f"{split} {index}"].query(embedded, k + 1)
+        own = [self._own(image, split) for image in images] or [None] * len(embedded)
+        found = [
+            [(i, score) for i, score in zip(*row, strict=True) if i >= 0 and i != itself][:k]
+            for itself, *row in zip(own, hits.indices.tolist(), hits.scores.tolist(), strict=True)
+        ]
+        items = collection.items
+        return Neighbours(
+            scores=[[score for _, score in row] for row in found],
+            indices=[[i for i, _ in row] for row in found],
+            names=[[items.names[i] for i, _ in row] for row in found],
+            labels={level: [[items.label(level, i) for i, _ in row] for row in found] for level in items.labels},
+        )
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: N803  scikit-learn's names
+        """Does nothing: the encoder is trained."""
+        return self
+
+    def transform(self, X: OneImage | Iterable[OneImage]) -> np.ndarray:  # noqa: N803
+        """`embed`."""
+        return self.embed(X)
+
+    def fit_transform(self, X: OneImage | Iterable[OneImage], y: Any = None) -> np.ndarray:  # noqa: N803
+        """`embed`."""
+        return self.embed(X)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments it was made with."""
+        return {name: getattr(self, name) for name in PARAMETERS}
+
+    def set_params(self, **params: Any) -> Self:
+        """Other arguments; what was loaded by the former ones is let go."""
+        if unknown := params.keys() - set(PARAMETERS):
+            raise InputError(f"no parameter is called {', '.join(sorted(unknown))}; known: {', '.join(PARAMETERS)}")
+        self.__init__(**{**self.get_params(), **params})  # type: ignore[misc]
+        self.__dict__.pop("store", None)
+        self.__dict__.pop("session", None)
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None, target_tags=TargetTags(required=False), transformer_tags=TransformerTags(),
+            input_tags=InputTags(two_d_array=False), requires_fit=False,
+        )  # fmt: skip
+
+    def _rows(self, pixels: list[np.ndarray]) -> Tensor:
+        batch = padded(pixels).to(self.store.device)
+
+        def side(mirrored: bool) -> Tensor:
+            return self.store.finished(self.store.encoder.features(batch, mirrored=mirrored).cpu())
+
+        return unit(side(False) + side(True)) if self.flip else side(False)
+
+    @staticmethod
+    def _pixels(image: OneImage, size: int) -> np.ndarray:
+        """uint8 [H, W, 3], as `coarsecon prepare` would have kept it for this size."""
+        if isinstance(image, str | Path):
+            return as_prepared(Path(image), size)
+        if isinstance(image, Image.Image):
+            return prepared(image, size)
+        array = (
+            image.permute(1, 2, 0).cpu().numpy() if isinstance(image, Tensor) and image.ndim == 3 else np.asarray(image)
+        )
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+            raise InputError(
+                f"an image is 8-bit RGB, uint8 [H, W, 3] as an array and [3, H, W] as a tensor; got {array.dtype} "
+                f"{list(np.shape(image))}"
+            )
+        return prepared(Image.fromarray(array), size)
+
+    def _own(self, image: OneImage, split: str) -> int | None:
+        """The place of a file in the split that was prepared from it."""
+        if not isinstance(image, str | Path):
+            return None
+        (place,) = originals_among([Path(image)], self.session.dataset)
+        return place[1] if place and place[0] == split else None
+
+
+def _several(images: OneImage | Iterable[OneImage]) -> list[OneImage]:
+    """One image or several as a list; folders become the files in them."""
+    if isinstance(images, np.ndarray | Tensor):
+        return list(images) if images.ndim == 4 else [images]
+    if isinstance(images, str | Path | Image.Image):
+        images = [images]
+    found: list[OneImage] = []
+    for image in images:
+        found += find_images([Path(image)]) if isinstance(image, str | Path) else [image]
+    return found
+
+
+def _is_float(values: np.ndarray | Tensor) -> bool:
+    return values.is_floating_point() if isinstance(values, Tensor) else values.dtype.kind == "f"
