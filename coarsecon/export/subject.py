@@ -48,8 +48,8 @@ class Subject:
         return self.encoder.inputs(ImageBatch.full(images))
 
     @torch.no_grad()
-    def compare(self, what: str, embed: Callable[[Tensor], Tensor], tolerance: float) -> float:
-        """The largest difference between unit features by `embed` and by the encoder, of uint8 images [N, 3, S, S].
+    def compare(self, what: str, embed: Callable[[Tensor], Tensor], tolerance: float) -> str:
+        """How near unit features by `embed` are to the encoder's, for uint8 images [N, 3, S, S]: in words.
 
         Raises:
             CoarseconError: it exceeds `tolerance`.
@@ -64,4 +64,4 @@ class Subject:
             raise CoarseconError(
                 f"{what} gives features that differ by {worst:.1e} from the run's; nothing was written"
             )
-        return worst
+        return f"features equal to the run's within {worst:.0e}" if worst else "exactly the run's features"

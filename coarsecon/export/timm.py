@@ -30,8 +30,8 @@ def write(subject: Subject, folder: Path, *, weights: str = "encoder.safetensors
     extension = architecture_module(subject)
     if extension is not None:
         (folder / "model.py").write_text(inspect.getsource(extension), encoding="utf-8")
-    worst = subject.compare("what timm loads", lambda images: _features(folder, subject.inputs(images)), TOLERANCE)
-    notes = [f"timm.create_model('local-dir:FOLDER', pretrained=True) gives equal features (within {worst:.0e})"]
+    equal = subject.compare("what timm loads", lambda images: _features(folder, subject.inputs(images)), TOLERANCE)
+    notes = [f"timm.create_model('local-dir:FOLDER', pretrained=True) gives {equal}"]
     if extension is not None:
         notes.append("timm has no such architecture: import model.py of that folder first, which registers it")
     if subject.card.input.filter != "none":

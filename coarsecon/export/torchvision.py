@@ -40,9 +40,9 @@ def write(subject: Subject, folder: Path) -> list[str]:
         found: Tensor = model(subject.inputs(images))
         return found
 
-    worst = subject.compare("torchvision's ResNet", features, TOLERANCE)
+    equal = subject.compare("torchvision's ResNet", features, TOLERANCE)
     lines.append("model.load_state_dict(safetensors.torch.load_file('resnet.safetensors'))")
-    return [*lines, f"gives equal features (within {worst:.0e}) of images as encoder.json describes them"]
+    return [*lines, f"gives {equal}, of images as encoder.json describes them"]
 
 
 def resnet_depth(subject: Subject, whose: str) -> int:

@@ -79,7 +79,9 @@ def _has_state(run: Run, resume: bool) -> bool:
     if has_state and not resume:
         raise InputError(f"{root}: holds a run already; pass --resume to continue it, or another --out")
     if run.encoder().exists() and not has_state:
-        raise InputError(f"{root}: holds an imported encoder, which has no training to continue; pass --init-from")
+        raise InputError(
+            f"{root}: holds an encoder and no training state; choose another --out, and --init-from it to go on"
+        )
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: is a file; --out names a folder")
     if root.is_dir() and any(root.iterdir()) and not run.config_file.exists():
