@@ -8,9 +8,13 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.search.exact import nearest, unit
+from coarsecon.evaluation.ranks import class_ranks, largest
+from coarsecon.search.exact import SCORES_AT_ONCE, nearest, unit
 
 RECALL_KS = (1, 2, 5, 10, 50, 100)
+
+LARGE_CLASS = 256
+"""From so many items of a class on, their ranks are computed instead of a list of as many neighbours."""
 
 QUERIES_AT_ONCE = 4096
 NEIGHBOURS_AT_ONCE = 2**22
@@ -49,20 +53,33 @@ class Search:
 
 def retrieval_values(search: Search, labels: Pairs, ks: Sequence[int] = RECALL_KS) -> dict[str, Values]:
     """Every metric of every query at each level of `labels`, from one search; see `retrieval_metrics`."""
-    unknown = torch.tensor(float("nan"))
     labels = {level: _on(search.gallery.device, pair) for level, pair in labels.items()}
     relevant = {level: _relevant(search.own, *pair) for level, pair in labels.items()}
     names = [f"{name}@{k}" for name in ("recall", "precision") for k in ks] + ["map@r", "r_precision"]
     values = {level: {name: torch.full((len(search.queries),), torch.nan) for name in names} for level in labels}
-    deepest = torch.stack([torch.where(q < 0, 0, relevant[level].clamp(min=max(ks, default=1)))
-                           for level, (q, _) in labels.items()]).amax(0)  # fmt: skip
-    for rows, found in _neighbours(search, deepest):
+    listed = {level: (q >= 0) & (relevant[level] < LARGE_CLASS) for level, (q, _) in labels.items()}
+    ranked = {level: (q >= 0) & ~listed[level] for level, (q, _) in labels.items()}
+
+    def keep(level: str, rows: Tensor, made: Values) -> None:
+        for name, value in made.items():
+            values[level][name][rows.cpu()] = value.cpu().float()
+
+    depths = [torch.where(listed[level], relevant[level].clamp(min=max(ks, default=1)), 0) for level in labels]
+    for rows, found in _neighbours(search, torch.stack(depths).amax(0)):
         for level, (of_queries, of_gallery) in labels.items():
-            wanted, count = of_queries[rows], relevant[level][rows]
-            hits = of_gallery[found[:, : max(int(count.max()), *ks, 1)]] == wanted[:, None]
-            made = _metrics(hits, count, ks)
-            for name, value in made.items():
-                values[level][name][rows.cpu()] = value.cpu().float().where(wanted.cpu() >= 0, unknown)
+            here = listed[level][rows]
+            wanted, count = of_queries[rows[here]], relevant[level][rows[here]]
+            if len(count):
+                hits = of_gallery[found[here, : max(int(count.max()), *ks, 1)]] == wanted[:, None]
+                keep(level, rows[here], _metrics(hits, count, ks))
+    for rows, scores in _scored(search, torch.stack([torch.where(ranked[level], labels[level][0], -1)
+                                                     for level in labels])):  # fmt: skip
+        levels = [level for level in labels if ranked[level][rows[0]]]
+        depth = max(*(int(relevant[level][rows].max()) for level in levels), *ks)
+        top = largest(scores, min(depth, len(search.gallery)))
+        for level in levels:
+            members = (labels[level][1] == labels[level][0][rows[0]]).nonzero().flatten()
+            keep(level, rows, _metrics_of_ranks(class_ranks(scores, members, top), relevant[level][rows, None], ks))
     return values
 
 
@@ -204,6 +221,32 @@ def _neighbours(search: Search, depth: Tensor) -> Iterator[tuple[Tensor, Tensor]
         rows = queries[start : start + min(QUERIES_AT_ONCE, max(1, NEIGHBOURS_AT_ONCE // k))]
         yield rows, nearest(search.queries[rows], search.gallery, k, exclude=search.own[rows])[1]
         start += len(rows)
+
+
+def _scored(search: Search, classes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Chunks of queries that are alike in `classes` [L, Q]: their indices [B], and their scores [B, G], own ones -inf.
+
+    Queries that are -1 in all of them are left out.
+    """
+    kinds, kind = classes.unique(dim=1, return_inverse=True)
+    for number in (kinds >= 0).any(0).nonzero().flatten():
+        for rows in (kind == number).nonzero().flatten().split(max(1, SCORES_AT_ONCE // len(search.gallery))):
+            scores = search.queries[rows] @ search.gallery.T
+            found = (search.own[rows] >= 0).nonzero().flatten()
+            scores[found, search.own[rows[found]]] = -torch.inf
+            yield rows, scores
+
+
+def _metrics_of_ranks(ranks: Tensor, relevant: Tensor, ks: Sequence[int]) -> Values:
+    """The metrics [B] of the ranks [B, M] of a class's items, best first; `relevant` [B, 1] are to be found."""
+    place = torch.arange(1, ranks.shape[1] + 1, device=ranks.device)
+    hits = ranks <= relevant
+    return {
+        **{f"recall@{k}": (ranks[:, 0] <= k).float() for k in ks},
+        **{f"precision@{k}": (ranks <= k).sum(1) / k for k in ks},
+        "map@r": (place / ranks * hits / relevant).sum(1),
+        "r_precision": (hits / relevant).sum(1),
+    }
 
 
 def _metrics(hits: Tensor, relevant: Tensor, ks: Sequence[int]) -> Values:
