@@ -1,11 +1,12 @@
 # Two commands set everything up on a machine that has Python 3.11 or newer and make:
 #   make quickstart   the main job on the embedded toy images
 #   make test         lint, types and the tests
+# make docs builds the documentation into build/site; make pictures draws its pictures again, in some ten minutes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint bench clean
+.PHONY: quickstart test lint bench docs pictures clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/coarsecon quickstart --out quickstart
@@ -27,6 +28,25 @@ bench: $(VENV)/developed
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/toy.py
 
+docs: $(VENV)/developed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+TOY := build/pictures
+LEARN := $(CURDIR)/$(BIN)/coarsecon pretrain --data data --set run.monitor_every=2
+SHOWN := $(CURDIR)/docs/pictures
+
+pictures: $(VENV)/developed
+	rm -rf $(TOY)
+	$(BIN)/coarsecon prepare toy --out $(TOY)/data
+	cd $(TOY) && $(LEARN) --recipe maskcon-toy --out maskcon
+	cd $(TOY) && $(LEARN) --recipe moco-toy --out moco
+	cd $(TOY) && $(LEARN) --recipe supce-toy --out supce
+	cd $(TOY) && $(LEARN) --recipe maskcon-toy --set optimizer.lr=5 --out too-fast
+	cd $(TOY) && $(CURDIR)/$(BIN)/coarsecon retrieve maskcon --png $(SHOWN)/retrieve.png --top-k 8
+	cd $(TOY) && $(CURDIR)/$(BIN)/coarsecon tsne maskcon --png $(SHOWN)/map.png
+	cd $(TOY) && $(CURDIR)/$(BIN)/coarsecon localize maskcon --limit 6 --png $(SHOWN)/localize.png
+	$(BIN)/python docs/pictures.py $(TOY) docs/pictures
+
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('coarsecon needs Python 3.11 or newer; set PYTHON=...')"
 	$(PYTHON) -m venv $(VENV)
@@ -41,4 +61,4 @@ $(VENV)/developed: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) quickstart
+	rm -rf $(VENV) quickstart build

@@ -22,7 +22,7 @@ from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.search import exact
 from coarsecon.train.environment import PACKAGES
 
-NOT_FOR_USERS = ("dev",)
+NOT_FOR_USERS = ("dev", "docs")
 """Extras for those who work on the project itself."""
 
 IMAGES, SIDE, CLASSES, QUEUE = 16, 32, 4, 48

@@ -9,6 +9,9 @@ from coarsecon.errors import InputError
 if TYPE_CHECKING:
     from coarsecon.config import RunConfig
 
+FORMAT_VERSION = 1
+"""What `pretrain` writes today. Runs without a number are of version 1; older versions stay readable."""
+
 Which = Literal["last", "best"]
 """The encoder of the last epoch, or the one whose monitored recall was best."""
 
@@ -42,6 +45,28 @@ class Run:
         """The weights of the method's heads, as they were with that encoder."""
         return self.root / ("heads.safetensors" if which == "last" else "heads-best.safetensors")
 
+    def check_format(self) -> None:
+        """Make sure that this version of the program understands the run.
+
+        Raises:
+            InputError: a newer one wrote it, or what it wrote about itself cannot be read.
+        """
+        if not self.environment_file.exists():
+            return
+        try:
+            environment = json.loads(self.environment_file.read_text(encoding="utf-8"))
+            version = environment.get("format_version", 1)
+            made_by = environment.get("packages", {}).get("coarsecon", "?")
+        except (OSError, ValueError, AttributeError):
+            raise InputError(f"{self.environment_file}: not the JSON that a run holds; remove it to go on") from None
+        if not isinstance(version, int) or version < 1:
+            raise InputError(f"{self.environment_file}: {version!r} is no format version")
+        if version > FORMAT_VERSION:
+            raise InputError(
+                f"{self.root}: a run of format {version}, made by coarsecon {made_by}, but this coarsecon reads "
+                f"formats up to {FORMAT_VERSION}; update it: pip install -U coarsecon"
+            )
+
     def config(self) -> "RunConfig":
         """The settings this run was made with."""
         from coarsecon.config import RunConfig, read_config_file, validate  # every command passes here, few need it
@@ -65,9 +90,10 @@ def open_run(path: Path) -> Run:
     """The run at `path`.
 
     Raises:
-        InputError: there is no run.
+        InputError: there is no run, or one of a newer format.
     """
     run = Run(path)
     if not run.config_file.is_file():
         raise InputError(f"{path}: not a run folder (no config.yaml); `coarsecon pretrain --out {path}` makes one")
+    run.check_format()
     return run

@@ -15,7 +15,7 @@ from published import maskcon
 from tiny import TINY_BACKBONE
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = ("README.md", "exchange.md")
 """Their Python runs after their commands."""
 TUTORIAL = ROOT / "docs" / "plugins.md"

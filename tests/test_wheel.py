@@ -1,23 +1,50 @@
 """The wheel: everything a user needs travels in it, and the command line runs from it."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from coarsecon import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
+def build(target: str, project: Path, out: Path) -> Path:
+    """The wheel or sdist of a project, in `out`."""
     pytest.importorskip("hatchling")
-    out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return next(out.glob("*.whl"))
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(out)]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    return next(out.iterdir())
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory) -> Path:
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory) -> Path:
+    """Built from the unpacked sdist, as an installer does it."""
+    unpacked = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(unpacked, filter="data")
+    return build("wheel", next(unpacked.iterdir()), tmp_path_factory.mktemp("dist"))
+
+
+def interpreters() -> list[str]:
+    """Every Python at hand that may run this: on the path, and of pyenv."""
+    lowest = int(re.search(r'requires-python = ">=3\.(\d+)"', (ROOT / "pyproject.toml").read_text())[1])
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [Path(path) for minor in range(lowest, 20) if (path := shutil.which(f"python3.{minor}"))]
+    found += [path for minor in range(lowest, 20) for path in pyenv.glob(f"3.{minor}.*/bin/python3.{minor}")]
+    return [str(path) for path in {path.name: path for path in found}.values()]
 
 
 @pytest.mark.slow
@@ -28,6 +55,41 @@ def test_the_wheel_holds_code_labels_recipes_and_pages_alone(wheel):
     assert {"coarsecon/coarse_labels/cifartoy.csv", "coarsecon/recipes/maskcon-cifar100.yaml"} <= package
     tracked = {str(path.relative_to(ROOT)) for path in (ROOT / "coarsecon").rglob("*") if path.is_file()}
     assert {name for name in tracked if "__pycache__" not in name} <= package
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_what_tests_and_documentation_need(sdist):
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"mkdocs.yml", "Makefile", "CITATION.cff", "docs/hooks.py", "tests/formats/run-1/config.yaml"} <= names
+    assert {"coarse_labels/cifartoy.csv", "benchmarks/RESULTS.md", "plugins/coarsecon-dcl/pyproject.toml"} <= names
+
+
+@pytest.mark.slow
+def test_the_version_stands_in_one_place_and_types_are_shipped(wheel):
+    stated = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert __version__ == stated
+    assert wheel.name == f"coarsecon-{stated}-py3-none-any.whl"
+    literal = f'"{stated}"'
+    assert not [path for path in (ROOT / "coarsecon").rglob("*.py") if literal in path.read_text()]
+    assert "coarsecon/py.typed" in zipfile.ZipFile(wheel).namelist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", interpreters(), ids=lambda path: Path(path).name)
+def test_every_python_at_hand_installs_and_compiles_the_wheel(python, wheel, tmp_path):
+    """An interpreter without our dependencies cannot run it, but takes it as fit, and knows all of its syntax."""
+    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
+    inside = tmp_path / "venv" / "bin" / "python"
+    install = [inside, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    done = subprocess.run(install, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    code = (
+        "import compileall, coarsecon, sys\n"
+        "sys.exit(not compileall.compile_dir(coarsecon.__path__[0], quiet=1, force=True))"
+    )
+    done = subprocess.run([inside, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import typer
 from coarsecon.cli.console import ConsoleReporter, closing
 from coarsecon.errors import InputError
 from coarsecon.reporting import Reporter
+from coarsecon.runs import Run
 
 MACHINE = ("device", "precision", "loggers")
 """Settings of `run` that may change between a run and its continuation."""
@@ -98,6 +99,7 @@ def _saved_config(out: Path) -> Path:
     path = out / "config.yaml"
     if not path.exists():
         raise InputError(f"{out}: holds no run to resume (no config.yaml); leave --resume out to start one")
+    Run(out).check_format()
     return path
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from coarsecon.errors import InputError
 
 FORMAT_VERSION = 1
+"""What `prepare` writes today; older versions stay readable."""
 
 Form = Literal["array", "files"]
 LEVEL_NAME = r"^[A-Za-z0-9_-]+$"
@@ -38,7 +39,7 @@ class DatasetInfo(Record):
     pixels, per channel on a scale of 0 to 1.
     """
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = Field(FORMAT_VERSION, ge=1)
     name: str
     size: int = Field(gt=0)
     form: Form
@@ -57,15 +58,16 @@ class SplitFiles(Record):
 
 
 class _Version(BaseModel):
-    format_version: int = Field(strict=True)
+    format_version: int = Field(strict=True, ge=1)
 
 
 def read_info(file: Path) -> DatasetInfo:
-    """Read `dataset.json`; raises InputError when it is broken or of another format version."""
+    """Read `dataset.json`; raises InputError when it is broken or of a newer format version."""
     version = read_record(file, _Version).format_version
-    if version != FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise InputError(
-            f"{file}: format version {version}, but this coarsecon reads {FORMAT_VERSION}; prepare it again"
+            f"{file}: format version {version}, but this coarsecon reads versions up to {FORMAT_VERSION}; update it "
+            f"(pip install -U coarsecon), or prepare the dataset again"
         )
     return read_record(file, DatasetInfo)
 

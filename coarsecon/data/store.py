@@ -85,7 +85,7 @@ def open_dataset(path: Path | str) -> PreparedDataset:
     """Open the prepared dataset in the folder `path`. Images are mapped or listed, not read.
 
     Raises:
-        InputError: it is no prepared dataset or of another format version, or its files are missing,
+        InputError: it is no prepared dataset or of a newer format version, or its files are missing,
             truncated, outside the folder, or contradict `dataset.json`.
     """
     root = Path(path)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from coarsecon.runs import FORMAT_VERSION
+
 PACKAGES = ("coarsecon", "torch", "torchvision", "timm", "numpy", "safetensors", "faiss-cpu")
 
 
@@ -16,6 +18,7 @@ def describe_environment(device: torch.device, precision: str, *, ranks: int = 1
     """What is written to environment.json."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
+        "format_version": FORMAT_VERSION,
         "command": sys.argv,
         "python": platform.python_version(),
         "packages": {package: _version(package) for package in PACKAGES},

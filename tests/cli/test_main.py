@@ -80,6 +80,17 @@ def test_the_version_comes_with_its_environment(coarsecon):
         assert part in told
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("coarsecon pre", "pretrain"), ("coarsecon pretrain --met", "--method")]
+)
+def test_the_shell_completes_commands_and_options(typed, offered):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1), "_COARSECON_COMPLETE": "complete_bash"}
+    code = "from coarsecon.cli.main import run; run([])"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **words}, capture_output=True, text=True)
+    assert offered in done.stdout.split()
+    assert not done.stderr
+
+
 def test_a_traceback_only_with_debug(tmp_path):
     command = [sys.executable, "-m", "coarsecon", "retrieve", "nowhere"]
     plain = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

@@ -104,7 +104,7 @@ def test_another_folder_is_said_not_to_be_prepared(tmp_path: Path) -> None:
 
 def test_another_format_version_is_named(arrays: PreparedDataset) -> None:
     edit_json(arrays.root / "dataset.json", format_version=2, novelty="x")
-    with pytest.raises(InputError, match="format version 2, but this coarsecon reads 1"):
+    with pytest.raises(InputError, match="format version 2, but this coarsecon reads versions up to 1; update it"):
         open_dataset(arrays.root)
 
 
