@@ -81,7 +81,7 @@ class BatchOrder:
         return (indices.tolist() for indices in self.index_batches)
 
 
-class DecodedFiles(Dataset):
+class DecodedFiles(Dataset[ImageBatch]):
     """Image files, decoded a batch at a time."""
 
     def __init__(self, files: list[Path]) -> None:

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from coarsecon.errors import InputError
 
@@ -26,7 +27,7 @@ def read_rows(table: Path, columns: set[str]) -> Iterator[tuple[str, dict[str, s
         yield f"{table}, {where}", text
 
 
-def _read_csv(table: Path) -> Iterator[tuple[str, dict]]:
+def _read_csv(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         with table.open("rb") as file:
             is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
@@ -50,7 +51,7 @@ def _read_csv(table: Path) -> Iterator[tuple[str, dict]]:
         raise InputError(f"{table}: not a readable CSV table ({error}); save it as CSV in UTF-8") from error
 
 
-def _read_parquet(table: Path) -> Iterator[tuple[str, dict]]:
+def _read_parquet(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:

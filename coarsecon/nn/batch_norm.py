@@ -29,7 +29,7 @@ class SplitBatchNormAct2d(BatchNormAct2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> the same."""
-        activated: Tensor = self.act(self.drop(normalise_in_groups(self, x))) if self.training else super().forward(x)
+        activated: Tensor = self.act(self.drop(normalise_in_groups(self, x))) if self.training else super().forward(x)  # type: ignore[no-untyped-call]
         return activated
 
 

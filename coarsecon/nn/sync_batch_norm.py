@@ -39,7 +39,7 @@ class SyncBatchNormAct2d(BatchNormAct2d):
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> the same."""
         if not self.training:
-            evaluated: Tensor = super().forward(x)
+            evaluated: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return evaluated
         activated: Tensor = self.act(self.drop(normalise_together(self, x)))
         return activated
