@@ -67,7 +67,7 @@ def pretrain(
     with connected() as comm:
         planned = plan(layers)
         if resume:
-            _refuse_changes(saved, planned.config.model_dump(mode="json"), target)
+            refuse_changes(saved, planned.config.model_dump(mode="json"), target)
         reporter = Reporter() if comm.rank else ConsoleReporter()
         ranks = f" on {comm.world_size} ranks" if comm.world_size > 1 else ""
         reporter.info(
@@ -103,7 +103,7 @@ def _saved_config(out: Path) -> Path:
     return path
 
 
-def _refuse_changes(saved: dict[str, Any], asked: dict[str, Any], out: Path) -> None:
+def refuse_changes(saved: dict[str, Any], asked: dict[str, Any], out: Path) -> None:
     """A run continues with the settings it began with, or it would not be that run."""
     for section, values in asked.items():
         before = saved.get(section)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, percent, table
+from coarsecon.cli.pretrain import refuse_changes
 from coarsecon.files import atomic_write
 
 METHODS = {
@@ -24,7 +25,7 @@ def quickstart(
 ) -> None:
     """Draw toy images, learn from their coarse labels in three ways, and see which finds the fine kinds."""
     from coarsecon import recipes, registry
-    from coarsecon.config import merge
+    from coarsecon.config import merge, read_config_file
     from coarsecon.data.prepare import prepare_dataset
     from coarsecon.data.sources import SourceRequest
     from coarsecon.data.store import is_prepared
@@ -52,8 +53,11 @@ def quickstart(
             layers = merge(layers, {"schedule": {"epochs": epochs}})
         reporter.info(f"{what}")
         folder = out / "runs" / name
+        planned, begun = plan(layers), Run(folder).config_file.exists()
+        if begun:
+            refuse_changes(read_config_file(Run(folder).config_file), planned.config.model_dump(mode="json"), folder)
         try:
-            run = train(plan(layers), folder, resume=Run(folder).config_file.exists(), reporter=reporter)
+            run = train(planned, folder, resume=begun, reporter=reporter)
         except InterruptedRunError as stopped:
             raise InterruptedRunError(f"{stopped}; run the same command again to continue") from None
         session = Session(run, None, which="last", device="auto", workers=0, reporter=reporter)

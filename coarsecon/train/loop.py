@@ -155,7 +155,7 @@ class Trainer:
                 self.draw_views()
                 with autocast(self.device, config.run.precision):
                     self.method.before_training(self.filling_batches())
-            with StopRequest() as stop, self.reporter.progress("training", total * images) as bar:
+            with StopRequest(self.reporter) as stop, self.reporter.progress("training", total * images) as bar:
                 bar.advance(progress.step * images)
                 for epoch in range(progress.step // per_epoch, config.schedule.epochs):
                     self.train_epoch(epoch, log, bar, stop)

@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Any
 
 from coarsecon.errors import CoarseconError
+from coarsecon.reporting import Reporter
 
 
 class InterruptedRunError(CoarseconError):
@@ -15,10 +16,11 @@ class InterruptedRunError(CoarseconError):
 
 
 class StopRequest:
-    """Within the `with` block the first signal sets `requested`; a second Ctrl-C interrupts at once."""
+    """Within the `with` block the first signal sets `requested` and is told; a second Ctrl-C interrupts at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, reporter: Reporter) -> None:
         self.requested = False
+        self._reporter = reporter
         self._former: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -34,4 +36,6 @@ class StopRequest:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not self.requested:
+            self._reporter.info("stopping after this step, then saving; Ctrl-C again stops at once, without saving")
         self.requested = True

@@ -22,3 +22,6 @@ def test_the_quickstart_writes_its_table_gallery_and_map_and_can_be_repeated(coa
     again = coarsecon("quickstart", "--out", out, "--epochs", 1)
     assert again.code == 0, again.err
     assert json.loads((out / "results.json").read_text()) == results
+    longer = coarsecon("quickstart", "--out", out, "--epochs", 2)
+    assert longer.code == 2
+    assert "schedule.epochs was 1, now 2" in longer.err

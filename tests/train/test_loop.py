@@ -114,13 +114,16 @@ def test_an_interrupt_saves_between_two_steps_and_resumes_to_the_same_state(stra
         "    if self.progress.step == 3: os.kill(os.getpid(), signal.SIGINT)\n"
         "    return step(self, *a)\n"
         "loop.Trainer.train_step = interrupts\n"
+        "class Telling(loop.Reporter):\n"
+        "    def info(self, text): print(text)\n"
         "try:\n"
-        f"    loop.train(plan(tiny_settings(Path({str(tiny_data)!r}))), Path({str(root)!r}))\n"
+        f"    loop.train(plan(tiny_settings(Path({str(tiny_data)!r}))), Path({str(root)!r}), reporter=Telling())\n"
         "except loop.InterruptedRunError as stopped: print(stopped); raise SystemExit(stopped.exit_code)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 130, done.stderr
+    assert "stopping after this step" in done.stdout
     assert "stopped at step 4" in done.stdout
     assert load_checkpoint(Run(root).checkpoint("last"))["progress"]["step"] == 4
     resumed = train(plan(tiny_settings(tiny_data)), root, resume=True)
