@@ -49,7 +49,7 @@ class Run:
         """Make sure that this version of the program understands the run.
 
         Raises:
-            InputError: a newer one wrote it, or what it wrote about itself cannot be read.
+            InputError: a newer one wrote it. What it wrote about itself and cannot be read tells of no newer one.
         """
         if not self.environment_file.exists():
             return
@@ -58,7 +58,7 @@ class Run:
             version = environment.get("format_version", 1)
             made_by = environment.get("packages", {}).get("coarsecon", "?")
         except (OSError, ValueError, AttributeError):
-            raise InputError(f"{self.environment_file}: not the JSON that a run holds; remove it to go on") from None
+            return
         if not isinstance(version, int) or version < 1:
             raise InputError(f"{self.environment_file}: {version!r} is no format version")
         if version > FORMAT_VERSION:

@@ -69,9 +69,10 @@ def test_a_run_with_no_sound_version_is_refused(earliest, coarsecon, version):
     assert "is no format version" in done.err
 
 
-def test_a_run_whose_environment_is_no_json_is_refused(earliest, coarsecon):
+def test_a_run_whose_environment_is_no_json_is_measured_all_the_same(earliest, coarsecon):
     (earliest / "run-1" / "environment.json").write_text("{")
-    assert "environment.json: not the JSON" in coarsecon("retrieve", "run-1").err
+    done = coarsecon("retrieve", "run-1")
+    assert done.code == 0, done.err
 
 
 def test_the_examples_are_small():

@@ -115,10 +115,14 @@ def _sklearn_tsne(features: Tensor, perplexity: float, seed: int, start: NDArray
 
 
 def _umap(features: Tensor, seed: int) -> Tensor:
+    threads = torch.get_num_threads()
     try:
         from umap import UMAP
     except ImportError:
         raise InputError("--method umap needs a package that is not installed: pip install 'coarsecon[umap]'") from None
     neighbours = min(15, len(features) - 1)
     umap = UMAP(n_neighbors=neighbours, metric="cosine", init="pca", random_state=seed, n_jobs=1)
-    return torch.from_numpy(umap.fit_transform(features.numpy())).double()
+    try:
+        return torch.from_numpy(umap.fit_transform(features.numpy())).double()
+    finally:
+        torch.set_num_threads(threads)  # Numba leaves the number that both share at its own

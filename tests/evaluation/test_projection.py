@@ -20,6 +20,7 @@ def clusters(count: int = 90) -> tuple[torch.Tensor, torch.Tensor]:
     [("tsne", "openTSNE"), ("tsne", "sklearn"), ("pca", "torch"), pytest.param("umap", "umap", marks=pytest.mark.slow)],
 )
 def test_clusters_stay_apart_on_the_map_and_the_seed_decides_it(monkeypatch, method, package):
+    threads = torch.get_num_threads()
     pytest.importorskip(package)
     if package == "sklearn":
         monkeypatch.setitem(sys.modules, "openTSNE", None)
@@ -30,6 +31,7 @@ def test_clusters_stay_apart_on_the_map_and_the_seed_decides_it(monkeypatch, met
     distances = torch.cdist(points, points).fill_diagonal_(torch.inf)
     assert (labels[distances.argmin(1)] == labels).double().mean() > 0.95
     assert torch.equal(project(features * 4, method, seed=3).points, points)
+    assert torch.get_num_threads() == threads
 
 
 def test_the_principal_plane_keeps_the_largest_spread_and_looks_one_way():
