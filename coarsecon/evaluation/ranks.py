@@ -16,7 +16,8 @@ def class_ranks(scores: Tensor, members: Tensor, top: tuple[Tensor, Tensor]) -> 
     """The ranks [B, m], from 1, of the best of the `members` [M] in rows of scores [B, G], the best first.
 
     `top` is what `largest` gives of the scores: ranks are exact up to that depth, and depth + 1 stands for any beyond
-    it; m is as many as some row has up to it, at least 1. Members rank behind all others of the same score, so that features that tell nothing apart earn nothing.
+    it; m is as many as some row has up to it, at least 1. Members rank behind all others of the same score, so that
+    features that tell nothing apart earn nothing.
     """
     values, ties = top
     depth = values.shape[1]
