@@ -75,7 +75,7 @@ def retrieval_values(search: Search, labels: Pairs, ks: Sequence[int] = RECALL_K
     for rows, scores in _scored(search, torch.stack([torch.where(ranked[level], labels[level][0], -1)
                                                      for level in labels])):  # fmt: skip
         levels = [level for level in labels if ranked[level][rows[0]]]
-        depth = max(*(int(relevant[level][rows].max()) for level in levels), *ks)
+        depth = max([*(int(relevant[level][rows].max()) for level in levels), *ks])
         top = largest(scores, min(depth, len(search.gallery)))
         for level in levels:
             members = (labels[level][1] == labels[level][0][rows[0]]).nonzero().flatten()

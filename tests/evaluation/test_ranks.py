@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from coarsecon.evaluation import retrieval
 from coarsecon.evaluation.ranks import class_ranks, largest
-from coarsecon.evaluation.retrieval import Search, retrieval_metrics, retrieval_values, values_within
+from coarsecon.evaluation.retrieval import Search, map_at_r, retrieval_metrics, retrieval_values, values_within
 
 
 def naive(scores: torch.Tensor, members: list[int], depth: int) -> list[int]:
@@ -72,3 +72,9 @@ def test_features_that_tell_nothing_apart_earn_nothing(monkeypatch):
     monkeypatch.setattr(retrieval, "LARGE_CLASS", 1)
     labels = torch.arange(40) % 2
     assert retrieval_metrics(torch.ones(40, 4), labels, (1,))["map@r"] == 0
+
+
+def test_a_metric_that_looks_at_no_k_is_that_of_the_whole(monkeypatch):
+    monkeypatch.setattr(retrieval, "LARGE_CLASS", 1)
+    features, labels = torch.randn(40, 4, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 2
+    assert map_at_r(features, labels) == pytest.approx(retrieval_metrics(features, labels, (1,))["map@r"])
