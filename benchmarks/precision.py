@@ -28,7 +28,7 @@ from coarsecon.train.resolve import plan
 def fine_recall(layers: dict[str, Any], out: Path) -> float:
     """Train and measure fine Recall@1 on the test images."""
     run = train(plan(layers), out)
-    metrics, _ = Session(run, None, which="last", device="auto", workers=0, reporter=Reporter()).metrics("test")
+    metrics, *_ = Session(run, None, which="last", device="auto", workers=0, reporter=Reporter()).metrics("test")
     return 100 * metrics["fine"]["recall@1"]
 
 

@@ -30,7 +30,7 @@ def fine_recall(method: str, seed: int, folder: Path) -> float:
     """Train by the method's toy recipe and measure fine Recall@1 on the test images."""
     layers = merge(recipes.read(f"{method}-toy"), {"data": {"path": folder / "data"}, "run": {"seed": seed}})
     run = train(plan(layers), folder / f"{method}-{seed}")
-    metrics, _ = Session(run, None, which="last", device="auto", workers=0, reporter=Reporter()).metrics("test")
+    metrics, *_ = Session(run, None, which="last", device="auto", workers=0, reporter=Reporter()).metrics("test")
     return metrics["fine"]["recall@1"]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.reporting import Reporter
-from coarsecon.search.exact import nearest, unit
+from coarsecon.search.exact import nearest_others, unit
 
 Projection = Literal["tsne", "pca", "umap"]
 PERPLEXITY = 30.0
@@ -90,7 +90,7 @@ def _open_tsne(
 
     count = len(features)
     threads = torch.get_num_threads()
-    cosines, neighbours = nearest(features, features, min(count - 1, int(3 * perplexity)), exclude=torch.arange(count))
+    cosines, neighbours = nearest_others(features, min(count - 1, int(3 * perplexity)))
     distances = (2 - 2 * cosines).clamp(min=0).sqrt()
     graph = PrecomputedNeighbors(neighbours.numpy(), distances.double().numpy())
     with reporter.progress("t-SNE", ITERATIONS, "iterations") as progress:

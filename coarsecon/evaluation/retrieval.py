@@ -9,7 +9,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation.ranks import class_ranks, largest
-from coarsecon.search.exact import SCORES_AT_ONCE, nearest, unit
+from coarsecon.search.exact import SCORES_AT_ONCE, nearest, nearest_others, unit
 
 RECALL_KS = (1, 2, 5, 10, 50, 100)
 
@@ -19,6 +19,9 @@ LARGE_CLASS = 256
 QUERIES_AT_ONCE = 4096
 NEIGHBOURS_AT_ONCE = 2**22
 """How much of the matrix of neighbours is held at one time: at most so many rows, and so many entries."""
+
+NEIGHBOURS_AMONG = 2**24
+"""Entries of that matrix up to which it is held whole, 192 MiB with scores, where it then costs half the products."""
 
 Values = dict[str, Tensor]
 """A value [Q] of each metric for each query, NaN where the query does not count."""
@@ -44,11 +47,19 @@ class Search:
         features = unit(features)
         return cls(features, features, torch.arange(len(features), device=features.device))
 
+    @property
+    def is_mutual(self) -> bool:
+        """Whether each gallery item is a query that does not find itself."""
+        places = torch.arange(len(self.gallery), device=self.own.device)
+        return self.queries is self.gallery and torch.equal(self.own, places)
+
     def within(self, queries: Tensor, gallery: Tensor) -> "Search":
         """The queries at some indices, among the gallery items at others."""
         place = torch.full((len(self.gallery) + 1,), -1, device=gallery.device)  # the last is that of own = -1
         place[gallery] = torch.arange(len(gallery), device=gallery.device)
-        return Search(self.queries[queries], self.gallery[gallery], place[self.own[queries]])
+        among = self.gallery[gallery]
+        mutual = self.queries is self.gallery and torch.equal(queries, gallery)
+        return Search(among if mutual else self.queries[queries], among, place[self.own[queries]])
 
 
 def retrieval_values(search: Search, labels: Pairs, ks: Sequence[int] = RECALL_KS) -> dict[str, Values]:
@@ -215,6 +226,11 @@ def _neighbours(search: Search, depth: Tensor) -> Iterator[tuple[Tensor, Tensor]
     """
     # The deepest first: the rows of one chunk then need about the same depth, which its first row tells.
     queries = depth.argsort(descending=True)[: int((depth > 0).sum())]
+    deepest = int(depth.max()) if len(queries) else 0
+    if 2 * len(queries) > len(depth) and len(depth) * deepest <= NEIGHBOURS_AMONG and search.is_mutual:
+        found = nearest_others(search.gallery, deepest)[1]
+        yield from ((rows, found[rows]) for rows in queries.split(max(1, NEIGHBOURS_AT_ONCE // deepest)))
+        return
     start = 0
     while start < len(queries):
         k = int(depth[queries[start]])

@@ -1,5 +1,7 @@
 """Exact nearest neighbours by inner product, in bounded memory."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +18,9 @@ SCORES_AT_ONCE = 2**24
 
 FAISS_LARGEST_K = 1024
 """Beyond this FAISS's candidate lists cost more time and memory than a matrix product with torch.topk."""
+
+BLOCK = 2048
+"""Rows and columns of a block of scores that is used from both sides."""
 
 
 def unit(features: Tensor) -> Tensor:
@@ -49,6 +54,41 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None 
     if exclude is None or len(gallery) == 0:
         return _search(queries, gallery, min(k, len(gallery)))
     return _drop(*_search(queries, gallery, min(k + 1, len(gallery))), exclude)
+
+
+@torch.no_grad()
+def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`nearest` of every one of features [N, D] among all the others.
+
+    On the CPU with FAISS a block of scores serves the rows and, turned, the columns, so that half the products are
+    made; neighbours of all rows are then held at one time, 12 bytes for each.
+    """
+    count = len(features)
+    if faiss is None or features.device.type != "cpu" or features.dtype == torch.float64 or k > FAISS_LARGEST_K:
+        return nearest(features, features, k, exclude=torch.arange(count, device=features.device))
+    features = features.detach().float().contiguous()
+    scores, indices = torch.zeros(count, min(k, count - 1)), torch.zeros(count, min(k, count - 1), dtype=torch.int64)
+    if not scores.numel():
+        return scores, indices
+    heaps = faiss.float_minheap_array_t()
+    heaps.nh, heaps.k = scores.shape
+    heaps.val, heaps.ids = faiss.swig_ptr(scores.numpy()), faiss.swig_ptr(indices.numpy())
+    heaps.heapify()
+    for row, rows in enumerate(blocks := features.split(BLOCK)):
+        for column, columns in enumerate(blocks[row:], row):
+            block = rows @ columns.T
+            if row == column:
+                block.fill_diagonal_(-torch.inf)
+            else:
+                _offer(heaps, block.T.contiguous(), column * BLOCK, row * BLOCK)
+            _offer(heaps, block, row * BLOCK, column * BLOCK)
+    heaps.reorder()
+    return scores, indices
+
+
+def _offer(heaps: Any, block: Tensor, query: int, item: int) -> None:
+    """Scores [Q, G] of items from number `item` on, to the heaps from number `query` on."""
+    heaps.addn(block.shape[1], faiss.swig_ptr(block.numpy()), item, query, block.shape[0])
 
 
 def _search(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -89,6 +89,9 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = problem()
     whole = retrieval_metrics(features, labels)
     monkeypatch.setattr(retrieval, "NEIGHBOURS_AT_ONCE", 300)
+    monkeypatch.setattr(exact, "BLOCK", 16)
+    assert retrieval_metrics(features, labels) == pytest.approx(whole)
+    monkeypatch.setattr(retrieval, "NEIGHBOURS_AMONG", 0)
     monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", 7)
     monkeypatch.setattr(exact, "SCORES_AT_ONCE", 500)
     assert retrieval_metrics(features, labels) == pytest.approx(whole)
@@ -103,9 +106,10 @@ def test_the_neighbours_of_large_classes_are_never_held_all_at_once(monkeypatch:
         return exact.nearest(queries, gallery, k, **options)
 
     monkeypatch.setattr(retrieval, "nearest", watched)
+    monkeypatch.setattr(retrieval, "NEIGHBOURS_AMONG", 0)
     monkeypatch.setattr(retrieval, "NEIGHBOURS_AT_ONCE", 20_000)
-    retrieval_metrics(torch.randn(600, 4), torch.arange(600) % 2)
-    assert largest <= 20_000
+    retrieval_metrics(torch.randn(600, 4), torch.arange(600) % 3)
+    assert 10_000 < largest <= 20_000
 
 
 def test_a_query_is_excluded_by_identity_so_its_duplicate_is_found() -> None:

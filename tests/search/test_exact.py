@@ -6,7 +6,7 @@ from torch import Tensor
 
 from coarsecon.errors import CoarseconError
 from coarsecon.search import exact
-from coarsecon.search.exact import nearest, unit
+from coarsecon.search.exact import nearest, nearest_others, unit
 
 
 @pytest.fixture(params=["faiss", "torch"])
@@ -57,6 +57,30 @@ def test_the_excluded_item_never_returns_but_its_duplicate_does(backend: str) ->
     assert indices.shape == (60, 10)
     assert not (indices == rows[:, None]).any()
     assert torch.equal(indices[:, 0], rows ^ 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 200])
+@pytest.mark.parametrize("k", [1, 20, 300])
+def test_among_all_others_each_finds_what_it_finds_alone(
+    backend: str, monkeypatch: pytest.MonkeyPatch, count: int, k: int
+) -> None:
+    monkeypatch.setattr(exact, "BLOCK", 32)
+    gallery = features(count)
+    scores, indices = nearest_others(gallery, k)
+    expected = nearest(gallery, gallery, k, exclude=torch.arange(count))
+    assert torch.equal(indices, expected[1])
+    torch.testing.assert_close(scores, expected[0])
+
+
+def test_among_all_others_a_duplicate_is_found_and_not_the_item(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "BLOCK", 7)
+    gallery = features(60)
+    gallery[30:] = gallery[:30]
+    assert torch.equal(nearest_others(gallery, 1)[1].flatten(), (torch.arange(60) + 30) % 60)
+    assert nearest_others(-gallery[:1].repeat(20, 1), 30)[1].sort(1).values.tolist() == [
+        [other for other in range(20) if other != row] for row in range(20)
+    ]
+    assert nearest_others(gallery.double(), 3)[0].dtype == torch.float64
 
 
 def test_an_excluded_item_below_the_depth_costs_no_neighbour(backend: str) -> None:
