@@ -49,6 +49,16 @@ class Comm:
         """What `make` gives on rank 0, where alone it is called."""
         return make()
 
+    def from_all(self, make: Callable[[], T]) -> list[T]:
+        """What `make` gives on each rank, in rank order."""
+        return [make()]
+
+    def in_turns(self, make: Callable[[range], Iterator[T]], items: range) -> Iterator[T]:
+        """What `make` gives for each item, in order, on every rank; of W ranks each makes every W-th."""
+        own = make(items[self.rank :: self.world_size])
+        for _ in range(0, len(items), self.world_size):
+            yield from (made for made in self.from_all(lambda: next(own, None)) if made is not None)
+
     def part(self, count: int) -> slice:
         """This rank's part of `count` rows, in rank order; where they do not divide, the last ranks have fewer.
 
@@ -103,16 +113,31 @@ class DistributedComm(Comm):
         """As in `Comm`; an error there is raised on every rank."""
         told: list[Any] = [None, None]
         if self.rank == 0:
-            try:
-                told[0] = make()
-            except CoarseconError as error:
-                told[1] = error
+            told = [*_outcome(make)]
         dist.broadcast_object_list(told)
         if told[1] is not None:
             told[1].said_elsewhere = self.rank != 0
             raise told[1]
         value: T = told[0]
         return value
+
+    def from_all(self, make: Callable[[], T]) -> list[T]:
+        """As in `Comm`; an error on some rank is raised on every rank."""
+        told: list[Any] = [None] * self.world_size
+        dist.all_gather_object(told, _outcome(make))
+        for rank, (_, error) in enumerate(told):
+            if error is not None:
+                error.said_elsewhere = self.rank != rank
+                raise error
+        return [value for value, _ in told]
+
+
+def _outcome(make: Callable[[], T]) -> tuple[T | None, CoarseconError | None]:
+    """What `make` gives, or the error it raises."""
+    try:
+        return make(), None
+    except CoarseconError as error:
+        return None, error
 
 
 class _Gathered(torch.autograd.Function):
@@ -152,8 +177,10 @@ def connected() -> Iterator[Comm]:
     except RuntimeError as error:
         if not any(word in str(error).lower() for word in LOST):
             raise
-        raise CoarseconError(
+        lost = CoarseconError(
             f"rank {launched_rank()} has lost another one ({str(error).splitlines()[0][:200]}); "
-            "when all machines are back, start the same command with --resume"
-        ) from error
+            "when all machines are back, start the same command again, pretrain with --resume"
+        )
+        lost.said_elsewhere = False
+        raise lost from error
     dist.destroy_process_group()

@@ -5,8 +5,8 @@ class CoarseconError(Exception):
     """Something failed while running. The command line exits with code 1."""
 
     exit_code = 1
-    said_elsewhere = False
-    """Whether another rank of the same run tells of it."""
+    said_elsewhere: bool | None = None
+    """Whether another rank tells of it; None where that is not known."""
 
 
 class InputError(CoarseconError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from coarsecon.comm import Comm
 from coarsecon.data.store import open_dataset
 from coarsecon.device import choose_device
 from coarsecon.errors import InputError
@@ -35,6 +36,15 @@ from coarsecon.search.index import Hits, index_recall
 
 
 @dataclass(frozen=True)
+class Gallery:
+    """What is searched: images of a split called `name`, or (`folder`) of a folder called so."""
+
+    name: str
+    images: Collection
+    folder: bool
+
+
+@dataclass(frozen=True)
 class Found:
     """What a search gave: a row per query, the index it used, and how many true neighbours that index finds."""
 
@@ -57,11 +67,12 @@ class Session:
         device: str,
         workers: int,
         reporter: Reporter,
+        comm: Comm | None = None,
     ) -> None:
         self.run, self.which, self.workers, self.reporter = run, which, workers, reporter
         self.device = choose_device(device)
         self.store = FeatureStore(
-            run, which, layer=layer, flip=flip, device=self.device, workers=workers, reporter=reporter
+            run, which, layer=layer, flip=flip, device=self.device, workers=workers, reporter=reporter, comm=comm
         )
         path = data or run.config().data.path
         if path is None or not path.exists():
@@ -167,32 +178,31 @@ class Session:
         pictures = [collection.picture(query) for query in chosen.tolist()]
         return gallery_rows(pictures, collection, hits, top_k, chosen.tolist())
 
-    def search(
-        self, queries: Sequence[Path], *, gallery: Path | None, split: str | None, top_k: int, factory: str
-    ) -> Found:
-        """The `top_k` nearest images of every query file, in a split (default train) or in a folder.
+    def gallery(self, split: str | None, folder: Path | None = None) -> Gallery:
+        """A split (default train), or a folder of images, to search in."""
+        if folder is None:
+            name = split or "train"
+            return Gallery(name, self.collection(name), folder=False)
+        name, files = folder.resolve().name, find_images([folder])
+        features = self.store.files(files, name=name)
+        mark = self.store.mark(files_fingerprint(files))
+        return Gallery(name, files_collection(files, features, mark), folder=True)
 
-        A query that the searched split was prepared from is not its own neighbour.
+    def search(self, files: Sequence[Path], gallery: Gallery, *, top_k: int, factory: str) -> Found:
+        """The `top_k` nearest images of every file.
+
+        One that the searched split was prepared from is not its own neighbour.
         """
-        files = find_images(queries)
         features = self.store.files(files)
         originals = originals_among(files, self.dataset)
         asked = labelled_files(files, originals, self.dataset, features)
-        if gallery is None:
-            name = split or "train"
-            collection = self.collection(name)
-        else:
-            name = gallery.resolve().name
-            images = find_images([gallery])
-            features = self.store.files(images, name=name)
-            collection = files_collection(images, features, self.store.mark(files_fingerprint(images)))
-        folder = self.run.index / name
-        index = indexed(collection, folder, factory)
+        folder = self.run.index / gallery.name
+        index = indexed(gallery.images, folder, factory)
         hits = index.query(asked.features, top_k + 1)
-        own = [place[1] if place and gallery is None and place[0] == name else None for place in originals]
+        own = [place[1] if place and not gallery.folder and place[0] == gallery.name else None for place in originals]
         pictures = [asked.picture(query) for query in range(len(files))]
-        recall = None if index.exact else index_recall(index, collection.features, top_k)
-        return Found(gallery_rows(pictures, collection, hits, top_k, own), folder, recall)
+        recall = None if index.exact else index_recall(index, gallery.images.features, top_k)
+        return Found(gallery_rows(pictures, gallery.images, hits, top_k, own), folder, recall)
 
 
 def _word(text: str) -> str:

@@ -1,45 +1,24 @@
 """Several ranks are one: what two processes compute on half a batch each is what one computes on the whole."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from forms import FORMS
+from launch import HERE, free_port, on_two_ranks
 from tiny import write_tiny_dataset
 from two_ranks import results
 
 from coarsecon.comm import Comm, connected
 from coarsecon.errors import CoarseconError
 
-HERE = Path(__file__).parent
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory) -> tuple[Path, list[dict]]:
     folder = tmp_path_factory.mktemp("ranks")
     write_tiny_dataset(folder / "data")
-    port = str(free_port())
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, HERE / "two_ranks.py", folder], stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), "RANK": str(rank),
-                 "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    for rank in ranks:
-        _, errors = rank.communicate(timeout=300)
-        assert rank.returncode == 0, errors
+    for rank in on_two_ranks(HERE / "two_ranks.py", folder):
+        assert rank.code == 0, rank.err
     return folder, [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -83,6 +62,14 @@ def test_every_rank_has_a_part_and_all_of_them_are_everything():
                 parts.append(list(range(count))[comm.part(count)])
             assert all(parts)
             assert sorted({row for part in parts for row in part}) == list(range(count))
+
+
+def test_what_is_made_in_turns_comes_in_order():
+    comm = Comm()
+    assert list(comm.in_turns(lambda items: iter([i * i for i in items]), range(2, 9, 3))) == [4, 25, 64]
+    comm.rank, comm.world_size = 1, 3
+    comm.from_all = lambda make: ["a", make(), None]
+    assert list(comm.in_turns(lambda items: iter(items), range(5))) == ["a", 1, "a", 4]
 
 
 def test_a_process_alone_needs_no_others(monkeypatch):

@@ -17,6 +17,7 @@ from coarsecon.cli.options import (
     Workers,
     unusual,
 )
+from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.runs import open_run
@@ -67,19 +68,15 @@ def cluster(
     from coarsecon.evaluation.cluster import find_clusters
     from coarsecon.evaluation.proposals import numbers, proposed_table, shown
     from coarsecon.report.clusters import write_cluster_page, write_cluster_sheet
-    from coarsecon.session import Session
 
-    reporter = ConsoleReporter()
-    session = Session(
-        opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=reporter
-    )
-    labels = session.dataset.split(split).labels
-    if within not in labels:
-        raise InputError(f"--within: {session.dataset.root} has no {within!r} labels; it has {', '.join(labels)}")
-    collection = session.collection(split)
+    with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
+        labels = session.dataset.split(split).labels
+        if within not in labels:
+            raise InputError(f"--within: {session.dataset.root} has no {within!r} labels; it has {', '.join(labels)}")
+        collection = session.collection(split)
     groups = find_clusters(
         collection.features, labels[within], k=count, fine=None if within == "fine" else labels.get("fine"),
-        model=model, max_k=max_k, restarts=restarts, seed=seed, reporter=reporter,
+        model=model, max_k=max_k, restarts=restarts, seed=seed, reporter=session.reporter,
     )  # fmt: skip
     found = numbers(groups, collection, within)
     values = {**found, "k": count, "model": model, "within": within, "restarts": restarts, "seed": seed}
@@ -99,7 +96,7 @@ def cluster(
         _print(found, within, split)
     left_out = int((labels[within] < 0).sum())
     if left_out:
-        reporter.info(f"{left_out:,} images have no {within} label and are in no cluster")
+        session.reporter.info(f"{left_out:,} images have no {within} label and are in no cluster")
     closing([result, csv, png, html, *([Path(json)] if json and json != "-" else [])], [])
 
 

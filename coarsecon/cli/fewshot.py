@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.cli.console import closing, emit_json, percent, table
 from coarsecon.cli.options import (
     DataFolder,
     Device,
@@ -17,6 +17,7 @@ from coarsecon.cli.options import (
     Workers,
     unusual,
 )
+from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
 from coarsecon.runs import open_run
 
@@ -77,31 +78,28 @@ def fewshot(
     from coarsecon.evaluation.support import embedded_split
     from coarsecon.session import Session
 
-    reporter = ConsoleReporter()
-    shared: dict[str, Any] = {
-        "which": encoder, "layer": layer, "flip": flip, "device": device, "workers": workers, "reporter": reporter
-    }  # fmt: skip
-    session = Session(opened, data, **shared)
-    split = split or session.held_out()
-    drawn = draw_episodes(
-        _labels(session, split, "fine"), ways=number, shots=shots, queries=queries, episodes=episodes,
-        coarse=_labels(session, split, "coarse") if fine_within_coarse else None,
-    )  # fmt: skip
-    model, coarse_by = embedded_split(session.store, session.dataset, split, support_copies), None
-    if second is None:
-        predict = predictor(model, classifier)
-    else:
-        other = embedded_split(
-            Session(second, session.dataset.root, **shared).store, session.dataset, split, support_copies
-        )
-        if combine == "ensemble":
-            predict = ensemble(model, other)
-        elif combine == "concat":
-            predict = predictor(concatenated(model, other), classifier)
+    settings: dict[str, Any] = {"which": encoder, "layer": layer, "flip": flip, "device": device, "workers": workers}
+    with shared_session(opened, data, **settings) as session:
+        split = split or session.held_out()
+        drawn = draw_episodes(
+            _labels(session, split, "fine"), ways=number, shots=shots, queries=queries, episodes=episodes,
+            coarse=_labels(session, split, "coarse") if fine_within_coarse else None,
+        )  # fmt: skip
+        model, coarse_by = embedded_split(session.store, session.dataset, split, support_copies), None
+        if second is None:
+            predict = predictor(model, classifier)
         else:
-            classes, coarse_by = _coarse_classes(session, split, model, support_copies)
-            predict = cascade(classes, other, classifier)
-    result = few_shot(predict, drawn, reporter)
+            settings |= {"reporter": session.reporter, "comm": session.store.comm}
+            store = Session(second, session.dataset.root, **settings).store
+            other = embedded_split(store, session.dataset, split, support_copies)
+            if combine == "ensemble":
+                predict = ensemble(model, other)
+            elif combine == "concat":
+                predict = predictor(concatenated(model, other), classifier)
+            else:
+                classes, coarse_by = _coarse_classes(session, split, model, support_copies)
+                predict = cascade(classes, other, classifier)
+    result = few_shot(predict, drawn, session.reporter)
 
     values = {
         "accuracy": result.accuracy, "ci95": result.ci95, "episodes": episodes, "ways": result.ways, "shots": shots,

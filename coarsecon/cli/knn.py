@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.cli.console import closing, emit_json, percent, table
 from coarsecon.cli.options import (
     DataFolder,
     Device,
@@ -18,6 +18,7 @@ from coarsecon.cli.options import (
     Workers,
     unusual,
 )
+from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
 from coarsecon.runs import open_run
 
@@ -40,14 +41,11 @@ def knn(
     opened = open_run(run)
     ks, ts = _numbers("--k", k, int), _numbers("--t", t, float)
     from coarsecon.evaluation.knn import knn_metrics
-    from coarsecon.session import Session
 
-    session = Session(
-        opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=ConsoleReporter()
-    )
-    split = session.held_out()
-    labels = session.labels("train", split)
-    bank, queries = (session.features(name).to(session.device) for name in ("train", split))
+    with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
+        split = session.held_out()
+        labels = session.labels("train", split)
+        bank, queries = (session.features(name).to(session.device) for name in ("train", split))
     metrics = {
         level: knn_metrics(bank, bank_labels, queries, query_labels, ks=ks, ts=ts)
         for level, (bank_labels, query_labels) in labels.items()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.cli.console import closing, emit_json, percent, table
 from coarsecon.cli.options import (
     DataFolder,
     Device,
@@ -19,6 +19,7 @@ from coarsecon.cli.options import (
     Workers,
     unusual,
 )
+from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
 from coarsecon.runs import open_run
 
@@ -75,22 +76,18 @@ def linear(
     views = finetune or augment
     _check(preset, augment, finetune, {"--lr": lr, "--backbone-lr": backbone_lr}, batch_size, layer, flip)
     from coarsecon.evaluation.linear import few_label_probe
-    from coarsecon.session import Session
 
-    reporter = ConsoleReporter()
-    session = Session(
-        opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=reporter
-    )
-    split = session.held_out()
-    known = session.labels("train", split)
-    if labels != "both" and labels not in known:
-        raise InputError(f"--labels: {labels} labels are not known in train and {split} of {session.dataset.root}")
-    kind = "finetune" if finetune else preset
-    if views:
-        probe = _of_views(session, split, kind, _settings(preset, finetune, lr, backbone_lr, epochs, batch_size))
-    else:
-        probe = _of_features(session, split, preset, lr, epochs)
-    metrics = {}
+    with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
+        split = session.held_out()
+        known = session.labels("train", split)
+        if labels != "both" and labels not in known:
+            raise InputError(f"--labels: {labels} labels are not known in train and {split} of {session.dataset.root}")
+        kind = "finetune" if finetune else preset
+        if views:
+            probe = _of_views(session, split, kind, _settings(preset, finetune, lr, backbone_lr, epochs, batch_size))
+        else:
+            probe = _of_features(session, split, preset, lr, epochs)
+    metrics, reporter = {}, session.reporter
     for level in known if labels == "both" else [labels]:
         train_labels, test_labels = known[level]
         reporter.info(f"linear classifier of {level} labels")

@@ -120,7 +120,7 @@ def _with_neighbours(
     from coarsecon.search.collection import find_images
 
     files = find_images(places)[:limit]
-    return session.search(files, gallery=None, split=split, top_k=count, factory="Flat").rows
+    return session.search(files, session.gallery(split), top_k=count, factory="Flat").rows
 
 
 def _as_json(picture: "Picture", heat: "Heat") -> dict[str, Any]:

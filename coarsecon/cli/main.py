@@ -28,6 +28,7 @@ from coarsecon.cli import (
     retrieve,
     tsne,
 )
+from coarsecon.cli.ranks import let_the_first_tell, refuse_ranks
 from coarsecon.errors import CoarseconError
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ app.add_typer(recipes.app, name="recipes")
 
 @app.callback(invoke_without_command=True)
 def main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version, with Python's and torch's, and exit.", is_eager=True)
     ] = False,
@@ -70,6 +72,7 @@ def main(
     if version:
         print(f"coarsecon {__version__} ({environment()})")
         raise typer.Exit
+    refuse_ranks(context.invoked_subcommand)
 
 
 def environment() -> str:
@@ -93,6 +96,8 @@ def run(arguments: list[str] | None = None) -> None:
             raise
         message, code = explain(error)
         if message:
+            if getattr(error, "said_elsewhere", None) is None:
+                let_the_first_tell()
             print(f"error: {message}", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

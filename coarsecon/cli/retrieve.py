@@ -7,6 +7,7 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
 from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
+from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
 from coarsecon.runs import open_run
 
@@ -53,19 +54,20 @@ def retrieve(
         raise InputError("--index: metrics are always exact; an index serves --query")
     if heat and not (html or png):
         raise InputError("--heat: the heat maps are drawn in a gallery; pass --html or --png too")
-    from coarsecon.session import Session
+    from coarsecon.search.collection import find_images
 
-    session = Session(
-        opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=ConsoleReporter()
-    )
+    with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
+        if query:
+            files, searched = find_images(query), session.gallery(split, gallery)
+        else:
+            metrics, chosen, among = session.metrics(split, gallery_split=gallery_split, gallery_data=gallery_data)
     if query:
-        found = session.search(query, gallery=gallery, split=split, top_k=top_k, factory=index)
+        found = session.search(files, searched, top_k=top_k, factory=index)
         _show_neighbours(found.rows, json)
         if found.index_recall is not None:
             ConsoleReporter().info(f"index {index} finds {percent(found.index_recall)} % of the true neighbours")
         rows, title, written = found.rows, "Nearest images", [found.index_folder]
     else:
-        metrics, chosen, among = session.metrics(split, gallery_split=gallery_split, gallery_data=gallery_data)
         title = f"within {chosen}" if chosen == among else f"of {chosen} in {among}"
         name = "retrieve" if chosen == among else f"retrieve-in-{among}"
         result = session.save_result(name, chosen, {"gallery": among, **metrics})

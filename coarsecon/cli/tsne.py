@@ -1,12 +1,13 @@
 """`coarsecon tsne RUN`: the features on a map, as pictures and as a page to look around in."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, emit_json
+from coarsecon.cli.console import closing, emit_json
 from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, RunFolder, Workers
+from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
 from coarsecon.runs import Layer, open_run
 
@@ -51,19 +52,16 @@ def tsne(
     from coarsecon.report.map_picture import write_map_png, write_map_svg
     from coarsecon.session import Session
 
-    reporter = ConsoleReporter()
-
-    def open_session(chosen: Layer) -> Session:
-        return Session(
-            opened, data, which=encoder, layer=chosen, flip=flip, device=device, workers=workers, reporter=reporter
-        )
-
-    session = open_session(layer or "backbone")
-    if class_weights and weights_layer(session) != session.store.layer:
-        if layer:
+    settings: dict[str, Any] = {"which": encoder, "flip": flip, "device": device, "workers": workers}
+    with shared_session(opened, data, layer=layer or "backbone", **settings) as session:
+        wanted = weights_layer(session) if class_weights else session.store.layer
+        if layer and wanted != layer:
             raise InputError(f"--class-weights lie among features of another layer; leave --layer {layer} out")
-        session = open_session(weights_layer(session))
-    split = split or session.usual_split()
+        split = split or session.usual_split()
+        session.features(split)
+    reporter = session.reporter
+    if wanted != session.store.layer:
+        session = Session(opened, data, layer=wanted, reporter=reporter, **settings)
     count = len(session.dataset.split(split))
     if limit and count > limit:
         reporter.info(f"mapping {limit:,} of the {count:,} images of {split}, drawn at random (--limit)")

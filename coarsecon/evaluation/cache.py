@@ -2,16 +2,19 @@
 
 import io
 import os
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
+from coarsecon.comm import Comm
 from coarsecon.errors import CoarseconError
 from coarsecon.reporting import Reporter
 
@@ -20,36 +23,72 @@ try:
 except ImportError:  # not on Windows: there two commands at once would make the same file twice
     fcntl = None  # type: ignore[assignment]
 
+T = TypeVar("T")
+
 SUFFIXES = (".npy", ".partial", ".safetensors")
 KEPT_OF_A_NAME = 8
 """Files kept of one name and one encoder, for example of a folder whose images change."""
 
+ASK_AGAIN = 0.2
+"""Seconds after which a file that another command is making is looked at again."""
+
 Rows = Callable[[int], Iterator[Tensor]]
-"""`rows(start)` gives the rows from `start` on, as float32 [B, W] pieces of one width W."""
+"""`rows(start)` gives the rows from `start` on, as float32 [B, W] pieces of one width W; on every rank the same."""
 
 
-def cached_rows(path: Path, count: int, rows: Rows, *, piece: int, reporter: Reporter) -> Tensor:
+def cached_rows(
+    path: Path, count: int, rows: Rows, *, piece: int, reporter: Reporter, comm: Comm | None = None
+) -> Tensor:
     """float32 [count, W], mapped from the .npy file `path`; what it lacks comes from `rows`.
 
     Rows are appended to a hidden sibling, which becomes `path` once it is whole. One that a killed process left is
     continued from a multiple of `piece` rows. A second process that wants the same file waits for the first.
 
+    Of several ranks, which all call this, the first alone writes; the others look at the file once it is whole.
+
     Raises:
-        CoarseconError: the disk refuses.
+        CoarseconError: the disk refuses, or a rank does not see what the first has written.
     """
+    comm = comm or Comm()
+
+    def first(act: Callable[[], T]) -> T:
+        return comm.from_first(partial(_on_disk, path, act))
+
+    if not first(lambda: _is_whole(path, count)):
+        growing = _Growing(path, count)
+        try:
+            first(growing.open)
+            if not first(growing.is_locked):
+                reporter.info(f"another command is making {path.name}; waiting for it")
+                while not first(growing.is_locked):  # asked again and again: no rank could wait for long
+                    time.sleep(ASK_AGAIN)
+            start = first(lambda: growing.resumed(piece))
+            if start is not None:
+                for chunk in rows(start):
+                    first(partial(growing.append, chunk))
+                first(growing.put_in_place)
+        finally:
+            growing.close()
     found = read_rows(path, count)
     if found is None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _make(path, count, rows, piece, reporter)
-        except OSError as error:
-            raise CoarseconError(f"cannot write {path}: {error.strerror}") from error
-        found = read_rows(path, count)
-    if found is None:
-        raise CoarseconError(f"{path}: vanished while it was made; is another command cleaning this run?")
+        raise CoarseconError(
+            f"{path}: vanished while it was made; is another command cleaning this run, "
+            "or is its folder on a disk that only some machines see?"
+        )
     with suppress(OSError):
         os.utime(path)  # its last use, by which `remove_dead` chooses
     return found
+
+
+def _is_whole(path: Path, count: int) -> bool:
+    return read_rows(path, count) is not None
+
+
+def _on_disk(path: Path, act: Callable[[], T]) -> T:
+    try:
+        return act()
+    except OSError as error:
+        raise CoarseconError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read_rows(path: Path, count: int) -> Tensor | None:
@@ -78,21 +117,50 @@ def remove_dead(folder: Path, alive: Collection[str]) -> None:
                 file.unlink()
 
 
-def _make(path: Path, count: int, rows: Rows, piece: int, reporter: Reporter) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("a+b") as file:
-        _lock(file, path, reporter)
-        if read_rows(path, count) is not None:  # another process made it in the meantime
-            partial.unlink(missing_ok=True)
-            return
-        for chunk in rows(_resumed(file, count, piece)):
-            if file.tell() == 0:
-                file.write(_header(count, chunk.shape[1]))
-            file.write(np.ascontiguousarray(chunk.numpy(), dtype=np.float32).data)
-            file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileNotFoundError):  # a process that waited may have been faster
-        partial.replace(path)
+class _Growing:
+    """The hidden sibling of `path`, open while its rows come."""
+
+    file: BinaryIO
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.path, self.count = path, count
+        self.place = path.with_name(f".{path.name}.partial")
+
+    def open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = self.place.open("a+b")
+
+    def is_locked(self) -> bool:
+        """Whether this process has the lock now; it does until the file is closed, or the process gone."""
+        if fcntl is not None:
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    def resumed(self, piece: int) -> int | None:
+        """How many rows are there to go on from; None when another process has made the whole in the meantime."""
+        if _is_whole(self.path, self.count):
+            self.place.unlink(missing_ok=True)
+            return None
+        return _resumed(self.file, self.count, piece)
+
+    def append(self, chunk: Tensor) -> None:
+        if self.file.tell() == 0:
+            self.file.write(_header(self.count, chunk.shape[1]))
+        self.file.write(np.ascontiguousarray(chunk.numpy(), dtype=np.float32).data)
+        self.file.flush()
+
+    def put_in_place(self) -> None:
+        os.fsync(self.file.fileno())
+        self.close()
+        with suppress(FileNotFoundError):  # a process that waited may have been faster
+            self.place.replace(self.path)
+
+    def close(self) -> None:
+        if hasattr(self, "file"):
+            self.file.close()
 
 
 def _resumed(file: BinaryIO, count: int, piece: int) -> int:
@@ -119,14 +187,3 @@ def _header(count: int, width: int) -> bytes:
     out = io.BytesIO()
     npy.write_array_header_1_0(out, {"descr": "<f4", "fortran_order": False, "shape": (count, width)})
     return out.getvalue()
-
-
-def _lock(file: BinaryIO, path: Path, reporter: Reporter) -> None:
-    """Held until the file is closed, or its process gone."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        reporter.info(f"another command is making {path.name}; waiting for it")
-        fcntl.flock(file, fcntl.LOCK_EX)

@@ -4,13 +4,14 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import get_args
 
 import torch
 from torch import Tensor
 
+from coarsecon.comm import Comm
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.convert import as_prepared
 from coarsecon.data.loader import ImageLoader, padded
@@ -30,8 +31,11 @@ FILES_AT_ONCE = 32
 ROWS_AT_ONCE = 8192
 """Features that pass through a head at one time."""
 
-Batches = Callable[[int], Iterator[ImageBatch]]
-"""`batches(start)` gives the images from number `start` on, on the device."""
+Batches = Callable[[range], Iterator[ImageBatch]]
+"""`batches(starts)` gives the batches of images that begin at those numbers, on the device."""
+
+Pieces = Callable[[range], Iterator[Tensor]]
+"""`pieces(starts)` gives the rows [B, W] of the batches of images that begin at those numbers, on the CPU."""
 
 
 class FeatureStore:
@@ -40,6 +44,8 @@ class FeatureStore:
     The backbone's output is kept as it is, for an image and, once it is asked for, for its mirror image. From it are
     made the features of `layer`: L2-normalised float32 [N, D], with `flip` the normalised mean of those of the image
     and of its mirror. Nothing is loaded before it is needed; the layer "projector" needs the heads at once.
+
+    Several ranks, which `comm` is for, extract together: each embeds every W-th batch. All must then ask for the same.
 
     Raises:
         InputError: there is no encoder yet; the projector is asked for and the run has none.
@@ -55,9 +61,11 @@ class FeatureStore:
         device: torch.device | str = "cpu",
         workers: int = 0,
         reporter: Reporter | None = None,
+        comm: Comm | None = None,
     ) -> None:
         self.run, self.which, self.layer, self.flip = run, which, layer, flip
         self.device, self.workers, self.reporter = torch.device(device), workers, reporter or Reporter()
+        self.comm = comm or Comm()
         if layer == "projector" and self.method.project(torch.zeros(1, self.encoder.dim, device=self.device)) is None:
             raise InputError(
                 f"{run.root}: its method {run.config().method['name']} has no projector; use the layer backbone"
@@ -99,7 +107,9 @@ class FeatureStore:
         batches = self._file_batches(files)
         if name is None:
             return self._both_sides(
-                lambda mirrored: torch.cat(list(self._embedded("files", len(files), batches, mirrored)(0)))
+                lambda mirrored: torch.cat(
+                    list(self._made("features of files", len(files), self._embedded(batches, mirrored), FILES_AT_ONCE))
+                )
             )
         title, content = f"files-{name}", files_fingerprint(files)
         return self._both_sides(
@@ -120,19 +130,15 @@ class FeatureStore:
 
     def _split_rows(self, dataset: PreparedDataset, split: str, mirrored: bool) -> Tensor:
         images = dataset.split(split)
-        loader = ImageLoader(images, self.device, self.workers)
-        return self._rows(
-            split, dataset.info.splits[split].checksum, len(images),
-            lambda start: loader.batches(torch.arange(start, len(images)).split(BATCH)), BATCH, mirrored,
-        )  # fmt: skip
+        batches = partial(split_batches, ImageLoader(images, self.device, self.workers), BATCH)
+        return self._rows(split, dataset.info.splits[split].checksum, len(images), batches, BATCH, mirrored)
 
     def _file_batches(self, files: Sequence[Path]) -> Batches:
         def batch(start: int) -> ImageBatch:
             size = self.encoder.card.input.size
             return padded([as_prepared(file, size) for file in files[start : start + FILES_AT_ONCE]])
 
-        def batches(start: int) -> Iterator[ImageBatch]:
-            starts = range(start, len(files), FILES_AT_ONCE)
+        def batches(starts: range) -> Iterator[ImageBatch]:
             threads = max(1, self.workers)
             loaded = map_ahead(batch, starts, pool=ThreadPoolExecutor(threads), ahead=threads)
             return (images.to(self.device) for images in loaded)
@@ -141,28 +147,33 @@ class FeatureStore:
 
     def _rows(self, name: str, content: str, count: int, batches: Batches, piece: int, mirrored: bool) -> Tensor:
         title = _mirrored(name) if mirrored else name
-        return self.kept(title, content, count, self._embedded(name, count, batches, mirrored), piece=piece)
+        what = f"features of {name}{', mirrored' * mirrored}"
+        return self.kept(title, content, count, self._embedded(batches, mirrored), piece=piece, what=what)
 
-    def _embedded(self, name: str, count: int, batches: Batches, mirrored: bool) -> Callable[[int], Iterator[Tensor]]:
-        def rows(start: int) -> Iterator[Tensor]:
-            what = f"features of {name}{', mirrored' * mirrored}"
-            with self.reporter.progress(what, count) as progress:
-                progress.advance(start)
-                for batch in batches(start):
-                    yield self.encoder.features(batch, mirrored=mirrored).cpu()
-                    progress.advance(len(batch))
+    def _embedded(self, batches: Batches, mirrored: bool) -> Pieces:
+        return lambda starts: (self.encoder.features(batch, mirrored=mirrored).cpu() for batch in batches(starts))
 
-        return rows
+    def kept(self, name: str, content: str, count: int, pieces: Pieces, *, piece: int, what: str) -> Tensor:
+        """Rows [count, W] of images of this `content` from the run folder; what is not there comes from `pieces`.
 
-    def kept(
-        self, name: str, content: str, count: int, rows: Callable[[int], Iterator[Tensor]], *, piece: int
-    ) -> Tensor:
-        """Rows [count, W] of images of this `content` from the run folder; what is not there comes from `rows`."""
+        These are of `piece` images each; `what` they are is told while they are made.
+        """
         path = self._path(name, content)
-        if not path.exists():
+        if self.comm.rank == 0 and not path.exists():
             saved = [which for which in get_args(Which) if self.run.encoder(which).exists()]
             remove_dead(self.run.features, {encoder_mark(self.run, which) for which in saved})
-        return cached_rows(path, count, rows, piece=piece, reporter=self.reporter)
+
+        def rows(start: int) -> Iterator[Tensor]:
+            return self._made(what, count, pieces, piece, start)
+
+        return cached_rows(path, count, rows, piece=piece, reporter=self.reporter, comm=self.comm)
+
+    def _made(self, what: str, count: int, pieces: Pieces, piece: int, start: int = 0) -> Iterator[Tensor]:
+        with self.reporter.progress(what, count) as progress:
+            progress.advance(start)
+            for made in self.comm.in_turns(pieces, range(start, count, piece)):
+                yield made
+                progress.advance(len(made))
 
     def holds(self, dataset: PreparedDataset, split: str) -> bool:
         """Whether the features of a split are kept already, so that they cost next to nothing."""
@@ -191,6 +202,12 @@ class FeatureStore:
         outputs = [head(piece.to(self.device)) for piece in rows.split(ROWS_AT_ONCE)]
         known = [output.float().cpu() for output in outputs if output is not None]
         return torch.cat(known) if known else None
+
+
+def split_batches(loader: ImageLoader, size: int, starts: range) -> Iterator[ImageBatch]:
+    """The batches of `size` of a split's images that begin at those numbers."""
+    images = torch.arange(len(loader.split))
+    return loader.batches([images[start : start + size] for start in starts])
 
 
 def _mirrored(name: str) -> str:

@@ -5,10 +5,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from coarsecon.comm import Comm
 from coarsecon.data.store import PreparedDataset
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import FeatureStore
-from coarsecon.evaluation.retrieval import Pairs, Search, by_group, retrieval_values, summary, values_within
+from coarsecon.evaluation.retrieval import (
+    Pairs,
+    Search,
+    Values,
+    by_group,
+    retrieval_values,
+    summary,
+    values_within,
+)
+
+WITHIN = "fine_within_coarse"
 
 
 class Part(NamedTuple):
@@ -34,22 +45,44 @@ def measure_retrieval(store: FeatureStore, queries: Part, gallery: Part) -> dict
     Where fine and coarse labels are known, also those of "fine_within_coarse", each query in its own coarse class
     alone, and "by_coarse_class": a list of what "fine" and "fine_within_coarse" are in each, the worst first.
 
+    The ranks of the store share the queries out, and all have the whole result.
+
     Raises:
         InputError: no class name of a level is known on both sides, or a split cannot be read.
     """
     labels = paired_labels(queries, gallery)
-    search = search_between(store, queries, gallery)
-    values = retrieval_values(search, labels)
+    values = shared_values(search_between(store, queries, gallery), labels, store.comm)
     report: dict[str, Any] = {level: summary(values[level], labels[level][0]) for level in labels}
     if {"fine", "coarse"} <= labels.keys():
-        fine, (coarse, _) = labels["fine"][0], labels["coarse"]
-        within = values_within(search, labels["fine"], labels["coarse"])
-        if within:
+        fine, coarse = labels["fine"][0], labels["coarse"][0]
+        if ((fine >= 0) & (coarse >= 0)).any():
             names = queries.dataset.info.levels["coarse"]
-            report["fine_within_coarse"] = summary(within, fine, coarse >= 0)
-            kinds = {"fine": values["fine"], "fine_within_coarse": within}
-            report["by_coarse_class"] = by_group(kinds, fine, coarse, names)
+            report[WITHIN] = summary(values[WITHIN], fine, coarse >= 0)
+            report["by_coarse_class"] = by_group({kind: values[kind] for kind in ("fine", WITHIN)}, fine, coarse, names)
     return report
+
+
+def shared_values(search: Search, labels: Pairs, comm: Comm) -> dict[str, Values]:
+    """The metrics of each query at every level, and WITHIN coarse classes; each rank searches for a part of them."""
+    if comm.world_size == 1:
+        return _values(search, labels)
+    count = len(search.queries)
+    own = comm.part(count)
+    part = Search(search.queries[own], search.gallery, search.own[own])
+    found = _values(part, {level: (asked[own], among) for level, (asked, among) in labels.items()})
+    return {
+        kind: {name: comm.gather_parts(value, count) for name, value in values.items()}
+        for kind, values in found.items()
+    }
+
+
+def _values(search: Search, labels: Pairs) -> dict[str, Values]:
+    values = retrieval_values(search, labels)
+    if {"fine", "coarse"} <= labels.keys():
+        within = values_within(search, labels["fine"], labels["coarse"])
+        uncounted = torch.full((len(search.queries),), torch.nan)
+        values[WITHIN] = {name: within.get(name, uncounted) for name in (*values["fine"], "chance")}
+    return values
 
 
 def search_between(store: FeatureStore, queries: Part, gallery: Part) -> Search:

@@ -9,7 +9,7 @@ from torch import Tensor
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
 from coarsecon.data.store import PreparedDataset
-from coarsecon.evaluation.features import BATCH, FeatureStore
+from coarsecon.evaluation.features import BATCH, FeatureStore, split_batches
 from coarsecon.evaluation.fewshot import Embedded
 from coarsecon.views.geometry import resized_crop
 
@@ -55,21 +55,16 @@ def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copie
     """
     images = dataset.split(split)
 
-    def rows(start: int) -> Iterator[Tensor]:
+    def pieces(starts: range) -> Iterator[Tensor]:
         size, small = store.encoder.card.input.size, images.images is not None
-        loader = ImageLoader(images, store.device, store.workers)
-        with store.reporter.progress(f"copies of {split}", len(images) * copies) as progress:
-            progress.advance(start * copies)
-            for batch in loader.batches(torch.arange(start, len(images)).split(BATCH)):
-                generator = torch.Generator().manual_seed(start)
-                augmented = [augment(batch, size, generator, small=small) for _ in range(copies)]
-                features = torch.stack([store.encoder.features(copy) for copy in augmented], dim=1)
-                yield features.flatten(1).cpu()
-                progress.advance(len(batch) * copies)
-                start += len(batch)
+        batches = split_batches(ImageLoader(images, store.device, store.workers), BATCH, starts)
+        for start, batch in zip(starts, batches, strict=True):
+            generator = torch.Generator().manual_seed(start)
+            augmented = [augment(batch, size, generator, small=small) for _ in range(copies)]
+            yield torch.stack([store.encoder.features(copy) for copy in augmented], dim=1).flatten(1).cpu()
 
-    checksum = dataset.info.splits[split].checksum
-    kept = store.kept(f"{split}-copies{copies}", checksum, len(images), rows, piece=BATCH)
+    title, checksum = f"{split}-copies{copies}", dataset.info.splits[split].checksum
+    kept = store.kept(title, checksum, len(images), pieces, piece=BATCH, what=f"copies of {split}")
     return kept.view(len(images) * copies, -1)
 
 

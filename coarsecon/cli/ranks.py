@@ -1,0 +1,56 @@
+"""Commands that torchrun starts on several ranks: what these do together, and which of them speaks."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter
+from coarsecon.errors import InputError
+from coarsecon.reporting import Reporter
+from coarsecon.runs import Run
+
+if TYPE_CHECKING:
+    from coarsecon.session import Session
+
+ALONE = ("quickstart", "prepare", "localize", "report", "export", "import", "data")
+"""Commands that write and know of no ranks."""
+
+FIRST_TELLS = 10
+"""Seconds within which the first rank of a machine has told of what is wrong for all of them."""
+
+
+def refuse_ranks(command: str | None) -> None:
+    """Raises InputError where several ranks were started and the command is for one process."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count > 1 and command in ALONE:
+        raise InputError(
+            f"{command} is for one process, and WORLD_SIZE says that {count} were started: start it without torchrun"
+        )
+
+
+def let_the_first_tell() -> None:
+    """Wait before telling what all ranks of a machine would tell alike: torchrun ends them when the first has."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(FIRST_TELLS)
+
+
+@contextmanager
+def shared_session(opened: Run, data: Path | None, **settings: Any) -> "Iterator[Session]":
+    """A session with these settings of `Session`; its features, in the block, are extracted by all ranks together.
+
+    All ranks pass the block alike, and after it the first goes on alone, while the others end.
+    """
+    from coarsecon.comm import Comm, connected
+    from coarsecon.session import Session
+
+    with connected() as comm:
+        session = Session(opened, data, reporter=Reporter() if comm.rank else ConsoleReporter(), comm=comm, **settings)
+        yield session
+    if comm.rank:
+        raise typer.Exit
+    session.store.comm = Comm()

@@ -1,0 +1,76 @@
+"""What two ranks extract and measure together is what one process does alone."""
+
+import os
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from launch import HERE, on_two_ranks
+from sharing_ranks import found
+
+from coarsecon.comm import Comm
+from coarsecon.runs import Run
+
+HEADER = 128
+"""Bytes before the rows of an .npy file."""
+
+
+@pytest.fixture(scope="module")
+def told(tiny_run, tiny_data, tmp_path_factory) -> dict[str, Any]:
+    """What one process found ("alone"), and each of two ranks ("ranks"), and these once more ("again").
+
+    The two take up features of the test images that a killed command left half-written.
+    """
+    folder = tmp_path_factory.mktemp("sharing")
+    one, two = (Run(folder / name) for name in ("one", "two"))
+    for run in (one, two):
+        shutil.copytree(tiny_run, run.root, ignore=shutil.ignore_patterns("features"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone = found(one, tiny_data, Comm())
+    torch.set_num_threads(threads)
+
+    whole = min(one.features.glob("test-*"), key=lambda file: len(file.name))
+    two.features.mkdir()
+    partial = two.features / f".{whole.name}.partial"
+    shutil.copy(whole, partial)
+    os.truncate(partial, HEADER + (whole.stat().st_size - HEADER) * 25 // 48)
+    for rank in on_two_ranks(HERE / "sharing_ranks.py", two.root, tiny_data, folder):
+        assert rank.code == 0, rank.err
+    ranks, again = zip(*(torch.load(folder / f"rank{i}.pt", weights_only=True) for i in range(2)), strict=True)
+    return {"alone": alone, "ranks": ranks, "again": again, "folders": (one.features, two.features)}
+
+
+def test_features_are_those_of_one_process_bit_for_bit(told):
+    for rank in told["ranks"]:
+        for name in ("test", "flipped", "copies"):
+            assert torch.equal(rank[name], told["alone"][name]), name
+    one, two = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in told["folders"])
+    assert one == two
+
+
+def test_each_rank_embeds_its_share_of_what_is_missing(told):
+    first, second = (rank["counts"] for rank in told["ranks"])
+    assert told["alone"]["counts"] == [48, 48, 2 * 48, 96]
+    assert first == [10 + 8, 10 + 10 + 8, 2 * 28, 50]  # twenty of the test images were there, of the others none
+    assert second == [10, 20, 2 * 20, 46]
+    assert [rank["counts"] for rank in told["again"]] == [[0, 0, 0, 0]] * 2
+
+
+def test_every_rank_has_the_metrics_of_one_process(told):
+    for rank in (*told["ranks"], *told["again"]):
+        for name in ("within", "among"):
+            assert rank[name] == told["alone"][name]
+            assert list(rank[name]) == list(told["alone"][name])
+    assert "fine_within_coarse" in told["alone"]["within"]
+
+
+def test_every_query_is_valued_as_by_one_process(told):
+    for rank in told["ranks"]:
+        for ours, alone in zip(rank["searches"], told["alone"]["searches"], strict=True):
+            assert list(ours) == list(alone) == ["fine", "coarse", "fine_within_coarse"]
+            for level, values in alone.items():
+                assert list(ours[level]) == list(values)
+                for name, value in values.items():
+                    assert torch.equal(ours[level][name].nan_to_num(-1), value.nan_to_num(-1)), (level, name)
