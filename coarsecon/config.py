@@ -136,11 +136,12 @@ def read_config_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a config file ({error})") from None
+        why = (error.strerror or error) if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"{path}: cannot be read as a config file ({why})") from None
     layer = parse_yaml(text, str(path))
     if not isinstance(layer, dict):
         raise InputError(f"{path}: a config file is a mapping of sections (data, backbone, method, ...)")
-    return layer
+    return _of_sections(layer, str(path))
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -161,6 +162,14 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
             if not isinstance(target, dict):
                 raise InputError(f"--set {assignment}: {section} was given a plain value before")
         target[last] = parse_yaml(value, f"--set {key}")
+    return _of_sections(layer, "--set")
+
+
+def _of_sections(layer: dict[str, Any], origin: str) -> dict[str, Any]:
+    """The layer, if no section is a plain value: one would make a layer above or below it vanish."""
+    for key, value in layer.items():
+        if key in RunConfig.model_fields and not isinstance(value, Mapping | None):
+            raise InputError(f"{origin}: {key} is a section of settings, as in --set optimizer.lr=0.1 (got {value!r})")
     return layer
 
 

@@ -18,9 +18,12 @@ def choose_device(name: str) -> torch.device:
         return accelerator or torch.device("cpu")
     try:
         device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device {name!r}: torch knows none of this name; try auto, cpu or cuda") from None
+    try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"run.device: {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from None
+        raise InputError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from None
     return device
 
 

@@ -88,3 +88,13 @@ def test_a_config_file_that_is_no_mapping_of_settings_is_told(tmp_path, content)
 def test_yaml_errors_name_the_line():
     with pytest.raises(InputError, match="recipe, line 2"):
         parse_yaml("a: 1\nb: [", "recipe")
+
+
+def test_a_plain_value_where_a_section_belongs_is_refused_in_every_layer(tmp_path):
+    with pytest.raises(InputError, match=r"--set: method is a section of settings.*got 3"):
+        parse_assignments(["method=3"])
+    (tmp_path / "plain.yaml").write_text("data: images\n")
+    with pytest.raises(InputError, match=r"plain\.yaml: data is a section of settings.*'images'"):
+        read_config_file(tmp_path / "plain.yaml")
+    assert parse_assignments(["optimizer={lr: 1}"]) == {"optimizer": {"lr": 1}}
+    assert parse_assignments(["schedule=null", "epochs=3"]) == {"schedule": None, "epochs": 3}

@@ -16,7 +16,7 @@ Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write 
 
 @app.command("ls")
 def ls(json: Json = None) -> None:
-    """List the recipes, with the first number that each one's paper reports."""
+    """List the recipes; `show` tells the numbers that a recipe's paper reports, as the JSON does for all."""
     from coarsecon import recipes
 
     found = {name: (recipes.summary(name), recipes.expected(name)) for name in recipes.names()}
@@ -27,11 +27,7 @@ def ls(json: Json = None) -> None:
         ]
         emit_json(rows, json)
         return
-    cells = [
-        (name, summary, f"{expect[0].metric} {expect[0].value:g}" if expect else "")
-        for name, (summary, expect) in found.items()
-    ]
-    table("Recipes", ["name", "what", "expect, in %"], cells, numbers=False)
+    table("Recipes", ["name", "what"], [(name, summary) for name, (summary, _) in found.items()], numbers=False)
 
 
 @app.command("show")

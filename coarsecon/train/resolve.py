@@ -66,7 +66,7 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     Raises:
         InputError: a setting, the dataset or the device cannot be used.
     """
-    name = layers.get("method", {}).get("name", "maskcon")
+    name = str((layers.get("method") or {}).get("name", "maskcon"))
     method_class = registry.load(registry.METHODS, name)
     if not (isinstance(method_class, type) and issubclass(method_class, Method)):
         raise CoarseconError(f"the method {name!r} is broken: it is not a subclass of coarsecon.methods.Method")
