@@ -96,5 +96,7 @@ def test_a_plain_value_where_a_section_belongs_is_refused_in_every_layer(tmp_pat
     (tmp_path / "plain.yaml").write_text("data: images\n")
     with pytest.raises(InputError, match=r"plain\.yaml: data is a section of settings.*'images'"):
         read_config_file(tmp_path / "plain.yaml")
+    (tmp_path / "run.yaml").write_text("recipe: maskcon-toy\ndata:\n")
+    assert read_config_file(tmp_path / "run.yaml") == {"recipe": "maskcon-toy", "data": None}
     assert parse_assignments(["optimizer={lr: 1}"]) == {"optimizer": {"lr": 1}}
     assert parse_assignments(["schedule=null", "epochs=3"]) == {"schedule": None, "epochs": 3}
