@@ -23,6 +23,8 @@ bench: $(VENV)/developed
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/views.py
 	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/index.py
 	$(BIN)/python benchmarks/precision.py
