@@ -4,11 +4,12 @@ A result file is one JSON object; whatever it holds is shown. These names mean s
 
 - shares of queries or images: `recall@K`, `precision@K`, `topK`, `accuracy`, and means of numbers between 0 and 1:
   `map@r`, `r_precision`. Their count is `queries` (or `images`) beside them.
-- other scores of at most 1: `NAME_accuracy`, `NAME_topK`, `nmi`, `ami`, `ari`, `purity`.
+- other scores of at most 1: `NAME_accuracy`, `NAME_topK`, `nmi`, `ami`, `ari`, `purity`, `ap`, `apK`.
 - `ci95` and `NAME_ci95`: half the 95% interval of a mean over `episodes` or `repeats` draws; the first is that of
   `accuracy` or `top1`.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -23,7 +24,7 @@ CONTEXT = ("split", "encoder", "layer", "flip", "data", "run2")
 """What a result was computed on; these stand before its numbers."""
 
 MEANS = re.compile(r"(recall|precision)@\d+|top\d+|accuracy|map@r|r_precision")
-SCORES = re.compile(rf"{MEANS.pattern}|\w+_accuracy|\w+_top\d+|nmi|ami|ari|purity")
+SCORES = re.compile(rf"{MEANS.pattern}|\w+_accuracy|\w+_top\d+|nmi|ami|ari|purity|ap(\d\d)?")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,15 @@ def _read(path: Path) -> Result:
     except (OSError, ValueError, RecursionError) as error:
         return Result(path.stem, problem=f"cannot be read ({str(error).splitlines()[0][:200]})")
     return Result(path.stem, record) if isinstance(record, dict) else Result(path.stem, problem="holds no JSON object")
+
+
+def word(text: str) -> str:
+    """`text` as a part of a result file's name; its end and a digest where it is long or has other characters."""
+    plain = re.sub(r"[^A-Za-z0-9=.,+_]+", "_", text)
+    if plain == text and len(plain) <= 40:
+        return plain
+    key, _, value = plain.partition("=")
+    return f"{key}={value[-24:]}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def levels(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,8 +1,6 @@
 """A run in use: features, labels and metrics of a split, and the nearest images of files from anywhere."""
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from coarsecon.evaluation.pairing import Part, measure_retrieval
 from coarsecon.files import atomic_write
 from coarsecon.report.rows import GalleryRow, Picture
 from coarsecon.reporting import Reporter
+from coarsecon.results import word
 from coarsecon.runs import Layer, Run, Which
 from coarsecon.search.collection import (
     Collection,
@@ -147,8 +146,8 @@ class Session:
         unusual += ["flip"] * store.flip + [split] * (split != (usual or self.usual_split()))
         own = self.run.config().data.path
         if own is None or own.resolve() != self.dataset.root.resolve():
-            unusual.append(_word(f"data={self.dataset.root.resolve()}"))
-        unusual += [_word(f"{option}={value}") for option, value in (options or {}).items()]
+            unusual.append(word(f"data={self.dataset.root.resolve()}"))
+        unusual += [word(f"{option}={value}") for option, value in (options or {}).items()]
         path = self.run.results / f"{'-'.join([name, *unusual])}.json"
         record = {
             "split": split, "encoder": store.which, "layer": store.layer, "flip": store.flip,
@@ -203,12 +202,3 @@ class Session:
         pictures = [asked.picture(query) for query in range(len(files))]
         recall = None if index.exact else index_recall(index, gallery.images.features, top_k)
         return Found(gallery_rows(pictures, gallery.images, hits, top_k, own), folder, recall)
-
-
-def _word(text: str) -> str:
-    """`text` as a part of a file name; its end and a digest where it is long or has other characters."""
-    word = re.sub(r"[^A-Za-z0-9=.,+_]+", "_", text)
-    if word == text and len(word) <= 40:
-        return word
-    key, _, value = word.partition("=")
-    return f"{key}={value[-24:]}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"

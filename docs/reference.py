@@ -12,6 +12,7 @@ from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 from coarsecon import recipes, registry
 from coarsecon.cli.main import app
 from coarsecon.config import RunConfig
+from coarsecon.detection.settings import DetectionConfig
 
 OURS = "coarsecon"
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -88,18 +89,25 @@ def settings_page() -> str:
         "Keys of a config file, also given as `--set KEY=VALUE`. A recipe, a file, `--set` and flags are read in this "
         "order, the later winning over the earlier. A run keeps all of them in `config.yaml`.\n",
     ]
-    schema = RunConfig.model_json_schema()
-    for name, field in RunConfig.model_fields.items():
-        model = field.annotation
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            parts += [f"## {name}\n", inspect.getdoc(model) or "", "", _section(name, model, schema)]
+    parts += _sections(RunConfig, "##")
     parts += ["## method\n", "`method.name` chooses the method; the other keys are its own.\n"]
     for entry in registry.entries(registry.METHODS):
         described = entry.describe()
         if entry.distribution == OURS:
             rows = [(f"`method.{s.name}`", f"`{s.type}`", f"`{s.default}`", s.description) for s in described.settings]
             parts += [f"### {entry.name}\n", described.summary, "", table(["key", "type", "default", "what"], rows)]
-    return "\n".join(parts)
+    parts += ["## detect\n", "The settings of `coarsecon detect`, kept in `detection.yaml`.\n"]
+    return "\n".join([*parts, *_sections(DetectionConfig, "###")])
+
+
+def _sections(config: type[BaseModel], heading: str) -> list[str]:
+    """Every group of settings."""
+    parts, schema = [], config.model_json_schema()
+    for name, field in config.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            parts += [f"{heading} {name}\n", inspect.getdoc(model) or "", "", _section(name, model, schema)]
+    return parts
 
 
 def _section(section: str, model: type[BaseModel], schema: dict[str, Any]) -> str:
@@ -126,18 +134,18 @@ def kind(schema: dict[str, Any]) -> str:
 
 def recipes_page() -> str:
     """Every recipe with the published numbers to hold it against."""
-    rows = []
-    for name in recipes.names():
-        expect = [f"{row.metric} {row.number()} ({row.source})" for row in recipes.expected(name)]
-        rows.append((f"`{name}`", recipes.summary(name), "<br>".join(expect) or "none could be read"))
-    return "\n".join(
-        [
-            "# Recipes\n",
-            "`coarsecon pretrain --recipe NAME` starts from one, `coarsecon recipes show NAME` prints it. The numbers "
-            "are the papers', in percent, not measurements of this project.\n",
-            table(["recipe", "what", "published"], rows),
-        ]
-    )
+    parts = [
+        "# Recipes\n",
+        "`--recipe NAME` starts from one, `coarsecon recipes show NAME` prints it. The numbers are the papers', in "
+        "percent, not measurements of this project.\n",
+    ]
+    for command in recipes.FOLDERS:
+        rows = []
+        for name in recipes.names(command):
+            expect = [f"{row.metric} {row.number()} ({row.source})" for row in recipes.expected(name)]
+            rows.append((f"`{name}`", recipes.summary(name), "<br>".join(expect) or "none could be read"))
+        parts += [f"## Of {command}\n", table(["recipe", "what", "published"], rows)]
+    return "\n".join(parts)
 
 
 def catalogue_page() -> str:

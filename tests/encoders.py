@@ -42,10 +42,10 @@ def randomise(model: nn.Module) -> nn.Module:
     return model
 
 
-def encoder_run(root: Path, family: str, **recipe: Any) -> Run:
+def encoder_run(root: Path, family: str, *, stem: str | None = None, **recipe: Any) -> Run:
     """A run folder with config and encoder alone, with weights of its own."""
     settings, side = FAMILIES[family]
-    backbone = BackboneSettings(**settings)
+    backbone = BackboneSettings(**settings | ({"stem": stem} if stem else {}))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = randomise(create_backbone(backbone, side))

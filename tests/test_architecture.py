@@ -19,7 +19,7 @@ LAYERS = [
     {"search", "methods"},
     {"evaluation"},
     {"train", "session", "export", "importing"},
-    {"mapping", "summary", "doctor", "embedder"},
+    {"mapping", "summary", "doctor", "embedder", "detection"},
     {"handover"},
     {"cli"},
     {"__main__"},

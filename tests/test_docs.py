@@ -12,6 +12,7 @@ import torch
 from installed import Environment
 from PIL import Image
 from published import maskcon
+from shapes import write_coco, write_voc
 from tiny import TINY_BACKBONE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,8 +38,10 @@ def commands(document: Path) -> list[list[str]]:
 
 @pytest.fixture
 def sandbox(tmp_path, monkeypatch):
-    """A working directory that holds what the README speaks of: photos, and CIFAR-100's files in their own form."""
+    """A working directory that holds what the documents speak of: photos, and datasets in their own forms."""
     monkeypatch.chdir(tmp_path)
+    write_voc(tmp_path / "VOCdevkit", {"trainval": 4, "test": 2})
+    write_coco(tmp_path, {"train2017": 4, "val2017": 2})
     rng = np.random.default_rng(0)
     for i in range(40):
         folder = tmp_path / "photos" / ("bags" if i % 2 else "shoes")
@@ -57,6 +60,11 @@ def sandbox(tmp_path, monkeypatch):
 
 def shrunk(command: list[str], **method: int) -> list[str]:
     """The same command on a tiny network and a few images: what is appended wins over what stands before."""
+    if command[1] == "detect":
+        few = {"sizes.train": [64], "sizes.test": 64, "model.regions": 8, "model.proposals": 10}
+        few |= {"schedule.precise_batches": 1}
+        flags = [word for key, value in few.items() for word in ("--set", f"{key}={value}")]
+        return [*command, *flags, "--steps", "1", "--batch-size", "2", "--workers", "0", "--device", "cpu"]
     if command[1] != "pretrain":
         return command
     settings = {"backbone.args": TINY_BACKBONE["args"], "run.log_every": 1, "data.workers": 0}

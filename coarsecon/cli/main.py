@@ -12,6 +12,7 @@ from coarsecon.cli import (
     cluster,
     data,
     datasets,
+    detect,
     doctor,
     export,
     fewshot,
@@ -49,6 +50,7 @@ app.command("knn")(knn.knn)
 app.command("linear")(linear.linear)
 app.command("cluster")(cluster.cluster)
 app.command("tsne")(tsne.tsne)
+app.command("detect")(detect.detect)
 app.command("localize")(localize.localize)
 app.command("report")(report.report)
 app.command("export")(export.export)

@@ -56,7 +56,7 @@ def pretrain(
     if method:  # before --set, whose method.* settings are meant for this method and not for the recipe's
         layers = merge(layers, {"method": {"name": method}})
     layers = merge(layers, parse_assignments(set_ or []))
-    layers = merge(layers, _given(flags))
+    layers = merge(layers, given(flags))
     target = out or Path("runs") / str(layers.get("method", {}).get("name", "maskcon"))
 
     from coarsecon.comm import connected
@@ -87,7 +87,7 @@ def pretrain(
     closing(written, ["coarsecon", "retrieve", target])
 
 
-def _given(flags: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def given(flags: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The flags that were given, as a layer of settings."""
     layer = {
         section: {key: value for key, value in values.items() if value is not None} for section, values in flags.items()

@@ -19,30 +19,36 @@ def ls(json: Json = None) -> None:
     """List the recipes; `show` tells the numbers that a recipe's paper reports, as the JSON does for all."""
     from coarsecon import recipes
 
-    found = {name: (recipes.summary(name), recipes.expected(name)) for name in recipes.names()}
+    found = {
+        command: {name: (recipes.summary(name), recipes.expected(name)) for name in recipes.names(command)}
+        for command in recipes.FOLDERS
+    }
     if json:
         rows = [
-            {"name": name, "summary": summary, "expect": [row.model_dump() for row in expect]}
-            for name, (summary, expect) in found.items()
+            {"name": name, "command": command, "summary": summary, "expect": [row.model_dump() for row in expect]}
+            for command, named in found.items()
+            for name, (summary, expect) in named.items()
         ]
         emit_json(rows, json)
         return
-    table("Recipes", ["name", "what"], [(name, summary) for name, (summary, _) in found.items()], numbers=False)
+    for command, named in found.items():
+        cells = [(name, summary) for name, (summary, _) in named.items()]
+        table(f"Recipes of {command}", ["name", "what"], cells, numbers=False)
 
 
 @app.command("show")
 def show(name: str, json: Json = None) -> None:
     """Print a recipe, then the published numbers to expect and where they come from.
 
-    The JSON has `name`, `summary`, `settings` and `expect`, a list of `metric`, `value`, `ci95` and `source`.
+    The JSON has `name`, `command`, `summary`, `settings` and `expect`: a list of `metric`, `value`, `ci95`, `source`.
     """
     from coarsecon import recipes
 
-    expect = recipes.expected(name)
+    expect, command = recipes.expected(name), recipes.command_of(name)
     if json:
+        told = {"name": name, "command": command, "summary": recipes.summary(name)}
         rows = [row.model_dump() for row in expect]
-        summary = recipes.summary(name)
-        emit_json({"name": name, "summary": summary, "settings": recipes.read(name), "expect": rows}, json)
+        emit_json({**told, "settings": recipes.read(name, command), "expect": rows}, json)
         return
     print(recipes.text(name))
     if expect:
@@ -69,4 +75,5 @@ def cp(
     if path.exists():
         raise InputError(f"{path}: exists already; choose another name")
     atomic_write(path, content)
-    closing([path], ["coarsecon", "pretrain", "--config", path, "--data", "DIR"])
+    command = recipes.command_of(name)
+    closing([path], ["coarsecon", command, *["RUN"] * (command == "detect"), "--config", path, "--data", "DIR"])

@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from coarsecon.config import RunConfig
+from coarsecon.config import Settings
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.runs import Run
@@ -25,11 +26,11 @@ class Sink(Protocol):
 class MetricLog:
     """Appends rows to metrics.jsonl and hands them to the further sinks."""
 
-    def __init__(self, run: Run, config: RunConfig, *, from_step: int) -> None:
+    def __init__(self, run: Run, config: Settings, *, from_step: int, loggers: Sequence[str] = ()) -> None:
         """Rows after `from_step`, of a run that was cut off behind its last checkpoint, are dropped."""
         kept = [row for row in run.metrics() if row["step"] <= from_step]
         atomic_write(run.metrics_file, "".join(f"{json.dumps(row)}\n" for row in kept))
-        self._sinks: list[Sink] = [SINKS[name](run, config) for name in config.run.loggers]
+        self._sinks: list[Sink] = [SINKS[name](run, config) for name in loggers]
         self._file = run.metrics_file.open("a", encoding="utf-8")
 
     def write(self, row: Row) -> None:
@@ -59,7 +60,7 @@ class NoLog:
 class TensorBoardSink:
     """Scalars under RUN/tensorboard."""
 
-    def __init__(self, run: Run, config: RunConfig) -> None:
+    def __init__(self, run: Run, config: Settings) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -80,7 +81,7 @@ class TensorBoardSink:
 class WandbSink:
     """A Weights & Biases run under RUN/wandb; offline unless an API key or WANDB_MODE says otherwise."""
 
-    def __init__(self, run: Run, config: RunConfig) -> None:
+    def __init__(self, run: Run, config: Settings) -> None:
         try:
             import wandb
         except ImportError:

@@ -142,7 +142,7 @@ class Trainer:
         atomic_write(self.run.config_file, to_yaml(self.config))
         environment = describe_environment(self.device, self.config.run.precision, ranks=self.comm.world_size)
         atomic_write(self.run.environment_file, json.dumps(environment, indent=2))
-        return MetricLog(self.run, self.config, from_step=self.progress.step)
+        return MetricLog(self.run, self.config, from_step=self.progress.step, loggers=self.config.run.loggers)
 
     def run_to_end(self) -> None:
         """Train from the present step to the last epoch's end."""

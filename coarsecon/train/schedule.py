@@ -1,6 +1,7 @@
 """Learning-rate schedules: pure functions of the step."""
 
 import math
+from collections.abc import Sequence
 
 from coarsecon.config import ScheduleSettings
 
@@ -67,3 +68,11 @@ def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_p
         )  # fmt: skip
     steps, warmup = epochs * steps_per_epoch, round(warmup_epochs * steps_per_epoch)
     return warmup_cosine(step, steps=steps, warmup=warmup, base=base, start=start, low=low)
+
+
+def warmup_drops(
+    step: int, *, steps: int, warmup: int, base: float, start: float, drops: Sequence[float], factor: float = 0.1
+) -> float:
+    """Linear from `start` to `base` over `warmup` steps; times `factor` from each share `drops` of `steps` on."""
+    rate = start + (base - start) * step / warmup if step < warmup else base
+    return rate * factor ** sum(step >= round(drop * steps) for drop in drops)

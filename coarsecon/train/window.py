@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from coarsecon.comm import Comm
-from coarsecon.data.batch import ImageBatch
+
+T = TypeVar("T")
 
 
 class Window:
@@ -21,7 +23,7 @@ class Window:
         self._sums: dict[str, Tensor] = {}
         self._steps, self._waited, self._start = 0, 0.0, time.perf_counter()
 
-    def timed(self, items: Iterator[ImageBatch]) -> Iterator[ImageBatch]:
+    def timed(self, items: Iterator[T]) -> Iterator[T]:
         """The items, with the time spent waiting for them counted."""
         while True:
             asked = time.perf_counter()

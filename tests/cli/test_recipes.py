@@ -19,13 +19,15 @@ def test_the_list_names_every_recipe_and_what_it_is(coarsecon):
     done = coarsecon("recipes", "ls")
     assert done.code == 0
     lines = {line.split("│")[1].strip(): line for line in done.out.splitlines() if line.startswith("│")}
-    assert list(lines) == recipes.names()
+    assert list(lines) == [*recipes.names(), *recipes.names("detect")]
     assert "ANCOR on Living-17 (17 coarse -> 68 fine), ResNet-50 at 224 px" in lines["ancor-living17"]
+    assert "Faster R-CNN" in lines["voc-c4-24k"]
 
 
 def test_the_list_as_json_holds_all_numbers(coarsecon):
     rows = {row["name"]: row for row in json.loads(coarsecon("recipes", "ls", "--json", "-").out)}
-    assert sorted(rows) == recipes.names()
+    assert list(rows) == [*recipes.names(), *recipes.names("detect")]
+    assert (rows["maskcon-sop"]["command"], rows["voc-c4-24k"]["command"]) == ("pretrain", "detect")
     assert rows["maskcon-sop"]["expect"] == []
     first = rows["ancor-living17"]["expect"][0]
     assert first == {
@@ -52,7 +54,7 @@ def test_show_as_json_has_settings_apart_from_numbers(coarsecon, tmp_path):
     path = tmp_path / "recipe.json"
     assert coarsecon("recipes", "show", "supcon-cifar100-fine", "--json", path).code == 0
     shown = json.loads(path.read_text())
-    assert set(shown) == {"name", "summary", "settings", "expect"}
+    assert set(shown) == {"name", "command", "summary", "settings", "expect"}
     assert shown["settings"] == recipes.read("supcon-cifar100-fine")
     assert [(row["metric"], row["value"], row["ci95"]) for row in shown["expect"]] == [
         ("fine linear top-1", 76.5, None)
@@ -84,3 +86,11 @@ def test_a_copy_goes_into_a_folder_and_overwrites_nothing(coarsecon, tmp_path):
     assert "exists already" in refused.err
     assert coarsecon("recipes", "cp", "nope", tmp_path).code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["supce-toy.yaml"]
+
+
+def test_a_copy_of_a_recipe_for_detection_tells_its_own_command(coarsecon, tmp_path):
+    path = tmp_path / "mine.yaml"
+    done = coarsecon("recipes", "cp", "voc-c4-24k", path)
+    assert done.code == 0
+    assert f"next: coarsecon detect RUN --config {path} --data DIR" in done.err
+    assert {"recipe": "voc-c4-24k", **yaml.safe_load(path.read_text())} == recipes.read("voc-c4-24k", "detect")

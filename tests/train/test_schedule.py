@@ -6,7 +6,7 @@ import pytest
 from golden import golden_cases, golden_tensors
 
 from coarsecon.config import ScheduleSettings
-from coarsecon.train.schedule import cycles_of, learning_rate, warmup_of
+from coarsecon.train.schedule import cycles_of, learning_rate, warmup_drops, warmup_of
 
 
 def settings_of(case: dict) -> ScheduleSettings:
@@ -64,3 +64,12 @@ def test_every_cosine_starts_at_the_full_rate_and_no_epoch_is_without_one(epochs
     assert min(rates) > 0.004  # the last of a cosine of 20 epochs has 0.006
     rises = sum(later > earlier for earlier, later in pairwise(rates))
     assert rises == (cycles_of(schedule) - 1 if cycles != epochs else 0)
+
+
+def test_a_rate_that_drops_rises_first_and_falls_at_its_shares_of_the_steps():
+    options = {"steps": 24_000, "warmup": 100, "base": 0.02, "start": 2e-5, "drops": [0.75, 0.916667]}
+    rates = {step: warmup_drops(step, **options) for step in (0, 50, 100, 17_999, 18_000, 21_999, 22_000, 23_999)}
+    assert rates == pytest.approx(
+        {0: 2e-5, 50: 0.01001, 100: 0.02, 17_999: 0.02, 18_000: 2e-3, 21_999: 2e-3, 22_000: 2e-4, 23_999: 2e-4}
+    )
+    assert warmup_drops(0, steps=5, warmup=0, base=1.0, start=0.1, drops=[]) == 1.0

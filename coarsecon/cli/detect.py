@@ -1,0 +1,129 @@
+"""`coarsecon detect RUN`: transfer to object detection and instance segmentation."""
+
+import json as jsonlib
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.cli.options import JsonFile, RunFolder
+from coarsecon.cli.pretrain import given, refuse_changes
+from coarsecon.runs import Run, Which, open_run
+
+if TYPE_CHECKING:
+    from coarsecon.detection.plan import Plan
+
+MEASURES = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
+TITLES = {"box": "box", "mask": "mask", "box_voc07": "box, VOC07's measure"}
+
+
+def detect(
+    run: RunFolder,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder in VOC's or COCO's form; repeatable, as for VOC2007 with VOC2012."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Default: voc-c4-24k or coco-mask-c4-1x; `coarsecon recipes ls` lists all.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A file of settings, as detection.yaml is.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a step; default: the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the detector; default in RUN/detection.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the training in --out, or measure it.")] = False,
+    encoder: Annotated[Which | None, typer.Option(help="The run's last or best encoder.")] = None,
+    json: JsonFile = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of training: auto, float32 or bfloat16.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the new layers, the order of images, the views.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode image files.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; repeatable.")
+    ] = None,
+) -> None:
+    """Train Faster or Mask R-CNN around the run's ResNet on VOC or COCO data, and tell its AP, AP50 and AP75."""
+    opened = open_run(run)
+    from coarsecon import recipes
+    from coarsecon.config import merge, parse_assignments, read_config_file
+
+    flags: dict[str, dict[str, Any]] = {
+        "data": {"paths": data, "workers": workers},
+        "model": {"encoder": encoder},
+        "schedule": {"steps": steps},
+        "run": {"batch_size": batch_size, "device": device, "precision": precision, "seed": seed},
+    }
+    layers: dict[str, Any] = {}
+    if resume and out and (out / "detection.yaml").exists():
+        layers = read_config_file(out / "detection.yaml")
+    if recipe:
+        layers = merge(layers, recipes.read(recipe, "detect"))
+    if config:
+        layers = merge(layers, read_config_file(config))
+    layers = merge(merge(layers, parse_assignments(set_ or [])), given(flags))
+
+    from coarsecon.detection.plan import folder_of, plan, settle
+    from coarsecon.detection.train import check_folder, train_detector
+    from coarsecon.train.stopping import InterruptedRunError
+
+    reporter = ConsoleReporter()
+    settled = settle(layers)
+    target = out or folder_of(opened, settled)
+    check_folder(target, resume=resume)
+    if resume:
+        refuse_changes(read_config_file(target / "detection.yaml"), settled.model_dump(mode="json"), target)
+    planned = plan(opened, settled)
+    reporter.info(
+        f"{'Mask' if settled.model.masks else 'Faster'} R-CNN ({settled.model.head}) on "
+        f"{len(planned.train.images):,} images of {len(planned.classes)} classes, {settled.schedule.steps:,} steps of "
+        f"{settled.run.batch_size}, {planned.device} in {settled.run.precision}"
+    )
+    again = shlex.join(["coarsecon", "detect", str(run), "--out", str(target), "--resume"])
+    try:
+        model = train_detector(planned, target, resume=resume, reporter=reporter)
+        metrics = _measure(model, planned, reporter)
+    except InterruptedRunError as stopped:
+        raise InterruptedRunError(f"{stopped}; continue with: {again}") from None
+    except KeyboardInterrupt:
+        raise InterruptedRunError(f"stopped at once; continue from what was saved, if anything: {again}") from None
+    result = _save(opened, planned, metrics)
+    if json:
+        emit_json(metrics, json)
+    if json != "-":
+        rows = [[name, *(percent(values[key]) for values in metrics.values())] for name, key in MEASURES.items()]
+        title = f"Detection of {len(planned.classes)} classes in {len(planned.test.images):,} images, in %"
+        table(title, ["", *(TITLES[kind] for kind in metrics)], rows)
+    closing([target / "checkpoints" / "last.pt", result, *([Path(json)] if json and json != "-" else [])], [])
+
+
+def _measure(model: Any, planned: "Plan", reporter: ConsoleReporter) -> dict[str, dict[str, Any]]:
+    from coarsecon.detection.data import format_of
+    from coarsecon.detection.measure import VOC07_RECALLS, average_precision, detect_all
+
+    config, test, classes = planned.config, planned.test, planned.classes
+    found = detect_all(model, test, classes, device=planned.device, workers=config.data.workers, reporter=reporter)
+    metrics = {"box": average_precision(test, classes, found)}
+    if config.model.masks:
+        metrics["mask"] = average_precision(test, classes, found, "mask")
+    if format_of(config.data.paths[0]) == "voc":
+        metrics["box_voc07"] = average_precision(test, classes, found, recalls=VOC07_RECALLS)
+    return metrics
+
+
+def _save(opened: Run, planned: "Plan", metrics: dict[str, dict[str, Any]]) -> Path:
+    """The result file, with the settings beside the scores."""
+    from coarsecon.detection.plan import result_name
+    from coarsecon.files import atomic_write
+
+    config = planned.config
+    record = {
+        "split": config.data.test, "encoder": config.model.encoder, "data": ", ".join(map(str, config.data.paths)),
+        **metrics,
+        "recipe": config.recipe, "head": config.model.head, "batch_norm": config.model.batch_norm,
+        "train_images": len(planned.train.images), "steps": config.schedule.steps, "batch_size": config.run.batch_size,
+        "lr": config.optimizer.lr, "precision": config.run.precision, "seed": config.run.seed,
+    }  # fmt: skip
+    path = opened.results / f"detect-{result_name(config)}.json"
+    atomic_write(path, jsonlib.dumps(record, indent=2))
+    return path

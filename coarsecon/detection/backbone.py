@@ -1,0 +1,72 @@
+"""timm's ResNets as the backbone of torchvision's detectors: cut behind layer3 (C4), or under a feature pyramid."""
+
+from typing import Any
+
+import torch
+from timm.layers import freeze_batch_norm_2d
+from timm.models import split_model_name_tag
+from timm.models.resnet import ResNet
+from torch import nn
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from coarsecon.errors import InputError
+from coarsecon.nn.encoder import Encoder
+
+PYRAMID = 256
+"""Channels of each level of the feature pyramid."""
+
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+
+
+def resnet_of(encoder: Encoder, *, frozen: bool) -> ResNet:
+    """The encoder's backbone, all layers to be trained; `frozen` fixes its batch norms as they are.
+
+    Raises:
+        InputError: it is no ResNet.
+    """
+    backbone = encoder.backbone
+    if not isinstance(backbone, ResNet):
+        name = split_model_name_tag(encoder.card.backbone.name)[0]
+        raise InputError(
+            f"detect works with timm's ResNets (resnet18, resnet34, resnet50, resnet101, resnext50_32x4d, ...); "
+            f"this run's backbone is {name}"
+        )
+    if frozen:
+        freeze_batch_norm_2d(backbone)  # type: ignore[no-untyped-call]
+    return backbone.requires_grad_(True)
+
+
+def channels(backbone: ResNet) -> list[int]:
+    """The channels of layer1 to layer4."""
+    found: dict[Any, Any] = {info["module"]: info["num_chs"] for info in backbone.feature_info}
+    return [found[layer] for layer in LAYERS]
+
+
+def up_to_layer3(backbone: ResNet) -> nn.Module:
+    """Images [N, 3, H, W] -> {"0": the map of layer3}."""
+    trunk = IntermediateLayerGetter(backbone, {"layer3": "0"})
+    trunk.out_channels = channels(backbone)[2]
+    return trunk
+
+
+@torch.no_grad()
+def stride_of(trunk: nn.Module, side: int = 128) -> int:
+    """The pixels between two locations of the map that `up_to_layer3` gives."""
+    training = trunk.training
+    width = trunk.eval()(torch.zeros(1, 3, side, side))["0"].shape[3]
+    trunk.train(training)
+    return side // int(width)
+
+
+def pyramid(backbone: ResNet, *, batch_norm: bool) -> nn.Module:
+    """Images [N, 3, H, W] -> five maps of 256 channels, with batch norm in the new layers if asked for."""
+    return BackboneWithFPN(
+        backbone,
+        {layer: str(level) for level, layer in enumerate(LAYERS)},
+        channels(backbone),
+        PYRAMID,
+        extra_blocks=LastLevelMaxPool(),
+        norm_layer=nn.BatchNorm2d if batch_norm else None,
+    )

@@ -1,0 +1,131 @@
+"""From folders to images and targets as torchvision's detectors take them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from coarsecon.data.images import opened
+from coarsecon.data.pool import leave_signals_to_the_parent
+from coarsecon.detection.coco import is_coco, read_coco
+from coarsecon.detection.masks import decode
+from coarsecon.detection.samples import Annotated, DetectionSet, joined
+from coarsecon.detection.voc import has_split, read_voc, voc_folders
+from coarsecon.errors import InputError
+
+Target = dict[str, Tensor]
+Example = tuple[Tensor, Target]
+"""A uint8 image [3, H, W]; `boxes` [N, 4], `labels` [N] counted from 1, and `masks` [N, H, W] where there are any."""
+
+
+def format_of(path: Path) -> str:
+    """`voc` or `coco`.
+
+    Raises:
+        InputError: the folder is in neither form.
+    """
+    if is_coco(path):
+        return "coco"
+    if voc_folders(path):
+        return "voc"
+    raise InputError(
+        f"{path}: neither VOC's form (ImageSets/Main and Annotations, there or in VOC2007, ...) nor COCO's "
+        "(annotations/instances_*.json)"
+    )
+
+
+def read_split(paths: Sequence[Path], split: str, *, masks: bool) -> DetectionSet:
+    """The images of a split in all these folders; folders in VOC's form may lack it, not all of them.
+
+    Raises:
+        InputError: something is missing or malformed.
+    """
+    sets = []
+    for path in paths:
+        if format_of(path) == "coco":
+            sets.append(read_coco(path, split, masks=masks))
+        elif masks:
+            raise InputError(f"{path}: VOC's annotations hold no masks; pass --set model.masks=false")
+        else:
+            sets += [read_voc(folder, split) for folder in voc_folders(path) if has_split(folder, split)]
+    if not sets:
+        raise InputError(f"{', '.join(map(str, paths))}: no ImageSets/Main/{split}.txt there")
+    return joined(sets)
+
+
+class Examples(Dataset[Example | str]):
+    """Decoded images with their targets; in place of a broken one, what is wrong with it."""
+
+    def __init__(self, images: Sequence[Annotated], classes: Sequence[str]) -> None:
+        self.images = images
+        self.labels = {name: place for place, name in enumerate(classes, 1)}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Example | str:
+        """An error raised in a worker would arrive as a traceback."""
+        annotated = self.images[index]
+        try:
+            pixels = torch.from_numpy(read_pixels(annotated)).permute(2, 0, 1)
+        except InputError as error:
+            return str(error)
+        target = {
+            "boxes": torch.from_numpy(annotated.boxes()),
+            "labels": torch.tensor([self.labels[each.label] for each in annotated.instances], dtype=torch.int64),
+        }
+        masks = [decode(each.mask, annotated.size) for each in annotated.instances if each.mask is not None]
+        if masks:
+            target["masks"] = torch.from_numpy(np.stack(masks))
+        return pixels, target
+
+
+def read_pixels(annotated: Annotated) -> np.ndarray:
+    """The image as uint8 [H, W, 3], not turned by its EXIF, since boxes are of the pixels as they are stored.
+
+    Raises:
+        InputError: it is broken, or has another size than its annotation says.
+    """
+    with opened(annotated.image) as image:
+        pixels = np.array(image.convert("RGB"))
+    if pixels.shape[:2] != annotated.size:
+        height, width = annotated.size
+        raise InputError(
+            f"{annotated.image}: {pixels.shape[1]} x {pixels.shape[0]} px, but its annotation says {width} x {height}"
+        )
+    return pixels
+
+
+def load_batches(examples: Examples, batches: Iterable[list[int]], workers: int) -> Iterator[list[Example]]:
+    """The examples of each batch, decoded ahead by `workers` processes.
+
+    Raises:
+        InputError: an image cannot be read.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        examples, batch_sampler=batches, num_workers=workers, collate_fn=list, worker_init_fn=_start_worker
+    )
+    for batch in loader:
+        for example in batch:
+            if isinstance(example, str):
+                raise InputError(example)
+        yield batch
+
+
+def _start_worker(worker: int) -> None:
+    leave_signals_to_the_parent()
+
+
+def mirrored(example: Example) -> Example:
+    """The mirror image with its boxes and masks."""
+    image, target = example
+    width = image.shape[2]
+    left, top, right, bottom = target["boxes"].unbind(1)
+    turned = {**target, "boxes": torch.stack([width - right, top, width - left, bottom], 1)}
+    if "masks" in target:
+        turned["masks"] = target["masks"].flip(2)
+    return image.flip(2), turned

@@ -1,0 +1,106 @@
+"""Masks of objects as COCO writes them: polygons, or run lengths; checked here, since pycocotools checks little."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coarsecon.errors import InputError
+
+RunLengths = dict[str, Any]
+"""pycocotools' own compressed form: `size` [height, width] and `counts` as bytes."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The polygons [K, 2] of a mask in pixels, inside the image, or the lengths of its runs, column by column."""
+
+    polygons: Sequence[NDArray[np.float32]] = ()
+    counts: NDArray[np.int64] | None = None
+
+
+def require_pycocotools() -> Any:
+    """The module `pycocotools.mask`.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        from pycocotools import mask
+    except ImportError:
+        raise InputError("detect needs a package that is not installed: pip install 'coarsecon[detect]'") from None
+    return mask
+
+
+def read_segmentation(value: Any, size: tuple[int, int], where: str) -> Segmentation:
+    """A `segmentation` of a COCO annotation, for an image of `size` (height, width).
+
+    Raises:
+        InputError: it is malformed, or not of that size.
+    """
+    if isinstance(value, list) and value:
+        return Segmentation(polygons=[_polygon(points, size, where) for points in value])
+    if isinstance(value, dict) and value.get("size") == list(size):
+        counts = value.get("counts")
+        lengths = _decompressed(counts, where) if isinstance(counts, str) else counts
+        numbers = lengths if isinstance(lengths, list) else [None]
+        if all(type(number) is int and number >= 0 for number in numbers) and sum(numbers) == size[0] * size[1]:
+            return Segmentation(counts=np.array(numbers, np.int64))
+    raise InputError(f"{where}: segmentation is neither polygons nor the run lengths of {size[1]} x {size[0]} px")
+
+
+def _polygon(points: Any, size: tuple[int, int], where: str) -> NDArray[np.float32]:
+    try:
+        corners = np.array(points, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        corners = np.zeros(0, np.float32)
+    if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2 or not np.isfinite(corners).all():
+        raise InputError(f"{where}: a polygon of a segmentation is x, y, x, y, ... of three corners or more")
+    height, width = size
+    return corners.reshape(-1, 2).clip(0, np.array([width, height], np.float32))
+
+
+def _decompressed(text: str, where: str) -> list[int]:
+    """The run lengths behind COCO's compressed text: 5 bits a character, differences from the fourth.
+
+    A number too long for any image is refused.
+    """
+    lengths: list[int] = []
+    value, shift = 0, 0
+    for character in text.encode("ascii", "replace"):
+        code = character - 48
+        if not 0 <= code < 64 or shift > 35:
+            raise InputError(f"{where}: the run lengths of a segmentation are malformed")
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << shift
+        lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
+        value, shift = 0, 0
+    if shift:
+        raise InputError(f"{where}: the run lengths of a segmentation end too early")
+    return lengths
+
+
+def encode(mask: Segmentation, size: tuple[int, int]) -> RunLengths:
+    """A mask in pycocotools' compressed form."""
+    rle = require_pycocotools()
+    height, width = size
+    if mask.counts is not None:
+        return rle.frPyObjects({"size": [height, width], "counts": mask.counts.tolist()}, height, width)
+    return rle.merge(rle.frPyObjects([polygon.ravel().tolist() for polygon in mask.polygons], height, width))
+
+
+def decode(mask: Segmentation, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A mask as zeros and ones [height, width]."""
+    if mask.counts is None:
+        return require_pycocotools().decode(encode(mask, size))
+    flat = np.zeros(size[0] * size[1], np.uint8)
+    for start, end in list(pairwise(np.concatenate([[0], mask.counts.cumsum()])))[1::2]:
+        flat[start:end] = 1
+    return flat.reshape(size, order="F")

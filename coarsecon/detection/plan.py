@@ -1,0 +1,125 @@
+"""From layers of settings to a detector's training that is ready to start."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from coarsecon import recipes
+from coarsecon.config import merge, validate
+from coarsecon.detection.data import format_of, read_split
+from coarsecon.detection.masks import require_pycocotools
+from coarsecon.detection.model import build_detector
+from coarsecon.detection.samples import DetectionSet, check_classes
+from coarsecon.detection.settings import DetectionConfig
+from coarsecon.device import choose_device, choose_precision
+from coarsecon.errors import InputError
+from coarsecon.nn.encoder import load_encoder
+from coarsecon.results import word
+from coarsecon.runs import Run
+
+DEFAULT_RECIPES = {"voc": "voc-c4-24k", "coco": "coco-mask-c4-1x"}
+
+UNTOLD = (
+    "data.paths", "data.workers", "run.device", "run.precision", "run.log_every", "run.save_every", "run.loggers",
+    "recipe",
+)  # fmt: skip
+"""Settings that do not stand in a result's name as others do: where it ran, or told otherwise."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that is ready to start."""
+
+    run: Run
+    config: DetectionConfig
+    train: DetectionSet
+    test: DetectionSet
+    classes: list[str]
+    device: torch.device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in a pass over the training images."""
+        return len(self.train.images) // self.config.run.batch_size
+
+    def build(self) -> GeneralizedRCNN:
+        """The detector on its device, its new layers drawn by the seed."""
+        encoder = load_encoder(self.run.encoder(self.config.model.encoder))
+        with torch.random.fork_rng():
+            torch.manual_seed(self.config.run.seed)
+            detector = build_detector(encoder, self.config.model, self.config.sizes, len(self.classes))
+        return detector.to(self.device)
+
+
+def settle(layers: Mapping[str, Any]) -> DetectionConfig:
+    """Checked settings without any `auto` left but the device's, above the usual recipe where they name none.
+
+    Raises:
+        InputError: a setting, a folder or the device cannot be used, or pycocotools is missing.
+    """
+    require_pycocotools()
+    config = validate(DetectionConfig, layers)  # first, for what follows reads folders
+    if not config.data.paths:
+        raise InputError("which images? Pass --data DIR, a folder in VOC's or COCO's form")
+    if "recipe" not in layers:
+        name = DEFAULT_RECIPES[format_of(config.data.paths[0])]
+        config = validate(DetectionConfig, merge(recipes.read(name, "detect"), layers))
+    precision = choose_precision(config.run.precision, choose_device(config.run.device))
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"paths": [path.resolve() for path in config.data.paths]}),
+            "run": config.run.model_copy(update={"precision": precision}),
+        }
+    )
+
+
+def plan(run: Run, config: DetectionConfig) -> Plan:
+    """Read the images of settled settings.
+
+    Raises:
+        InputError: images or annotations cannot be used, or are fewer than a batch.
+    """
+    data, size = config.data, config.run.batch_size
+    whole, test = (read_split(data.paths, split, masks=config.model.masks) for split in (data.train, data.test))
+    train = whole.trainable(difficult=data.difficult)
+    if len(train.images) < size:
+        raise InputError(
+            f"run.batch_size: {size} is more than the {len(train.images)} training images with a box; "
+            f"pass --batch-size {max(1, min(16, len(train.images) // 2))}"
+        )
+    return Plan(run, config, train, test, check_classes(train, test), choose_device(config.run.device))
+
+
+def result_name(config: DetectionConfig) -> str:
+    """What a result of these settings is called: its recipe, its data, and what differs from the recipe."""
+    base = DetectionConfig() if config.recipe is None else _recipe(config.recipe)
+    before, after = (dict(_flat(each.model_dump(mode="json"))) for each in (base, config))
+    changed = {key: value for key, value in after.items() if key not in UNTOLD and value != before[key]}
+    words = [f"{key}={str(value).replace(' ', '')}" for key, value in changed.items()]
+    if len(words) > 3:
+        words = [f"settings={hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]}"]
+    words = [f"data={'+'.join(map(str, config.data.paths))}", *words]
+    return "-".join([config.recipe or "own", *map(word, words)])
+
+
+def _recipe(name: str) -> DetectionConfig:
+    return validate(DetectionConfig, recipes.read(name, "detect"))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def folder_of(run: Run, config: DetectionConfig) -> Path:
+    """Where a training of these settings is kept, unless another place is named."""
+    return run.root / "detection" / result_name(config)

@@ -1,0 +1,135 @@
+"""What the readers of both formats make: images with the boxes, classes and masks of the objects in them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coarsecon.data.images import MAX_PIXELS
+from coarsecon.detection.masks import Segmentation
+from coarsecon.errors import InputError
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An object: its box (left, top, right, bottom) in pixels from 0, inside the image, and its class."""
+
+    box: tuple[float, float, float, float]
+    label: str
+    crowd: bool = False
+    """Many objects in one region (COCO): not trained with, and a detection inside of it counts neither way."""
+    difficult: bool = False
+    """Marked as difficult (VOC): need not be found."""
+    mask: Segmentation | None = None
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An image file, the size its annotation says, and the objects in it."""
+
+    image: Path
+    size: Size
+    instances: Sequence[Instance]
+
+    def boxes(self) -> NDArray[np.float32]:
+        """[N, 4]."""
+        return np.array([each.box for each in self.instances], np.float32).reshape(-1, 4)
+
+    def trainable(self, *, difficult: bool) -> "Annotated":
+        """The same with the objects to learn from alone."""
+        kept = [each for each in self.instances if not each.crowd and (difficult or not each.difficult)]
+        return Annotated(self.image, self.size, kept)
+
+
+@dataclass(frozen=True)
+class DetectionSet:
+    """Annotated images, and in `origin` what they were read from, for messages."""
+
+    origin: str
+    images: Sequence[Annotated]
+
+    def classes(self) -> list[str]:
+        """The names of the classes that have a box, sorted."""
+        return sorted({each.label for image in self.images for each in image.instances})
+
+    def trainable(self, *, difficult: bool) -> "DetectionSet":
+        """The images with an object to learn from, and those objects.
+
+        Raises:
+            InputError: there is none.
+        """
+        images = [image.trainable(difficult=difficult) for image in self.images]
+        if not any(image.instances for image in images):
+            raise InputError(f"{self.origin}: no box to learn from")
+        return DetectionSet(self.origin, [image for image in images if image.instances])
+
+
+def joined(sets: Sequence[DetectionSet]) -> DetectionSet:
+    """The images of several sets as one."""
+    return DetectionSet(", ".join(each.origin for each in sets), [image for each in sets for image in each.images])
+
+
+def check_classes(train: DetectionSet, test: DetectionSet) -> list[str]:
+    """The classes to learn, sorted.
+
+    Raises:
+        InputError: there is nothing to measure, or a class that training has no box of.
+    """
+    known, asked = train.classes(), test.classes()
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise InputError(
+            f"{test.origin}: {', '.join(map(repr, unknown[:5]))} cannot be found by a detector that sees no box of it "
+            f"in {train.origin}; add some there, or take it out here"
+        )
+    if not any(not (each.crowd or each.difficult) for image in test.images for each in image.instances):
+        raise InputError(f"{test.origin}: no box to measure by")
+    return known
+
+
+def clipped(box: Sequence[float], size: Size, where: str) -> tuple[float, float, float, float] | None:
+    """A box cut to the image; None where nothing of it is left.
+
+    Raises:
+        InputError: it ends before it begins, or a side is not a number.
+    """
+    left, top, right, bottom = box
+    if not all(np.isfinite(box)) or right < left or bottom < top:
+        raise InputError(f"{where}: {[round(side, 2) for side in box]} is no box (left, top, right, bottom)")
+    height, width = size
+    left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+    return (left, top, right, bottom) if right > left and bottom > top else None
+
+
+def image_size(height: float | None, width: float | None, where: str) -> Size:
+    """The size that an annotation tells.
+
+    Raises:
+        InputError: it is none, or that of an image too large to read.
+    """
+    if height is None or width is None or not (height >= 1 and width >= 1 and height % 1 == 0 and width % 1 == 0):
+        raise InputError(f"{where}: width and height of the image are {width} and {height}")
+    if height * width > MAX_PIXELS:
+        raise InputError(f"{where}: {width:.0f} x {height:.0f} px is more than is read; shrink or remove the image")
+    return int(height), int(width)
+
+
+def file_in(folder: Path, name: str, where: str) -> Path:
+    """The file called `name` in `folder`.
+
+    Raises:
+        InputError: the name leads elsewhere, or there is no such file.
+    """
+    parts = re.split(r"[/\\]", name)
+    if "\0" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
+        raise InputError(f"{where}: {name!r} is not the name of a file inside {folder}")
+    path = folder.joinpath(*parts)
+    if not path.is_file():
+        raise InputError(f"{where}: there is no image {path}")
+    return path
