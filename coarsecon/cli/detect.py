@@ -73,6 +73,7 @@ def detect(
     check_folder(target, resume=resume)
     if resume:
         refuse_changes(read_config_file(target / "detection.yaml"), settled.model_dump(mode="json"), target)
+    reporter.info(f"reading the annotations in {', '.join(map(str, settled.data.paths))}")
     planned = plan(opened, settled)
     reporter.info(
         f"{'Mask' if settled.model.masks else 'Faster'} R-CNN ({settled.model.head}) on "

@@ -6,8 +6,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from coarsecon.detection.masks import read_segmentation
 from coarsecon.detection.samples import Annotated, DetectionSet, Instance, Size, clipped, file_in, image_size
 from coarsecon.errors import InputError
@@ -95,8 +93,8 @@ def _instance(row: Record, size: Size, names: dict[int, str], path: Path, *, mas
 
 
 def _maybe_number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
-    return float(value) if is_number and np.isfinite(value) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9  # so no NaN
+    return float(value) if is_number else None
 
 
 def _integer(row: Record, key: str, path: Path) -> int:

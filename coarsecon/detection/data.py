@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,6 +21,9 @@ from coarsecon.errors import InputError
 Target = dict[str, Tensor]
 Example = tuple[Tensor, Target]
 """A uint8 image [3, H, W]; `boxes` [N, 4], `labels` [N] counted from 1, and `masks` [N, H, W] where there are any."""
+
+Arrays = tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]
+"""The same before it is made of tensors, of which each on its way out of a process would hold a file open."""
 
 
 def format_of(path: Path) -> str:
@@ -57,7 +61,7 @@ def read_split(paths: Sequence[Path], split: str, *, masks: bool) -> DetectionSe
     return joined(sets)
 
 
-class Examples(Dataset[Example | str]):
+class Examples(Dataset[Arrays | str]):
     """Decoded images with their targets; in place of a broken one, what is wrong with it."""
 
     def __init__(self, images: Sequence[Annotated], classes: Sequence[str]) -> None:
@@ -67,24 +71,22 @@ class Examples(Dataset[Example | str]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Example | str:
+    def __getitem__(self, index: int) -> Arrays | str:
         """An error raised in a worker would arrive as a traceback."""
         annotated = self.images[index]
         try:
-            pixels = torch.from_numpy(read_pixels(annotated)).permute(2, 0, 1)
+            pixels = read_pixels(annotated).transpose(2, 0, 1)
         except InputError as error:
             return str(error)
-        target = {
-            "boxes": torch.from_numpy(annotated.boxes()),
-            "labels": torch.tensor([self.labels[each.label] for each in annotated.instances], dtype=torch.int64),
-        }
+        labels = np.array([self.labels[each.label] for each in annotated.instances], np.int64)
+        target: dict[str, NDArray[Any]] = {"boxes": annotated.boxes(), "labels": labels}
         masks = [decode(each.mask, annotated.size) for each in annotated.instances if each.mask is not None]
         if masks:
-            target["masks"] = torch.from_numpy(np.stack(masks))
+            target["masks"] = np.stack(masks)
         return pixels, target
 
 
-def read_pixels(annotated: Annotated) -> np.ndarray:
+def read_pixels(annotated: Annotated) -> NDArray[np.uint8]:
     """The image as uint8 [H, W, 3], not turned by its EXIF, since boxes are of the pixels as they are stored.
 
     Raises:
@@ -110,10 +112,14 @@ def load_batches(examples: Examples, batches: Iterable[list[int]], workers: int)
         examples, batch_sampler=batches, num_workers=workers, collate_fn=list, worker_init_fn=_start_worker
     )
     for batch in loader:
-        for example in batch:
-            if isinstance(example, str):
-                raise InputError(example)
-        yield batch
+        yield [_as_tensors(example) for example in batch]
+
+
+def _as_tensors(example: Arrays | str) -> Example:
+    if isinstance(example, str):
+        raise InputError(example)
+    image, target = example
+    return torch.from_numpy(image), {name: torch.from_numpy(value) for name, value in target.items()}
 
 
 def _start_worker(worker: int) -> None:

@@ -12,6 +12,7 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from coarsecon import recipes
 from coarsecon.config import merge, validate
+from coarsecon.detection.backbone import resnet_of
 from coarsecon.detection.data import format_of, read_split
 from coarsecon.detection.masks import require_pycocotools
 from coarsecon.detection.model import build_detector
@@ -80,11 +81,12 @@ def settle(layers: Mapping[str, Any]) -> DetectionConfig:
 
 
 def plan(run: Run, config: DetectionConfig) -> Plan:
-    """Read the images of settled settings.
+    """Read the annotations that settled settings name, after a look at the encoder.
 
     Raises:
-        InputError: images or annotations cannot be used, or are fewer than a batch.
+        InputError: the encoder, images or annotations cannot be used, or images are fewer than a batch.
     """
+    resnet_of(load_encoder(run.encoder(config.model.encoder)), frozen=False)
     data, size = config.data, config.run.batch_size
     whole, test = (read_split(data.paths, split, masks=config.model.masks) for split in (data.train, data.test))
     train = whole.trainable(difficult=data.difficult)

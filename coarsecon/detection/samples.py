@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def clipped(box: Sequence[float], size: Size, where: str) -> tuple[float, float,
         InputError: it ends before it begins, or a side is not a number.
     """
     left, top, right, bottom = box
-    if not all(np.isfinite(box)) or right < left or bottom < top:
+    if not all(map(isfinite, box)) or right < left or bottom < top:
         raise InputError(f"{where}: {[round(side, 2) for side in box]} is no box (left, top, right, bottom)")
     height, width = size
     left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
