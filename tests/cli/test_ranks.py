@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from launch import on_two_ranks
 
 from coarsecon.cli import ranks
+from coarsecon.cli.main import app
 
 
 @pytest.fixture
@@ -94,6 +96,12 @@ def test_commands_for_one_process_are_refused_before_they_begin(coarsecon, monke
         "start it without torchrun\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_command_shares_its_work_or_refuses_ranks_or_only_tells():
+    shares = {"pretrain", "retrieve", "knn", "linear", "fewshot", "cluster", "tsne"}
+    tells = {"methods", "datasets", "doctor", "recipes"}
+    assert set(typer.main.get_command(app).commands) == shares | tells | set(ranks.ALONE)
 
 
 def test_all_but_the_first_rank_of_a_machine_wait_before_they_tell_of_a_mistake(coarsecon, monkeypatch):
