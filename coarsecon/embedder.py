@@ -13,13 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from coarsecon.data.convert import as_prepared, prepared
-from coarsecon.data.loader import padded
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import FILES_AT_ONCE, FeatureStore
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Layer, Which, open_run
 from coarsecon.search.collection import find_images, originals_among
-from coarsecon.search.exact import unit
 from coarsecon.search.index import EXACT, SearchIndex
 from coarsecon.session import Session
 
@@ -110,7 +108,7 @@ class Embedder:
         with ThreadPoolExecutor(max(1, self.workers)) as pool:
             for start in range(0, len(several), FILES_AT_ONCE):
                 piece = several[start : start + FILES_AT_ONCE]
-                rows.append(self._rows(list(pool.map(lambda image: self._pixels(image, size), piece))))
+                rows.append(self.store.images(list(pool.map(lambda image: self._pixels(image, size), piece))))
         return torch.cat(rows).numpy() if rows else np.zeros((0, self.dim), np.float32)
 
     def split(self, split: str | None = None) -> np.ndarray:
@@ -182,14 +180,6 @@ class Embedder:
             estimator_type=None, target_tags=TargetTags(required=False), transformer_tags=TransformerTags(),
             input_tags=InputTags(two_d_array=False), requires_fit=False,
         )  # fmt: skip
-
-    def _rows(self, pixels: list[np.ndarray]) -> Tensor:
-        batch = padded(pixels).to(self.store.device)
-
-        def side(mirrored: bool) -> Tensor:
-            return self.store.finished(self.store.encoder.features(batch, mirrored=mirrored).cpu())
-
-        return unit(side(False) + side(True)) if self.flip else side(False)
 
     @staticmethod
     def _pixels(image: OneImage, size: int) -> np.ndarray:

@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from golden import SHARED
 
-pytest_plugins = ["stand_ins", "loopback"]
+pytest_plugins = ["stand_ins", "loopback", "serving"]
 
 
 @pytest.fixture(scope="session")

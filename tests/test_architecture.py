@@ -20,7 +20,7 @@ LAYERS = [
     {"evaluation"},
     {"train", "session", "export", "importing"},
     {"mapping", "summary", "doctor", "embedder", "detection"},
-    {"handover"},
+    {"handover", "serve"},
     {"cli"},
     {"__main__"},
 ]

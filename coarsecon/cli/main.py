@@ -27,6 +27,7 @@ from coarsecon.cli import (
     recipes,
     report,
     retrieve,
+    serve,
     tsne,
 )
 from coarsecon.cli.ranks import let_the_first_tell, refuse_ranks
@@ -52,6 +53,7 @@ app.command("cluster")(cluster.cluster)
 app.command("tsne")(tsne.tsne)
 app.command("detect")(detect.detect)
 app.command("localize")(localize.localize)
+app.command("serve")(serve.serve)
 app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("import")(import_.import_)

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from coarsecon.errors import InputError
 
@@ -72,7 +72,8 @@ def opened(source: ImageFile) -> Iterator[Image.Image]:
     except InputError:
         raise
     except Exception as error:  # decoders raise anything on a broken file
-        raise InputError(f"{name}: not a readable image ({error}); replace or remove it") from error
+        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        raise InputError(f"{name}: not a readable image ({reason}); replace or remove it") from error
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

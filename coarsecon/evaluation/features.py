@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -115,6 +116,11 @@ class FeatureStore:
         return self._both_sides(
             lambda mirrored: self._rows(title, content, len(files), batches, FILES_AT_ONCE, mirrored)
         )
+
+    def images(self, pixels: list[np.ndarray]) -> Tensor:
+        """Features [N, D] of N images uint8 [H, W, 3], as `coarsecon prepare` would have kept them; nothing is kept."""
+        batch = padded(pixels).to(self.device)
+        return self._both_sides(lambda mirrored: self.encoder.features(batch, mirrored=mirrored).cpu())
 
     def coarse_logits(self, dataset: PreparedDataset, split: str) -> Tensor | None:
         """Logits [N, C] of the classes the run learned from, by its classifier; None where its method has none.

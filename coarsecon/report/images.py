@@ -40,9 +40,14 @@ def data_uri(kind: str, data: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def thumbnail_uri(pixels: Pixels, side: int) -> str:
-    """uint8 [H, W, 3] as a `data:` address: a small image unchanged as PNG, others as JPEG up to `side`."""
+def thumbnail(pixels: Pixels, side: int) -> tuple[str, bytes]:
+    """uint8 [H, W, 3] as ("png" or "jpeg", a file): a small image unchanged as PNG, others as JPEG up to `side`."""
     longest = max(pixels.shape[:2])
     if longest <= SMALL:
-        return data_uri("png", png(Image.fromarray(pixels)))
-    return data_uri("jpeg", jpeg(fit(pixels, min(side, longest))))
+        return "png", png(Image.fromarray(pixels))
+    return "jpeg", jpeg(fit(pixels, min(side, longest)))
+
+
+def thumbnail_uri(pixels: Pixels, side: int) -> str:
+    """uint8 [H, W, 3] as a `data:` address: see `thumbnail`."""
+    return data_uri(*thumbnail(pixels, side))

@@ -1,6 +1,5 @@
 """A map of features as a page: zoom, hover to see an image, filter by class, pick by lasso and save as CSV."""
 
-import json
 from html import escape
 from math import ceil, sqrt
 from pathlib import Path
@@ -13,7 +12,7 @@ from coarsecon.files import atomic_write
 from coarsecon.report.draw import WELL, Colour
 from coarsecon.report.feature_map import FeatureMap
 from coarsecon.report.images import data_uri, fit, jpeg
-from coarsecon.report.page import Fragment, asset, page
+from coarsecon.report.page import Fragment, asset, json_block, page
 from coarsecon.report.palette import UNKNOWN
 from coarsecon.report.rows import Pixels
 
@@ -62,7 +61,7 @@ def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragme
         level=level,
         title=escape(drawn.title),
         atlas=data_uri("jpeg", jpeg(atlas)),
-        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        data=json_block(data),
     )
     return Fragment(html, styles=("map.css",), scripts=SCRIPTS)
 

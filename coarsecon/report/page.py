@@ -2,10 +2,11 @@
 
 import base64
 import hashlib
+import json
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Fragment(NamedTuple):
@@ -44,6 +45,11 @@ def page(title: str, *parts: Fragment) -> bytes:
 def asset(name: str) -> str:
     """The text of a template, style or script file that lies beside this module."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def json_block(data: Any) -> str:
+    """`data` as JSON that can stand in a `<script type="application/json">`."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _hash(text: str) -> str:

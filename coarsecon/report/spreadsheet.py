@@ -9,11 +9,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The table as CSV. Text that would be taken for a formula gets an apostrophe in front; numbers stay numbers."""
+    """The table as CSV, as `csv_rows` writes it, under the names of its columns."""
+    return csv_rows([columns]) + csv_rows(rows)
+
+
+def csv_rows(rows: Iterable[Sequence[object]]) -> str:
+    """Rows of CSV. Text that would be taken for a formula gets an apostrophe in front; numbers stay numbers."""
     text = StringIO()
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows([_safe(cell) for cell in row] for row in rows)
+    csv.writer(text).writerows([_safe(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 

@@ -1,0 +1,67 @@
+"""`coarsecon serve RUN`: a local page to search with images of your own."""
+
+import contextlib
+import importlib.util
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from coarsecon.cli.console import ConsoleReporter, closing, processors
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, LayerChoice, RunFolder, Workers
+from coarsecon.errors import InputError
+from coarsecon.runs import open_run
+
+PACKAGES = ("starlette", "uvicorn")
+
+
+def serve(
+    run: RunFolder,
+    data: DataFolder = None,
+    split: Annotated[str, typer.Option(help="The images to search in.")] = "train",
+    index: Annotated[
+        str, typer.Option(help="FAISS factory string; Flat is exact, as is every search in a class.")
+    ] = "Flat",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than loopback let strangers in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    encoder: EncoderChoice = "last",
+    layer: LayerChoice = "backbone",
+    flip: Flip = False,
+    device: Device = "auto",
+    workers: Workers = 2,
+) -> None:
+    """A local page: drop an image, see its nearest ones, search within a class, mark wrong ones into a CSV."""
+    opened = open_run(run)
+    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise InputError(f"serve needs {', '.join(missing)}: pip install 'coarsecon[serve]'")
+    from coarsecon.serve.app import create_app
+    from coarsecon.serve.finder import Finder
+    from coarsecon.serve.marks import Marks
+    from coarsecon.serve.server import is_loopback, listen, make_server, url_of
+    from coarsecon.session import Session
+
+    reporter = ConsoleReporter()
+    marks = Marks(opened.results / "marks.csv")
+    before = len(marks)
+    with listen(host, port) as listening:  # a port that is taken is told before any work
+        session = Session(
+            opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=reporter
+        )
+        finder = Finder.of(session, split, index)
+        app = create_app(finder, marks, run=run, figures=opened.figures, names=[host], workers=processors())
+        if not is_loopback(listening):
+            reporter.info(
+                f"WARNING: --host {host} lets everybody who reaches this machine see these images, search, and mark: "
+                "there is no password and no encryption. Leave it out to be alone"
+            )
+        reporter.info(f"serving {len(finder.items):,} images of {split}; Ctrl-C ends")
+        print(url_of(listening), flush=True)
+        if open_browser:
+            webbrowser.open(url_of(listening))
+        with contextlib.suppress(KeyboardInterrupt):  # which the server raises again when it has ended
+            make_server(app).run(sockets=[listening])
+    closing([marks.file] if len(marks) != before else [], [])

@@ -1,0 +1,207 @@
+"""What the server answers: the page, its searches, the images by number, marks, and the run's map."""
+
+import secrets
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, fail_after, to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.report.images import thumbnail
+from coarsecon.serve.finder import Finder, Query, Within
+from coarsecon.serve.guard import Guard
+from coarsecon.serve.marks import Mark, Marks, now
+from coarsecon.serve.page import MAP_POLICY, UPLOAD_BYTES, Page, latest_map
+
+UPLOAD_SECONDS = 30
+UPLOADS_AT_ONCE = 8
+"""Uploaded images held in memory at one time; further ones wait in their connections."""
+MOST = 100
+"""Neighbours of one answer."""
+SIDE = 320
+"""The longer side of the images that are sent, in px."""
+NAME_LENGTH = 200
+
+T = TypeVar("T")
+
+
+class Service:
+    """The answers, one method each; `workers` of them compute at one time."""
+
+    def __init__(self, finder: Finder, marks: Marks, page: Page, figures: Path, workers: int) -> None:
+        self.finder, self.marks, self.page, self.figures = finder, marks, page, figures
+        self._work, self._uploads = CapacityLimiter(workers), CapacityLimiter(UPLOADS_AT_ONCE)
+
+    async def show(self, _: Request) -> Response:
+        """The page."""
+        return Response(self.page.html(latest_map(self.figures)), media_type="text/html")
+
+    async def style(self, _: Request) -> Response:
+        """Its style."""
+        return Response(self.page.style, media_type="text/css")
+
+    async def script(self, _: Request) -> Response:
+        """Its script."""
+        return Response(self.page.script, media_type="text/javascript")
+
+    async def search(self, request: Request) -> Response:
+        """The neighbours of a known query (`query=ID`), or of the image in the body, which is then known."""
+        k, within = _number(request, "k", range(1, MOST + 1)), self._within(request)
+        if "query" in request.query_params:
+            query = self._query(request)
+        else:
+            name = "".join(filter(str.isprintable, request.query_params.get("name", "")))[:NAME_LENGTH]
+            async with self._uploads:
+                data = await _upload(request)
+                query = await self._compute(lambda: self.finder.uploaded(data, name or "image"))
+        return JSONResponse(await self._compute(lambda: self._found(query, k, within)))
+
+    async def image(self, request: Request) -> Response:
+        """Image NUMBER of the split."""
+        number = request.path_params["number"]
+        if number >= len(self.finder.items):
+            raise HTTPException(404, "there is no image of this number")
+        kind, data = await self._compute(lambda: thumbnail(self.finder.pixels(number), SIDE))
+        return Response(data, media_type=f"image/{kind}", headers={"cache-control": "private, max-age=86400"})
+
+    async def mark(self, request: Request) -> Response:
+        """Write that a neighbour of a query is wrong (POST), or no longer that (DELETE)."""
+        query, number = self._query(request), _number(request, "neighbour", range(len(self.finder.items)))
+        return JSONResponse({"marks": await self._compute(lambda: self._mark(query, number, request.method == "POST"))})
+
+    async def table(self, _: Request) -> Response:
+        """The marks as they stand in the run."""
+        if not self.marks.file.exists():
+            raise HTTPException(404, "nothing is marked yet")
+        headers = {"content-disposition": f'attachment; filename="{self.marks.file.name}"'}
+        return Response(self.marks.file.read_bytes(), media_type="text/csv", headers=headers)
+
+    async def map(self, _: Request) -> Response:
+        """The newest map in the run, shut in: whatever is in that file cannot act as this page."""
+        file = latest_map(self.figures)
+        if file is None:
+            raise HTTPException(404, "this run has no map yet; `coarsecon tsne RUN` makes one")
+        return Response(file.read_bytes(), media_type="text/html", headers={"content-security-policy": MAP_POLICY})
+
+    async def _compute(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(work, limiter=self._work)
+
+    def _query(self, request: Request) -> Query:
+        query = self.finder.query(request.query_params.get("query", ""))
+        if query is None:
+            raise HTTPException(404, "this query is no longer known; choose the image again")
+        return query
+
+    def _within(self, request: Request) -> Within | None:
+        text = request.query_params.get("class", "")
+        level, _, label = text.partition("/")
+        if not text:
+            return None
+        if not label.isdecimal() or int(label) not in range(len(self.finder.items.class_names.get(level, ()))):
+            raise HTTPException(404, "there is no such class")
+        return level, int(label)
+
+    def _found(self, query: Query, k: int, within: Within | None) -> dict[str, Any]:
+        marked = self.marks.of(query.id, self.finder.split)
+        return {
+            "query": {"id": query.id, "name": query.name, "number": query.number, "labels": self._labels(query)},
+            "among": len(self.finder.items) if within is None else len(self.finder.members(within)),
+            "neighbours": [
+                {
+                    "number": number, "name": self.finder.items.names[number], "labels": self.finder.labels(number),
+                    "cosine": cosine, "wrong": number in marked,
+                }
+                for number, cosine in self.finder.neighbours(query, k, within)
+            ],
+            "marks": len(self.marks),
+        }  # fmt: skip
+
+    def _labels(self, query: Query) -> dict[str, str]:
+        return {} if query.number is None else self.finder.labels(query.number)
+
+    def _mark(self, query: Query, number: int, is_wrong: bool) -> int:
+        """Mark or unmark; how many marks there are now."""
+        if is_wrong:
+            own, labels = self._labels(query), self.finder.labels(number)
+            self.marks.add(
+                Mark(
+                    now(), query.name, query.id, own.get("coarse", ""), own.get("fine", ""), self.finder.split, number,
+                    self.finder.items.names[number], labels.get("coarse", ""), labels.get("fine", ""),
+                    self.finder.cosine(query, number),
+                )
+            )  # fmt: skip
+        else:
+            self.marks.remove(query.id, self.finder.split, number)
+        return len(self.marks)
+
+
+def create_app(
+    finder: Finder, marks: Marks, *, run: Path, figures: Path, names: Iterable[str] = (), workers: int = 2
+) -> Starlette:
+    """The server's app, for the run folder `run`, whose maps lie in `figures`.
+
+    `names` are host names by which the page may be opened, besides localhost, this machine's own, and addresses.
+    """
+    token = secrets.token_urlsafe(32)
+    page = Page(finder, run=run, marks=marks, token=token)
+    service = Service(finder, marks, page, figures, workers)
+    own = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)}
+    return Starlette(
+        routes=[
+            Route("/", service.show),
+            Route("/page.css", service.style),
+            Route("/page.js", service.script),
+            Route("/search", service.search, methods=["POST"]),
+            Route("/images/{number:int}", service.image),
+            Route("/marks", service.mark, methods=["POST", "DELETE"]),
+            Route(f"/{marks.file.name}", service.table),
+            Route("/map", service.map),
+        ],
+        middleware=[Middleware(Guard, names=own, token=token)],
+        exception_handlers={HTTPException: _refused, CoarseconError: _failed, ClientDisconnect: _gone},
+    )
+
+
+async def _upload(request: Request) -> bytes:
+    """The body of a request, never more of it than is allowed."""
+    too_much = HTTPException(413, f"an image may have {UPLOAD_BYTES // 2**20} MiB at most")
+    if int(request.headers.get("content-length", 0)) > UPLOAD_BYTES:
+        raise too_much
+    data = bytearray()
+    try:
+        with fail_after(UPLOAD_SECONDS):
+            async for piece in request.stream():
+                data += piece
+                if len(data) > UPLOAD_BYTES:
+                    raise too_much
+    except TimeoutError:
+        raise HTTPException(408, f"the image did not arrive within {UPLOAD_SECONDS} seconds") from None
+    return bytes(data)
+
+
+def _number(request: Request, name: str, allowed: range) -> int:
+    text = request.query_params.get(name, "")
+    if not (text.isdecimal() and len(text) < 12 and int(text) in allowed):
+        raise HTTPException(400, f"{name} must be a number from {allowed.start} to {allowed.stop - 1}")
+    return int(text)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 422 if isinstance(error, InputError) else 500)
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return Response(status_code=400)

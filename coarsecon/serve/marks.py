@@ -1,0 +1,104 @@
+"""Neighbours that a person marked as wrong, in a table beside the run's results."""
+
+import csv
+import threading
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+from coarsecon.errors import InputError
+from coarsecon.files import atomic_write
+from coarsecon.report.spreadsheet import csv_rows, csv_text
+
+
+class Mark(NamedTuple):
+    """A row of the table; its fields are the columns. Classes that are not known are empty.
+
+    `query_id` is the SHA-256 of an uploaded image, or SPLIT:NUMBER of an image of the dataset.
+    """
+
+    time: str
+    query: str
+    query_id: str
+    query_coarse: str
+    query_fine: str
+    split: str
+    neighbour: int
+    name: str
+    coarse: str
+    fine: str
+    cosine: float
+
+
+KEY = tuple(Mark._fields.index(name) for name in ("query_id", "split", "neighbour"))
+
+
+def now() -> str:
+    """The time for a mark, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Marks:
+    """The table in `file`, read anew whenever it is asked, so that it may be edited meanwhile.
+
+    Each method raises InputError when the file is there and is no such table.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._lock = threading.Lock()
+
+    def of(self, query_id: str, split: str) -> set[int]:
+        """The numbers of the neighbours that are marked for a query."""
+        return {
+            int(number) for query, place, number in map(_key, self._table()[1:]) if (query, place) == (query_id, split)
+        }
+
+    def add(self, mark: Mark) -> None:
+        """Append a row; nothing happens where the neighbour is marked for this query already."""
+        with self._lock:
+            if _key([str(field) for field in mark]) in map(_key, self._table()[1:]):
+                return
+            text = self._text()
+            if text and not text.endswith("\n"):
+                text += "\r\n"
+            row = [round(field, 6) if isinstance(field, float) else field for field in mark]
+            atomic_write(self.file, (text or csv_text(Mark._fields, [])) + csv_rows([row]))
+
+    def remove(self, query_id: str, split: str, neighbour: int) -> None:
+        """Take a neighbour's row away."""
+        with self._lock:
+            head, *rows = self._table()
+            kept = [row for row in rows if _key(row) != (query_id, split, str(neighbour))]
+            text = StringIO()
+            csv.writer(text).writerows([head, *kept])  # cells are safe since they were first written
+            atomic_write(self.file, text.getvalue())
+
+    def __len__(self) -> int:
+        return len(self._table()) - 1
+
+    def _text(self) -> str:
+        try:
+            return self.file.read_bytes().decode("utf-8-sig")
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.file}: cannot be read ({error}); move it away") from error
+
+    def _table(self) -> list[list[str]]:
+        """The names of the columns, ours and whatever stands behind them, and the rows."""
+        try:
+            head, *rows = list(csv.reader(StringIO(self._text(), newline=""), strict=True)) or [list(Mark._fields)]
+        except csv.Error as error:
+            raise InputError(f"{self.file}: not a readable CSV table ({error}); move it away") from error
+        rows = [row for row in rows if row]
+        whole = all(len(row) >= len(Mark._fields) and row[KEY[-1]].isdecimal() for row in rows)
+        if head[: len(Mark._fields)] != list(Mark._fields) or not whole:
+            raise InputError(f"{self.file}: not a table with the columns {', '.join(Mark._fields)}; move it away")
+        return [head, *rows]
+
+
+def _key(row: list[str]) -> tuple[str, str, str]:
+    query, split, neighbour = (row[place] for place in KEY)
+    return query, split, neighbour

@@ -1,0 +1,237 @@
+// What a person does on the page of a served run: choose an image, look at its neighbours, mark wrong ones.
+// What is shown stands in the address after #, so that the browser's back button leads to the search before.
+
+const data = JSON.parse(document.querySelector(".page-data").textContent);
+const root = document.querySelector(".search"), find = (name) => root.querySelector(name);
+const FIND_FROM = 30; // classes
+const previews = new Map(); // of uploaded images, by the id of the query
+let underWay = new AbortController();
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+const number = (value) => value.toLocaleString("en");
+
+// ---- asking the server ----
+
+/** The server's answer; an Error that tells what to do when it has none. */
+async function send(method, path, parameters, options = {}) {
+  const headers = { [data.token[0]]: data.token[1] };
+  let response;
+  try {
+    response = await fetch(`${path}?${new URLSearchParams(parameters)}`, { method, headers, ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer; is `coarsecon serve` still running?");
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error ?? (response.status === 503 ? "The server is busy; try again." : response.statusText));
+  return answer;
+}
+
+/** Run a search, the last one that was asked for winning. */
+async function search(parameters, body) {
+  underWay.abort();
+  const { signal } = (underWay = new AbortController());
+  root.classList.add("busy");
+  say("");
+  try {
+    const shown = { k: find(".most").value, class: find(".within").value };
+    const answer = await send("POST", "search", { ...shown, ...parameters }, { body, signal });
+    if (signal.aborted) return null;
+    show(answer, shown);
+    return answer;
+  } catch (error) {
+    if (!signal.aborted) say(error.message);
+    return null;
+  } finally {
+    if (!signal.aborted) root.classList.remove("busy");
+  }
+}
+
+async function upload(file) {
+  if (!file) return say("That was no image file.");
+  if (file.size > data.most_bytes) return say(`${file.name} has more than the ${data.most_bytes / 2 ** 20} MiB that are read.`);
+  const answer = await search({ name: file.name }, file);
+  if (!answer) return;
+  URL.revokeObjectURL(previews.get(answer.query.id));
+  previews.set(answer.query.id, URL.createObjectURL(file));
+  showQuery(answer.query);
+  remember(answer.query.id);
+}
+
+// ---- the address ----
+
+const asked = () => new URLSearchParams(location.hash.slice(1));
+
+function remember(query) {
+  const parameters = new URLSearchParams({ query, class: find(".within").value, k: find(".most").value });
+  if (`#${parameters}` !== location.hash) history.pushState(null, "", `#${parameters}`);
+}
+
+/** Show what the address says. */
+async function restore() {
+  const parameters = asked();
+  fillClasses();
+  for (const [name, key] of [[".within", "class"], [".most", "k"]]) {
+    const select = find(name), wanted = parameters.get(key);
+    if ([...select.options].some((option) => option.value === wanted)) select.value = wanted;
+  }
+  if (parameters.get("query")) return search({ query: parameters.get("query") });
+  underWay.abort();
+  root.classList.remove("busy");
+  say("");
+  find(".asked figure").hidden = true;
+  find(".status").textContent = "Or begin with one of these.";
+  find(".neighbours").replaceChildren(...data.samples.map((picture) => element("li", {}, card(picture))));
+}
+
+function searchBy(query) {
+  remember(query);
+  restore();
+}
+
+// ---- showing ----
+
+function say(text) {
+  find(".alert").textContent = text;
+}
+
+function show(answer, shown) {
+  const count = answer.neighbours.length, within = find(".within").querySelector(`option[value="${CSS.escape(shown.class)}"]`);
+  const where = shown.class ? `images of ${within.dataset.name}` : "images";
+  find(".status").textContent = count ? `The ${count} nearest of ${number(answer.among)} ${where}.` : `There are no other ${where}.`;
+  find(".neighbours").replaceChildren(...answer.neighbours.map((neighbour, i) => item(answer.query, neighbour, i + 1)));
+  showQuery(answer.query);
+  countMarks(answer.marks);
+}
+
+function showQuery(query) {
+  const figure = find(".asked figure"), frame = figure.querySelector(".frame");
+  const source = query.number === null ? previews.get(query.id) : source_of(query.number);
+  frame.replaceChildren(...(source ? [image(source, `Query: ${query.name}`)] : []));
+  frame.hidden = !source;
+  frame.querySelector("img")?.addEventListener("error", () => { frame.hidden = true; }); // a form that browsers do not show
+  figure.querySelector("figcaption").replaceWith(caption(query));
+  figure.hidden = false;
+}
+
+const source_of = (place) => `images/${place}?${data.version}`;
+
+function image(source, alt) {
+  const made = element("img", { alt, src: source, decoding: "async" });
+  made.addEventListener("load", () => made.classList.toggle("small", Math.max(made.naturalWidth, made.naturalHeight) <= 64));
+  return made;
+}
+
+function caption({ labels, name }) {
+  const lines = [["fine", labels.fine], ["coarse", labels.coarse], ["name", name, name.split("/").pop()]].filter(([, text]) => text);
+  const line = ([className, title, textContent = title]) => element("span", { className, title, textContent });
+  return element("figcaption", {}, ...lines.map(line));
+}
+
+function described({ labels, name }) {
+  return [labels.fine, labels.coarse, name].filter(Boolean).join(", ");
+}
+
+/** An image of the split: a button that searches by it, and what is known of it. */
+function card(picture) {
+  const frame = element("span", { className: "frame" }, image(source_of(picture.number), ""));
+  const look = element("button", { type: "button", className: "look", title: "Search by this image" }, frame);
+  look.setAttribute("aria-label", `Search by ${described(picture)}`);
+  look.addEventListener("click", () => searchBy(`${data.split}:${picture.number}`));
+  return element("figure", {}, look, caption(picture));
+}
+
+function item(query, neighbour, rank) {
+  const place = element("div", { className: "place" }, element("span", { textContent: rank }),
+    element("span", { className: "score", textContent: neighbour.cosine.toFixed(3), title: "cosine" }));
+  const judge = element("button", { type: "button", className: "judge", textContent: "✕ Wrong" });
+  judge.setAttribute("aria-label", `Wrong: ${described(neighbour)}`);
+  const made = element("li", {}, place, card(neighbour), judge);
+  let wrong = neighbour.wrong;
+  const tell = () => {
+    judge.title = wrong ? "Marked as wrong; press to take it back" : "Mark as a wrong neighbour";
+    judge.setAttribute("aria-pressed", String(wrong));
+    made.classList.toggle("wrong", wrong);
+  };
+  judge.addEventListener("click", async () => {
+    judge.disabled = true;
+    try {
+      const answer = await send(wrong ? "DELETE" : "POST", "marks", { query: query.id, neighbour: neighbour.number });
+      wrong = !wrong;
+      say("");
+      countMarks(answer.marks);
+    } catch (error) {
+      say(error.message);
+    }
+    judge.disabled = false;
+    tell();
+    judge.focus();
+  });
+  tell();
+  return made;
+}
+
+function countMarks(count) {
+  const link = find(".table");
+  link.textContent = `${number(count)} ${count === 1 ? "mark" : "marks"} (CSV)`;
+  link.hidden = !count;
+}
+
+// ---- classes ----
+
+/** The classes whose name holds what was typed, and the chosen one. */
+function fillClasses() {
+  const select = find(".within"), chosen = select.value, text = find(".find").value.trim().toLowerCase();
+  for (const group of select.querySelectorAll("optgroup")) group.remove();
+  for (const [level, classes] of Object.entries(data.classes)) {
+    const group = element("optgroup", { label: level });
+    for (const [label, name, count] of classes) {
+      const value = `${level}/${label}`;
+      if (value !== chosen && !name.toLowerCase().includes(text)) continue;
+      const option = element("option", { value, textContent: `${name} (${number(count)})` });
+      option.dataset.name = name;
+      group.append(option);
+    }
+    if (group.children.length) select.append(group);
+  }
+  select.value = chosen;
+}
+
+// ---- a person's doing ----
+
+const choose = find(".drop input");
+choose.addEventListener("change", () => {
+  const file = choose.files[0];
+  if (file) upload(file);
+  choose.value = "";
+});
+document.addEventListener("paste", (event) => {
+  const file = event.clipboardData.files[0];
+  if (!file) return;
+  event.preventDefault();
+  upload(file);
+});
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  root.classList.add("dragging");
+});
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) root.classList.remove("dragging"); });
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  root.classList.remove("dragging");
+  upload(event.dataTransfer.files[0]);
+});
+for (const name of [".within", ".most"]) {
+  find(name).addEventListener("change", () => { if (asked().get("query")) searchBy(asked().get("query")); });
+}
+find(".tools").addEventListener("submit", (event) => event.preventDefault());
+find(".find").addEventListener("input", fillClasses);
+find(".find").hidden = Object.values(data.classes).flat().length < FIND_FROM;
+window.addEventListener("popstate", restore);
+countMarks(data.marks);
+restore();

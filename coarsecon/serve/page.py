@@ -1,0 +1,71 @@
+"""The page of a served run: its template filled in, its style and its script."""
+
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from coarsecon.report import page as report
+from coarsecon.serve.finder import Finder
+from coarsecon.serve.guard import TOKEN_HEADER
+from coarsecon.serve.marks import Marks
+
+UPLOAD_BYTES = 20 * 2**20
+"""Of an image at most; the page does not even send more."""
+SAMPLES = 12
+"""Images to begin with, spread over the split."""
+
+MAP_POLICY = (
+    "sandbox allow-scripts allow-downloads; default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""A map brings its style and scripts with it; it may run them, and reach nothing."""
+
+
+class Page:
+    """The page on which one searches the split of `finder`; `run` is the run folder."""
+
+    def __init__(self, finder: Finder, *, run: Path, marks: Marks, token: str) -> None:
+        self.run, self.finder, self.marks = run, finder, marks
+        self.style = "".join(map(report.asset, ("page.css", "gallery.css"))) + _asset("page.css")
+        self.script = _asset("page.js")
+        self._data: dict[str, Any] = {
+            "token": [TOKEN_HEADER, token],
+            "version": finder.items.fingerprint[-12:],
+            "split": finder.split,
+            "classes": finder.classes(),
+            "samples": [
+                {"number": number, "name": finder.items.names[number], "labels": finder.labels(number)}
+                for number in range(0, len(finder.items), max(1, len(finder.items) // SAMPLES))
+            ][:SAMPLES],
+            "most_bytes": UPLOAD_BYTES,
+        }
+
+    def html(self, map_file: Path | None) -> str:
+        """The page as it is now; `map_file` is the run's map, if there is one."""
+        count, split = len(self.finder.items), escape(self.finder.split)
+        return Template(_asset("page.html")).substitute(
+            run=escape(str(self.run)),
+            subtitle=f"Search {count:,} images of {split}{'' if self.finder.index.exact else ', approximate index'}",
+            map=_map_link(self.run, map_file),
+            table=escape(self.marks.file.name),
+            table_place=escape(str(self.marks.file)),
+            data=report.json_block({**self._data, "marks": len(self.marks)}),
+        )
+
+
+def latest_map(figures: Path) -> Path | None:
+    """The newest map page among the figures of a run."""
+    found = [file for method in ("tsne", "umap", "pca") for file in figures.glob(f"{method}*.html") if file.is_file()]
+    return max(found, key=lambda file: file.stat().st_mtime, default=None)
+
+
+def _map_link(run: Path, file: Path | None) -> str:
+    if file is not None:
+        return f'<a class="map-link" href="map" target="_blank" rel="noopener">Map ({escape(file.stem)})</a>'
+    return f'<span class="no-map">No map yet: <code>coarsecon tsne {escape(str(run))}</code></span>'
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,54 @@
+"""The socket and the server process of an app."""
+
+import socket
+from ipaddress import ip_address
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from coarsecon.errors import InputError
+
+CONNECTIONS = 64
+"""Open at one time; more are answered that the server is busy."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one.
+
+    Raises:
+        InputError: the port is taken or not allowed, or this machine has no such address.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host {host}: no address of this machine ({error})") from None
+    try:
+        return socket.create_server(address, family=family, backlog=CONNECTIONS)
+    except PermissionError:
+        raise InputError(f"--port {port}: not allowed; take one from 1024 on, or 0 for any free one") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"--host {host} --port {port}: {reason}; take another port, or 0 for any free one") from None
+
+
+def url_of(listening: socket.socket) -> str:
+    """The address to open in a browser on this machine."""
+    address, port = listening.getsockname()[:2]
+    if ip_address(address).is_unspecified:
+        address = "::1" if ":" in address else "127.0.0.1"
+    return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+
+
+def is_loopback(listening: socket.socket) -> bool:
+    """Whether only this machine can reach it."""
+    return ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """A server of one process; `run(sockets=[listen(...)])` serves until Ctrl-C or `should_exit`."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, http="h11", ws="none", lifespan="off", loop="asyncio", log_level="warning", access_log=False,
+            server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=3,
+        )
+    )  # fmt: skip
