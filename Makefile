@@ -27,6 +27,7 @@ bench: $(VENV)/developed
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/index.py
+	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/toy.py
 

@@ -42,6 +42,8 @@ def sandbox(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_voc(tmp_path / "VOCdevkit", {"trainval": 4, "test": 2})
     write_coco(tmp_path, {"train2017": 4, "val2017": 2})
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)  # a page waits for people, until Ctrl-C
+    monkeypatch.setattr("webbrowser.open", lambda _: None)
     rng = np.random.default_rng(0)
     for i in range(40):
         folder = tmp_path / "photos" / ("bags" if i % 2 else "shoes")
@@ -65,6 +67,8 @@ def shrunk(command: list[str], **method: int) -> list[str]:
         few |= {"schedule.precise_batches": 1}
         flags = [word for key, value in few.items() for word in ("--set", f"{key}={value}")]
         return [*command, *flags, "--steps", "1", "--batch-size", "2", "--workers", "0", "--device", "cpu"]
+    if command[1] == "serve":
+        return [*command, "--port", "0", "--device", "cpu"]
     if command[1] != "pretrain":
         return command
     settings = {"backbone.args": TINY_BACKBONE["args"], "run.log_every": 1, "data.workers": 0}

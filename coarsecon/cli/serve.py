@@ -38,6 +38,7 @@ def serve(
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise InputError(f"serve needs {', '.join(missing)}: pip install 'coarsecon[serve]'")
+    from coarsecon.evaluation.threads import single_threaded
     from coarsecon.serve.app import create_app
     from coarsecon.serve.finder import Finder
     from coarsecon.serve.marks import Marks
@@ -62,6 +63,8 @@ def serve(
         print(url_of(listening), flush=True)
         if open_browser:
             webbrowser.open(url_of(listening))
-        with contextlib.suppress(KeyboardInterrupt):  # which the server raises again when it has ended
+        # One thread for each query, and as many queries at once as there are processors. After Ctrl-C has ended the
+        # server, it raises what Ctrl-C would have.
+        with single_threaded(), contextlib.suppress(KeyboardInterrupt):
             make_server(app).run(sockets=[listening])
     closing([marks.file] if len(marks) != before else [], [])

@@ -127,8 +127,8 @@ function image(source, alt) {
   return made;
 }
 
-function caption({ labels, name }) {
-  const lines = [["fine", labels.fine], ["coarse", labels.coarse], ["name", name, name.split("/").pop()]].filter(([, text]) => text);
+function caption({ labels, name }, shown = name) {
+  const lines = [["fine", labels.fine], ["coarse", labels.coarse], ["name", name, shown]].filter(([, text]) => text);
   const line = ([className, title, textContent = title]) => element("span", { className, title, textContent });
   return element("figcaption", {}, ...lines.map(line));
 }
@@ -143,7 +143,7 @@ function card(picture) {
   const look = element("button", { type: "button", className: "look", title: "Search by this image" }, frame);
   look.setAttribute("aria-label", `Search by ${described(picture)}`);
   look.addEventListener("click", () => searchBy(`${data.split}:${picture.number}`));
-  return element("figure", {}, look, caption(picture));
+  return element("figure", {}, look, caption(picture, picture.name.split("/").pop()));
 }
 
 function item(query, neighbour, rank) {

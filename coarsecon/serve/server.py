@@ -1,5 +1,6 @@
 """The socket and the server process of an app."""
 
+import errno
 import socket
 from ipaddress import ip_address
 
@@ -27,8 +28,9 @@ def listen(host: str, port: int) -> socket.socket:
     except PermissionError:
         raise InputError(f"--port {port}: not allowed; take one from 1024 on, or 0 for any free one") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"--host {host} --port {port}: {reason}; take another port, or 0 for any free one") from None
+        if error.errno != errno.EADDRINUSE:
+            raise InputError(f"--host {host}: no address of this machine ({error.strerror})") from None
+        raise InputError(f"--port {port}: in use already; take another, or 0 for any free one") from None
 
 
 def url_of(listening: socket.socket) -> str:

@@ -43,16 +43,16 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def watched(browser: Any, path: Path, **options: Any) -> Iterator[Any]:
-    """The file as a page in the browser, loaded.
+def watched(browser: Any, place: Path | str, **options: Any) -> Iterator[Any]:
+    """The file as a page in the browser, loaded; or the page of a server, `http://.../`.
 
     At the end of the block the test fails if there was a message of error on the console, an exception nobody caught,
-    or a request for anything but the page itself and what it holds (`data:`, `blob:`).
+    or a request for anything but the page itself, what it holds (`data:`, `blob:`), and what its server has.
     """
     context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True, **options)
     page = context.new_page()
     page.set_default_timeout(5000)
-    address, faults = path.resolve().as_uri(), []
+    address, faults = place if isinstance(place, str) else place.resolve().as_uri(), []
     page.on("console", lambda message: message.type == "error" and faults.append(message.text))
     page.on("pageerror", lambda error: faults.append(f"exception: {error}"))
     context.on("request", lambda request: outside(request.url, address) and faults.append(f"request: {request.url}"))
@@ -60,16 +60,17 @@ def watched(browser: Any, path: Path, **options: Any) -> Iterator[Any]:
         page.goto(address)
         yield page
         page.wait_for_timeout(50)  # what is still under way is told
-        assert faults == [], f"{path.name} in the browser: {faults}"
+        assert faults == [], f"{place} in the browser: {faults}"
     finally:
         context.close()
 
 
 def outside(url: str, address: str) -> bool:
-    return url.partition("#")[0] != address and not url.startswith(("data:", "blob:"))
+    is_within = url.startswith(address) if address.endswith("/") else url.partition("#")[0] == address
+    return not is_within and not url.startswith(("data:", "blob:"))
 
 
 @pytest.fixture
 def open_page(chromium: Any) -> Callable[..., AbstractContextManager[Any]]:
-    """`with open_page(path) as page:` drives a page and fails on any error or outside request; see `watched`."""
-    return lambda path, **options: watched(chromium, path, **options)
+    """`with open_page(place) as page:` drives a page and fails on any error or outside request; see `watched`."""
+    return lambda place, **options: watched(chromium, place, **options)
