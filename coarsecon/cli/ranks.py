@@ -17,7 +17,7 @@ from coarsecon.runs import Run
 if TYPE_CHECKING:
     from coarsecon.session import Session
 
-ALONE = ("quickstart", "prepare", "localize", "detect", "report", "export", "import", "data")
+ALONE = ("quickstart", "prepare", "localize", "serve", "detect", "report", "export", "import", "data")
 """Commands that write and know of no ranks."""
 
 FIRST_TELLS = 10
