@@ -93,8 +93,7 @@ def detect(
         emit_json(metrics, json)
     if json != "-":
         rows = [[name, *(percent(values[key]) for values in metrics.values())] for name, key in MEASURES.items()]
-        title = f"Detection of {len(planned.classes)} classes in {len(planned.test.images):,} images, in %"
-        table(title, ["", *(TITLES[kind] for kind in metrics)], rows)
+        table("AP, in %", ["", *(TITLES[kind] for kind in metrics)], rows)
     closing([target / "checkpoints" / "last.pt", result, *([Path(json)] if json and json != "-" else [])], [])
 
 

@@ -164,6 +164,7 @@ def test_every_recipe_is_well_formed_and_holds_the_published_schedule(name):
     for row in recipes.expected(name):
         assert 0 < row.value < 100
         assert "2024" in row.source
+    assert max(map(len, recipes.text(name).splitlines())) <= 120
     assert set(DEFAULT_RECIPES.values()) <= set(recipes.names("detect"))
 
 
