@@ -46,7 +46,7 @@ def scores(part):
 def test_voc_of_two_years_with_c4(coarsecon, made, run):
     done = coarsecon("detect", run, "--data", made / "VOCdevkit", "--steps", 3, *QUICK, "--json", "-")
     assert done.code == 0, done.err
-    assert "Faster R-CNN (c4) on 12 images of 2 classes, 3 steps of 2, cpu in float32" in done.err
+    assert "Faster R-CNN (c4) on 12 images of 2 classes, 3 steps of 2, cpu in float32; measured on 4 images" in done.err
     metrics = json.loads(done.out)
     assert list(metrics) == ["box", "box_voc07"]
     assert all(0 <= value <= 1 for part in metrics.values() for value in scores(part))
