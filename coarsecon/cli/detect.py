@@ -78,7 +78,8 @@ def detect(
     reporter.info(
         f"{'Mask' if settled.model.masks else 'Faster'} R-CNN ({settled.model.head}) on "
         f"{len(planned.train.images):,} images of {len(planned.classes)} classes, {settled.schedule.steps:,} steps of "
-        f"{settled.run.batch_size}, {planned.device} in {settled.run.precision}; measured on {len(planned.test.images):,} images"
+        f"{settled.run.batch_size}, {planned.device} in {settled.run.precision}; "
+        f"measured on {len(planned.test.images):,} images"
     )
     again = shlex.join(["coarsecon", "detect", str(run), "--out", str(target), "--resume"])
     try:
