@@ -82,6 +82,9 @@ class RunSettings(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the hardware is faster with it"
     )
+    compile: bool | None = Field(
+        None, description="compile the encoders; default: on a GPU, in runs of at least 10,000 steps"
+    )
     log_every: Count = Field(50, description="steps between two rows of metrics.jsonl")
     monitor_every: int = Field(10, ge=0, description="epochs between two looks at recall; 0: never")
     monitor_images: int = Field(2000, ge=2, description="images the monitor looks at")

@@ -76,7 +76,7 @@ def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     heaps.heapify()
     for row, rows in enumerate(blocks := features.split(BLOCK)):
         for column, columns in enumerate(blocks[row:], row):
-            block = rows @ columns.T
+            block = _products(rows, columns)
             if row == column:
                 block.fill_diagonal_(-torch.inf)
             else:
@@ -101,8 +101,14 @@ def _search(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
     rows = max(1, SCORES_AT_ONCE // max(1, len(gallery)))
     for start in range(0, len(queries), rows):
         chunk = slice(start, start + rows)
-        torch.topk(queries[chunk] @ gallery.T, k, out=(scores[chunk], indices[chunk]))
+        torch.topk(_products(queries[chunk], gallery), k, out=(scores[chunk], indices[chunk]))
     return scores, indices
+
+
+def _products(queries: Tensor, gallery: Tensor) -> Tensor:
+    """Inner products [Q, G] in the features' own precision, whatever surrounds the call."""
+    with torch.autocast(queries.device.type, enabled=False):
+        return queries @ gallery.T
 
 
 def _drop(scores: Tensor, indices: Tensor, exclude: Tensor) -> tuple[Tensor, Tensor]:

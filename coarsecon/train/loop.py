@@ -25,7 +25,7 @@ from coarsecon.nn.encoder import Encoder, save_encoder
 from coarsecon.report.sheet import write_image_grid
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run, Which
-from coarsecon.train import batches, monitor
+from coarsecon.train import batches, compiled, monitor
 from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
 from coarsecon.train.environment import describe_environment
 from coarsecon.train.log import MetricLog, NoLog, Sink
@@ -96,6 +96,8 @@ class Trainer:
         self.plan, self.run, self.reporter, self.comm = plan, run, reporter, comm or Comm()
         self.config, self.device = plan.config, plan.device
         self.method = plan.build_method(self.comm).train()
+        if self.config.run.compile:
+            compiled.compile_networks(self.method, self.device)
         self.step = shared_step(self.method, self.comm)
         self.views = self.method.views()
         settings = self.config.optimizer
@@ -203,6 +205,7 @@ class Trainer:
         """Forward, backward, update; returns the method's scalars."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        torch.compiler.cudagraph_mark_step_begin()
         with autocast(self.device, self.config.run.precision):
             scalars: dict[str, Tensor] = self.step(views, labels)
         self.optimizer.zero_grad(set_to_none=True)
@@ -230,8 +233,12 @@ class Trainer:
         bank = ImageLoader(self.plan.split, self.device, workers) if settings.monitor_knn else None
         encoder = Encoder(self.method.encoder, self.plan.card)
         self.comm.average_(running_statistics(self.method))
-        with autocast(self.device, settings.precision):
-            return monitor.look(encoder.embed, ImageLoader(split, self.device, workers), bank, self.comm)
+
+        def embed(batch: ImageBatch) -> Tensor:
+            with autocast(self.device, settings.precision), compiled.uncompiled():
+                return encoder.embed(batch)
+
+        return monitor.look(embed, ImageLoader(split, self.device, workers), bank, self.comm)
 
     def view_batches(
         self, images: Iterator[ImageBatch], order: list[Tensor], purpose: int, first_step: int

@@ -17,6 +17,7 @@ from coarsecon.methods import Method, Setup
 from coarsecon.nn.backbone import create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
 from coarsecon.nn.sync_batch_norm import synchronise_batch_norm
+from coarsecon.train import compiled
 from coarsecon.train.schedule import cycles_of, warmup_of
 
 
@@ -84,6 +85,11 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     )
     _check_lengths(config)
     device = choose_device(config.run.device)
+    steps = config.schedule.epochs * (len(split) // config.run.batch_size)
+    chosen = {
+        "precision": choose_precision(config.run.precision, device),
+        "compile": compiled.pays(device, steps) if config.run.compile is None else config.run.compile,
+    }
     resolved = config.model_copy(
         update={
             "data": config.data.model_copy(update={"path": Path(config.data.path).resolve(), "size": side}),
@@ -92,7 +98,7 @@ def plan(layers: Mapping[str, Any]) -> Plan:
                 update={"warmup_epochs": warmup_of(config.schedule), "cycles": cycles_of(config.schedule)}
             ),
             "method": {"name": name, **method_settings.model_dump(mode="json")},
-            "run": config.run.model_copy(update={"precision": choose_precision(config.run.precision, device)}),
+            "run": config.run.model_copy(update=chosen),
         }
     )
     card = EncoderCard(

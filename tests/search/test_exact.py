@@ -49,6 +49,16 @@ def test_half_precision_is_raised_before_the_product(backend: str) -> None:
     assert torch.equal(indices, nearest(gallery.half().float(), gallery.half().float(), 5)[1])
 
 
+def test_autocast_around_a_search_changes_nothing(backend: str) -> None:
+    gallery = features(100)
+    plain = nearest(gallery[:20], gallery, 5), nearest_others(gallery, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        surrounded = nearest(gallery[:20], gallery, 5), nearest_others(gallery, 5)
+    for one, other in zip(plain, surrounded, strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+
+
 def test_the_excluded_item_never_returns_but_its_duplicate_does(backend: str) -> None:
     gallery = features(60)
     gallery[1::2] = gallery[::2]  # every image twice

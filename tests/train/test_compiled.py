@@ -1,0 +1,76 @@
+"""Compiled networks: the same training, compiled once each, resumed exactly, and chosen only where it pays."""
+
+from shutil import which
+
+import pytest
+import torch
+from tiny import tiny_settings
+
+from coarsecon.runs import Run
+from coarsecon.train import compiled
+from coarsecon.train.compiled import STEPS_WORTH_COMPILING, pays
+from coarsecon.train.loop import train
+from coarsecon.train.resolve import plan
+
+
+@pytest.fixture
+def graphs(monkeypatch) -> list[torch.fx.GraphModule]:
+    """The graphs that a stand-in for the compiler was given; it runs them as they are."""
+    given = []
+
+    def backend(graph, inputs):
+        given.append(graph)
+        return graph.forward
+
+    compile_networks = compiled.compile_networks
+    monkeypatch.setattr(
+        compiled, "compile_networks", lambda method, device: compile_networks(method, device, backend=backend)
+    )
+    yield given
+    torch.compiler.reset()
+
+
+def logged(run: Run) -> list[dict]:
+    return [{key: row[key] for key in row.keys() - {"images_per_s", "data_wait"}} for row in run.metrics()]
+
+
+def settings(data, name="maskcon", **run) -> dict:
+    return tiny_settings(data, name, run={"precision": "float32", **run})
+
+
+@pytest.mark.parametrize(("name", "networks"), [("maskcon", 2), ("supcon", 1)])
+def test_a_compiled_run_is_the_run_and_compiles_each_network_once(tiny_data, tmp_path, graphs, name, networks):
+    plain = train(plan(settings(tiny_data, name)), tmp_path / "plain")
+    assert graphs == []
+    run = train(plan(settings(tiny_data, name, compile=True)), tmp_path / "compiled")
+    assert len(graphs) == networks, "neither monitor nor a last batch compiles again"
+    for one, other in zip(logged(run), logged(plain), strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    names = [sorted(torch.load(each.checkpoint("last"), weights_only=True)["method"]) for each in (run, plain)]
+    assert names[0] == names[1]
+
+
+def test_a_compiled_run_resumes_exactly(tiny_data, tmp_path, graphs):
+    straight = train(plan(settings(tiny_data, compile=True)), tmp_path / "straight")
+    half = settings(tiny_data, compile=True)
+    half["schedule"] = {**half["schedule"], "epochs": 1}
+    train(plan(half), tmp_path / "halves")
+    torch.compiler.reset()
+    resumed = train(plan(settings(tiny_data, compile=True)), tmp_path / "halves", resume=True)
+    assert logged(resumed)[-2:] == logged(straight)[-2:]
+
+
+def test_by_default_long_runs_on_a_gpu_are_compiled(tiny_data):
+    assert pays(torch.device("cuda"), STEPS_WORTH_COMPILING)
+    assert not pays(torch.device("cuda"), STEPS_WORTH_COMPILING - 1)
+    assert not pays(torch.device("cpu"), 10**9)
+    assert plan(settings(tiny_data)).config.run.compile is False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not which("g++"), reason="torch compiles for the CPU with a C++ compiler")
+def test_the_real_compiler_trains_the_same(tiny_data, tmp_path):
+    runs = [train(plan(settings(tiny_data, compile=compile)), tmp_path / str(compile)) for compile in (False, True)]
+    for one, other in zip(*map(logged, runs), strict=True):
+        assert one["step"] == other["step"]
+        assert one.get("loss", 0) == pytest.approx(other.get("loss", 0), rel=1e-3)
