@@ -15,7 +15,7 @@ class ImageBatch(NamedTuple):
     @classmethod
     def full(cls, pixels: Tensor) -> "ImageBatch":
         """A batch whose images all fill `pixels` [N, 3, H, W]."""
-        size = torch.tensor(pixels.shape[-2:], device=pixels.device)
+        size = torch.tensor(pixels.shape[-2:]).to(pixels.device, non_blocking=True)
         return cls(pixels, size.expand(len(pixels), 2))
 
     def to(self, device: torch.device | str) -> "ImageBatch":

@@ -38,7 +38,7 @@ class ImageLoader:
         """
         if self.split.files is None:
             for indices in index_batches:
-                yield ImageBatch.full(self._images[indices.to(self.device)])
+                yield ImageBatch.full(self._images[indices.to(self.device, non_blocking=True)])
             return
         self._order.index_batches = index_batches
         for batch in self._processes if self.workers else self._threads():

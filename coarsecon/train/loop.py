@@ -250,7 +250,7 @@ class Trainer:
                 name: view(batch, generator).contiguous(memory_format=torch.channels_last)
                 for name, view in self.views.items()
             }
-            yield views, self.labels[indices.to(self.device)]
+            yield views, self.labels[indices.to(self.device, non_blocking=True)]
 
     def filling_batches(self) -> Iterator[tuple[Views, Tensor]]:
         """Batches to fill a queue with, at most once through the data."""

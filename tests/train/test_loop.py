@@ -15,9 +15,11 @@ from tiny import tiny_settings
 
 from coarsecon.config import RunConfig, validate
 from coarsecon.errors import CoarseconError, InputError
+from coarsecon.reporting import Reporter
 from coarsecon.runs import Run
+from coarsecon.train import batches
 from coarsecon.train.checkpoint import load_checkpoint
-from coarsecon.train.loop import train
+from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
 
 TIMES = ("images_per_s", "data_wait")
@@ -252,3 +254,17 @@ def test_a_run_in_bfloat16_is_monitored_and_leaves_a_float32_encoder(tiny_data, 
     assert 0 < seen["fine_knn"] <= 1
     state = load_checkpoint(run.checkpoint("last"))["method"]
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["maskcon", "moco", "ancor", "ascl", "supcon", "supce"])
+def test_a_step_on_a_gpu_never_waits_for_it(tiny_data, tmp_path, name):
+    trainer = Trainer(plan(tiny_settings(tiny_data, name, run={"device": "cuda"})), Run(tmp_path / "run"), Reporter())
+    order = trainer.batches_of_epoch(0)
+    steps = trainer.view_batches(trainer.loader.batches(order), order, batches.VIEWS, 0)
+    trainer.train_step(*next(steps), 0.1)  # constants are copied once, memory is taken
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.train_step(*next(steps), 0.1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
