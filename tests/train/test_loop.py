@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_data, tmp_path):
     [
         ({"data": {"labels": "genus"}}, "has no 'genus' labels; it has coarse, fine"),
         ({"run": {"batch_size": 500}}, "more than the 96 training images"),
-        ({"run": {"device": "cuda:99"}}, r"run\.device"),
+        ({"run": {"device": "cuda:99"}}, "device 'cuda:99'"),
         ({"data": {"path": "nowhere"}}, "coarsecon prepare"),
         ({"method": {"name": "maskcon", "ww": 1.0}}, r"method\.ww is not a setting; did you mean method\.w\?"),
         ({"method": {"name": "maskcon", "query_view": "weka"}}, r"method\.query_view: no view .*did you mean 'weak'\?"),
