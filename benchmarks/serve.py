@@ -28,6 +28,7 @@ from coarsecon.data.convert import as_prepared
 from coarsecon.data.loader import padded
 from coarsecon.nn.backbone import create_backbone
 from coarsecon.nn.encoder import Encoder, EncoderCard, InputRecipe
+from coarsecon.runs import Run
 from coarsecon.search.index import SearchIndex
 from coarsecon.search.items import ItemTable
 from coarsecon.serve.app import create_app
@@ -96,8 +97,8 @@ def main() -> None:
     torch.set_num_threads(1)  # as the command has it
     print(describe_machine())
     with TemporaryDirectory() as folder, listen("127.0.0.1", 0) as listening:
-        run, port = Path(folder), listening.getsockname()[1]
-        app = create_app(finder(options.items, options.size), Marks(run / "marks.csv"), run=run, figures=run)
+        run, port = Run(Path(folder)), listening.getsockname()[1]
+        app = create_app(finder(options.items, options.size), Marks(run.root / "marks.csv"), run)
         token = str(app.user_middleware[0].kwargs["token"])
         server = make_server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

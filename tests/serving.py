@@ -69,9 +69,9 @@ def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     def start(original: Path, *, index: str = "Flat") -> Served:
         run = tmp_path / "<run>"
         shutil.copytree(original, run)
-        session = Session(open_run(run), None, which="last", device="cpu", workers=0, reporter=Reporter())
-        marks = Marks(run / "results" / "marks.csv")
-        app = create_app(Finder.of(session, "train", index), marks, run=run, figures=run / "figures")
+        opened = open_run(run)
+        session = Session(opened, None, which="last", device="cpu", workers=0, reporter=Reporter())
+        app = create_app(Finder.of(session, "train", index), Marks(opened.results / "marks.csv"), opened)
         server, listening = make_server(app), listen("127.0.0.1", 0)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, processors
+from coarsecon.cli.console import ConsoleReporter, closing, percent, processors
 from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, LayerChoice, RunFolder, Workers
 from coarsecon.errors import InputError
 from coarsecon.runs import open_run
 
 PACKAGES = ("starlette", "uvicorn")
+NEIGHBOURS = 12
+"""Shown at first."""
 
 
 def serve(
@@ -39,6 +41,7 @@ def serve(
     if missing:
         raise InputError(f"serve needs {', '.join(missing)}: pip install 'coarsecon[serve]'")
     from coarsecon.evaluation.threads import single_threaded
+    from coarsecon.search.index import index_recall
     from coarsecon.serve.app import create_app
     from coarsecon.serve.finder import Finder
     from coarsecon.serve.marks import Marks
@@ -53,7 +56,10 @@ def serve(
             opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=reporter
         )
         finder = Finder.of(session, split, index)
-        app = create_app(finder, marks, run=run, figures=opened.figures, names=[host], workers=processors())
+        app = create_app(finder, marks, opened, names=[host], workers=processors())
+        if not finder.index.exact:
+            recall = index_recall(finder.index, finder.features, NEIGHBOURS)
+            reporter.info(f"index {index} finds {percent(recall)} % of the true {NEIGHBOURS} neighbours")
         if not is_loopback(listening):
             reporter.info(
                 f"WARNING: --host {host} lets everybody who reaches this machine see these images, search, and mark: "

@@ -3,7 +3,6 @@
 import secrets
 import socket
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, fail_after, to_thread
@@ -16,7 +15,8 @@ from starlette.routing import Route
 
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.report.images import thumbnail
-from coarsecon.serve.finder import Finder, Query, Within
+from coarsecon.runs import Run
+from coarsecon.serve.finder import Finder, Query, Within, number_below
 from coarsecon.serve.guard import Guard
 from coarsecon.serve.marks import Mark, Marks, now
 from coarsecon.serve.page import MAP_POLICY, UPLOAD_BYTES, Page, latest_map
@@ -36,13 +36,13 @@ T = TypeVar("T")
 class Service:
     """The answers, one method each; `workers` of them compute at one time."""
 
-    def __init__(self, finder: Finder, marks: Marks, page: Page, figures: Path, workers: int) -> None:
-        self.finder, self.marks, self.page, self.figures = finder, marks, page, figures
+    def __init__(self, finder: Finder, marks: Marks, page: Page, run: Run, workers: int) -> None:
+        self.finder, self.marks, self.page, self.run = finder, marks, page, run
         self._work, self._uploads = CapacityLimiter(workers), CapacityLimiter(UPLOADS_AT_ONCE)
 
     async def show(self, _: Request) -> Response:
         """The page."""
-        return Response(self.page.html(latest_map(self.figures)), media_type="text/html")
+        return Response(self.page.html(latest_map(self.run)), media_type="text/html")
 
     async def style(self, _: Request) -> Response:
         """Its style."""
@@ -66,8 +66,8 @@ class Service:
 
     async def image(self, request: Request) -> Response:
         """Image NUMBER of the split."""
-        number = request.path_params["number"]
-        if number >= len(self.finder.items):
+        number = number_below(len(self.finder.items), request.path_params["number"])
+        if number is None:
             raise HTTPException(404, "there is no image of this number")
         kind, data = await self._compute(lambda: thumbnail(self.finder.pixels(number), SIDE))
         return Response(data, media_type=f"image/{kind}", headers={"cache-control": "private, max-age=86400"})
@@ -86,7 +86,7 @@ class Service:
 
     async def map(self, _: Request) -> Response:
         """The newest map in the run, shut in: whatever is in that file cannot act as this page."""
-        file = latest_map(self.figures)
+        file = latest_map(self.run)
         if file is None:
             raise HTTPException(404, "this run has no map yet; `coarsecon tsne RUN` makes one")
         return Response(file.read_bytes(), media_type="text/html", headers={"content-security-policy": MAP_POLICY})
@@ -105,9 +105,11 @@ class Service:
         level, _, label = text.partition("/")
         if not text:
             return None
-        if not label.isdecimal() or int(label) not in range(len(self.finder.items.class_names.get(level, ()))):
+        classes = self.finder.items.class_names[level] if level in self.finder.items.labels else ()
+        number = number_below(len(classes), label)
+        if number is None:
             raise HTTPException(404, "there is no such class")
-        return level, int(label)
+        return level, number
 
     def _found(self, query: Query, k: int, within: Within | None) -> dict[str, Any]:
         marked = self.marks.of(query.id, self.finder.split)
@@ -143,16 +145,13 @@ class Service:
         return len(self.marks)
 
 
-def create_app(
-    finder: Finder, marks: Marks, *, run: Path, figures: Path, names: Iterable[str] = (), workers: int = 2
-) -> Starlette:
-    """The server's app, for the run folder `run`, whose maps lie in `figures`.
+def create_app(finder: Finder, marks: Marks, run: Run, *, names: Iterable[str] = (), workers: int = 2) -> Starlette:
+    """The server's app; `workers` requests are computed at one time.
 
     `names` are host names by which the page may be opened, besides localhost, this machine's own, and addresses.
     """
     token = secrets.token_urlsafe(32)
-    page = Page(finder, run=run, marks=marks, token=token)
-    service = Service(finder, marks, page, figures, workers)
+    service = Service(finder, marks, Page(finder, marks, run, token), run, workers)
     own = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)}
     return Starlette(
         routes=[
@@ -160,7 +159,7 @@ def create_app(
             Route("/page.css", service.style),
             Route("/page.js", service.script),
             Route("/search", service.search, methods=["POST"]),
-            Route("/images/{number:int}", service.image),
+            Route("/images/{number}", service.image),
             Route("/marks", service.mark, methods=["POST", "DELETE"]),
             Route(f"/{marks.file.name}", service.table),
             Route("/map", service.map),
@@ -188,10 +187,10 @@ async def _upload(request: Request) -> bytes:
 
 
 def _number(request: Request, name: str, allowed: range) -> int:
-    text = request.query_params.get(name, "")
-    if not (text.isdecimal() and len(text) < 12 and int(text) in allowed):
+    number = number_below(allowed.stop, request.query_params.get(name, ""))
+    if number is None or number < allowed.start:
         raise HTTPException(400, f"{name} must be a number from {allowed.start} to {allowed.stop - 1}")
-    return int(text)
+    return number
 
 
 async def _refused(_: Request, error: Exception) -> Response:

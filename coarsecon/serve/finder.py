@@ -89,8 +89,8 @@ class Finder:
     def query(self, id: str) -> Query | None:
         """The query of this id: a recent upload's, or `SPLIT:NUMBER` for an image of the split; None without any."""
         split, _, text = id.rpartition(":")
-        if split == self.split and text.isdecimal() and len(text) < 12 and int(text) < len(self.items):
-            number = int(text)
+        number = number_below(len(self.items), text)
+        if split == self.split and number is not None:
             return Query(f"{split}:{number}", self.items.names[number], self.features[number][None], number)
         with self._lock:
             return self._recent.get(id)
@@ -135,3 +135,9 @@ class Finder:
             for level, row in counts.items()
         }
         return {level: found for level, found in present.items() if found}
+
+
+def number_below(count: int, text: str) -> int | None:
+    """The number from 0 to `count` - 1 that `text` is; None where it is none."""
+    number = int(text) if text.isdecimal() and len(text) < 12 else count
+    return number if number < count else None

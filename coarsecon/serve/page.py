@@ -1,12 +1,15 @@
 """The page of a served run: its template filled in, its style and its script."""
 
+import shlex
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, get_args
 
+from coarsecon.evaluation.projection import Projection
 from coarsecon.report import page as report
+from coarsecon.runs import Run
 from coarsecon.serve.finder import Finder
 from coarsecon.serve.guard import TOKEN_HEADER
 from coarsecon.serve.marks import Marks
@@ -24,10 +27,10 @@ MAP_POLICY = (
 
 
 class Page:
-    """The page on which one searches the split of `finder`; `run` is the run folder."""
+    """The page on which one searches the split of `finder`."""
 
-    def __init__(self, finder: Finder, *, run: Path, marks: Marks, token: str) -> None:
-        self.run, self.finder, self.marks = run, finder, marks
+    def __init__(self, finder: Finder, marks: Marks, run: Run, token: str) -> None:
+        self.finder, self.marks, self.run = finder, marks, run
         self.style = "".join(map(report.asset, ("page.css", "gallery.css"))) + _asset("page.css")
         self.script = _asset("page.js")
         self._data: dict[str, Any] = {
@@ -42,29 +45,31 @@ class Page:
             "most_bytes": UPLOAD_BYTES,
         }
 
-    def html(self, map_file: Path | None) -> str:
+    def html(self, map_file: Path | None) -> bytes:
         """The page as it is now; `map_file` is the run's map, if there is one."""
         count, split = len(self.finder.items), escape(self.finder.split)
-        return Template(_asset("page.html")).substitute(
-            run=escape(str(self.run)),
+        text = Template(_asset("page.html")).substitute(
+            run=escape(str(self.run.root)),
             subtitle=f"Search {count:,} images of {split}{'' if self.finder.index.exact else ', approximate index'}",
-            map=_map_link(self.run, map_file),
+            map=_map_link(self.run.root, map_file),
             table=escape(self.marks.file.name),
             table_place=escape(str(self.marks.file)),
             data=report.json_block({**self._data, "marks": len(self.marks)}),
         )
+        return text.encode(errors="replace")  # a path need not be valid UTF-8
 
 
-def latest_map(figures: Path) -> Path | None:
-    """The newest map page among the figures of a run."""
-    found = [file for method in ("tsne", "umap", "pca") for file in figures.glob(f"{method}*.html") if file.is_file()]
-    return max(found, key=lambda file: file.stat().st_mtime, default=None)
+def latest_map(run: Run) -> Path | None:
+    """The newest map page among the figures of a run; none to which a link leads out of the run."""
+    found = [file for method in get_args(Projection) for file in run.figures.glob(f"{method}*.html") if file.is_file()]
+    inside = [file for file in found if file.resolve().is_relative_to(run.root.resolve())]
+    return max(inside, key=lambda file: file.stat().st_mtime, default=None)
 
 
 def _map_link(run: Path, file: Path | None) -> str:
     if file is not None:
         return f'<a class="map-link" href="map" target="_blank" rel="noopener">Map ({escape(file.stem)})</a>'
-    return f'<span class="no-map">No map yet: <code>coarsecon tsne {escape(str(run))}</code></span>'
+    return f'<span class="no-map">No map yet: <code>{escape(shlex.join(["coarsecon", "tsne", str(run)]))}</code></span>'
 
 
 def _asset(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import shutil
 import socket
 import struct
 import threading
@@ -87,7 +88,7 @@ def test_images_come_by_number_pixel_for_pixel(serve, tiny_run, train):
     assert answer.headers["content-type"] == "image/png"
     assert np.array_equal(np.asarray(Image.open(BytesIO(answer.body))), train.image(17))
     assert served.ask("GET", "/images/96", headers={}).status == 404
-    assert served.ask("GET", f"/images/{10**30}", headers={}).status == 404
+    assert served.ask("GET", f"/images/{'9' * 5000}", headers={}).status == 404
 
 
 PATHS = [
@@ -181,7 +182,9 @@ def test_an_upload_that_does_not_arrive_is_given_up(serve, tiny_run, monkeypatch
         ("/search?query=train:1", 400), ("/search?k=5&query=train:96", 404), ("/search?k=5&query=test:1", 404),
         ("/search?k=5&query=train:-1", 404), ("/search?k=5&query=train:" + "9" * 5000, 404),
         ("/search?k=5&query=" + "0" * 64, 404), ("/search?k=5&query=train:1&class=fine/16", 404),
-        ("/search?k=5&query=train:1&class=fine/-1", 404), ("/search?k=5&query=train:1&class=__class__/0", 404),
+        ("/search?k=5&query=train:1&class=fine/-1", 404),
+        ("/search?k=5&query=train:1&class=fine/" + "9" * 5000, 404),
+        ("/search?k=5&query=train:1&class=__class__/0", 404),
         ("/search?k=5&query=train:1&class=fine", 404), ("/marks?query=train:1&neighbour=96", 400),
         ("/marks?query=nobody&neighbour=1", 404), ("/marks?query=train:1", 400),
     ],
@@ -236,7 +239,7 @@ def test_the_page_tells_of_the_map_or_of_the_command_that_makes_one(serve, tiny_
     for file in (served.run / "figures").glob("*.html"):
         file.unlink()
     page = served.ask("GET", "/", headers={}).body.decode()
-    assert "coarsecon tsne" in page
+    assert "coarsecon tsne &#x27;" in page, "the path as a shell takes it"
     assert "&lt;run&gt;" in page
     assert "<run>" not in page
     assert served.ask("GET", "/map", headers={}).status == 404
@@ -249,6 +252,19 @@ def test_the_page_tells_of_the_map_or_of_the_command_that_makes_one(serve, tiny_
     assert "allow-same-origin" not in policy
     assert "connect-src" not in policy
     assert "default-src 'none'" in policy
+
+
+def test_a_link_among_the_figures_opens_nothing_outside_of_the_run(serve, tiny_run, tmp_path):
+    served = serve(tiny_run)
+    shutil.rmtree(served.run / "figures", ignore_errors=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "tsne.html").write_text("a secret")
+    (served.run / "figures").symlink_to(tmp_path / "elsewhere")
+    assert served.ask("GET", "/map", headers={}).status == 404
+    (served.run / "figures").unlink()
+    (served.run / "figures").mkdir()
+    (served.run / "figures" / "tsne.html").symlink_to(tmp_path / "elsewhere" / "tsne.html")
+    assert served.ask("GET", "/map", headers={}).status == 404
 
 
 def test_many_at_once_are_all_answered(serve, tiny_run, test_images):
