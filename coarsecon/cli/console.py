@@ -48,6 +48,10 @@ def _bars(unit: str) -> Any:
     return Bars(*columns, console=Console(stderr=True))
 
 
+SHORTEST_RATED = 0.5
+"""Seconds from which on a rate is told: pieces that were done at once tell none."""
+
+
 class BarProgress(Progress):
     """One task of a rich progress display."""
 
@@ -83,7 +87,8 @@ class PlainProgress(Progress):
         """Print the present line."""
         now = time.monotonic()
         self._reported = now
-        rate = (self._done - self._first) / max(now - self._start, 1e-9)
+        elapsed = now - self._start
+        rate = (self._done - self._first) / elapsed if elapsed >= SHORTEST_RATED else 0
         parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
         if rate:
             parts.append(f"{rate:,.0f} {self._unit}/s")

@@ -97,7 +97,8 @@ class Preparation:
         notes = [self.data.notes] if self.data.notes else []
         notes += balance(splits["train"].labels, self.data.levels).notes()
         if self.broken:
-            notes.append(f"{len(self.broken):,} broken images were left out; {BROKEN} lists them.")
+            left_out = f"{len(self.broken):,} broken images were" if len(self.broken) > 1 else "1 broken image was"
+            notes.append(f"{left_out} left out; {BROKEN} lists them.")
             (folder / BROKEN).write_text(_as_csv(self.broken), encoding="utf-8")
         info = DatasetInfo(
             name=self.data.name,
