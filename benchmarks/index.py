@@ -11,7 +11,7 @@ import time
 from multiprocessing import get_context
 
 import torch
-from machine import describe_machine, peak_mib
+from machine import describe_machine, watch_memory
 from torch import Tensor
 
 from coarsecon.search.index import SearchIndex, index_recall
@@ -35,7 +35,7 @@ def measure(spec: str, items: int, dim: int, k: int) -> dict[str, float]:
     vectors = clustered(items, dim)
     table = ItemTable(names=list(map(str, range(items))))
     SearchIndex.build(vectors[:4096], ItemTable(names=list(map(str, range(4096)))), "IVF16,Flat")  # libraries loaded
-    before = peak_mib()
+    added = watch_memory()
     start, cpu = time.perf_counter(), time.process_time()
     index = SearchIndex.build(vectors, table, spec)
     built, built_cpu = time.perf_counter() - start, time.process_time() - cpu
@@ -47,7 +47,7 @@ def measure(spec: str, items: int, dim: int, k: int) -> dict[str, float]:
         "build s": built,
         "processor s": built_cpu,
         "queries/s": asked,
-        "MiB": peak_mib() - before,
+        "MiB": added(),
         "recall": recall,
     }
 

@@ -15,12 +15,11 @@ import statistics
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from machine import describe_machine
+from machine import describe_machine, watch_memory
 from torch import Tensor
 
 from coarsecon.losses import maskcon_loss, supcon_loss
@@ -87,20 +86,13 @@ def forward_backward(side: str, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Ten
     return loss.detach(), inputs[0].grad
 
 
-def resident(entry: str) -> int:
-    """Bytes of this process: VmRSS now, or VmHWM at the peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(entry))
-
-
 def added_memory(side: str, sizes: Sizes) -> float:
     """MB that one run adds to its inputs at its peak; to be called in a fresh process."""
     forward_backward(side, SIDES[side][0](Sizes(8, 64, sizes.dim, 8)))  # libraries loaded and threads started
     inputs = SIDES[side][0](sizes)
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
+    added = watch_memory()
     forward_backward(side, inputs)
-    return (resident("VmHWM") - before) / 1e6
+    return added() * 2**20 / 1e6
 
 
 def main() -> None:

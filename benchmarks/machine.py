@@ -1,8 +1,9 @@
-"""A line that tells on what machine a benchmark ran."""
+"""On what machine a benchmark ran, and how much memory something took there."""
 
 import platform
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,6 +24,25 @@ def describe_machine() -> str:
     return ", ".join(parts)
 
 
-def peak_mib() -> float:
-    """The most memory that this process has had resident so far, in MiB."""
+def watch_memory() -> Callable[[], float]:
+    """From now on; what it returns tells the MiB that were resident beyond what was now, at the peak so far.
+
+    Off Linux what is told is beyond the peak until now.
+    """
+    forget = Path("/proc/self/clear_refs")
+    if not forget.exists():
+        before = _peak()
+        return lambda: _peak() - before
+    resident = _resident("VmRSS")
+    forget.write_text("5")
+    return lambda: _resident("VmHWM") - resident
+
+
+def _resident(entry: str) -> float:
+    """MiB of this process: VmRSS now, or VmHWM at the peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(entry)) / 2**10
+
+
+def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from statistics import median
 
 import torch
-from machine import describe_machine, peak_mib
+from machine import describe_machine, watch_memory
 from torch import Tensor
 
 from coarsecon.evaluation import knn
@@ -92,9 +92,9 @@ def memory_of(claim: str, name: str, items: int, dim: int) -> float:
     """MiB that one side adds to the resident memory at its peak; to be called in a fresh process."""
     side, features = CLAIMS[claim][name], random_features(items, dim)
     side(features[:500].clone())  # libraries loaded and threads started
-    before = peak_mib()
+    added = watch_memory()
     side(features)
-    return peak_mib() - before
+    return added()
 
 
 def main() -> None:

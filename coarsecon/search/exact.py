@@ -19,7 +19,7 @@ SCORES_AT_ONCE = 2**24
 FAISS_LARGEST_K = 1024
 """Beyond this FAISS's candidate lists cost more time and memory than a matrix product with torch.topk."""
 
-BLOCK = 2048
+BLOCK = 1024
 """Rows and columns of a block of scores that is used from both sides."""
 
 
