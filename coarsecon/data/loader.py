@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.images import decode
-from coarsecon.data.pool import leave_signals_to_the_parent, map_ahead
+from coarsecon.data.pool import loader_workers, map_ahead
 from coarsecon.data.store import Split
 from coarsecon.errors import InputError
 
@@ -66,7 +66,7 @@ class ImageLoader:
             batch_sampler=self._order,
             num_workers=self.workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_start_worker,
+            worker_init_fn=loader_workers(),
             pin_memory=self.device.type == "cuda",
             persistent_workers=True,
         )
@@ -103,10 +103,6 @@ def padded(images: list[np.ndarray]) -> ImageBatch:
     for canvas, image in zip(pixels, images, strict=True):
         canvas[:, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
     return ImageBatch(torch.from_numpy(pixels), torch.from_numpy(sizes))
-
-
-def _start_worker(worker: int) -> None:
-    leave_signals_to_the_parent()
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,11 +1,13 @@
 """Work done ahead of its use, by a few threads or by processes of their own."""
 
+import atexit
 import multiprocessing
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from functools import cache
 from multiprocessing import connection
 from typing import TypeVar
 
@@ -35,6 +37,30 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], *, pool: Executor,
 def processes(count: int) -> ProcessPoolExecutor:
     """Worker processes that leave Ctrl-C to their parent and end with it, however it ends."""
     return ProcessPoolExecutor(count, initializer=_start_worker)
+
+
+def loader_workers() -> Callable[[int], None]:
+    """The `worker_init_fn` of a DataLoader whose workers leave Ctrl-C to this process, and end with it."""
+    _kill_workers_at_exit()
+    return _start_loader_worker
+
+
+def _start_loader_worker(_: int) -> None:
+    leave_signals_to_the_parent()
+
+
+@cache
+def _kill_workers_at_exit() -> None:
+    """multiprocessing would send workers that are left SIGTERM, which they ignore, and wait for them for ever."""
+    atexit.register(_kill_workers)
+
+
+def _kill_workers() -> None:
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler takes the end of a worker for an accident
+    for worker in multiprocessing.active_children():
+        if worker.daemon:
+            worker.kill()
 
 
 def leave_signals_to_the_parent() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from coarsecon.data.images import opened
-from coarsecon.data.pool import leave_signals_to_the_parent
+from coarsecon.data.pool import loader_workers
 from coarsecon.detection.coco import is_coco, read_coco
 from coarsecon.detection.masks import decode
 from coarsecon.detection.samples import Annotated, DetectionSet, joined
@@ -109,7 +109,7 @@ def load_batches(examples: Examples, batches: Iterable[list[int]], workers: int)
         InputError: an image cannot be read.
     """
     loader: DataLoader[Any] = DataLoader(
-        examples, batch_sampler=batches, num_workers=workers, collate_fn=list, worker_init_fn=_start_worker
+        examples, batch_sampler=batches, num_workers=workers, collate_fn=list, worker_init_fn=loader_workers()
     )
     for batch in loader:
         yield [_as_tensors(example) for example in batch]
@@ -120,10 +120,6 @@ def _as_tensors(example: Arrays | str) -> Example:
         raise InputError(example)
     image, target = example
     return torch.from_numpy(image), {name: torch.from_numpy(value) for name, value in target.items()}
-
-
-def _start_worker(worker: int) -> None:
-    leave_signals_to_the_parent()
 
 
 def mirrored(example: Example) -> Example:

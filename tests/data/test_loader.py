@@ -1,5 +1,7 @@
 """Batches hold the images asked for, in order, each with its own size, whatever decodes them."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -99,12 +101,31 @@ def test_batches_come_to_the_gpu(arrays: Split, files: Split, workers: int) -> N
             assert torch.equal(batch.sizes.cpu(), expected.sizes)
 
 
-def test_workers_leave_signals_to_the_parent(monkeypatch) -> None:
-    import signal
+OPEN_AT_THE_END = """
+import os, signal, sys, time
+import torch
+from multiprocessing import active_children
+from coarsecon.data.loader import ImageLoader
+from coarsecon.data.store import open_dataset
 
-    from coarsecon.data import loader
+if __name__ == "__main__":
+    loader = ImageLoader(open_dataset(sys.argv[1]).split("train"), "cpu", workers=2)
+    batches = loader.batches([torch.tensor([0])] * 50)
+    next(batches)
+    workers = active_children()
+    for worker in workers:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid, number)
+    next(batches)
+    print([worker.is_alive() for worker in workers], flush=True)
+    raise SystemExit(130)
+"""
 
-    ignored = {}
-    monkeypatch.setattr(signal, "signal", lambda number, handler: ignored.update({number: handler}))
-    loader._start_worker(0)
-    assert ignored == {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}
+
+def test_workers_leave_signals_to_the_parent_and_end_with_it(files: Split, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(OPEN_AT_THE_END)
+    command = [sys.executable, str(script), str(tmp_path / "files")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[True, True]\n"
+    assert (done.returncode, done.stderr) == (130, "")
