@@ -99,8 +99,19 @@ class PlainProgress(Progress):
         print(f"{self._description}: {', '.join(parts)}", file=sys.stderr, flush=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: bool = True) -> None:
-    """Print a table on stdout; columns after the first are aligned as numbers, or as text."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    numbers: bool = True,
+    whole: str | None = None,
+) -> None:
+    """Print a table on stdout; columns after the first are aligned as numbers, or as text.
+
+    Where it is too wide, the column `whole` keeps to one line and the longest of the others give way; the first
+    keeps to one line unless another is named, since names are typed again.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -108,7 +119,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, 
     drawn = Table(title=Text(title), title_justify="left", title_style="bold")
     for place, column in enumerate(columns):
         justify: Literal["left", "right"] = "right" if place and numbers else "left"
-        drawn.add_column(Text(column), justify=justify, no_wrap=not place)  # names are typed again: never cut
+        overflow: Literal["ellipsis", "fold"] = "ellipsis" if numbers else "fold"
+        no_wrap = column == whole if whole else not place
+        drawn.add_column(Text(column), justify=justify, overflow=overflow, no_wrap=no_wrap)
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))
     Console().print(drawn)

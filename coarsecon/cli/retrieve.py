@@ -118,17 +118,14 @@ def _show_neighbours(rows: "list[GalleryRow]", json: str | None) -> None:
         emit_json([_as_json(row) for row in rows], json)
     if json == "-":
         return
+    found = [picture for row in rows for picture, _ in row.neighbours]
+    levels = [level for level in ("fine", "coarse") if any(getattr(picture, level) for picture in found)]
     for row in rows:
         cells = [
-            (
-                neighbour.picture.name,
-                f"{neighbour.score:.3f}",
-                neighbour.picture.fine or "",
-                neighbour.picture.coarse or "",
-            )
-            for neighbour in row.neighbours
+            (picture.name, f"{score:.3f}", *(getattr(picture, level) or "" for level in levels))
+            for picture, score in row.neighbours
         ]
-        table(f"Nearest to {row.query.name}", ["image", "cosine", "fine", "coarse"], cells, numbers=False)
+        table(f"Nearest to {row.query.name}", ["image", "cosine", *levels], cells, numbers=False, whole="cosine")
 
 
 def _with_heat(session: "Session", rows: "list[GalleryRow]") -> "list[GalleryRow]":

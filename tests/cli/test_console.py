@@ -1,4 +1,4 @@
-"""Progress in plain lines: count, rate and time left; what was done before does not count into the rate."""
+"""Progress in plain lines: count, rate and time left; tables on narrow terminals; what to type next."""
 
 import time
 
@@ -24,3 +24,16 @@ def test_a_single_piece_has_no_rate(capsys):
 def test_the_next_command_can_be_pasted(capsys, tmp_path):
     console.closing([tmp_path], ["coarsecon", "retrieve", "my runs/first"])
     assert "next: coarsecon retrieve 'my runs/first'" in capsys.readouterr().err
+
+
+def test_long_names_give_way_to_the_column_that_is_to_stay_whole(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "/home/somebody/pictures/" + 30 * "of-holidays/" + "1.jpg"
+    console.table(
+        "Nearest", ["image", "cosine", "fine"], [(name, "0.987", "a tall tree")], numbers=False, whole="cosine"
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    cells = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
+    assert [cell.strip() for cell in cells[0][1:]] == ["0.987", "a tall tree"]
+    assert "".join(cell[0].strip() for cell in cells) == name, "folded, not cut"

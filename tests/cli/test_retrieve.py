@@ -1,6 +1,7 @@
 """`coarsecon retrieve`: metrics by the contract, searches with files and folders, galleries, and the saved index."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -100,6 +101,18 @@ def test_a_folder_of_images_can_be_the_gallery(coarsecon, tiny_run, queries):
     assert found[0]["neighbours"][0]["name"].endswith("4.png")
     assert len(found[0]["neighbours"]) == 3
     assert "next:" not in done.err
+
+
+def test_neighbours_with_long_paths_fit_a_narrow_terminal(coarsecon, tiny_run, queries, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = tmp_path / ("long-" * 20) / ("path-" * 20)
+    folder.parent.mkdir()
+    queries.rename(folder)
+    done = coarsecon("retrieve", tiny_run, "--query", folder / "3.png", "--gallery", folder)
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert re.search(r"│ [01]\.\d{3}  *│$", done.out, re.MULTILINE), done.out
+    assert "fine" not in done.out, "columns without labels are left out"
+    assert re.search("cosine .*fine .*coarse", coarsecon("retrieve", tiny_run, "--query", folder / "3.png").out)
 
 
 def test_examples_of_the_test_split_on_a_page(coarsecon, tiny_run, tmp_path):
