@@ -2,7 +2,14 @@
 
 import shutil
 
+import numpy as np
 import pytest
+
+from coarsecon.report.gallery import write_gallery
+from coarsecon.report.rows import GalleryRow, Neighbour, Picture
+
+ONE, TWO = (f"{name}{'_with_a_long_name' * 6}" for name in ("one", "two"))
+"""Without a place where a line would break."""
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +23,7 @@ def report_page(tiny_run, tmp_path_factory):
 
     root = tmp_path_factory.mktemp("report")
     runs = []
-    for name, recall in (("one", 0.4), ("two", 0.9)):
+    for name, recall in ((ONE, 0.4), (TWO, 0.9)):
         shutil.copytree(tiny_run, root / name, ignore=shutil.ignore_patterns("results"))
         run = Run(root / name)
         session = Session(run, None, which="last", device="cpu", workers=0, reporter=Reporter())
@@ -24,10 +31,10 @@ def report_page(tiny_run, tmp_path_factory):
         part = {"recall@1": recall, "queries": 48, "grid": [{"k": 1, "top1": recall}]}
         session.save_result("mine", "test", {"fine": part, "coarse": {"recall@1": 0.9, "queries": 48}})
         runs.append(run)
-    config = root / "two" / "config.yaml"
+    config = root / TWO / "config.yaml"
     config.write_text(config.read_text().replace("momentum: 0.99", "momentum: 0.98"))
     summary = Summary(runs, Reporter())
-    write_report(root / "page.html", summary.reports, summary.comparison, title="Two runs")
+    write_report(root / "page.html", summary.reports, summary.comparison, title=f"Report of {ONE}, {TWO}")
     return root / "page.html"
 
 
@@ -52,7 +59,7 @@ def test_switches_hide_what_they_say(report_page, open_page):
         assert settings.count() == 2
         line = page.locator('.chart [data-series="1"]').first
         assert line.is_visible()
-        page.locator(".legend").get_by_label("two").uncheck()
+        page.locator(".legend").get_by_label(TWO).uncheck()
         assert not line.is_visible()
         assert page.locator('.chart [data-series="0"]').first.is_visible()
         page.get_by_text("fine grid").click()
@@ -86,3 +93,16 @@ def test_the_gallery_shows_heat_maps_when_asked(tiny_run, open_page, coarsecon, 
         page.get_by_label("where the embedding looks").check()
         assert heat.is_visible()
         assert page.locator(".scale").is_visible()
+
+
+def test_a_gallery_of_long_paths_fits_a_narrow_screen(open_page, tmp_path):
+    path = f"/home/somebody/{'a_folder_with_a_long_name' * 6}/1.png"
+    picture = Picture(np.zeros((24, 32, 3), np.uint8), path)
+    rows = [GalleryRow(picture, [Neighbour(picture, 0.9)] * 10)]
+    write_gallery(tmp_path / "g.html", rows, title="Nearest images", subtitle=path)
+    with open_page(tmp_path / "g.html") as page:
+        page.set_viewport_size({"width": 420, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420
+        asked = page.locator(".query .name")
+        assert asked.inner_text() == path
+        assert asked.evaluate("one => one.scrollWidth <= one.clientWidth"), "whole, not cut"
