@@ -110,6 +110,19 @@ class Session:
                 return name
         raise InputError(f"{self.dataset.root}: no test or val split to measure on; prepare the dataset with one")
 
+    def tell_if_learned(self, split: str) -> None:
+        """Say one line where the run learned from this split, so that what is told of it is not told of new images."""
+        if split == "train" and self._own_data():
+            self.reporter.info(
+                f"the run learned from {split}: this says how well its training images are told apart; for an honest "
+                "number prepare photos in train/ and test/ folders, or name another split (--split)"
+            )
+
+    def _own_data(self) -> bool:
+        """Whether the dataset is the one that the run learned from."""
+        own = self.run.config().data.path
+        return own is not None and own.resolve() == self.dataset.root.resolve()
+
     def labels(self, *splits: str) -> dict[str, list[Tensor]]:
         """The labels of each split, for every level that is known in all of them, fine first.
 
@@ -144,8 +157,7 @@ class Session:
         unusual: list[str] = [store.which] * (store.which != "last")
         unusual += [store.layer] * (store.layer != "backbone")
         unusual += ["flip"] * store.flip + [split] * (split != (usual or self.usual_split()))
-        own = self.run.config().data.path
-        if own is None or own.resolve() != self.dataset.root.resolve():
+        if not self._own_data():
             unusual.append(word(f"data={self.dataset.root.resolve()}"))
         unusual += [word(f"{option}={value}") for option, value in (options or {}).items()]
         path = self.run.results / f"{'-'.join([name, *unusual])}.json"
@@ -161,9 +173,10 @@ class Session:
     ) -> tuple[dict[str, Any], str, str]:
         """What `measure_retrieval` tells, and the names of the split of queries and of the gallery, for titles.
 
-        The gallery is the split itself unless another split or dataset is named.
+        The gallery is the split itself unless another split or dataset is named. A line is said of training images.
         """
         queries = Part(self.dataset, split or self.usual_split())
+        self.tell_if_learned(queries.split)
         other = self.dataset if gallery_data is None else open_dataset(gallery_data)
         gallery = Part(other, gallery_split or queries.split)
         name = gallery.split if other is self.dataset else f"{other.root.name}-{gallery.split}"

@@ -65,10 +65,11 @@ def cluster(
     """Cluster the images inside each coarse class, and propose a fine label for every image."""
     opened = open_run(run)
     count = _count(k)
-    from coarsecon.evaluation.cluster import find_clusters
+    from coarsecon.evaluation.cluster import find_clusters, require_sklearn
     from coarsecon.evaluation.proposals import numbers, proposed_table, shown
     from coarsecon.report.clusters import write_cluster_page, write_cluster_sheet
 
+    require_sklearn()
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
         labels = session.dataset.split(split).labels
         if within not in labels:
@@ -94,6 +95,8 @@ def cluster(
         emit_json(values, json)
     if json != "-":
         _print(found, within, split)
+    if count == "auto" and all(group.count == 1 for group in groups):
+        session.reporter.info(_nothing_stable(found, within))
     left_out = int((labels[within] < 0).sum())
     if left_out:
         session.reporter.info(f"{left_out:,} images have no {within} label and are in no cluster")
@@ -108,6 +111,13 @@ def _count(text: str) -> "Count":
     if not text.isdecimal() or int(text) < 1:
         raise InputError(f"--k {text}: pass a number of clusters, oracle or auto")
     return int(text)
+
+
+def _nothing_stable(found: dict[str, Any], within: str) -> str:
+    text = f"no stable groups were found: every {within} class is one cluster; --k N makes N of each"
+    if len(found) > 1:  # besides the classes: agreement with other labels
+        text += f". The agreement in the row all is that of the {within} labels alone"
+    return text
 
 
 def _print(found: dict[str, Any], within: str, split: str) -> None:

@@ -74,17 +74,22 @@ def fewshot(
     if combine == "ensemble" and classifier != "logistic":
         raise InputError(f"--combine ensemble multiplies logistic probabilities; the {classifier} classifier has none")
     number = _ways(ways)
+    from coarsecon.evaluation.classifiers import require_logistic
     from coarsecon.evaluation.fewshot import cascade, concatenated, draw_episodes, ensemble, few_shot, predictor
     from coarsecon.evaluation.support import embedded_split
     from coarsecon.session import Session
 
+    if classifier == "logistic":
+        require_logistic()
     settings: dict[str, Any] = {"which": encoder, "layer": layer, "flip": flip, "device": device, "workers": workers}
     with shared_session(opened, data, **settings) as session:
         split = split or session.held_out()
         drawn = draw_episodes(
             _labels(session, split, "fine"), ways=number, shots=shots, queries=queries, episodes=episodes,
             coarse=_labels(session, split, "coarse") if fine_within_coarse else None,
+            names=session.dataset.info.levels["fine"],
         )  # fmt: skip
+        session.tell_if_learned(split)
         model, coarse_by = embedded_split(session.store, session.dataset, split, support_copies), None
         if second is None:
             predict = predictor(model, classifier)

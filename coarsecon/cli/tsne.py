@@ -59,6 +59,7 @@ def tsne(
             raise InputError(f"--class-weights lie among features of another layer; leave --layer {layer} out")
         split = split or session.usual_split()
         session.features(split)
+        session.tell_if_learned(split)
     reporter = session.reporter
     if wanted != session.store.layer:
         session = Session(opened, data, layer=wanted, reporter=reporter, **settings)

@@ -37,12 +37,9 @@ def logistic_probabilities(support: Tensor, support_y: Tensor, query: Tensor) ->
 
     Raises InputError when scikit-learn is not installed.
     """
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError:
-        raise InputError(
-            "the logistic classifier needs scikit-learn: `pip install scikit-learn`, or choose the cosine classifier"
-        ) from None
+    require_logistic()
+    from sklearn.linear_model import LogisticRegression
+
     if len(support_y.unique()) == 1:
         return query.new_ones(len(query), 1)
     model = LogisticRegression(C=1.0, solver="lbfgs", max_iter=1000)
@@ -50,3 +47,13 @@ def logistic_probabilities(support: Tensor, support_y: Tensor, query: Tensor) ->
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one shot is no mistake
         model.fit(support.cpu().numpy(), support_y.cpu().numpy())
     return torch.from_numpy(model.predict_proba(query.cpu().numpy())).to(query.device)
+
+
+def require_logistic() -> None:
+    """Raises InputError when scikit-learn, which the logistic classifier is of, is not installed."""
+    try:
+        import sklearn.linear_model  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "the logistic classifier needs scikit-learn: pip install 'coarsecon[maps]', or use --classifier cosine"
+        ) from None

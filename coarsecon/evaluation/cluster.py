@@ -77,7 +77,7 @@ def find_clusters(
     Raises InputError when no image has a coarse label, for "oracle" in a class without a fine label, and without
     scikit-learn.
     """
-    _require_sklearn()
+    require_sklearn()
     classes = coarse[coarse >= 0].unique().tolist()
     if not classes:
         raise InputError("clusters are looked for inside coarse classes, and no image has a coarse label")
@@ -116,7 +116,7 @@ def estimate_k(features: Tensor, *, max_k: int, seed: int = 0) -> tuple[int, dic
     Unlike the gap statistic or BIC it asks for no distribution: features of networks are far from Gaussian, and
     those two split them on and on.
     """
-    _require_sklearn()
+    require_sklearn()
     rows = _components(features.numpy())
     generator = np.random.default_rng(seed)
     if len(rows) > ESTIMATE_IMAGES:
@@ -206,8 +206,9 @@ def _fitting() -> Iterator[None]:
         yield
 
 
-def _require_sklearn() -> None:
+def require_sklearn() -> None:
+    """Raises InputError when scikit-learn, which clusters are found with, is not installed."""
     try:
         import sklearn.cluster  # noqa: F401
     except ImportError:
-        raise InputError("clustering needs scikit-learn: `pip install scikit-learn`") from None
+        raise InputError("clustering needs scikit-learn: pip install 'coarsecon[maps]'") from None

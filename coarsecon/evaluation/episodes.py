@@ -32,12 +32,14 @@ def sample_episode(
     shots: int,
     queries: int,
     coarse_to_fine: Mapping[int, Sequence[int]] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Episode:
     """Draw episode number `episode`; the same number always gives the same episode.
 
     labels [N] are fine labels, -1 where unknown (never drawn). "all" ways, or at least as many as there are
     classes, take every class in order without drawing. With `coarse_to_fine` (coarse class -> its fine
-    classes) a coarse class is drawn first and the ways are among its children: the intra-class protocol.
+    classes) a coarse class is drawn first and the ways are among its children: the intra-class protocol. `names`
+    of the fine classes stand in messages.
 
     The draws are those of NumPy's legacy generator seeded with `episode`, in the order of ANCOR (Bukchin et
     al., 2021): the coarse class, the ways, then for each way its support and its queries. Raises InputError
@@ -60,8 +62,8 @@ def sample_episode(
         images = np.flatnonzero(labels == label)
         if len(images) < shots + queries:
             raise InputError(
-                f"class {label} has {len(images)} images, but an episode takes {shots} support and {queries} "
-                "query images of each class: ask for fewer shots or queries"
+                f"class {names[label] if names else label} has {len(images)} images, but an episode takes {shots} "
+                f"support and {queries} query images of each class: ask for fewer (--shots, --queries)"
             )
         chosen = rng.choice(len(images), shots, False)
         rest = np.delete(np.arange(len(images)), chosen)

@@ -51,11 +51,12 @@ def draw_episodes(
     queries: int = 15,
     episodes: int = 1000,
     coarse: Tensor | None = None,
+    names: Sequence[str] | None = None,
 ) -> list[Episode]:
     """Episodes 0 to `episodes` - 1 of `sample_episode`.
 
     labels [N] are fine labels, -1 where unknown. With `coarse` [N] the ways of an episode are children of one
-    coarse class, all of them where it has fewer than `ways`.
+    coarse class, all of them where it has fewer than `ways`. `names` of the fine classes stand in messages.
 
     Raises InputError when no fine label is known, when there are fewer classes than ways, or when a class has
     fewer than `shots + queries` images.
@@ -67,7 +68,9 @@ def draw_episodes(
         raise InputError(f"{ways} ways, but there are only {classes} fine classes: ask for fewer, or for all")
     children = None if coarse is None else _children(labels, coarse)
     return [
-        sample_episode(labels.numpy(), number, ways=ways, shots=shots, queries=queries, coarse_to_fine=children)
+        sample_episode(
+            labels.numpy(), number, ways=ways, shots=shots, queries=queries, coarse_to_fine=children, names=names
+        )
         for number in range(episodes)
     ]
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+import sys
 
 import pytest
 from PIL import Image
@@ -66,6 +68,26 @@ def test_names_written_into_the_table_become_the_fine_labels_of_a_dataset(coarse
     levels = open_dataset(tmp_path / "data").info.levels
     assert "wide rings" in levels["fine"]
     assert len(levels["fine"]) == 8
+
+
+def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monkeypatch):
+    monkeypatch.setattr("coarsecon.evaluation.cluster.estimate_k", lambda *_, **__: (1, {1: 1.0}))
+    done = coarsecon("cluster", tiny_run, *QUICK)
+    assert done.code == 0, done.err
+    told = " ".join(done.err.split())
+    assert "no stable groups were found: every coarse class is one cluster; --k N makes N of each" in told
+    assert "that of the coarse labels alone" in told
+    assert "no stable groups" not in coarsecon("cluster", tiny_run, *QUICK, "--k", 1).err
+
+
+def test_without_scikit_learn_it_is_refused_before_features_are_extracted(coarsecon, tiny_run, tmp_path, monkeypatch):
+    run = tmp_path / "copy"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("features"))
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    done = coarsecon("cluster", run, *QUICK)
+    assert done.code == 2
+    assert "pip install 'coarsecon[maps]'" in done.err
+    assert not (run / "features").exists()
 
 
 @pytest.mark.parametrize(

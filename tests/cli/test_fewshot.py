@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -96,6 +97,7 @@ def test_a_cascade_takes_coarse_classes_from_the_first_runs_classifier(coarsecon
         (["--ways", "many"], "--ways many"),
         (["--ways", "1"], "--ways 1"),
         ([], "has 3 images"),
+        ([], "(--shots, --queries)"),
         (["--combine", "concat"], "RUN2"),
         (["--episodes", "1"], "--episodes"),
         (["--split", "holdout"], "no split holdout"),
@@ -105,6 +107,29 @@ def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
     done = coarsecon("fewshot", tiny_run, *arguments)
     assert done.code == 2
     assert says in done.err
+
+
+def test_a_class_with_too_few_images_is_told_by_its_name(coarsecon, tiny_run, tiny_data):
+    from coarsecon.data.store import open_dataset
+
+    told = coarsecon("fewshot", tiny_run).err
+    assert any(f"class {name} has 3 images" in told for name in open_dataset(tiny_data).info.levels["fine"])
+
+
+def test_without_scikit_learn_it_is_refused_before_features_are_extracted(coarsecon, tiny_run, tmp_path, monkeypatch):
+    run = tmp_path / "copy"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("features"))
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    done = coarsecon("fewshot", run, *SMALL)
+    assert done.code == 2
+    assert "pip install 'coarsecon[maps]'" in done.err
+    assert not (run / "features").exists()
+
+
+def test_training_images_are_told(coarsecon, tiny_run):
+    words = ("fewshot", tiny_run, *SMALL, "--classifier", "cosine", "--support-copies", 1)
+    assert "the run learned from train" in coarsecon(*words, "--split", "train").err
+    assert "the run learned from" not in coarsecon(*words).err
 
 
 def test_a_second_run_needs_to_be_told_how_to_combine(coarsecon, tiny_run):

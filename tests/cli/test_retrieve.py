@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -41,13 +42,19 @@ def test_metrics_follow_the_contract(coarsecon, tiny_run, tmp_path):
     assert saved["fine"] == metrics["fine"]
 
 
+def test_numbers_of_training_images_are_told_and_those_of_others_are_not(coarsecon, tiny_run, tiny_data, tmp_path):
+    shutil.copytree(tiny_data, tmp_path / "others")
+    told = " ".join(coarsecon("retrieve", tiny_run, "--split", "train").err.split())
+    assert "the run learned from train: this says how well its training images are told apart" in told
+    for elsewhere in ([], ["--gallery-split", "train"], ["--split", "train", "--data", tmp_path / "others"]):
+        assert "the run learned from" not in coarsecon("retrieve", tiny_run, *elsewhere).err
+
+
 def test_json_on_stdout_stands_alone(coarsecon, tiny_run):
     assert json.loads(coarsecon("retrieve", tiny_run, "--json", "-").out)["fine"]["queries"] == 48
 
 
 def test_features_are_extracted_once_and_again_when_the_encoder_changes(coarsecon, tiny_run, tmp_path):
-    import shutil
-
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
     shutil.rmtree(run / "features", ignore_errors=True)
@@ -145,8 +152,6 @@ def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
 
 
 def test_a_damaged_encoder_is_told(coarsecon, tiny_run, tmp_path):
-    import shutil
-
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
     (run / "encoder.safetensors").write_bytes(b"\x10\x00")

@@ -55,6 +55,12 @@ def test_a_kept_map_can_be_drawn_again(coarsecon, tiny_run, tiny_data, tmp_path)
     assert drawn.levels[1].labels[7] == split.labels["fine"][index]
 
 
+def test_a_map_of_training_images_is_told(coarsecon, tiny_run, tmp_path):
+    words = ("tsne", tiny_run, "--method", "pca", "--svg", tmp_path / "m.svg")
+    assert "the run learned from train" in coarsecon(*words, "--split", "train").err
+    assert "the run learned from" not in coarsecon(*words).err
+
+
 def test_only_what_is_asked_for_is_written(coarsecon, tiny_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("figures"))

@@ -43,6 +43,6 @@ def test_classes_keep_their_names_and_one_alone_is_certain(name: Any) -> None:
 
 def test_without_scikit_learn_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    with pytest.raises(InputError, match="pip install scikit-learn"):
+    with pytest.raises(InputError, match=r"pip install 'coarsecon\[maps\]'"):
         classify("logistic", SUPPORT, Y, SUPPORT)
     assert classify("cosine", SUPPORT, Y, SUPPORT).tolist() == [3, 7]
