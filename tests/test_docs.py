@@ -40,7 +40,7 @@ def commands(document: Path) -> list[list[str]]:
 def sandbox(tmp_path, monkeypatch):
     """A working directory that holds what the documents speak of: photos, and datasets in their own forms."""
     monkeypatch.chdir(tmp_path)
-    write_voc(tmp_path / "VOCdevkit", {"trainval": 4, "test": 2})
+    write_voc(tmp_path / "VOCdevkit", {"trainval": 4, "test": 2, "train": 4, "val": 2})
     write_coco(tmp_path, {"train2017": 4, "val2017": 2})
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)  # a page waits for people, until Ctrl-C
     monkeypatch.setattr("webbrowser.open", lambda _: None)
