@@ -120,5 +120,5 @@ def test_what_cannot_be_clustered_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(InputError, match="oracle"):
         find_clusters(features, coarse, k="oracle")
     monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
-    with pytest.raises(InputError, match="pip install scikit-learn"):
+    with pytest.raises(InputError, match=r"pip install 'coarsecon\[maps\]'"):
         find_clusters(features, coarse, k=2)
