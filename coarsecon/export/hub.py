@@ -58,7 +58,7 @@ def model_card(subject: Subject) -> str:
         "backbone": f"{subject.card.backbone.name}, {subject.encoder.dim} features, {subject.card.backbone.stem} stem",
         "learned from": _data(config),
         "recipe": config.recipe,
-        "images seen": f"{recipe.size} px, {config.schedule.epochs} epochs of batches of {config.run.batch_size}",
+        "images seen": f"{recipe.size} px{_epochs(subject, config)}",
     }
     rows = [f"| {word} | {_cell(value)} |" for word, value in facts.items() if value]
     parts = [
@@ -74,6 +74,16 @@ def model_card(subject: Subject) -> str:
         f"## Settings\n\n```yaml\n{_settings(config)}```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _epochs(subject: Subject, config: RunConfig) -> str:
+    """How long the run was trained; nothing where it tells nothing of that, as an imported one."""
+    planned, seen = config.schedule.epochs, [int(row.get("epoch", 0)) for row in subject.run.metrics()]
+    if not seen:
+        return ""
+    count = str(planned) if max(seen) >= planned else f"{max(seen)} of {planned}, not finished,"
+    best = ", the best weights among them" if subject.which == "best" else ""
+    return f", {count} epochs of batches of {config.run.batch_size}{best}"
 
 
 def _use(subject: Subject) -> str:

@@ -7,8 +7,9 @@ import yaml
 
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.export import export, hub
+from coarsecon.export.subject import Subject
 from coarsecon.files import atomic_write
-from coarsecon.runs import open_run
+from coarsecon.runs import Run, open_run
 
 
 @pytest.fixture
@@ -35,6 +36,17 @@ def test_the_card_is_filled_from_the_run(card, tiny_run):
     assert "import model" in card  # a small stem
     assert str(tiny_run) not in card
     assert yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])["method"]["name"] == "maskcon"
+
+
+def test_the_card_tells_how_long_the_run_was_trained(tiny_run, tmp_path):
+    subject = Subject(Run(tiny_run))
+    config = subject.run.config()
+    epochs = config.schedule.epochs
+    assert f", {epochs} epochs of batches of 32" in hub.model_card(subject)
+    longer = config.model_copy(update={"schedule": config.schedule.model_copy(update={"epochs": 9})})
+    assert hub._epochs(subject, longer) == f", {epochs} of 9, not finished, epochs of batches of 32"
+    subject.run = Run(tmp_path)
+    assert hub._epochs(subject, longer) == ""
 
 
 def test_a_dataset_with_known_terms_brings_them_along(tmp_path, tiny_data):
