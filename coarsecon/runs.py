@@ -1,6 +1,7 @@
 """The run folder, the unit users keep: where everything in it lies."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,6 +85,15 @@ class Run:
             except ValueError:
                 break
         return rows
+
+
+def no_encoder(path: Path) -> InputError:
+    """What to tell where `path`, a file of an encoder, is missing: a run that was stopped early can be resumed."""
+    run = Run(path.parent)
+    remedy = ""
+    if run.config_file.is_file() and not run.encoder().exists():
+        remedy = f" Resume it: {shlex.join(['coarsecon', 'pretrain', '--out', str(run.root), '--resume'])}"
+    return InputError(f"{path}: no encoder here; has the run finished its first epoch?{remedy}")
 
 
 def open_run(path: Path) -> Run:

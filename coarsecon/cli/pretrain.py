@@ -58,6 +58,8 @@ def pretrain(
     layers = merge(layers, parse_assignments(set_ or []))
     layers = merge(layers, given(flags))
     target = out or Path("runs") / str(layers.get("method", {}).get("name", "maskcon"))
+    if not resume and "path" not in (layers.get("data") or {}) and Run(target).config_file.is_file():
+        raise InputError(f"{target}: holds a run; pass --resume to continue it, or --data DIR to begin another")
 
     from coarsecon.comm import connected
     from coarsecon.train.loop import train

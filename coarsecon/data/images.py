@@ -60,12 +60,12 @@ def decode(source: ImageFile) -> np.ndarray:
 @contextmanager
 def opened(source: ImageFile) -> Iterator[Image.Image]:
     """The image, its header read; whatever goes wrong with it in the `with` block becomes an InputError."""
-    name = "the image" if isinstance(source, bytes) else source
+    name, remedy = ("the image", "") if isinstance(source, bytes) else (source, "; replace or remove it")
     try:
         file = source if isinstance(source, Path) else BytesIO(read_bytes(source))
         with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise InputError(f"{name}: {image.width} x {image.height} px is more than is read; shrink or remove it")
+                raise InputError(f"{name}: {image.width} x {image.height} px is more than is read; shrink it")
             yield image
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
@@ -73,7 +73,7 @@ def opened(source: ImageFile) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # decoders raise anything on a broken file
         reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
-        raise InputError(f"{name}: not a readable image ({reason}); replace or remove it") from error
+        raise InputError(f"{name}: not a readable image ({reason}){remedy}") from error
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

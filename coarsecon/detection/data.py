@@ -30,8 +30,10 @@ def format_of(path: Path) -> str:
     """`voc` or `coco`.
 
     Raises:
-        InputError: the folder is in neither form.
+        InputError: there is no such folder, or it is in neither form.
     """
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder")
     if is_coco(path):
         return "coco"
     if voc_folders(path):

@@ -24,7 +24,7 @@ from coarsecon.methods.base import Method
 from coarsecon.methods.restore import load_method
 from coarsecon.nn.encoder import Encoder, load_encoder
 from coarsecon.reporting import Reporter
-from coarsecon.runs import Layer, Run, Which
+from coarsecon.runs import Layer, Run, Which, no_encoder
 from coarsecon.search.exact import unit
 
 BATCH = 250
@@ -247,7 +247,7 @@ def encoder_mark(run: Run, which: Which) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         except FileNotFoundError:
-            raise InputError(f"{path}: no encoder here; has the run finished its first epoch?") from None
+            raise no_encoder(path) from None
     return digest.hexdigest()[:12]
 
 

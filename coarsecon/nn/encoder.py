@@ -15,6 +15,7 @@ from coarsecon.data.batch import ImageBatch
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.nn.backbone import create_backbone, feature_dim
+from coarsecon.runs import no_encoder
 from coarsecon.views.filters import InputFilter, apply_filter
 from coarsecon.views.recipes import test_view
 
@@ -90,7 +91,7 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
         card = EncoderCard.model_validate_json(card_path.read_bytes())
         state = load_file(path)
     except FileNotFoundError as error:
-        raise InputError(f"{error.filename or path}: no encoder here; has the run finished its first epoch?") from None
+        raise no_encoder(Path(error.filename or path)) from None
     except (OSError, SafetensorError, ValidationError, ValueError) as error:
         raise InputError(f"{path}: the encoder cannot be read ({str(error).splitlines()[0]})") from None
     backbone = create_backbone(card.backbone, card.input.size)

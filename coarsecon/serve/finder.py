@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from coarsecon.data.convert import as_prepared
+from coarsecon.errors import InputError
 from coarsecon.report.rows import Pixels
 from coarsecon.search.collection import indexed
 from coarsecon.search.exact import nearest
@@ -78,7 +79,11 @@ class Finder:
 
     def uploaded(self, data: bytes, name: str) -> Query:
         """The query of an encoded image; raises InputError when it cannot be read."""
-        query = Query(hashlib.sha256(data).hexdigest(), name, self.embed(data))
+        try:
+            features = self.embed(data)
+        except InputError as error:
+            raise InputError(str(error).replace("the image:", f"{name}:", 1)) from None
+        query = Query(hashlib.sha256(data).hexdigest(), name, features)
         with self._lock:
             self._recent[query.id] = query
             self._recent.move_to_end(query.id)

@@ -140,7 +140,6 @@ class Trainer:
         """Write what is known at the start, and begin or continue the log; on rank 0 alone."""
         if self.comm.rank:
             return NoLog()
-        self.run.root.mkdir(parents=True, exist_ok=True)
         atomic_write(self.run.config_file, to_yaml(self.config))
         environment = describe_environment(self.device, self.config.run.precision, ranks=self.comm.world_size)
         atomic_write(self.run.environment_file, json.dumps(environment, indent=2))

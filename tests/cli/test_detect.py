@@ -122,7 +122,7 @@ def test_ctrl_c_saves_and_tells_how_to_go_on(coarsecon, made, run, tmp_path, mon
     ("arguments", "says"),
     [
         ([], "Pass --data DIR"),
-        (["--data", "nowhere"], "nowhere: neither VOC's form"),
+        (["--data", "nowhere"], "nowhere: no such folder"),
         (["--data", "{made}/run"], "neither VOC's form"),
         (["--data", "{made}/coco", "--recipe", "maskcon-toy"], "is for `coarsecon pretrain`"),
         (["--data", "{made}/coco", "--recipe", "coco-mask-c4"], "did you mean coco-mask-c4-1x?"),

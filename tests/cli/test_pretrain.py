@@ -91,3 +91,24 @@ def test_set_speaks_to_the_method_that_is_named_beside_it(coarsecon, tiny_data, 
     method = yaml.safe_load((out / "config.yaml").read_text())["method"]
     assert (method["name"], method["temperature"], method["dim"]) == ("simclr", 0.3, 24)
     assert "queue_size" not in method
+
+
+def test_a_folder_that_cannot_be_made_is_told(coarsecon, tiny_data, tmp_path):
+    config = tiny_config(tmp_path / "c.yaml", tiny_data)
+    (tmp_path / "file").touch()
+    done = coarsecon("pretrain", "--config", config, "--out", tmp_path / "file" / "run")
+    assert done.code == 1
+    assert f"error: cannot write {tmp_path / 'file' / 'run'}" in done.err
+    assert "--debug" not in done.err
+
+
+def test_a_run_stopped_before_its_first_encoder_tells_how_to_resume_it(coarsecon, tiny_data, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    tiny_config(run / "config.yaml", tiny_data)
+    for arguments in (["retrieve", run], ["pretrain", "--out", run]):
+        done = coarsecon(*arguments)
+        assert done.code == 2
+        assert str(run) in done.err
+        assert "--resume" in done.err
+    assert f"coarsecon pretrain --out {run} --resume" in coarsecon("retrieve", run).err

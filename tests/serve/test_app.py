@@ -140,6 +140,8 @@ def test_what_is_no_image_is_told(serve, tiny_run, body, says):
     assert answer.status == 422
     assert says in answer.json["error"]
     assert "0x" not in answer.json["error"]
+    assert answer.json["error"].startswith("x.png: ")
+    assert "remove" not in answer.json["error"], "the file is the visitor's own"
 
 
 @pytest.mark.parametrize(("side", "says"), [(9000, "9000 x 9000 px is more than is read"), (60_000, "not a readable")])
