@@ -72,6 +72,7 @@ class PlainProgress(Progress):
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
         self._done, self._first, self._note = 0, 0, ""
+        self._told: tuple[int, str] | None = None
         self._start = self._reported = time.monotonic()
 
     def advance(self, amount: int = 1, note: str = "") -> None:
@@ -84,7 +85,10 @@ class PlainProgress(Progress):
             self.report()
 
     def report(self) -> None:
-        """Print the present line."""
+        """Print the present line, unless the last one said the same."""
+        if self._told == (self._done, self._note):
+            return
+        self._told = self._done, self._note
         now = time.monotonic()
         self._reported = now
         elapsed = now - self._start

@@ -121,11 +121,12 @@ class _Trainer:
                             "pass a lower --set optimizer.lr=..."
                         )
                     window.add(losses)
-                    bar.advance()
+                    note = ""
                     if self.step % config.run.log_every == 0 or self.step == steps:
                         row = {"step": self.step, "lr": rate, **window.close()}
                         log.write(row)
-                        bar.advance(0, f"loss {row['loss']:.3f}")
+                        note = f"loss {row['loss']:.3f}"
+                    bar.advance(1, note)
                     if self.step < steps and stop.requested:
                         self.save()
                         raise InterruptedRunError(f"stopped at step {self.step}")

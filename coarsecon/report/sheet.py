@@ -71,7 +71,7 @@ def write_heat_sheet(path: Path | str, pictures: Sequence[Picture], heats: Seque
         labels = ", ".join(label for label in (picture.fine, picture.coarse) if label)
         room = 3 * STEP - GAP
         draw.text((x, y + TILE + 5), shorten(labels or picture.name, room, font(14)), INK, font(14))
-        below = f"{picture.name}, " * bool(labels) + f"norm {values.min():.3g} to {values.max():.3g}"
+        below = f"norm {values.min():.3g} to {values.max():.3g}" + f", {picture.name}" * bool(labels)
         draw.text((x, y + TILE + 5 + LINE), shorten(below, room, font(14)), MUTED, font(14))
     atomic_write(path, png(sheet))
 

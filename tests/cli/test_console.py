@@ -14,6 +14,15 @@ def test_plain_lines_tell_count_rate_and_time_left(monkeypatch, capsys):
     assert capsys.readouterr().err == "training: 600/1,100 images, 50 images/s, 0:10 left, epoch 1\n"
 
 
+def test_the_last_line_is_told_once(monkeypatch, capsys):
+    clock = iter([0.0, 0.0, 10.0, 10.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = console.PlainProgress("training", 4, "steps")
+    progress.advance(4, "loss 0.3")
+    progress.report()
+    assert capsys.readouterr().err == "training: 4/4 steps, loss 0.3\n"
+
+
 def test_a_single_piece_has_no_rate(capsys):
     progress = console.PlainProgress("writing", 10, "images")
     progress.advance(10)

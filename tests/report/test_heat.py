@@ -75,3 +75,10 @@ def test_a_sheet_takes_any_number_of_images(tmp_path):
         pictures = [picture(f"{i}.jpg", i) for i in range(count)]
         write_heat_sheet(tmp_path / "s.png", pictures, [np.eye(3)] * count, title="t" * 200)
         assert Image.open(tmp_path / "s.png").width >= 3 * 128
+
+
+def test_the_norms_are_told_whole_beside_a_long_name(tmp_path):
+    picture = Picture(np.zeros((8, 8, 3), np.uint8), "n" * 200, "a coarse class")
+    for name, heat in (("a", 1 + np.eye(3)), ("b", 1 + 2 * np.eye(3))):  # drawn alike: the captions differ alone
+        write_heat_sheet(tmp_path / name, [picture], [heat], title="t")
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
