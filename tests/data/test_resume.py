@@ -83,7 +83,7 @@ def killed(tmp_path: Path, photos: SourceData) -> Iterator[Callable[[int], int]]
         process.kill()
         process.wait()
         assert len(workers) == 2
-        while any(Path(f"/proc/{worker}/fd").exists() and _is_alive(worker) for worker in workers):
+        while any(map(_is_alive, workers)):
             assert time.monotonic() < deadline, "workers outlive their parent"
             time.sleep(0.01)
         return log.read_bytes().count(b"\n")
@@ -92,8 +92,13 @@ def killed(tmp_path: Path, photos: SourceData) -> Iterator[Callable[[int], int]]
 
 
 def _is_alive(pid: str) -> bool:
+    """Whether some thread is left: the first may be gone while another still holds the files open."""
+    return any(_is_running(thread) for thread in Path("/proc").glob(f"{pid}/task/*"))
+
+
+def _is_running(thread: Path) -> bool:
     try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+        return "State:\tZ" not in (thread / "status").read_text()
     except OSError:
         return False
 
