@@ -1,6 +1,6 @@
 """Compiled networks: fewer and larger kernels, and on a GPU one launch for all of them."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
@@ -33,6 +33,9 @@ def networks(method: Method) -> list[nn.Module]:
     return [module for module in method.modules() if type(module) is type(method.encoder)]
 
 
-def uncompiled() -> AbstractContextManager[None]:
-    """What runs within takes networks as they are: other batches than a step's would be compiled anew."""
-    return torch.compiler.set_stance("force_eager")
+def uncompiled(is_compiled: bool | None) -> AbstractContextManager[None]:
+    """What runs within takes networks as they are: other batches than a step's would be compiled anew.
+
+    Where nothing is compiled it does nothing, for the compiler takes seconds to import.
+    """
+    return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()

@@ -204,7 +204,8 @@ class Trainer:
         """Forward, backward, update; returns the method's scalars."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.compiler.cudagraph_mark_step_begin()
+        if self.config.run.compile:
+            torch.compiler.cudagraph_mark_step_begin()
         with autocast(self.device, self.config.run.precision):
             scalars: dict[str, Tensor] = self.step(views, labels)
         self.optimizer.zero_grad(set_to_none=True)
@@ -234,7 +235,7 @@ class Trainer:
         self.comm.average_(running_statistics(self.method))
 
         def embed(batch: ImageBatch) -> Tensor:
-            with autocast(self.device, settings.precision), compiled.uncompiled():
+            with autocast(self.device, settings.precision), compiled.uncompiled(settings.compile):
                 return encoder.embed(batch)
 
         return monitor.look(embed, ImageLoader(split, self.device, workers), bank, self.comm)

@@ -1,5 +1,9 @@
 """Compiled networks: the same training, compiled once each, resumed exactly, and chosen only where it pays."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from shutil import which
 
 import pytest
@@ -65,6 +69,25 @@ def test_by_default_long_runs_on_a_gpu_are_compiled(tiny_data):
     assert not pays(torch.device("cuda"), STEPS_WORTH_COMPILING - 1)
     assert not pays(torch.device("cpu"), 10**9)
     assert plan(settings(tiny_data)).config.run.compile is False
+
+
+UNCOMPILED = """
+import sys
+from pathlib import Path
+from tiny import tiny_settings
+from coarsecon.train.loop import train
+from coarsecon.train.resolve import plan
+
+train(plan(tiny_settings(Path(sys.argv[1]))), Path(sys.argv[2]))
+print("torch._inductor.cudagraph_trees" in sys.modules)
+"""
+
+
+def test_a_run_that_is_not_compiled_never_loads_the_compiler(tiny_data, tmp_path):
+    command = [sys.executable, "-c", UNCOMPILED, str(tiny_data), str(tmp_path / "run")]
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": tests})
+    assert done.stdout == "False\n", done.stderr
 
 
 @pytest.mark.slow
