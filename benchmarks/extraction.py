@@ -16,15 +16,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from images import toy_images
 from machine import describe_machine
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from coarsecon import registry
-from coarsecon.data.prepare import prepare_dataset
-from coarsecon.data.sources import SourceRequest
 from coarsecon.data.store import PreparedDataset, Split, open_dataset
 from coarsecon.evaluation.features import BATCH, FeatureStore
 from coarsecon.nn.encoder import load_encoder
@@ -84,9 +82,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = arguments.data or folder / "data"
-        if arguments.data is None:
-            prepare_dataset(registry.load(registry.DATASETS, "toy"), SourceRequest(), data)
+        data = arguments.data or toy_images(folder)
         dataset = open_dataset(data)
         settings = {"data": {"path": str(data), "limit": 256}, "schedule": {"epochs": 1}, "run": {"monitor_every": 0}}
         run = train(plan(settings), folder / "run")

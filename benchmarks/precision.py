@@ -13,12 +13,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from images import toy_images
 from machine import describe_machine
 
-from coarsecon import recipes, registry
+from coarsecon import recipes
 from coarsecon.config import merge
-from coarsecon.data.prepare import prepare_dataset
-from coarsecon.data.sources import SourceRequest
 from coarsecon.reporting import Reporter
 from coarsecon.session import Session
 from coarsecon.train.loop import train
@@ -35,8 +34,7 @@ def fine_recall(layers: dict[str, Any], out: Path) -> float:
 def settings(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The toy recipe, on the toy images or on the first of those that were named."""
     if arguments.data is None:
-        prepare_dataset(registry.load(registry.DATASETS, "toy"), SourceRequest(), folder / "data")
-        data = {"path": folder / "data"}
+        data = {"path": toy_images(folder)}
     else:
         data = {"path": arguments.data, "limit": arguments.limit, "size": 32}
     layers = merge(recipes.read("maskcon-toy"), {"data": data})

@@ -18,15 +18,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from images import toy_images
 from machine import describe_machine
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from coarsecon import registry
-from coarsecon.data.prepare import prepare_dataset
-from coarsecon.data.sources import SourceRequest
 from coarsecon.data.store import Split, open_dataset
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run
@@ -131,9 +129,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data = arguments.data or Path(folder) / "toy"
-        if arguments.data is None:
-            prepare_dataset(registry.load(registry.DATASETS, "toy"), SourceRequest(), data)
+        data = arguments.data or toy_images(Path(folder))
         precisions = ["auto", "float32"]
         sides: dict[str, Callable[[], None]] = {name: our_step(build(data, name)) for name in precisions}
         sides["stock"] = StockStep(build(data, "float32"), open_dataset(data).split("train"))

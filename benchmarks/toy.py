@@ -12,12 +12,11 @@ import time
 from pathlib import Path
 from statistics import mean
 
+from images import toy_images
 from machine import describe_machine
 
-from coarsecon import recipes, registry
+from coarsecon import recipes
 from coarsecon.config import merge
-from coarsecon.data.prepare import prepare_dataset
-from coarsecon.data.sources import SourceRequest
 from coarsecon.reporting import Reporter
 from coarsecon.session import Session
 from coarsecon.train.loop import train
@@ -28,7 +27,7 @@ METHODS = ("maskcon", "moco", "supce")
 
 def fine_recall(method: str, seed: int, folder: Path) -> float:
     """Train by the method's toy recipe and measure fine Recall@1 on the test images."""
-    layers = merge(recipes.read(f"{method}-toy"), {"data": {"path": folder / "data"}, "run": {"seed": seed}})
+    layers = merge(recipes.read(f"{method}-toy"), {"data": {"path": folder / "toy"}, "run": {"seed": seed}})
     run = train(plan(layers), folder / f"{method}-{seed}")
     metrics, *_ = Session(run, None, which="last", device="auto", workers=0, reporter=Reporter()).metrics("test")
     return metrics["fine"]["recall@1"]
@@ -41,7 +40,7 @@ def main() -> None:
     seeds = parser.parse_args().seeds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare_dataset(registry.load(registry.DATASETS, "toy"), SourceRequest(), folder / "data")
+        toy_images(folder)
         print(f"{describe_machine()}\n")
         print("| method | fine Recall@1 by seed, % | mean | spread | seconds a run |\n|---|---|---|---|---|")
         for method in METHODS:
