@@ -2,7 +2,7 @@
 
 import difflib
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Literal
 
 from coarsecon.errors import CoarseconError, InputError
@@ -43,16 +43,16 @@ class Entry:
 
 def entries(group: Group) -> list[Entry]:
     """All entries of a group, sorted by name; a name that two distributions claim stands twice."""
-    found = {
-        Entry(
-            point.name,
-            point.value,
-            (point.dist and point.dist.name) or "?",  # a half removed package has no metadata left
-            (point.dist and point.dist.version) or "?",
-        )
-        for point in entry_points(group=group)
-    }
+    points = entry_points(group=group)
+    distributions = {point.dist for point in points}
+    owners = {each: _owner(each) for each in distributions}  # once: a name or a version parses the metadata anew
+    found = {Entry(point.name, point.value, *owners[point.dist]) for point in points}
     return sorted(found, key=lambda entry: (entry.name, entry.distribution != "coarsecon", entry.distribution))
+
+
+def _owner(distribution: Distribution | None) -> tuple[str, str]:
+    """Its name and version; a half removed package has no metadata left."""
+    return (distribution and distribution.name) or "?", (distribution and distribution.version) or "?"
 
 
 def find(group: Group, name: str) -> Entry:

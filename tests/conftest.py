@@ -38,10 +38,22 @@ class Done(NamedTuple):
     err: str
 
 
+@pytest.fixture(scope="session")
+def built_app():
+    """The command line as Typer builds it, which it would do again at each call."""
+    from typer.main import get_command
+
+    from coarsecon.cli.main import app
+
+    return get_command(app)
+
+
 @pytest.fixture
-def coarsecon(capsys) -> Callable[..., Done]:
+def coarsecon(capsys, built_app, monkeypatch) -> Callable[..., Done]:
     """`coarsecon("methods", "--json", "-")` -> exit code, stdout, stderr."""
     from coarsecon.cli.main import run
+
+    monkeypatch.setattr("coarsecon.cli.main.app", built_app)
 
     def call(*arguments: object) -> Done:
         capsys.readouterr()
