@@ -2,9 +2,9 @@
 
 A result file is one JSON object; whatever it holds is shown. These names mean something wherever they stand:
 
-- shares of queries or images: `recall@K`, `precision@K`, `topK`, `accuracy`, and means of numbers between 0 and 1:
-  `map@r`, `r_precision`. Their count is `queries` (or `images`) beside them.
-- other scores of at most 1: `NAME_accuracy`, `NAME_topK`, `nmi`, `ami`, `ari`, `purity`, `ap`, `apK`.
+- shares of queries that are right, each for itself: `recall@K`, `topK`, `accuracy`. Counted by `queries`.
+- other scores of at most 1: `precision@K`, `map@r`, `r_precision`, `NAME_accuracy`, `NAME_topK`, `nmi`, `ami`, `ari`,
+  `purity`, `ap`, `apK`; and an `accuracy` of clusters, whose images are named together and have no `queries`.
 - `ci95` and `NAME_ci95`: half the 95% interval of a mean over `episodes` or `repeats` draws; the first is that of
   `accuracy` or `top1`.
 """
@@ -23,8 +23,10 @@ from coarsecon.runs import Run
 CONTEXT = ("split", "encoder", "layer", "flip", "data", "run2")
 """What a result was computed on; these stand before its numbers."""
 
-MEANS = re.compile(r"(recall|precision)@\d+|top\d+|accuracy|map@r|r_precision")
-SCORES = re.compile(rf"{MEANS.pattern}|\w+_accuracy|\w+_top\d+|nmi|ami|ari|purity|ap(\d\d)?")
+SHARES = re.compile(r"recall@\d+|top\d+|accuracy")
+SCORES = re.compile(
+    rf"{SHARES.pattern}|precision@\d+|map@r|r_precision|\w+_accuracy|\w+_top\d+|nmi|ami|ari|purity|ap(\d\d)?"
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Result:
 class Score:
     """A number of at most 1 that says how good something is, and what tells how sure it is.
 
-    `half_width` is that of its 95% interval over `draws`; a mean over `queries` has those instead. None: not known.
+    `half_width` is that of its 95% interval over `draws`; a share of `queries` has those instead. None: not known.
     """
 
     name: str
@@ -127,10 +129,10 @@ def score(part: Mapping[str, Any], name: str) -> Score:
     half_width = _number(part, f"{name}_ci95")
     if half_width is None and name in ("accuracy", "top1"):
         half_width = _number(part, "ci95")
-    draws, queries = _count(part, "episodes", "repeats"), _count(part, "queries", "images")
+    draws, queries = _count(part, "episodes", "repeats"), _count(part, "queries")
     # Where scores are means over draws, `queries` counts something else: the images of a class in an episode, say.
-    means = MEANS.fullmatch(name) is not None and half_width is None and "ci95" not in part
-    return Score(name, float(part[name]), half_width, draws, queries if means else None)
+    is_share = SHARES.fullmatch(name) is not None and half_width is None and "ci95" not in part
+    return Score(name, float(part[name]), half_width, draws, queries if is_share else None)
 
 
 def is_number(value: Any) -> bool:

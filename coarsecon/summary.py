@@ -14,7 +14,7 @@ from coarsecon.data.images import opened
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.evaluation.comparison import Outcomes, compare
 from coarsecon.evaluation.knn import knn_predict
-from coarsecon.evaluation.retrieval import query_scores
+from coarsecon.evaluation.pairing import Part, paired_labels, search_between, shared_values
 from coarsecon.mapping import draw_map, map_split, saved_map
 from coarsecon.report.feature_map import FeatureMap
 from coarsecon.report.gallery import gallery_fragment
@@ -113,14 +113,15 @@ def _map(session: Session, split: str) -> FeatureMap:
     return draw_map(session, split, map_split(session, split, "pca", limit=MAP_IMAGES))
 
 
-def _retrieval_outcomes(session: Session, split: str, result: Result) -> Outcomes:
-    features = session.features(split)
-    return {
-        (level, name): values
-        for level, (labels,) in session.labels(split).items()
-        if level in result.values
-        for name, values in query_scores(features, labels).items()
-    }
+def _retrieval_outcomes(session: Session, split: str, result: Result) -> Outcomes | None:
+    gallery = result.values.get("gallery", split)
+    if not isinstance(gallery, str) or gallery not in session.dataset.splits:  # of another dataset
+        return None
+    store, queries, among = session.store, Part(session.dataset, split), Part(session.dataset, gallery)
+    if not store.holds(session.dataset, gallery):
+        return None
+    values = shared_values(search_between(store, queries, among), paired_labels(queries, among), store.comm)
+    return {(level, name): value for level, found in values.items() for name, value in found.items()}
 
 
 def _knn_outcomes(session: Session, split: str, result: Result) -> Outcomes | None:

@@ -7,6 +7,7 @@ An interval is made by the first of these that is possible, and `Difference.by` 
   are the same in both runs, as the episodes of `fewshot` are, it is wider than it need be.
 - queries: both are shares of queries; Newcombe's interval of independent shares, wider than it need be for the same.
 
+A mean of anything else, mAP@R for one, has none unless it is paired: how much it varies, the mean does not tell.
 All speak of other queries or draws of the same kind. None speaks of what another training seed would give.
 """
 

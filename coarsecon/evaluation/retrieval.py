@@ -164,16 +164,6 @@ def retrieval_metrics(features: Tensor, labels: Tensor, ks: Sequence[int] = RECA
     return summary(retrieval_values(search, {"": (labels, labels)}, ks)[""], labels)
 
 
-def query_scores(features: Tensor, labels: Tensor, ks: Sequence[int] = RECALL_KS) -> Values:
-    """What `retrieval_metrics` averages: float32 [Q] on the CPU of each metric, for the labelled items in their order.
-
-    NaN where a query does not count for the metric: "map@r" and "r_precision" of items that are alone in their class.
-    """
-    search, labels = _checked(features, labels)
-    known = (labels >= 0).cpu()
-    return {name: value[known] for name, value in retrieval_values(search, {"": (labels, labels)}, ks)[""].items()}
-
-
 def recall_at_k(features: Tensor, labels: Tensor, ks: Sequence[int]) -> dict[int, float]:
     """The recall of `retrieval_metrics` at each k of `ks`, in a search no deeper than the largest of them."""
     search, labels = _checked(features, labels)

@@ -57,7 +57,7 @@ def test_one_run(coarsecon, two_runs, tmp_path):
 
 def test_two_runs_are_compared_query_by_query(coarsecon, two_runs):
     for run in two_runs:
-        for command in (("retrieve",), ("knn", "--k", "5")):
+        for command in (("retrieve",), ("retrieve", "--gallery-split", "train"), ("knn", "--k", "5")):
             assert coarsecon(*command[:1], run, *command[1:], *QUICK).code == 0
     done = coarsecon("report", *two_runs, "--json", "-")
     assert done.code == 0, done.err
@@ -70,6 +70,7 @@ def test_two_runs_are_compared_query_by_query(coarsecon, two_runs):
     assert row["differences"][1]["by"] == "paired"
     assert row["differences"][1]["value"] == pytest.approx(row["values"][1] - row["values"][0])
     assert values["knn-k=5", "coarse", "top1"]["differences"][1]["by"] == "paired"
+    assert {row["differences"][1]["by"] for row in rows if row["result"].startswith("retrieve")} == {"paired"}
     page = Page(two_runs[0] / "report.html")
     assert page.sections()[0] == "comparison"
     differing = re.findall(r'<tr class="differs"><th scope="row">([^<]+)', page.text)

@@ -61,6 +61,21 @@ def test_other_data_and_outcomes_of_other_queries_are_not_paired():
     assert compare([[retrieve(1.0)], [retrieve(1.0)]], asks)[0].differences[1].by == "queries"
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"map@r": 0.5, "queries": 100},
+        {"precision@5": 0.5, "queries": 100},
+        {"nmi": 0.5, "accuracy": 0.5, "images": 100, "clusters": 4},
+    ],
+)
+def test_means_that_are_no_shares_of_independent_queries_have_no_interval_of_shares(part):
+    better = {name: 0.9 if value == 0.5 else value for name, value in part.items()}
+    rows = compare([[Result("x", {**ON, "fine": part})], [Result("x", {**ON, "fine": better})]])
+    assert rows
+    assert {(row.differences[1].by, row.differences[1].interval) for row in rows} == {("none", None)}
+
+
 def test_outcomes_that_are_not_behind_the_saved_score_are_left_aside():
     def ask(result):
         return {("fine", "recall@1"): np.arange(100) % 2}

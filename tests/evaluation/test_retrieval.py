@@ -12,7 +12,6 @@ from coarsecon.evaluation import map_at_r, r_precision, recall_at_k, retrieval, 
 from coarsecon.evaluation.retrieval import (
     Search,
     by_group,
-    query_scores,
     retrieval_values,
     summary,
     values_within,
@@ -155,9 +154,11 @@ def test_the_metrics_are_the_means_of_what_each_query_scores():
     features = torch.randn(60, 4, generator=generator)
     labels = torch.randint(-1, 7, (60,), generator=generator)
     labels[7] = 9  # alone in its class
-    scores, metrics = query_scores(features, labels), retrieval_metrics(features, labels)
+    metrics, found = retrieval_metrics(features, labels), retrieval_values(Search.among(features), {"": (labels,) * 2})
     known = (labels >= 0).nonzero().flatten()
-    assert all(len(values) == len(known) == metrics["queries"] for values in scores.values())
+    assert len(known) == metrics["queries"]
+    assert all(values[labels < 0].isnan().all() for values in found[""].values())
+    scores = {name: values[known] for name, values in found[""].items()}
     for name, values in scores.items():
         assert metrics[name] == pytest.approx(values.nanmean().item(), abs=1e-6)
     place = known.tolist().index(7)
