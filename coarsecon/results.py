@@ -5,6 +5,7 @@ A result file is one JSON object; whatever it holds is shown. These names mean s
 - shares of queries that are right, each for itself: `recall@K`, `topK`, `accuracy`. Counted by `queries`.
 - other scores of at most 1: `precision@K`, `map@r`, `r_precision`, `NAME_accuracy`, `NAME_topK`, `nmi`, `ami`, `ari`,
   `purity`, `ap`, `apK`; and an `accuracy` of clusters, whose images are named together and have no `queries`.
+- `chance`: what a random order would reach; shown as a score, never compared.
 - `ci95` and `NAME_ci95`: half the 95% interval of a mean over `episodes` or `repeats` draws; the first is that of
   `accuracy` or `top1`.
 """

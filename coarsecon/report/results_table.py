@@ -3,23 +3,42 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from itertools import groupby
 from typing import Any
 
 from coarsecon.results import SCORES, Comparison, Difference, Result, levels, score
 
 MOST_ROWS = 60
+LONG = 20
+"""Rows from which on a table is folded."""
+
 BY = {
-    "paired": "same queries, bootstrap",
-    "draws": "episodes or draws, Welch",
-    "queries": "queries, Newcombe",
-    "other data": "other data",
-    "none": "no interval",
+    "paired": ("same queries", "a bootstrap over the queries that both runs answered"),
+    "draws": ("episodes or draws", "Welch's t-interval of two means over episodes or draws"),
+    "queries": (
+        "shares of queries",
+        "Newcombe's interval of two shares, wider than it need be: the features that would tell how each query fared "
+        "are not kept, or are not those of the result",
+    ),
+    "other data": ("other data", "no interval: the runs were measured on different images"),
+    "none": (
+        "no interval",
+        "the score is no share of independent queries (mAP@R, precision, AP, agreement of clusters), and how each "
+        "query fared is not at hand",
+    ),
 }
+"""How an interval was made: in a word, and what that means."""
+
 MARKS = {
     True: ("above", "▲", "more than chance"),
     False: ("within", "≈", "within chance"),
     None: ("unknown", "·", "no interval"),
 }
+WORDS = {
+    "map@r": "mAP@R", "r_precision": "R-precision", "nmi": "NMI", "ami": "AMI", "ari": "ARI", "ap": "AP",
+    "ap50": "AP50", "ap75": "AP75", "lr": "learning rate",
+}  # fmt: skip
+"""Names in results that are not words when their underscores are spaces."""
 
 
 def results_tables(runs: Sequence[Sequence[Result]], names: Sequence[str]) -> str:
@@ -30,19 +49,29 @@ def results_tables(runs: Sequence[Sequence[Result]], names: Sequence[str]) -> st
 
 
 def comparison_table(rows: Sequence[Comparison], names: Sequence[str]) -> str:
-    """The scores that runs have in common, with the differences to the first run."""
+    """The scores that runs have in common, with the differences to the first run: a table for each result."""
+    tables = "".join(
+        _compared_result(name, list(of_it), names) for name, of_it in groupby(rows, lambda row: row.result)
+    )
+    used = {difference.by for row in rows for difference in row.differences if difference}
+    notes = "".join(f"<li><b>{word}</b>: {meaning}</li>" for by, (word, meaning) in BY.items() if by in used)
+    return f'{tables}<ul class="notes">{notes}</ul>'
+
+
+def _compared_result(result: str, rows: Sequence[Comparison], names: Sequence[str]) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in [*names, "interval by"])
-    body, before = [], ""
+    body, marked = [], 0
     for row in rows:
-        if row.result != before:
-            body.append(f'<tr class="group"><th colspan="{len(names) + 2}">{escape(row.result)}</th></tr>')
-            before = row.result
-        marked = any(difference and difference.exceeds for difference in row.differences)
+        differences = [difference for difference in row.differences if difference]
+        is_marked = any(difference.exceeds for difference in differences)
+        marked += is_marked
         cells = "".join(map(_compared, row.values, row.differences))
-        cells += f'<td class="by">{"; ".join(dict.fromkeys(BY[d.by] for d in row.differences if d))}</td>'
-        label = escape(f"{row.level} {row.score}".strip())
-        body.append(f'<tr class="{"marked" if marked else "even"}"><th scope="row">{label}</th>{cells}</tr>')
-    return f'<div class="wide"><table class="comparison"><tr><th></th>{head}</tr>{"".join(body)}</table></div>'
+        cells += f'<td class="by">{"; ".join(dict.fromkeys(BY[difference.by][0] for difference in differences))}</td>'
+        label = escape(f"{_words(row.level)} {_words(row.score)}".strip())
+        body.append(f'<tr class="{"marked" if is_marked else "even"}"><th scope="row">{label}</th>{cells}</tr>')
+    table = f'<div class="wide"><table class="comparison"><tr><th></th>{head}</tr>{"".join(body)}</table></div>'
+    about = f"{len(rows)} {'score' if len(rows) == 1 else 'scores'}, {marked} with more than chance"
+    return f"<h3>{escape(result)}</h3>{_folded(table, about, len(rows))}"
 
 
 def settings_table(runs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
@@ -75,7 +104,7 @@ def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> str:
         said = [dict(_sayings(run.get(level, {}))) for run in parts]
         labels = dict.fromkeys(label for run in said for label in run)
         if level and labels:
-            rows.append(f'<tr class="group"><th colspan="{len(names) + 1}">{escape(level)}</th></tr>')
+            rows.append(f'<tr class="group"><th colspan="{len(names) + 1}">{escape(_words(level))}</th></tr>')
         for label in labels:
             cells = "".join(f"<td>{run.get(label, '–')}</td>" for run in said)
             rows.append(f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>')
@@ -96,6 +125,8 @@ def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> str:
         for title in dict.fromkeys(title for title, _, _ in inside)
     )
     main = f'<div class="wide"><table class="result"><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
+    if len(names) > 1:  # the comparison has the scores before the reader's eyes
+        main = _folded(main, f"{len(rows)} rows", len(rows))
     context = f'<p class="context">{about}</p>' if about else ""
     content = f"{context}{main}{more}" if rows else ""
     return f'<section class="kind"><h3>{escape(kind)}</h3>{"".join(problems)}{content}</section>'
@@ -104,7 +135,7 @@ def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> str:
 def _sayings(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """(label, HTML) of every plain value of a part; a score takes its interval with it."""
     for name, value in part.items():
-        label = f"{prefix}{name}"
+        label = f"{prefix}{_words(name)}"
         if isinstance(value, dict) and not prefix and all(map(_is_plain, value.values())):
             yield from _sayings(value, f"{label} ")
         elif _is_plain(value) and not (name == "ci95" or name.endswith("_ci95")):
@@ -113,17 +144,18 @@ def _sayings(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 def _said(part: Mapping[str, Any], name: str) -> str:
     value = part[name]
-    if not SCORES.fullmatch(name) or not isinstance(value, int | float):
+    is_score = SCORES.fullmatch(name) is not None
+    if not (is_score or name == "chance") or not isinstance(value, int | float):
         return _plain(value)
-    half_width = score(part, name).half_width
+    half_width = score(part, name).half_width if is_score else None
     margin = "" if half_width is None else f' <span class="margin">± {100 * half_width:.2f}</span>'
-    return f"<b>{_percent(value)}</b>{margin}"
+    return f"<b>{_percent(value)}</b>{margin}" if is_score else _percent(value)
 
 
 def _inner_tables(level: str, part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(title, table) of every list or object of objects in a part."""
     for name, value in part.items():
-        title = f"{level} {name}".strip()
+        title = f"{_words(level)} {_words(name)}".strip()
         if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
             yield title, _inner(value)
         elif isinstance(value, dict) and value and all(isinstance(entry, dict) for entry in value.values()):
@@ -133,18 +165,19 @@ def _inner_tables(level: str, part: Mapping[str, Any]) -> Iterator[tuple[str, st
 
 
 def _inner(entries: list[dict[str, Any]]) -> str:
-    columns = [
-        key for key in dict.fromkeys(key for entry in entries for key in entry)
-        if any(_is_plain(entry.get(key)) and entry.get(key) is not None for entry in entries)
-    ]  # fmt: skip
+    said = [dict(_sayings(entry)) for entry in entries[:MOST_ROWS]]
+    labels = dict.fromkeys(label for row in said for label in row)
+    columns = [label for label in labels if any(row.get(label, "–") != "–" for row in said)]
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    rows = "".join(f"<tr>{''.join(_cell(entry, column) for column in columns)}</tr>" for entry in entries[:MOST_ROWS])
+    cells = ["".join(f"<td>{row.get(column, '–')}</td>" for column in columns) for row in said]
+    rows = "".join(f"<tr>{row}</tr>" for row in cells)
     left = f"<p>and {len(entries) - MOST_ROWS:,} more</p>" if len(entries) > MOST_ROWS else ""
     return f'<div class="wide"><table class="inner"><tr>{head}</tr>{rows}</table></div>{left}'
 
 
-def _cell(entry: Mapping[str, Any], column: str) -> str:
-    return f"<td>{_said(entry, column) if _is_plain(entry.get(column)) and column in entry else '–'}</td>"
+def _folded(table: str, about: str, rows: int) -> str:
+    """The table; where it is long, behind the line `about` it."""
+    return table if rows < LONG else f'<details class="long"><summary>{escape(about)}</summary>{table}</details>'
 
 
 def _details(title: str, tables: list[tuple[str, str]], *, named: bool) -> str:
@@ -179,6 +212,11 @@ def _flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
             yield from _flattened(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _words(name: str) -> str:
+    """A name in a result as people read it."""
+    return WORDS.get(name) or name.replace("_", " ")
 
 
 def _is_plain(value: Any) -> bool:

@@ -53,6 +53,12 @@ def test_one_run(coarsecon, two_runs, tmp_path):
     assert "recall@100" in found.text
     assert "momentum" in found.text
     assert "2 of 2" in found.text
+    assert "fine within coarse" in found.text
+    assert "fine_within_coarse" not in found.text
+    saved = json.loads((run / "results" / "retrieve.json").read_text())
+    assert f'<th scope="row">chance</th><td>{100 * saved["fine_within_coarse"]["chance"]:.2f}</td>' in found.text
+    assert '<details class="long">' not in found.text
+    assert f"<td>{100 * saved['by_coarse_class'][0]['fine_within_coarse']['chance']:.2f}</td>" in found.text
 
 
 def test_two_runs_are_compared_query_by_query(coarsecon, two_runs):
@@ -73,6 +79,11 @@ def test_two_runs_are_compared_query_by_query(coarsecon, two_runs):
     assert {row["differences"][1]["by"] for row in rows if row["result"].startswith("retrieve")} == {"paired"}
     page = Page(two_runs[0] / "report.html")
     assert page.sections()[0] == "comparison"
+    assert re.search(
+        r'<h3>retrieve</h3><details class="long"><summary>\d+ scores, \d+ with more than chance<', page.text
+    )
+    assert "<b>same queries</b>: a bootstrap" in page.text
+    assert "Newcombe" not in page.text
     differing = re.findall(r'<tr class="differs"><th scope="row">([^<]+)', page.text)
     assert differing == ["method.momentum"]
 
