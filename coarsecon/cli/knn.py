@@ -46,6 +46,12 @@ def knn(
         split = session.held_out()
         labels = session.labels("train", split)
         bank, queries = (session.features(name).to(session.device) for name in ("train", split))
+    voters = min(int((bank_labels >= 0).sum()) for bank_labels, _ in labels.values())
+    if 2 * max(ks) > voters:
+        session.reporter.info(
+            f"--k {max(ks)}: train has {voters:,} labelled images, so half or more of them vote on every image and how "
+            f"near they are hardly counts; try --k {max(1, min(20, voters // 10))}"
+        )
     metrics = {
         level: knn_metrics(bank, bank_labels, queries, query_labels, ks=ks, ts=ts)
         for level, (bank_labels, query_labels) in labels.items()

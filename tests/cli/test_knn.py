@@ -39,6 +39,13 @@ def test_the_first_pair_leads_where_the_papers_is_not_asked_for(coarsecon, tiny_
     assert [(cell["k"], cell["t"]) for cell in fine["grid"]] == [(5, 0.07), (5, 1), (1, 0.07), (1, 1)]
 
 
+def test_so_many_votes_that_nearness_hardly_counts_are_told_once(coarsecon, tiny_run):
+    told = coarsecon("knn", tiny_run, "--k", "5,60,96", "--json", "-").err
+    assert told.count("--k 96: train has 96 labelled images") == 1
+    assert "half or more of them vote" in told
+    assert "--k" not in coarsecon("knn", tiny_run, "--k", "5,48", "--json", "-").err
+
+
 def test_the_bank_is_the_training_split(coarsecon, tiny_run, tiny_data):
     dataset = open_dataset(tiny_data)
     bank, queries = (split_features(open_run(tiny_run), dataset, name) for name in ("train", "test"))
