@@ -33,6 +33,9 @@ from coarsecon.cli import (
 from coarsecon.cli.ranks import let_the_first_tell, refuse_ranks
 from coarsecon.errors import CoarseconError
 
+INTERRUPTED = 130
+STOPPED = "interrupted; what was finished is kept and nothing is half-written: run the same command again to go on"
+
 app = typer.Typer(
     name="coarsecon",
     help="Learn fine-grained image embeddings from coarse labels, and search with them.",
@@ -89,12 +92,14 @@ def environment() -> str:
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 well, 1 failed while running, 2 wrong usage or input."""
+    """Run the command line and exit: 0 well, 1 failed while running, 2 wrong usage or input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
         code = app(words, prog_name="coarsecon", standalone_mode=False)
+        if code == INTERRUPTED:  # Typer makes this of Ctrl-C
+            print(STOPPED, file=sys.stderr)
     except Exception as error:
         if debug:
             raise
@@ -104,8 +109,8 @@ def run(arguments: list[str] | None = None) -> None:
                 let_the_first_tell()
             print(f"error: {message}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 130
+        print(STOPPED, file=sys.stderr)
+        code = INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -79,8 +79,9 @@ def pretrain(
         )
         try:
             run = train(planned, target, resume=resume, reporter=reporter, comm=comm)
-        except InterruptedRunError as stopped:
-            told = InterruptedRunError(f"{stopped}; continue with: coarsecon pretrain --out {target} --resume")
+        except (InterruptedRunError, KeyboardInterrupt) as stopped:
+            saved_to = str(stopped) or "stopped at once, without saving"
+            told = InterruptedRunError(f"{saved_to}; continue with: coarsecon pretrain --out {target} --resume")
             told.said_elsewhere = comm.rank > 0
             raise told from None
         if comm.rank:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -98,6 +99,25 @@ def test_a_traceback_only_with_debug(tmp_path):
     assert plain.returncode == 2
     assert "Traceback" not in plain.stderr
     assert "Traceback" in debug.stderr
+
+
+@pytest.mark.parametrize("command", ["retrieve", "knn", "linear", "fewshot", "cluster", "tsne"])
+def test_an_interrupt_is_told_in_one_line_and_leaves_no_result(coarsecon, tiny_run, tmp_path, monkeypatch, command):
+    from coarsecon.session import Session
+
+    def interrupts(*_, **__):
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("features", "results", "figures"))
+    monkeypatch.setattr(Session, "save_result", interrupts)
+    episodes = ("--episodes", 2, "--queries", 1) if command == "fewshot" else ()
+    done = coarsecon(command, run, "--device", "cpu", "--workers", 0, *episodes)
+    assert done.code == 130
+    assert done.err.splitlines()[-1].startswith("interrupted; what was finished is kept")
+    assert "run the same command again" in done.err
+    assert not (run / "results").exists()
+    assert not (run / "figures").exists()
 
 
 def test_lists_come_as_json(coarsecon, tmp_path):

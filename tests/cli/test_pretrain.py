@@ -114,3 +114,17 @@ def test_a_run_stopped_before_its_first_encoder_tells_how_to_resume_it(coarsecon
         assert str(run) in done.err
         assert "--resume" in done.err
     assert f"coarsecon pretrain --out {run} --resume" in coarsecon("retrieve", run).err
+
+
+def test_a_second_interrupt_tells_how_to_go_on(coarsecon, tiny_data, tmp_path, monkeypatch):
+    from coarsecon.train import loop
+
+    def interrupts(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Trainer, "train_step", interrupts)
+    out = tmp_path / "run"
+    words = ("--data", tiny_data, "--out", out, "--epochs", 1, "--batch-size", 32, "--backbone", "resnet10t")
+    done = coarsecon("pretrain", *words, "--device", "cpu")
+    assert done.code == 130
+    assert f"stopped at once, without saving; continue with: coarsecon pretrain --out {out} --resume" in done.err
