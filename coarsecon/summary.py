@@ -104,8 +104,9 @@ class KeptFeatures:
 
 
 def _map(session: Session, split: str) -> FeatureMap:
-    """The map that `coarsecon tsne` kept; else one of a few images by PCA, which takes no time."""
-    for file in sorted(file for kind in MAPS for file in session.run.results.glob(f"{kind}*.json")):
+    """The newest map that `coarsecon tsne` kept; else one of a few images by PCA, which takes no time."""
+    kept = [file for kind in MAPS for file in session.run.results.glob(f"{kind}*.json")]
+    for file in sorted(kept, key=lambda file: file.stat().st_mtime, reverse=True):
         try:
             return saved_map(session, file)
         except InputError:  # broken, or of another dataset

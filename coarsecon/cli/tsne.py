@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from coarsecon.cli.console import closing, emit_json
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, RunFolder, Workers
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, RunFolder, Workers, unusual
 from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
 from coarsecon.runs import Layer, open_run
@@ -70,7 +70,8 @@ def tsne(
         session, split, method,
         perplexity=perplexity, seed=seed, limit=limit or None, class_weights=class_weights,
     )  # fmt: skip
-    written = [session.save_result(method, split, record)]
+    options = unusual(tsne, locals(), "perplexity", "limit", "class_weights", "seed")
+    written = [session.save_result(method, split, record, options=options)]
     drawn = draw_map(session, split, record)
     if not (html or png or svg):
         html, png, svg = (opened.figures / f"{written[0].stem}.{kind}" for kind in ("html", "png", "svg"))

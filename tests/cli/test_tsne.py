@@ -1,6 +1,7 @@
 """`coarsecon tsne`: coordinates of every image, pictures and a page in the run, class weights among the features."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -29,14 +30,14 @@ def test_a_map_is_kept_in_the_run_with_its_pictures_and_its_page(coarsecon, tiny
     done = coarsecon("tsne", tiny_run, "--perplexity", 5, "--seed", 2, "--json", tmp_path / "map.json")
     assert done.code == 0, done.err
     for kind in ("html", "png", "svg"):
-        assert (tiny_run / "figures" / f"tsne.{kind}").stat().st_size > 5000
+        assert (tiny_run / "figures" / f"tsne-perplexity=5.0-seed=2.{kind}").stat().st_size > 5000
     record = json.loads((tmp_path / "map.json").read_text())
     images, split = record["images"], open_dataset(tiny_data).split("test")
     assert [image["name"] for image in images] == split.names
     assert record["how"] == "t-SNE, perplexity 5"
     assert {image["coarse"] for image in images} == set(open_dataset(tiny_data).info.levels["coarse"])
     assert np.isfinite([[image["x"], image["y"]] for image in images]).all()
-    saved = json.loads((tiny_run / "results" / "tsne.json").read_text())
+    saved = json.loads((tiny_run / "results" / "tsne-perplexity=5.0-seed=2.json").read_text())
     assert saved["images"] == images
     assert (saved["split"], saved["layer"], saved["seed"]) == ("test", "backbone", 2)
 
@@ -46,13 +47,27 @@ def test_a_kept_map_can_be_drawn_again(coarsecon, tiny_run, tiny_data, tmp_path)
     from coarsecon.reporting import Reporter
 
     session = Session(open_run(tiny_run), None, which="last", device="cpu", workers=0, reporter=Reporter())
-    drawn = saved_map(session, tiny_run / "results" / "pca.json")
+    drawn = saved_map(session, tiny_run / "results" / "pca-limit=20.json")
     split = open_dataset(tiny_data).split("test")
     assert len(drawn) == 20
     assert [level.name for level in drawn.levels] == ["coarse", "fine"]
     index = split.names.index(drawn.names[7])
     assert np.array_equal(drawn.pixels(7), split.image(index))
     assert drawn.levels[1].labels[7] == split.labels["fine"][index]
+
+
+def test_maps_of_other_settings_live_side_by_side_and_the_report_shows_the_newest(coarsecon, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("figures", "results"))
+    for place, limit in enumerate((20, 30)):
+        assert coarsecon("tsne", run, "--method", "pca", "--limit", limit).code == 0
+        os.utime(run / "results" / f"pca-limit={limit}.json", (place, place))
+    assert len(list((run / "figures").glob("pca-limit=*.png"))) == 2
+    assert coarsecon("report", run).code == 0
+    assert "of 30 test images" in (run / "report.html").read_text()
+    os.utime(run / "results" / "pca-limit=20.json", (2, 2))
+    assert coarsecon("report", run).code == 0
+    assert "of 20 test images" in (run / "report.html").read_text()
 
 
 def test_a_map_of_training_images_is_told(coarsecon, tiny_run, tmp_path):
@@ -82,7 +97,8 @@ def test_class_weights_lie_in_the_layer_they_belong_to(coarsecon, runs, name, la
     assert [star["class"] for star in stars] == ["level stripes", "upright stripes", "checks", "rings"]
     assert (tmp_path / "m.svg").read_text().count("<polygon") == 4
     suffix = "" if layer == "backbone" else f"-{layer}"
-    assert json.loads((runs[name] / "results" / f"pca{suffix}.json").read_text())["layer"] == layer
+    file = runs[name] / "results" / f"pca{suffix}-class_weights=True.json"
+    assert json.loads(file.read_text())["layer"] == layer
 
 
 @pytest.mark.parametrize(
