@@ -32,6 +32,9 @@ UNTOLD = (
 )  # fmt: skip
 """Settings that do not stand in a result's name as others do: where it ran, or told otherwise."""
 
+LONGEST = 120
+"""Characters of the settings in a result's name, which leaves room for the rest in the 255 of a file's name."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -103,11 +106,10 @@ def result_name(config: DetectionConfig) -> str:
     base = DetectionConfig() if config.recipe is None else _recipe(config.recipe)
     before, after = (dict(_flat(each.model_dump(mode="json"))) for each in (base, config))
     changed = {key: value for key, value in after.items() if key not in UNTOLD and value != before[key]}
-    words = [f"{key}={str(value).replace(' ', '')}" for key, value in changed.items()]
-    if len(words) > 3:
+    words = [word(f"{key}={str(value).replace(' ', '')}") for key, value in changed.items()]
+    if len("-".join(words)) > LONGEST:
         words = [f"settings={hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]}"]
-    words = [f"data={'+'.join(map(str, config.data.paths))}", *words]
-    return "-".join([config.recipe or "own", *map(word, words)])
+    return "-".join([config.recipe or "own", word(f"data={'+'.join(map(str, config.data.paths))}"), *words])
 
 
 def _recipe(name: str) -> DetectionConfig:

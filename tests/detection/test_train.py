@@ -189,8 +189,13 @@ def test_a_result_is_called_after_what_differs_from_its_recipe(voc, tmp_path):
     assert name(model={"encoder": "best"}) == f"{usual}-model.encoder=best"
     assert "/" not in name(sizes={"train": [64]})
     many = name(run={"seed": 1, "batch_size": 2}, schedule={"steps": 5}, sizes={"test": 64})
-    assert many.startswith(f"{usual}-settings=")
-    assert len(many) < 120
+    assert many == f"{usual}-sizes.test=64-schedule.steps=5-run.batch_size=2-run.seed=1"
+    too_many = name(
+        run={"seed": 1, "batch_size": 2}, schedule={"steps": 5}, sizes={"test": 64, "train": [64, 96]},
+        optimizer={"lr": 0.123, "weight_decay": 0.456}, model={"encoder": "best"},
+    )  # fmt: skip
+    assert too_many.startswith(f"{usual}-settings=")
+    assert len(too_many) < 120
 
 
 def test_fewer_images_than_a_batch_are_told(run, voc):
