@@ -67,7 +67,7 @@ def test_voc_of_two_years_with_c4(coarsecon, made, run):
     assert coarsecon("report", run, "--out", report).code == 0
     page = report.read_text()
     assert result.stem in page
-    assert '<th scope="row">ap50</th><td><b>' in page
+    assert '<th scope="row">AP50</th><td><b>' in page
 
 
 @pytest.mark.parametrize(
