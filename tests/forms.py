@@ -26,5 +26,5 @@ FORMS: dict[str, dict] = {
 """Every built-in method in every form; the first word is the method's name."""
 
 
-def trainer(tiny_data: Path, form: str) -> Trainer:
-    return tiny_trainer(tiny_data, form.split()[0], **FORMS[form])
+def trainer(tiny_data: Path, form: str, side: int = 32) -> Trainer:
+    return tiny_trainer(tiny_data, form.split()[0], side=side, **FORMS[form])

@@ -1,4 +1,4 @@
-"""Processes started as the ranks of one command, as torchrun starts them on one machine.
+"""Processes of their own for what must die or be interrupted, or be the ranks of one command as torchrun starts them.
 
 They fork from one process that has imported what commands need, which would take each of them six seconds.
 """
@@ -29,33 +29,46 @@ def free_port() -> int:
 
 
 def on_two_ranks(*words: object, timeout: float = 300) -> list[Ended]:
-    """What two ranks of `python WORDS` said, and how they ended; WORDS are `-m MODULE`, `-c CODE` or a file, with
-    arguments."""
-    together = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    """What two ranks of `python WORDS` said, and how they ended; see `python`."""
+    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return _forked(words, [{**together, "RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")], timeout)
+
+
+def python(*words: object, timeout: float = 120) -> Ended:
+    """What `python WORDS` said, and how it ended; WORDS are `-m MODULE`, `-c CODE` or a file, with arguments."""
+    return _forked(words, [{}], timeout)[0]
+
+
+def _forked(words: tuple[object, ...], variables: list[dict[str, str]], timeout: float) -> list[Ended]:
+    """One process for each set of further variables of the environment."""
     context = get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
-    with TemporaryDirectory() as told:
-        ranks = []
-        for rank in ("0", "1"):
-            own = {**together, "RANK": rank, "LOCAL_RANK": rank}
-            ranks.append(context.Process(target=_run, args=([*map(str, words)], own, Path(told, rank))))
-            ranks[-1].start()
-        for rank in ranks:
-            rank.join(timeout)
-        late = [rank for rank in ranks if rank.is_alive()]
-        for rank in late:
-            rank.kill()
+    with TemporaryDirectory() as folder:
+        told = [Path(folder, str(number)) for number in range(len(variables))]
+        processes = [
+            context.Process(target=_run, args=([*map(str, words)], {**os.environ, **own}, place))
+            for own, place in zip(variables, told, strict=True)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(timeout)
+        late = [process for process in processes if process.is_alive()]
+        for process in late:
+            process.kill()
         assert not late, f"still running after {timeout} s"
-        texts = [[Path(told, f"{rank}.{name}").read_text() for name in ("out", "err")] for rank in range(2)]
-    return [Ended(rank.exitcode, *text) for rank, text in zip(ranks, texts, strict=True)]
+        return [
+            Ended(process.exitcode, place.with_suffix(".out").read_text(), place.with_suffix(".err").read_text())
+            for process, place in zip(processes, told, strict=True)
+        ]
 
 
 def _run(words: list[str], environment: dict[str, str], told: Path) -> None:
-    """Be `python WORDS` with that environment, which writes to files `TOLD.out` and `TOLD.err`."""
+    """Be `python WORDS` with that environment, which writes to the files `told` with the endings .out and .err."""
     os.environ.clear()
     os.environ.update(environment)
     for stream, name in ((sys.stdout, "out"), (sys.stderr, "err")):
-        with Path(f"{told}.{name}").open("wb") as file:
+        with told.with_suffix(f".{name}").open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())
     match words:
         case "-m", module, *arguments:

@@ -79,9 +79,10 @@ def test_the_version_stands_in_one_place_and_types_are_shipped(wheel):
 @pytest.mark.parametrize("python", interpreters(), ids=lambda path: Path(path).name)
 def test_every_python_at_hand_installs_and_compiles_the_wheel(python, wheel, tmp_path):
     """An interpreter without our dependencies cannot run it, but takes it as fit, and knows all of its syntax."""
-    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([python, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     inside = tmp_path / "venv" / "bin" / "python"
-    install = [inside, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    pip = [sys.executable, "-m", "pip", "--python", inside, "--disable-pip-version-check"]
+    install = [*pip, "install", "--quiet", "--no-deps", "--no-index", wheel]
     done = subprocess.run(install, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     code = (

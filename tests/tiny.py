@@ -49,9 +49,9 @@ def tiny_settings(path: Path, name: str = "maskcon", /, **sections: dict) -> dic
     return base
 
 
-def tiny_trainer(path: Path, name: str, /, **method: object) -> Trainer:
-    """A trainer in float32 that writes nothing yet."""
-    settings = tiny_settings(path, name, method=method, run={"precision": "float32"})
+def tiny_trainer(path: Path, name: str, /, *, side: int = 32, **method: object) -> Trainer:
+    """A trainer in float32, on images of this side in pixels, that writes nothing yet."""
+    settings = tiny_settings(path, name, method=method, data={"size": side}, run={"precision": "float32"})
     return Trainer(plan(settings), Run(path / "unused"), Reporter())
 
 

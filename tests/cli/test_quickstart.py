@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+from coarsecon.data.sources import toy
+
 
 @pytest.mark.slow
-def test_the_quickstart_writes_its_table_gallery_and_map_and_can_be_repeated(coarsecon, tmp_path):
+def test_the_quickstart_writes_its_table_gallery_and_map_and_can_be_repeated(coarsecon, tmp_path, monkeypatch):
+    monkeypatch.setitem(toy.COUNTS, "train", 800)
     out = tmp_path / "quick"
     done = coarsecon("quickstart", "--out", out, "--epochs", 1)
     assert done.code == 0, done.err

@@ -3,12 +3,11 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from launch import python
 from PIL import Image
 from tiny import tiny_settings
 
@@ -153,11 +152,8 @@ def test_extraction_goes_on_where_it_was_killed(fresh, dataset, tiny_data, monke
         "Encoder.features = dies\n"
         f"features.split_features(Run(Path({str(fresh.root)!r})), open_dataset(Path({str(tiny_data)!r})), 'test')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    done = python("-c", script)
+    assert done.code == -signal.SIGKILL, done.err
     monkeypatch.setattr("coarsecon.evaluation.features.BATCH", 10)
     features = split_features(fresh, dataset, "test")
     assert sum(seen) == 48 - 30

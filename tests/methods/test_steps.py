@@ -91,7 +91,7 @@ def test_gradients_reach_every_trained_parameter_and_no_other(tiny_data, name):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_the_loss_falls_when_one_batch_is_learned_by_heart(tiny_data, name):
-    made = trainer(tiny_data, name)
+    made = trainer(tiny_data, name, side=24)
     made.method.before_training(made.filling_batches())
     views, labels = first_batch(made)
     losses = [made.train_step(views, labels, 0.05)["loss"].item() for _ in range(25)]

@@ -1,15 +1,13 @@
 """The training loop: what a run leaves behind, resuming bit for bit, and refusing what it should."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 import yaml
+from launch import python
 from PIL import Image
 from tiny import tiny_settings
 
@@ -98,9 +96,8 @@ def test_a_killed_run_resumes_bit_for_bit(straight, tiny_data, tmp_path):
         "loop.Trainer.train_step = dies\n"
         f"loop.train(plan(tiny_settings(Path({str(tiny_data)!r}))), Path({str(root)!r}))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    done = python("-c", script)
+    assert done.code == -signal.SIGKILL, done.err
     killed = Run(root)
     assert [row["step"] for row in killed.metrics() if "loss" in row] == [2, 3, 4]
     assert_same_run(straight, train(plan(tiny_settings(tiny_data)), root, resume=True))
@@ -122,11 +119,10 @@ def test_an_interrupt_saves_between_two_steps_and_resumes_to_the_same_state(stra
         f"    loop.train(plan(tiny_settings(Path({str(tiny_data)!r}))), Path({str(root)!r}), reporter=Telling())\n"
         "except loop.InterruptedRunError as stopped: print(stopped); raise SystemExit(stopped.exit_code)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 130, done.stderr
-    assert "stopping after this step" in done.stdout
-    assert "stopped at step 4" in done.stdout
+    done = python("-c", script)
+    assert done.code == 130, done.err
+    assert "stopping after this step" in done.out
+    assert "stopped at step 4" in done.out
     assert load_checkpoint(Run(root).checkpoint("last"))["progress"]["step"] == 4
     resumed = train(plan(tiny_settings(tiny_data)), root, resume=True)
     states = [load_checkpoint(run.checkpoint("last"))["method"] for run in (straight, resumed)]
