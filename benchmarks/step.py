@@ -103,7 +103,7 @@ def our_step(trainer: Trainer) -> Callable[[], None]:
     def forever() -> Iterator[Any]:
         for epoch in range(10**6):
             order = batches.epoch_batches(len(trainer.plan.split), BATCH, seed=0, epoch=epoch)
-            yield from trainer.view_batches(trainer.loader.batches(order), order, batches.VIEWS, epoch * len(order))
+            yield from trainer.view_batches(order, batches.VIEWS, epoch * len(order))
 
     items = forever()
     return lambda: (trainer.train_step(*next(items), 0.02), None)[1]

@@ -59,4 +59,4 @@ def first_batch(trainer: Trainer) -> tuple[dict[str, Tensor], Tensor]:
     """(views, labels) of the first step."""
     size = trainer.config.run.batch_size
     order = batches.epoch_batches(len(trainer.plan.split), size, seed=0, epoch=0)[:1]
-    return next(trainer.view_batches(trainer.loader.batches(order), order, batches.VIEWS, 0))
+    return next(trainer.view_batches(order, batches.VIEWS, 0))

@@ -73,15 +73,25 @@ def ancor_loss(
 
 
 def _own_bank_logsumexp(q: Tensor, labels: Tensor, directions: Tensor, banks: Tensor, t: float) -> Tensor:
-    """log-sum-exp over each query's own bank [N]; every bank is compared with the queries of its class alone.
+    """log-sum-exp over each query's own bank [N], at about twice the least work and without waiting for the device.
 
-    Grouping the queries waits for the device once; comparing every query with every bank would cost C times as much.
+    Sorted by class, the queries are cut into tiles, and a tile is compared with the banks of the classes it spans. How
+    many comparisons that takes is known to the device alone, but tiles + classes - 1 are always enough.
     """
+    n, classes = len(q), len(banks)
+    rows = max(1, n // classes)
     order = labels.argsort()
-    sizes = labels.bincount(minlength=len(banks)).tolist()
-    groups = [
-        queue_logsumexp(group, angular(bank, direction), t)
-        for group, bank, direction in zip(q[order].split(sizes), banks, directions, strict=True)
-        if len(group)
+    place = torch.arange(n + -n % rows, device=q.device).clamp(max=n - 1).view(-1, rows)
+    own = labels[order][place]
+    first, spanned = own[:, 0], own[:, -1] - own[:, 0] + 1
+    end = spanned.cumsum(0)
+    pair = torch.arange(len(own) + classes - 1, device=q.device)
+    tile = torch.searchsorted(end, pair, right=True).clamp(max=len(own) - 1)
+    bank = (first[tile] + pair - (end - spanned)[tile]).clamp(max=classes - 1)
+    compared = [
+        queue_logsumexp(queries, angular(banks[c].squeeze(0), directions[c]), t)
+        for queries, c in zip(q[order][place][tile], bank.split(1), strict=True)
     ]
-    return torch.cat(groups)[order.argsort()]
+    pair_of_row = (end - spanned - first)[:, None] + own
+    in_order = torch.stack(compared)[pair_of_row, torch.arange(rows, device=q.device)]
+    return in_order.flatten()[:n][order.argsort()]

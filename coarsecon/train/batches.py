@@ -6,6 +6,9 @@ from torch import Tensor
 
 ORDER, VIEWS, FILLING, NOISE = range(4)
 
+PIXELS_AT_ONCE = 2**22
+"""Pixels of the views that are drawn together, 50 MB of each kind: 4096 images at 32 px."""
+
 
 def derived_seed(seed: int, purpose: int, *place: int) -> int:
     """A seed for one purpose (`ORDER`, `VIEWS`, ...) at one place (epoch or step, rank) of a run."""
@@ -13,12 +16,26 @@ def derived_seed(seed: int, purpose: int, *place: int) -> int:
 
 
 def step_generator(seed: int, purpose: int, step: int, rank: int, device: torch.device) -> torch.Generator:
-    """The generator of a step's views. Global randomness (dropout, masks) is seeded alongside, to other numbers.
+    """The generator of a step's views. Global randomness is seeded alongside, to other numbers.
 
     Since a step's random numbers depend on nothing but its place, a resumed run draws what it would have drawn.
     """
-    torch.manual_seed(derived_seed(seed, NOISE, purpose, step, rank))
+    seed_step(seed, purpose, step, rank)
     return torch.Generator(device).manual_seed(derived_seed(seed, purpose, step, rank))
+
+
+def seed_step(seed: int, purpose: int, step: int, rank: int) -> None:
+    """Seed the global randomness of a step: dropout, masks."""
+    torch.manual_seed(derived_seed(seed, NOISE, purpose, step, rank))
+
+
+def steps_at_once(batch_size: int, side: int, device: torch.device) -> int:
+    """For how many steps views of `side` pixels are drawn together.
+
+    Views are some hundred small operations, and starting one takes an accelerator as long for many images as for
+    few; on the CPU fewer images stay in its caches.
+    """
+    return 1 if device.type == "cpu" else max(1, PIXELS_AT_ONCE // (batch_size * side * side))
 
 
 def epoch_batches(images: int, batch_size: int, *, seed: int, epoch: int, purpose: int = ORDER) -> list[Tensor]:

@@ -108,6 +108,8 @@ class Trainer:
         )  # fmt: skip
         self.loader = ImageLoader(plan.split, self.device, self.config.data.workers)
         self.labels = plan.split.labels[self.config.data.labels].to(self.device)
+        own_batch = self.config.run.batch_size // self.comm.world_size
+        self.steps_at_once = batches.steps_at_once(own_batch, plan.card.input.size, self.device)
         self.progress = Progress()
 
     def method_parameters(self) -> list[torch.nn.Parameter]:
@@ -169,10 +171,9 @@ class Trainer:
     def train_epoch(self, epoch: int, log: Sink, bar: Any, stop: StopRequest) -> None:
         """The steps of one epoch that are still to do."""
         config, progress, per_epoch = self.config, self.progress, self.plan.steps_per_epoch
-        order = self.batches_of_epoch(epoch)[progress.step - epoch * per_epoch :]
+        order, done = self.batches_of_epoch(epoch), progress.step - epoch * per_epoch
         window = Window(config.run.batch_size, self.comm)
-        images = window.timed(self.loader.batches(order))
-        for views, labels in self.view_batches(images, order, batches.VIEWS, progress.step):
+        for views, labels in self.view_batches(order, batches.VIEWS, epoch * per_epoch, done=done, window=window):
             rate = learning_rate(
                 progress.step, base=config.optimizer.lr, schedule=config.schedule, steps_per_epoch=per_epoch
             )
@@ -241,22 +242,35 @@ class Trainer:
         return monitor.look(embed, ImageLoader(split, self.device, workers), bank, self.comm)
 
     def view_batches(
-        self, images: Iterator[ImageBatch], order: list[Tensor], purpose: int, first_step: int
+        self, order: list[Tensor], purpose: int, first_step: int, *, done: int = 0, window: Window | None = None
     ) -> Iterator[tuple[Views, Tensor]]:
-        """(views, labels) of each batch of images; `order` holds their indices."""
-        for step, (batch, indices) in enumerate(zip(images, order, strict=True), start=first_step):
-            generator = batches.step_generator(self.config.run.seed, purpose, step, self.comm.rank, self.device)
+        """(views, labels) of each batch of `order` after the `done` first; `window` counts the waiting for images.
+
+        Views of several batches are drawn together, from the first of `order` on, so that they do not depend on `done`.
+        """
+        seed, rank, size = self.config.run.seed, self.comm.rank, self.steps_at_once
+        starts = range(done - done % size, len(order), size)
+        indices = [torch.cat(order[start : start + size]) for start in starts]
+        images = self.loader.batches(indices)
+        for start, own, batch in zip(starts, indices, window.timed(images) if window else images, strict=True):
+            generator = batches.step_generator(seed, purpose, first_step + start, rank, self.device)
             views = {
                 name: view(batch, generator).contiguous(memory_format=torch.channels_last)
                 for name, view in self.views.items()
             }
-            yield views, self.labels[indices.to(self.device, non_blocking=True)]
+            labels = self.labels[own.to(self.device, non_blocking=True)]
+            parts = [len(step) for step in order[start : start + size]]
+            split = {name: together.split(parts) for name, together in views.items()}
+            for place, step_labels in enumerate(labels.split(parts)):
+                if start + place >= done:
+                    batches.seed_step(seed, purpose, first_step + start + place, rank)
+                    yield {name: steps[place] for name, steps in split.items()}, step_labels
 
     def filling_batches(self) -> Iterator[tuple[Views, Tensor]]:
         """Batches to fill a queue with, at most once through the data."""
         order = self.batches_of_epoch(0, batches.FILLING)
         with self.reporter.progress("before training") as bar:
-            for views, labels in self.view_batches(self.loader.batches(order), order, batches.FILLING, 0):
+            for views, labels in self.view_batches(order, batches.FILLING, 0):
                 bar.advance(len(labels))
                 yield views, labels
 

@@ -36,8 +36,9 @@ class Window:
     def add(self, scalars: dict[str, Tensor]) -> None:
         """Count one step."""
         self._steps += 1
-        for name, value in scalars.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        for name in scalars.keys() - self._sums.keys():
+            self._sums[name] = torch.zeros_like(scalars[name])
+        torch._foreach_add_([self._sums[name] for name in scalars], list(scalars.values()))
 
     def close(self) -> dict[str, float]:
         """The means, images per second and the share of time spent waiting for data, over all ranks; it opens anew."""

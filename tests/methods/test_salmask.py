@@ -45,7 +45,7 @@ def trainer(tiny_data, **method) -> Trainer:
 
 def first_batch(made: Trainer):
     order = batches.epoch_batches(96, 32, seed=0, epoch=0)[:1]
-    return next(made.view_batches(made.loader.batches(order), order, batches.VIEWS, 0))
+    return next(made.view_batches(order, batches.VIEWS, 0))
 
 
 def masked(made: Trainer, views: dict[str, Tensor], seed: int = 0) -> salmask.Masked:

@@ -2,7 +2,7 @@
 
 import torch
 
-from coarsecon.train.batches import FILLING, ORDER, VIEWS, derived_seed, epoch_batches, step_generator
+from coarsecon.train.batches import FILLING, ORDER, VIEWS, derived_seed, epoch_batches, step_generator, steps_at_once
 
 
 def test_an_epoch_shows_every_image_at_most_once_in_full_batches():
@@ -36,3 +36,9 @@ def test_a_steps_draws_can_be_had_again():
     draws = [torch.rand(3, generator=step_generator(0, VIEWS, step, 0, device)) for step in (5, 5, 6)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
+
+
+def test_an_accelerator_draws_the_views_of_many_small_batches_together_and_of_a_large_one_alone():
+    gpu = torch.device("cuda")
+    assert [steps_at_once(128, side, gpu) for side in (32, 64, 224)] == [32, 8, 1]
+    assert steps_at_once(128, 32, torch.device("cpu")) == 1

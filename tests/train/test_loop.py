@@ -9,7 +9,7 @@ import torch
 import yaml
 from launch import python
 from PIL import Image
-from tiny import tiny_settings
+from tiny import tiny_settings, tiny_trainer
 
 from coarsecon.config import RunConfig, validate
 from coarsecon.errors import CoarseconError, InputError
@@ -19,6 +19,7 @@ from coarsecon.train import batches
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
+from coarsecon.views.recipes import make_view
 
 TIMES = ("images_per_s", "data_wait")
 
@@ -252,12 +253,51 @@ def test_a_run_in_bfloat16_is_monitored_and_leaves_a_float32_encoder(tiny_data, 
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float32}
 
 
+def together(trainer: Trainer, steps: int) -> Trainer:
+    trainer.steps_at_once = steps
+    return trainer
+
+
+def test_views_drawn_together_are_those_of_their_step_wherever_a_run_is_taken_up(tiny_data):
+    trainer = together(tiny_trainer(tiny_data, "maskcon"), 2)
+    order = trainer.batches_of_epoch(0)
+    whole = list(trainer.view_batches(order, batches.VIEWS, 30))
+    for done in range(len(order) + 1):
+        rest = list(trainer.view_batches(order, batches.VIEWS, 30, done=done))
+        assert len(rest) == len(order) - done
+        for (views, labels), (expected, expected_labels) in zip(rest, whole[done:], strict=True):
+            assert torch.equal(labels, expected_labels)
+            assert all(torch.equal(views[name], expected[name]) for name in expected)
+    for indices, (_, labels) in zip(order, whole, strict=True):
+        assert torch.equal(labels, trainer.plan.split.labels["coarse"][indices])
+
+
+def test_views_drawn_together_show_the_images_of_their_step(tiny_data):
+    apart, joined = (together(tiny_trainer(tiny_data, "maskcon"), steps) for steps in (1, 3))
+    order = apart.batches_of_epoch(0)
+    for trainer in (apart, joined):
+        trainer.views = {"query": make_view("test", size=32, mean=[0, 0, 0], std=[1, 1, 1])}
+    pairs = [trainer.view_batches(order, batches.VIEWS, 0) for trainer in (apart, joined)]
+    for (one, _), (other, _) in zip(*pairs, strict=True):
+        assert torch.equal(one["query"], other["query"])
+        assert other["query"].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_global_randomness_of_a_step_does_not_depend_on_how_views_are_drawn(tiny_data):
+    drawn = []
+    for steps in (1, 3):
+        trainer = together(tiny_trainer(tiny_data, "supce"), steps)
+        order = trainer.batches_of_epoch(0)
+        drawn.append([torch.rand(2).tolist() for _ in trainer.view_batches(order, batches.VIEWS, 7)])
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", ["maskcon", "moco", "ancor", "ascl", "supcon", "supce"])
 def test_a_step_on_a_gpu_never_waits_for_it(tiny_data, tmp_path, name):
     trainer = Trainer(plan(tiny_settings(tiny_data, name, run={"device": "cuda"})), Run(tmp_path / "run"), Reporter())
     order = trainer.batches_of_epoch(0)
-    steps = trainer.view_batches(trainer.loader.batches(order), order, batches.VIEWS, 0)
+    steps = trainer.view_batches(order, batches.VIEWS, 0)
     trainer.train_step(*next(steps), 0.1)  # constants are copied once, memory is taken
     torch.cuda.set_sync_debug_mode("error")
     try:
