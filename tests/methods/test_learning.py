@@ -17,21 +17,23 @@ BACKBONE = {
 WEAK = {"query_view": "weak", "key_view": "weak"}
 SIDES = {"ascl": 24}
 """Sides of images in pixels, where 16 are too few to learn from soon."""
-CASES: dict[str, tuple[dict, int, float]] = {
-    "maskcon": (WEAK, 1, 0.1),
-    "grafit": (WEAK, 1, 0.1),
-    "coins": (WEAK, 1, 0.1),
-    "supce": ({"view": "weak"}, 1, 0.1),
-    "supcon": ({}, 1, 0.1),
-    "ancor": (WEAK, 1, 0.1),
-    "moco": ({"query_view": "simclr-blur", "key_view": "weak"}, 2, 0.1),
-    "simclr": ({}, 2, 0.1),
-    "ascl": ({"momentum": 0.98}, 3, 0.1),
-    "ascl on byol": ({"base": "byol", "momentum": 0.9}, 4, 0.1),
-    "salmask": ({"strategy": "mean"}, 1, 0.05),
-    "salmask on simclr": ({"base": "simclr", "strategy": "mean"}, 3, 0.1),
+CASES: dict[str, tuple[dict, int]] = {
+    "maskcon": (WEAK, 1),
+    "grafit": (WEAK, 1),
+    "coins": (WEAK, 1),
+    "supce": ({"view": "weak"}, 1),
+    "supcon": ({}, 1),
+    "ancor": (WEAK, 1),
+    "moco": ({"query_view": "simclr-blur", "key_view": "weak"}, 2),
+    "simclr": ({}, 2),
+    "ascl": ({"momentum": 0.98}, 3),
+    "ascl on byol": ({"base": "byol", "momentum": 0.9}, 4),
+    "salmask": ({"strategy": "mean"}, 1),
+    "salmask on simclr": ({"base": "simclr", "strategy": "mean"}, 3),
 }
-"""Settings of the method, epochs, and the margin in fine Recall@1 over about 0.17; without labels it takes longer."""
+"""Settings of the method, and epochs; without labels it takes longer."""
+MARGIN = 0.1
+"""In fine Recall@1 over about 0.17; the statistics of batch norm, without any learning, bring up to 0.08."""
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +46,7 @@ def toy(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_method_beats_its_random_initialisation_on_fine_labels(toy, tmp_path, name):
-    method, epochs, margin = CASES[name]
+    method, epochs = CASES[name]
     trainer = Trainer(
         plan(
             {
@@ -62,4 +64,4 @@ def test_a_method_beats_its_random_initialisation_on_fine_labels(toy, tmp_path, 
     before = trainer.monitor()["fine_recall@1"]
     trainer.run_to_end()
     after = trainer.monitor()["fine_recall@1"]
-    assert after > before + margin
+    assert after > before + MARGIN
