@@ -120,5 +120,9 @@ def _image(picture: Picture, role: str) -> str:
 
 def _caption(picture: Picture) -> str:
     lines = [("fine", picture.fine), ("coarse", picture.coarse), ("name", picture.name)]
-    spans = [f'<span class="{kind}" title="{escape(text)}">{escape(text)}</span>' for kind, text in lines if text]
+    spans = [
+        f'<span class="{kind}" title="{escape(text)}"><bdi dir="ltr">{escape(text)}</bdi></span>'
+        for kind, text in lines
+        if text
+    ]
     return f"<figcaption>{''.join(spans)}</figcaption>"
