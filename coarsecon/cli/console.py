@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -142,6 +143,36 @@ def facts(rows: Mapping[str, str]) -> None:
         if text:
             drawn.add_row(Text(word, style="bold"), Text(text, overflow="fold"))
     Console().print(drawn)
+
+
+def wrapped(text: str, mark: str = "") -> str:
+    """The text with its lines, each after `mark`, no wider than the terminal.
+
+    Blank lines, items of lists, and ends of lines that end a sentence stay.
+    """
+    from rich.console import Console
+
+    width = Console().width
+    pieces: list[str] = []
+    for line in text.splitlines():
+        before = pieces[-1] if pieces else ""
+        if not before or not line or before.endswith((".", ":")) or line.lstrip().startswith("- "):
+            pieces.append(line)
+        else:
+            pieces[-1] += f" {line.strip()}"
+    filled = []
+    for piece in pieces:
+        plain = piece.lstrip()
+        start = mark + " " * (len(piece) - len(plain))
+        hanging = start + "  " * plain.startswith("- ")
+        filled.append(
+            textwrap.fill(
+                plain, width, initial_indent=start, subsequent_indent=hanging,
+                break_long_words=False, break_on_hyphens=False,
+            )
+            or mark.rstrip()
+        )  # fmt: skip
+    return "\n".join(filled)
 
 
 def percent(value: float) -> str:

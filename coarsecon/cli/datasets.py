@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coarsecon import registry
-from coarsecon.cli.console import emit_json, facts
+from coarsecon.cli.console import emit_json, facts, wrapped
 from coarsecon.cli.methods import show_list
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def datasets(
         del told["read"]
         emit_json({**vars(entry), **told}, json)
         return
-    print(f"{entry.name} (from {entry.distribution} {entry.version})\n\n{source.about.strip()}\n")
+    print(f"{entry.name} (from {entry.distribution} {entry.version})\n\n{wrapped(source.about.strip())}\n")
     facts(_facts(source))
 
 

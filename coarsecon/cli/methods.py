@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from coarsecon import registry
-from coarsecon.cli.console import emit_json, table
+from coarsecon.cli.console import emit_json, table, wrapped
 
 
 def methods(
@@ -58,8 +58,9 @@ def show_method(entry: registry.Entry, json: str | None) -> None:
         settings = [vars(setting) for setting in description.settings]
         emit_json({**vars(entry), "doc": description.doc, "settings": settings, "problem": description.problem}, json)
         return
-    print(f"{entry.name} ({entry.value}, from {entry.distribution} {entry.version})\n")
-    print(f"broken: {description.problem}" if description.problem else description.doc)
+    print(wrapped(f"{entry.name} ({entry.value}, from {entry.distribution} {entry.version})"))
+    print()
+    print(wrapped(f"broken: {description.problem}" if description.problem else description.doc))
     if description.settings:
         print()
         rows = [(f"method.{s.name}", s.default, s.type, s.description) for s in description.settings]

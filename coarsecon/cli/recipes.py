@@ -1,11 +1,12 @@
 """`coarsecon recipes ls | show | cp`: the papers' settings."""
 
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from coarsecon.cli.console import closing, emit_json, table
+from coarsecon.cli.console import closing, emit_json, table, wrapped
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 
@@ -50,12 +51,20 @@ def show(name: str, json: Json = None) -> None:
         rows = [row.model_dump() for row in expect]
         emit_json({**told, "settings": recipes.read(name, command), "expect": rows}, json)
         return
-    print(recipes.text(name))
+    print(_wrapped_comments(recipes.text(name)))
     if expect:
         cells = [(row.metric, row.number(), row.source) for row in expect]
         table("To expect, in %", ["metric", "number", "source"], cells, numbers=False)
     else:
         print("No published number is known for these settings.")
+
+
+def _wrapped_comments(text: str) -> str:
+    """A recipe's text with the comments above its settings no wider than the terminal; what they say first stays so."""
+    lines = text.splitlines()
+    first, *others = [line.removeprefix("# ") for line in takewhile(lambda line: line.startswith("# "), lines)] or [""]
+    comments = [wrapped(part, "# ") for part in (first, "\n".join(others)) if part]
+    return "\n".join([*comments, *dropwhile(lambda line: line.startswith("# "), lines)])
 
 
 @app.command("cp")

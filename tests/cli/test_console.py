@@ -2,6 +2,9 @@
 
 import time
 
+import pytest
+
+from coarsecon import recipes
 from coarsecon.cli import console
 
 
@@ -46,3 +49,28 @@ def test_long_names_give_way_to_the_column_that_is_to_stay_whole(monkeypatch, ca
     cells = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
     assert [cell.strip() for cell in cells[0][1:]] == ["0.987", "a tall tree"]
     assert "".join(cell[0].strip() for cell in cells) == name, "folded, not cut"
+
+
+def test_prose_is_as_wide_as_the_terminal_and_keeps_paragraphs_lists_and_sentences_on_their_lines(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    text = "One sentence that does not\nfit.\nAnother.\n\n- an item that goes on, and\n  on\n- last"
+    assert console.wrapped(text, "# ") == (
+        "# One sentence that does not\n# fit.\n# Another.\n#\n# - an item that goes on, and\n#   on\n# - last"
+    )
+
+
+@pytest.mark.parametrize("words", [("methods", "maskcon"), ("datasets", "living17")])
+def test_what_is_told_of_one_thing_is_no_wider_than_the_terminal(coarsecon, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    done = coarsecon(*words)
+    assert done.code == 0, done.err
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_the_comments_of_a_recipe_are_wrapped_and_its_settings_stay(coarsecon, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = coarsecon("recipes", "show", "maskcon-toy").out.splitlines()
+    assert max(len(line) for line in shown if line.startswith("#")) <= 80
+    text = recipes.text("maskcon-toy").splitlines()
+    settings = [line for line in text if not line.startswith("#")]
+    assert [line for line in shown if not line.startswith("#")][: len(settings)] == settings
