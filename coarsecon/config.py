@@ -170,8 +170,9 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
 
 def _of_sections(layer: dict[str, Any], origin: str) -> dict[str, Any]:
     """The layer, if no section is a plain value: one would make a layer above or below it vanish."""
+    sections = {key for key, field in RunConfig.model_fields.items() if field.default_factory}
     for key, value in layer.items():
-        if key in RunConfig.model_fields and key != "recipe" and not isinstance(value, Mapping | None):
+        if key in sections and not isinstance(value, Mapping | None):
             raise InputError(f"{origin}: {key} is a section of settings, as in --set optimizer.lr=0.1 (got {value!r})")
     return layer
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -85,6 +86,12 @@ class Run:
             except ValueError:
                 break
         return rows
+
+
+def last_epoch(log: Iterable[Mapping[str, Any]]) -> int:
+    """The last epoch that the rows of a log tell of; 0 where none does."""
+    told = (row.get("epoch") for row in log)
+    return max((epoch for epoch in told if isinstance(epoch, int)), default=0)
 
 
 def no_encoder(path: Path) -> InputError:

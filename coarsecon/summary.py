@@ -24,7 +24,7 @@ from coarsecon.report.page import Fragment
 from coarsecon.report.run_report import RunReport
 from coarsecon.reporting import Reporter
 from coarsecon.results import Comparison, Result, is_number, read_results
-from coarsecon.runs import Layer, Run, Which
+from coarsecon.runs import Layer, Run, Which, last_epoch
 from coarsecon.session import Session
 
 WIDEST = 1600
@@ -189,9 +189,7 @@ def _facts(run: Run, settings: Mapping[str, Any], log: Sequence[Mapping[str, Any
         part = settings.get(section)
         return part.get(key) if isinstance(part, dict) else None
 
-    epochs = [int(row["epoch"]) for row in log if is_number(row.get("epoch"))]
-    planned = setting("schedule", "epochs")
-    done = max(epochs, default=0)
+    planned, done = setting("schedule", "epochs"), last_epoch(log)
     facts = {
         "folder": str(run.root),
         "method": setting("method", "name"),

@@ -13,6 +13,7 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.export import timm
 from coarsecon.export.subject import Subject
 from coarsecon.results import Score, levels, read_results, scores
+from coarsecon.runs import last_epoch
 
 
 def write(subject: Subject, folder: Path) -> list[str]:
@@ -78,10 +79,10 @@ def model_card(subject: Subject) -> str:
 
 def _epochs(subject: Subject, config: RunConfig) -> str:
     """How long the run was trained; nothing where it tells nothing of that, as an imported one."""
-    planned, seen = config.schedule.epochs, [int(row.get("epoch", 0)) for row in subject.run.metrics()]
-    if not seen:
+    planned, done = config.schedule.epochs, last_epoch(subject.run.metrics())
+    if not done:
         return ""
-    count = str(planned) if max(seen) >= planned else f"{max(seen)} of {planned}, not finished,"
+    count = str(planned) if done >= planned else f"{done} of {planned}, not finished,"
     best = ", the best weights among them" if subject.which == "best" else ""
     return f", {count} epochs of batches of {config.run.batch_size}{best}"
 

@@ -36,7 +36,7 @@ class Plan:
     @property
     def steps_per_epoch(self) -> int:
         """Full batches in an epoch."""
-        return len(self.split) // self.config.run.batch_size
+        return _full_batches(self.split, self.config)
 
     def build_method(self, comm: Comm | None = None) -> Method:
         """The method with freshly drawn weights, the same for the same seed, on the run's device."""
@@ -85,7 +85,7 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     )
     _check_lengths(config)
     device = choose_device(config.run.device)
-    steps = config.schedule.epochs * (len(split) // config.run.batch_size)
+    steps = config.schedule.epochs * _full_batches(split, config)
     chosen = {
         "precision": choose_precision(config.run.precision, device),
         "compile": compiled.pays(device, steps) if config.run.compile is None else config.run.compile,
@@ -140,3 +140,7 @@ def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels
             f"pass --batch-size {max(2, min(32, len(split) // 2))}"
         )
     return split
+
+
+def _full_batches(split: Split, config: RunConfig) -> int:
+    return len(split) // config.run.batch_size
