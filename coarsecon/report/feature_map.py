@@ -15,6 +15,10 @@ LabelSet = tuple[ArrayLike, Sequence[str]]
 """Labels [N] of one level, -1 where unknown, and the names of its classes."""
 
 
+DISTINCT = 20
+"""Colours that one can tell apart on a map, about."""
+
+
 @dataclass(frozen=True)
 class Level:
     """The classes of one level of labels as a map shows them.
@@ -28,6 +32,15 @@ class Level:
     classes: Sequence[str]
     parents: list[int] | None
     colours: list[Colour]
+
+    @property
+    def colour_note(self) -> str:
+        """What the colours do not tell, where there are more classes than colours that one can tell apart."""
+        if len(self.classes) <= DISTINCT:
+            return ""
+        if self.parents:
+            return "Colours tell the kinds within a class apart; those of another may look alike."
+        return "So many classes have colours that look alike."
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ function start(root) {
     for (const button of find(".classes").querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(chosen.has(button.dataset.key)));
     }
-    const hint = data.levels.length ? "Choose classes to see them alone." : "No labels are known.";
+    const hint = data.levels.length ? `Choose classes to see them alone. ${data.levels[plane.level].note}` : "No labels are known.";
     find(".filter p").textContent = wanted.length ? `${number(visible)} of ${number(count)} images shown` : hint;
     find(".all").hidden = !wanted.length;
     hover(-1);

@@ -49,6 +49,7 @@ def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragme
                 "classes": list(shown.classes),
                 "parents": shown.parents,
                 "colours": [_css(colour) for colour in shown.colours],
+                "note": shown.colour_note,
             }
             for shown in drawn.levels
         ],

@@ -143,11 +143,14 @@ class _Legend:
         self.columns = min(5, max(2, int(PANEL / (longest + 36))))
         self.shown = len(self.classes) <= MANY
         self.rows = ceil(len(self.classes) / self.columns) if self.shown else 1
-        self.height = 18 + self.rows * self.line if self.classes else 0
+        self.above = 18 + 24 * bool(level.colour_note)
+        self.height = self.above + self.rows * self.line if self.classes else 0
 
     def draw(self, sheet: Surface, at: Place) -> None:
         """Column by column, so that those of one parent stand below each other."""
-        x, y = at[0], at[1] + 18
+        x, y = at[0], at[1] + self.above
+        if self.level.colour_note:
+            sheet.text((x, at[1] + 28), self.level.colour_note, 13, MUTED)
         if not self.shown:
             sheet.text((x, y + 14), f"{len(self.classes)} classes are too many to name here", self.letters, MUTED)
             return

@@ -225,6 +225,22 @@ def test_siblings_have_colours_far_apart_and_no_two_classes_the_same() -> None:
     assert min(sum(abs(a - b) for a, b in zip(one, other, strict=True)) for one, other in siblings) > 60
 
 
+@pytest.mark.parametrize(("classes", "nested"), [(20, True), (32, True), (32, False)])
+def test_more_classes_than_colours_to_tell_apart_are_told(tmp_path: Path, classes: int, nested: bool) -> None:
+    fine = np.arange(64) % classes
+    levels = {"coarse": (fine // 8, [f"c{i}" for i in range(4)])} if nested else {}
+    levels["fine"] = (fine, [f"f{i}" for i in range(classes)])
+    shown = drawn(np.random.default_rng(0).random((64, 2)), levels, IMAGES[:1].repeat(64, 0))
+    note = shown.levels[-1].colour_note
+    assert bool(note) == (classes > 20)
+    assert ("within a class" in note) == (classes > 20 and nested)
+    write_map_svg(tmp_path / "m.svg", shown)
+    texts = [element.text for element in elements(tmp_path / "m.svg", "text")]
+    assert texts.count(note) == bool(note)
+    write_map_html(tmp_path / "m.html", shown)
+    assert page_data(tmp_path / "m.html")["levels"][-1]["note"] == note
+
+
 def test_colours_differ_as_long_as_classes_are_few() -> None:
     assert palette(0) == []
     for count in (1, 7, 20, 100):
