@@ -64,6 +64,20 @@ def test_the_switch_hides_rows_that_begin_well_by_pointer_and_by_key(open_page, 
         assert shown.count() == 1
 
 
+def test_a_long_path_is_cut_at_its_beginning_and_whole_on_hover(open_page, rows, tmp_path):
+    path = "photos/" + "a-long-folder/" * 5 + "IMG_7.jpg"
+    found = rows[0].neighbours[0]
+    row = GalleryRow(rows[0].query, [found._replace(picture=found.picture._replace(name=path))])
+    write_gallery(tmp_path / "g.html", [row], title="Paths")
+    with open_page(tmp_path / "g.html") as page:
+        name = page.locator(".neighbours .name")
+        assert name.get_attribute("title") == path
+        assert name.inner_text() == path
+        box, text = name.bounding_box(), name.locator("bdi").bounding_box()
+        assert text["width"] > box["width"]
+        assert text["x"] + text["width"] == pytest.approx(box["x"] + box["width"], abs=1)
+
+
 def test_two_galleries_on_a_page_do_not_meddle(open_page, rows, tmp_path):
     parts = [gallery_fragment(rows, title=title) for title in ("one", "two")]
     (tmp_path / "two.html").write_bytes(page("Two", Fragment("<h1>Two</h1>"), *parts))
