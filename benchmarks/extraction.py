@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from images import toy_images
-from machine import describe_machine
+from machine import choose_device, describe_machine
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -51,14 +51,16 @@ class Stock(Dataset[Tensor]):
 
 def stock(run: Run, dataset: PreparedDataset) -> Callable[[], Tensor]:
     """The plain loop over a loader."""
-    encoder = load_encoder(run.encoder("last"))
+    device = choose_device()
+    encoder = load_encoder(run.encoder("last"), device)
     backbone = encoder.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     recipe = encoder.card.input
     images = Stock(dataset.split(SPLIT), recipe.size, recipe.mean, recipe.std)
 
     @torch.no_grad()
     def features() -> Tensor:
-        return torch.cat([F.normalize(backbone(batch), dim=1) for batch in DataLoader(images, BATCH, num_workers=2)])
+        batches = DataLoader(images, BATCH, num_workers=2)
+        return torch.cat([F.normalize(backbone(batch.to(device)), dim=1).cpu() for batch in batches])
 
     return features
 
@@ -69,7 +71,7 @@ def ours(run: Run, dataset: PreparedDataset, *, kept: bool) -> Callable[[], Tens
     def features() -> Tensor:
         if not kept:
             shutil.rmtree(run.features, ignore_errors=True)
-        return FeatureStore(run).split(dataset, SPLIT)
+        return FeatureStore(run, device=choose_device()).split(dataset, SPLIT)
 
     return features
 

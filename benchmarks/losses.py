@@ -6,7 +6,8 @@ MaskCon, targets to gradient: ours works through the queue in chunks; dense hold
 log-softmax as matrices over batch and queue. SupCon, forward and backward, must fit 1.5 GB. Time is the median of runs
 that take turns. Memory is what the kernel counts as resident at its peak less what was resident before the run, in a
 fresh process for each side whose allocator gives every freed block back at once, so that nothing freed earlier is
-used unseen. It needs Linux, which lets a process reset its peak.
+used unseen. It needs Linux, which lets a process reset its peak. On a GPU time is that of the GPU; memory stays that
+of a run on the CPU.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from machine import describe_machine, watch_memory
+from machine import choose_device, describe_machine, synchronize, watch_memory
 from torch import Tensor
 
 from coarsecon.losses import maskcon_loss, supcon_loss
@@ -82,6 +83,7 @@ def forward_backward(side: str, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Ten
     inputs[0].grad = None
     loss = SIDES[side][1](*inputs)
     loss.backward()
+    synchronize()
     assert inputs[0].grad is not None
     return loss.detach(), inputs[0].grad
 
@@ -112,7 +114,11 @@ def main() -> None:
         with get_context("spawn").Pool(1) as pool:
             memory[side] = pool.apply(added_memory, (side, sizes))
 
-    inputs = {side: make(sizes) for side, (make, _) in SIDES.items()}
+    device = choose_device()
+    inputs = {
+        side: tuple(value.detach().to(device).requires_grad_(value.requires_grad) for value in make(sizes))
+        for side, (make, _) in SIDES.items()
+    }
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     results = {}
     for turn in range(options.repeats + 1):

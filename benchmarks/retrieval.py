@@ -7,7 +7,7 @@
 - vote: of 200 neighbours of 10,000 classes, beside the one-hot vote of the published code.
 
 Sides take turns; a ratio is that of their medians. Memory is what a side adds to the resident set at its peak, in a
-fresh process. Processor seconds are told too, for machines that have other work.
+fresh process on the CPU. Processor seconds are told too, for machines that have other work.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from statistics import median
 
 import torch
-from machine import describe_machine, watch_memory
+from machine import choose_device, describe_machine, synchronize, watch_memory
 from torch import Tensor
 
 from coarsecon.evaluation import knn
@@ -111,15 +111,17 @@ def main() -> None:
         for name in CLAIMS[claim]:
             with get_context("spawn").Pool(1) as pool:
                 memory[name] = pool.apply(memory_of, (claim, name, options.items, options.dim))
-    features = random_features(options.items, options.dim)
+    on_cpu = random_features(options.items, options.dim)
     print(f"{'':10}{'':10}{'median s':>10}{'processor':>10}{'peak MiB':>10}")
     for claim in options.claims:
+        features = on_cpu.to(choose_device()) if claim == "search" else on_cpu  # the others work on the CPU
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in CLAIMS[claim]}
         found = {}
         for _ in range(options.repeats):
             for name, side in CLAIMS[claim].items():
                 start, cpu = time.perf_counter(), time.process_time()
                 found[name] = side(features)
+                synchronize()
                 seconds[name].append((time.perf_counter() - start, time.process_time() - cpu))
         medians = {name: [median(values) for values in zip(*pairs, strict=True)] for name, pairs in seconds.items()}
         for name, (wall, cpu) in medians.items():

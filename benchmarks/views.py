@@ -1,4 +1,5 @@
-"""Batched views beside torchvision's per-image PIL transforms, in images a second on one CPU thread.
+"""Batched views beside torchvision's per-image PIL transforms, in images a second on one CPU thread; ours on a GPU if
+there is one (pass --batch 4096, what the training loop draws together there).
 
 python benchmarks/views.py [--size 32] [--batch 256] [--rounds 9]
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from machine import choose_device, describe_machine, synchronize
 from PIL import Image
 from torchvision import transforms as T
 
@@ -40,6 +42,7 @@ def peers(size: int) -> dict[str, list[Callable]]:
 def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
+    synchronize()
     return time.perf_counter() - start
 
 
@@ -51,13 +54,16 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.set_num_threads(1)
+    device = choose_device()
     torch.ones(7 << 20)  # 28 MB, freed: from now on the allocator keeps what is freed, as in training
     rng = np.random.default_rng(0)
     arrays = rng.integers(0, 256, (options.batch, options.size, options.size, 3), dtype=np.uint8)
-    batch = ImageBatch.full(torch.from_numpy(arrays).permute(0, 3, 1, 2).contiguous())
-    generator = torch.Generator().manual_seed(0)
+    batch = ImageBatch.full(torch.from_numpy(arrays).permute(0, 3, 1, 2).contiguous().to(device))
+    generator = torch.Generator(device).manual_seed(0)
 
-    print(f"{options.size} px, batch {options.batch}, 1 thread, median of {options.rounds} rounds")
+    print(
+        f"{describe_machine()}; {options.size} px, batch {options.batch}, 1 thread, median of {options.rounds} rounds"
+    )
     print("| view | torchvision, PIL (images/s) | coarsecon (images/s) | ratio |\n| --- | --- | --- | --- |")
     for name, steps in peers(options.size).items():
         peer = T.Compose([*steps, T.ToTensor(), T.Normalize(MEAN, STD)])
