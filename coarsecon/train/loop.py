@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ from coarsecon.train.stopping import InterruptedRunError, StopRequest
 from coarsecon.train.window import Window
 
 Views = dict[str, Tensor]
+
+SECONDS_TO_SAVE = 30
+"""Writing a state of ResNet-18 takes half a second, and an epoch of CIFAR-100 on a large GPU little more than one."""
 
 STEPS_TO_STOP = 10
 """Ranks ask each other so often whether one of them was told to stop."""
@@ -111,6 +115,7 @@ class Trainer:
         own_batch = self.config.run.batch_size // self.comm.world_size
         self.steps_at_once = batches.steps_at_once(own_batch, plan.card.input.size, self.device)
         self.progress = Progress()
+        self.saved = -math.inf
 
     def method_parameters(self) -> list[torch.nn.Parameter]:
         """The parameters that are trained."""
@@ -126,6 +131,8 @@ class Trainer:
     def save(self, which: Which) -> None:
         """Write training state, encoder and the method's heads; rank 0 does, after all have agreed on what differs."""
         self.comm.average_(running_statistics(self.method))
+        if which == "last":
+            self.saved = time.monotonic()
         if self.comm.rank:
             return
         state = {
@@ -162,8 +169,11 @@ class Trainer:
                 bar.advance(progress.step * images)
                 for epoch in range(progress.step // per_epoch, config.schedule.epochs):
                     self.train_epoch(epoch, log, bar, stop)
-                    self.finish_epoch(epoch, log)
-                    if progress.step < total and self.comm.any(stop.requested):
+                    self.look(epoch, log)
+                    stops = progress.step < total and self.comm.any(stop.requested)
+                    if stops or progress.step == total or self.comm.any(self.is_time_to_save()):
+                        self.save("last")
+                    if stops:
                         raise InterruptedRunError(f"stopped after epoch {epoch + 1}")
         finally:
             log.close()
@@ -215,8 +225,12 @@ class Trainer:
         self.method.after_step()
         return {name: value.detach() for name, value in scalars.items()}
 
-    def finish_epoch(self, epoch: int, log: Sink) -> None:
-        """Look at the embedding when it is time to, and save."""
+    def is_time_to_save(self) -> bool:
+        """Whether a crash would cost more than some seconds, or the run's first epoch."""
+        return time.monotonic() - self.saved >= SECONDS_TO_SAVE
+
+    def look(self, epoch: int, log: Sink) -> None:
+        """Look at the embedding after an epoch when it is time to, and save it if it is the best."""
         every = self.config.run.monitor_every
         if every and ((epoch + 1) % every == 0 or epoch + 1 == self.config.schedule.epochs):
             seen = self.monitor()
@@ -225,7 +239,6 @@ class Trainer:
             if score > self.progress.best:
                 self.progress.best, self.progress.best_epoch = score, epoch + 1
                 self.save("best")
-        self.save("last")
 
     def monitor(self) -> dict[str, float]:
         """Recall@1, and kNN accuracy if asked for, on the monitored images."""

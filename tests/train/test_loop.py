@@ -15,7 +15,7 @@ from coarsecon.config import RunConfig, validate
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run
-from coarsecon.train import batches
+from coarsecon.train import batches, loop
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
@@ -89,7 +89,6 @@ def test_a_killed_run_resumes_bit_for_bit(straight, tiny_data, tmp_path):
     script = (
         "import os, signal, sys; from pathlib import Path; from tiny import tiny_settings\n"
         "from coarsecon.train import loop; from coarsecon.train.resolve import plan\n"
-        "finish = loop.Trainer.finish_epoch\n"
         "step = loop.Trainer.train_step\n"
         "def dies(self, *a):\n"
         "    if self.progress.step == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -102,6 +101,17 @@ def test_a_killed_run_resumes_bit_for_bit(straight, tiny_data, tmp_path):
     killed = Run(root)
     assert [row["step"] for row in killed.metrics() if "loss" in row] == [2, 3, 4]
     assert_same_run(straight, train(plan(tiny_settings(tiny_data)), root, resume=True))
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(0, [3, 6, 9, 12]), (1000, [3, 12])])
+def test_a_state_is_saved_at_the_first_and_the_last_epochs_end_and_between_them_now_and_then(
+    tiny_data, tmp_path, monkeypatch, seconds, saved
+):
+    steps = []
+    monkeypatch.setattr(loop, "SECONDS_TO_SAVE", seconds)
+    monkeypatch.setattr(loop, "save_checkpoint", lambda state, path: steps.append(state["progress"]["step"]))
+    train(plan(tiny_settings(tiny_data, run={"monitor_every": 0}, schedule={"epochs": 4})), tmp_path / "run")
+    assert steps == saved
 
 
 def test_an_interrupt_saves_between_two_steps_and_resumes_to_the_same_state(straight, tiny_data, tmp_path):
