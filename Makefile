@@ -26,6 +26,7 @@ bench: $(VENV)/developed
 	$(BIN)/python benchmarks/extraction.py
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/candidates.py
 	$(BIN)/python benchmarks/index.py
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/precision.py

@@ -1,4 +1,4 @@
-"""Training steps on a GPU that is not there: `python fake_gpu.py DATA METHOD...` prints what each did, as JSON.
+"""Training steps on a GPU that is not there: `python fake_gpu.py DATA METHOD[:BACKBONE]...` tells of each, as JSON.
 
 Tensors have shapes, types and a device, but no values (torch's FakeTensorMode), on a device of our own (torch's
 place for other backends). So what a GPU would complain of is an error here: tensors of two devices, and a result
@@ -114,10 +114,10 @@ def _real_scalar(randint: Any) -> Any:
     return lambda high, size, **others: 1 if size == () else randint(high, size, **others)
 
 
-def steps_of(data: Path, name: str) -> dict[str, Any]:
-    """What a second round of steps did: where the host would wait, and the kernels of each, SGD's update apart."""
+def steps_of(data: Path, name: str, backbone: str) -> dict[str, Any]:
+    """What two steps did: where the host would wait, and the kernels of each, SGD's update apart; views are of both."""
     settings = tiny_settings(data, name, run={"precision": "float32"})
-    planned = plan({**settings, "backbone": {"name": "resnet18"}})
+    planned = plan({**settings, "backbone": {"name": backbone} if backbone else settings["backbone"]})
     watch = Watch()
     with fake_gpu(watch) as mode:
         split = planned.split
@@ -128,9 +128,8 @@ def steps_of(data: Path, name: str) -> dict[str, Any]:
             images=mode.from_tensor(split.images),
         )
         trainer = Trainer(FakePlan(**{**vars(planned), "device": GPU, "split": split}), Run(data / "no"), Reporter())
-        order = trainer.batches_of_epoch(0)
-        for views, labels in trainer.view_batches(order, batches.VIEWS, 0):  # constants are copied once
-            trainer.train_step(views, labels, 0.1)
+        order = trainer.batches_of_epoch(0)[:2]
+        trainer.train_step(*next(trainer.view_batches(order, batches.VIEWS, 0)), 0.1)  # constants are copied once
         trainer.optimizer.step = lambda: None  # a fused one on a real GPU, many small ones here
         watch.waits.clear()
         watch.launches.clear()
@@ -147,8 +146,9 @@ def main() -> None:
     data, *names = sys.argv[1:]
     told = {}
     for name in names:
+        method, _, backbone = name.partition(":")
         try:
-            told[name] = steps_of(Path(data), name)
+            told[name] = steps_of(Path(data), method, backbone)
         except Exception as error:
             told[name] = {"waits": [f"{type(error).__name__}: {error}"[:400]]}
     print(json.dumps(told))

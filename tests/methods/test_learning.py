@@ -28,7 +28,7 @@ CASES: dict[str, tuple[dict, int]] = {
     "simclr": ({}, 2),
     "ascl": ({"momentum": 0.98}, 3),
     "ascl on byol": ({"base": "byol", "momentum": 0.9}, 4),
-    "salmask": ({"strategy": "mean"}, 1),
+    "salmask": ({"strategy": "mean"}, 2),
     "salmask on simclr": ({"base": "simclr", "strategy": "mean"}, 3),
 }
 """Settings of the method, and epochs; without labels it takes longer."""
