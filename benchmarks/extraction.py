@@ -17,13 +17,14 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from images import toy_images
-from machine import choose_device, describe_machine
+from machine import describe_machine
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from coarsecon.data.store import PreparedDataset, Split, open_dataset
+from coarsecon.device import choose_device
 from coarsecon.evaluation.features import BATCH, FeatureStore
 from coarsecon.nn.encoder import load_encoder
 from coarsecon.runs import Run
@@ -51,7 +52,7 @@ class Stock(Dataset[Tensor]):
 
 def stock(run: Run, dataset: PreparedDataset) -> Callable[[], Tensor]:
     """The plain loop over a loader."""
-    device = choose_device()
+    device = choose_device("auto")
     encoder = load_encoder(run.encoder("last"), device)
     backbone = encoder.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     recipe = encoder.card.input
@@ -71,7 +72,7 @@ def ours(run: Run, dataset: PreparedDataset, *, kept: bool) -> Callable[[], Tens
     def features() -> Tensor:
         if not kept:
             shutil.rmtree(run.features, ignore_errors=True)
-        return FeatureStore(run, device=choose_device()).split(dataset, SPLIT)
+        return FeatureStore(run, device=choose_device("auto")).split(dataset, SPLIT)
 
     return features
 

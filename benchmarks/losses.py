@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from machine import choose_device, describe_machine, synchronize, watch_memory
+from machine import describe_machine, synchronize, watch_memory
 from torch import Tensor
 
+from coarsecon.device import choose_device
 from coarsecon.losses import maskcon_loss, supcon_loss
 
 W, T0, T = 0.8, 0.1, 0.05
@@ -114,7 +115,7 @@ def main() -> None:
         with get_context("spawn").Pool(1) as pool:
             memory[side] = pool.apply(added_memory, (side, sizes))
 
-    device = choose_device()
+    device = choose_device("auto")
     inputs = {
         side: tuple(value.detach().to(device).requires_grad_(value.requires_grad) for value in make(sizes))
         for side, (make, _) in SIDES.items()

@@ -24,13 +24,6 @@ def describe_machine() -> str:
     return ", ".join(parts)
 
 
-def choose_device() -> torch.device:
-    """The accelerator if there is one, else the CPU."""
-    return (torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None) or torch.device(
-        "cpu"
-    )
-
-
 def synchronize() -> None:
     """Wait until the accelerator, if there is one, has done what it was given; a clock read before tells nothing."""
     if torch.accelerator.is_available():

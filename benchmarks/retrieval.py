@@ -17,9 +17,10 @@ from multiprocessing import get_context
 from statistics import median
 
 import torch
-from machine import choose_device, describe_machine, synchronize, watch_memory
+from machine import describe_machine, synchronize, watch_memory
 from torch import Tensor
 
+from coarsecon.device import choose_device
 from coarsecon.evaluation import knn
 from coarsecon.evaluation.retrieval import Search, retrieval_values, summary, values_within
 from coarsecon.search.exact import nearest_others, unit
@@ -114,7 +115,7 @@ def main() -> None:
     on_cpu = random_features(options.items, options.dim)
     print(f"{'':10}{'':10}{'median s':>10}{'processor':>10}{'peak MiB':>10}")
     for claim in options.claims:
-        features = on_cpu.to(choose_device()) if claim == "search" else on_cpu  # the others work on the CPU
+        features = on_cpu.to(choose_device("auto")) if claim == "search" else on_cpu  # the others work on the CPU
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in CLAIMS[claim]}
         found = {}
         for _ in range(options.repeats):

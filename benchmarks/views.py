@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from machine import choose_device, describe_machine, synchronize
+from machine import describe_machine, synchronize
 from PIL import Image
 from torchvision import transforms as T
 
 from coarsecon.data.batch import ImageBatch
+from coarsecon.device import choose_device
 from coarsecon.views.recipes import make_view
 
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -54,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.set_num_threads(1)
-    device = choose_device()
+    device = choose_device("auto")
     torch.ones(7 << 20)  # 28 MB, freed: from now on the allocator keeps what is freed, as in training
     rng = np.random.default_rng(0)
     arrays = rng.integers(0, 256, (options.batch, options.size, options.size, 3), dtype=np.uint8)

@@ -45,16 +45,8 @@ def map_split(
         weights, _ = _weights(session)
         rows = torch.cat([rows, torch.nn.functional.normalize(weights.float(), dim=1)])
     points, how = project(rows, method, perplexity=perplexity, seed=seed, reporter=session.reporter)
-    named = session.dataset.split(split)
-    names = session.dataset.info.levels
     images = [
-        {
-            "index": index,
-            "name": named.names[index],
-            "x": x,
-            "y": y,
-            **{name: _class(classes, int(named.labels[name][index])) for name, classes in names.items()},
-        }
+        {**_identity(session, split, index), "x": x, "y": y}
         for index, (x, y) in zip(chosen.tolist(), points.tolist(), strict=False)
     ]
     stars = [
@@ -88,8 +80,11 @@ def saved_map(session: Session, file: Path, *, title: str | None = None) -> Feat
     """
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
+        for image in record["images"]:
+            if not image.items() >= _identity(session, record["split"], image["index"]).items():
+                raise ValueError(f"{image['name']} is not of {session.dataset.root}")
         return draw_map(session, record["split"], record, title=title)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{file}: no map of this dataset can be drawn from it; run `coarsecon tsne` again") from error
 
 
@@ -109,6 +104,13 @@ def _weights(session: Session) -> tuple[Tensor, Layer]:
 def _sample(count: int, limit: int | None, seed: int) -> Tensor:
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     return order[:limit].sort().values
+
+
+def _identity(session: Session, split: str, index: int) -> dict[str, Any]:
+    """Which image it is: its index, its name, and its class at every level."""
+    images, levels = session.dataset.split(split), session.dataset.info.levels
+    classes = {level: _class(names, int(images.labels[level][index])) for level, names in levels.items()}
+    return {"index": index, "name": images.names[index], **classes}
 
 
 def _class(classes: list[str], label: int) -> str | None:

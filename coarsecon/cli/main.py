@@ -34,7 +34,7 @@ from coarsecon.cli.ranks import let_the_first_tell, refuse_ranks
 from coarsecon.errors import CoarseconError
 
 INTERRUPTED = 130
-STOPPED = "interrupted; what was finished is kept and nothing is half-written: run the same command again to go on"
+STOPPED = "interrupted; what was finished is kept and nothing is half-written: run the same command again"
 
 app = typer.Typer(
     name="coarsecon",

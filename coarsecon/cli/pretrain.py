@@ -80,8 +80,10 @@ def pretrain(
         try:
             run = train(planned, target, resume=resume, reporter=reporter, comm=comm)
         except (InterruptedRunError, KeyboardInterrupt) as stopped:
-            saved_to = str(stopped) or "stopped at once, without saving"
-            told = InterruptedRunError(f"{saved_to}; continue with: coarsecon pretrain --out {target} --resume")
+            if not Run(target).config_file.is_file():  # it had not begun
+                raise
+            how = str(stopped) or "stopped at once, without saving"
+            told = InterruptedRunError(f"{how}; continue with: coarsecon pretrain --out {target} --resume")
             told.said_elsewhere = comm.rank > 0
             raise told from None
         if comm.rank:

@@ -73,10 +73,12 @@ def ancor_loss(
 
 
 def _own_bank_logsumexp(q: Tensor, labels: Tensor, directions: Tensor, banks: Tensor, t: float) -> Tensor:
-    """log-sum-exp over each query's own bank [N], at about twice the least work and without waiting for the device.
+    """log-sum-exp over each query's own bank [N], without waiting for the device to count the queries of a class.
 
     Sorted by class, the queries are cut into tiles, and a tile is compared with the banks of the classes it spans. How
-    many comparisons that takes is known to the device alone, but tiles + classes - 1 are always enough.
+    many comparisons that takes is known to the device alone, but tiles + classes - 1 are always enough, or as many as
+    there are tiles if each is one query. A bank is seen from its class in each of them: about two or three times as
+    much work as is needed, which is little beside the network's.
     """
     n, classes = len(q), len(banks)
     rows = max(1, n // classes)
@@ -85,7 +87,7 @@ def _own_bank_logsumexp(q: Tensor, labels: Tensor, directions: Tensor, banks: Te
     own = labels[order][place]
     first, spanned = own[:, 0], own[:, -1] - own[:, 0] + 1
     end = spanned.cumsum(0)
-    pair = torch.arange(len(own) + classes - 1, device=q.device)
+    pair = torch.arange(len(own) + (classes - 1) * (rows > 1), device=q.device)
     tile = torch.searchsorted(end, pair, right=True).clamp(max=len(own) - 1)
     bank = (first[tile] + pair - (end - spanned)[tile]).clamp(max=classes - 1)
     compared = [

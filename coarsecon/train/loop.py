@@ -113,7 +113,9 @@ class Trainer:
         self.loader = ImageLoader(plan.split, self.device, self.config.data.workers)
         self.labels = plan.split.labels[self.config.data.labels].to(self.device)
         own_batch = self.config.run.batch_size // self.comm.world_size
-        self.steps_at_once = batches.steps_at_once(own_batch, plan.card.input.size, self.device)
+        self.steps_at_once = 1
+        if plan.split.files is None:  # files are decoded a batch at a time
+            self.steps_at_once = batches.steps_at_once(own_batch, plan.card.input.size, self.device)
         self.progress = Progress()
         self.saved = -math.inf
 
@@ -169,6 +171,7 @@ class Trainer:
                 bar.advance(progress.step * images)
                 for epoch in range(progress.step // per_epoch, config.schedule.epochs):
                     self.train_epoch(epoch, log, bar, stop)
+                    self.comm.average_(running_statistics(self.method))  # not by the clock, which saving goes by
                     self.look(epoch, log)
                     stops = progress.step < total and self.comm.any(stop.requested)
                     if stops or progress.step == total or self.comm.any(self.is_time_to_save()):
@@ -290,11 +293,9 @@ class Trainer:
     def draw_views(self, images: int = 8) -> None:
         """Save the picture of what the first batch's first images are shown as."""
         config = self.config.run
-        first = self.batches_of_epoch(0)[:1]
-        batch = next(iter(self.loader.batches(first)))
-        generator = batches.step_generator(config.seed, batches.VIEWS, 0, self.comm.rank, self.device)
+        first = self.batches_of_epoch(0)[: self.steps_at_once]
         columns = {"image": [self.plan.split.image(int(i)) for i in first[0][:images]]}
-        views = {name: view(batch, generator) for name, view in self.views.items()}
+        views, _ = next(self.view_batches(first, batches.VIEWS, 0))
         mean, std = (
             torch.tensor(values, device=self.device)[:, None, None]
             for values in (self.plan.card.input.mean, self.plan.card.input.std)

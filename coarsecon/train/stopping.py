@@ -10,7 +10,7 @@ from coarsecon.reporting import Reporter
 
 
 class InterruptedRunError(CoarseconError):
-    """The run was asked to stop; its state is saved."""
+    """The run was asked to stop; the message says whether its state is saved."""
 
     exit_code = 130
 

@@ -128,3 +128,16 @@ def test_a_second_interrupt_tells_how_to_go_on(coarsecon, tiny_data, tmp_path, m
     done = coarsecon("pretrain", *words, "--device", "cpu")
     assert done.code == 130
     assert f"stopped at once, without saving; continue with: coarsecon pretrain --out {out} --resume" in done.err
+
+
+def test_an_interrupt_before_the_run_begins_names_no_run_to_resume(coarsecon, tiny_data, tmp_path, monkeypatch):
+    from coarsecon.train import loop
+
+    def interrupts(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Trainer, "__init__", interrupts)
+    done = coarsecon("pretrain", "--data", tiny_data, "--out", tmp_path / "run", "--batch-size", 32, "--device", "cpu")
+    assert done.code == 130
+    assert "--resume" not in done.err
+    assert "interrupted" in done.err

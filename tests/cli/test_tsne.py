@@ -6,9 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny import tiny_settings
+from tiny import tiny_settings, write_tiny_dataset
 
 from coarsecon.data.store import open_dataset
+from coarsecon.errors import InputError
 from coarsecon.mapping import saved_map
 from coarsecon.runs import open_run
 from coarsecon.session import Session
@@ -128,3 +129,14 @@ def test_class_weights_of_another_layer_or_of_other_classes_are_refused(coarseco
     done = coarsecon("tsne", runs["supce"], "--class-weights", "--method", "pca", "--data", tmp_path / "other")
     assert done.code == 2
     assert "other coarse classes" in done.err
+
+
+def test_a_map_of_other_images_is_not_drawn_with_those_of_the_run(coarsecon, tiny_run, tmp_path):
+    from coarsecon.reporting import Reporter
+
+    other = write_tiny_dataset(tmp_path / "other", test=40)
+    assert coarsecon("tsne", tiny_run, "--data", other, "--method", "pca", "--png", tmp_path / "m.png").code == 0
+    (kept,) = (tiny_run / "results").glob("pca*data=*.json")
+    session = Session(open_run(tiny_run), None, which="last", device="cpu", workers=0, reporter=Reporter())
+    with pytest.raises(InputError, match="no map of this dataset"):
+        saved_map(session, kept)

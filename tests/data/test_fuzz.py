@@ -65,7 +65,7 @@ def fuzz(stand_in: StandIn, coarsecon, tmp_path: Path, monkeypatch: pytest.Monke
         rng = random.Random(f"{stand_in} {seed}")
         file = rng.choice(others if others and rng.random() < 0.7 else files)
         content = file.read_bytes()
-        what = f"{stand_in}, seed {seed}: {damage(file, KINDS[seed % 4], rng)}"
+        what = f"{stand_in}, seed {seed}: {damage(file, rng.choice(KINDS) if seed < FEW else KINDS[seed % 4], rng)}"
         done = coarsecon(*arguments, "--out", tmp_path / "out")
         if done.code == 0:
             is_sound(tmp_path / "out", tmp_path / "whole", file)
