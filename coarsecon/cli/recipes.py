@@ -20,20 +20,22 @@ def ls(json: Json = None) -> None:
     """List the recipes; `show` tells the numbers that a recipe's paper reports, as the JSON does for all."""
     from coarsecon import recipes
 
-    found = {
-        command: {name: (recipes.summary(name), recipes.expected(name)) for name in recipes.names(command)}
-        for command in recipes.FOLDERS
-    }
+    named = {command: recipes.names(command) for command in recipes.FOLDERS}
     if json:
         rows = [
-            {"name": name, "command": command, "summary": summary, "expect": [row.model_dump() for row in expect]}
-            for command, named in found.items()
-            for name, (summary, expect) in named.items()
+            {
+                "name": name,
+                "command": command,
+                "summary": recipes.summary(name),
+                "expect": [row.model_dump() for row in recipes.expected(name)],
+            }
+            for command, names in named.items()
+            for name in names
         ]
         emit_json(rows, json)
         return
-    for command, named in found.items():
-        cells = [(name, summary) for name, (summary, _) in named.items()]
+    for command, names in named.items():
+        cells = [(name, recipes.summary(name)) for name in names]
         table(f"Recipes of {command}", ["name", "what"], cells, numbers=False)
 
 

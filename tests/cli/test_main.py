@@ -35,7 +35,7 @@ def test_light_commands_never_import_torch(arguments):
 def test_light_commands_answer_in_half_a_second(arguments):
     """Measured as the command's processor time, the least of some tries: other work lengthens even that."""
     times: list[float] = []
-    while len(times) < 10 and min(times, default=1) >= 0.5:
+    while len(times) < 30 and min(times, default=1) >= 0.5:
         command = subprocess.Popen([sys.executable, "-m", "coarsecon", *arguments], stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(command.pid, 0)
         command.returncode = os.waitstatus_to_exitcode(status)
