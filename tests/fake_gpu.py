@@ -41,6 +41,10 @@ vars(torch.gpu).update(  # type: ignore[attr-defined]
 )
 
 
+COPIED = {"aten::_to_copy": 0, "aten::copy_": 1}
+"""Which argument is copied; after it may come only whether the host goes on at once."""
+
+
 class GpuGenerator(torch.Generator):
     """A generator that says it is the GPU's."""
 
@@ -61,9 +65,8 @@ class Watch(TorchDispatchMode):
         name = func._schema.name
         if name.startswith("aten::") and not (func.is_view or name.startswith(("aten::empty", "aten::new_empty"))):
             self.launches[name] += 1
-        if name in ("aten::_to_copy", "aten::copy_"):
-            source, waits_not = (args[0], "non_blocking") if name == "aten::_to_copy" else (args[1], 2)
-            at_once = kwargs.get("non_blocking") or (waits_not == 2 and len(args) > 2 and args[2])
+        if name in COPIED:
+            source, at_once = args[COPIED[name]], kwargs.get("non_blocking") or any(args[2:])
             if source.device.type != out.device.type and not at_once:
                 self.waits.append(f"{name} of {list(source.shape)} from {source.device} to {out.device}")
         return out

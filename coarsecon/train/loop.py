@@ -171,7 +171,7 @@ class Trainer:
                 bar.advance(progress.step * images)
                 for epoch in range(progress.step // per_epoch, config.schedule.epochs):
                     self.train_epoch(epoch, log, bar, stop)
-                    self.comm.average_(running_statistics(self.method))  # not by the clock, which saving goes by
+                    self.comm.average_(running_statistics(self.method))  # whatever the clock says of saving
                     self.look(epoch, log)
                     stops = progress.step < total and self.comm.any(stop.requested)
                     if stops or progress.step == total or self.comm.any(self.is_time_to_save()):
@@ -249,7 +249,6 @@ class Trainer:
         split = monitor.monitored_split(self.plan.dataset, settings.monitor_images)
         bank = ImageLoader(self.plan.split, self.device, workers) if settings.monitor_knn else None
         encoder = Encoder(self.method.encoder, self.plan.card)
-        self.comm.average_(running_statistics(self.method))
 
         def embed(batch: ImageBatch) -> Tensor:
             with autocast(self.device, settings.precision), compiled.uncompiled(settings.compile):
