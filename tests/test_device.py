@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from coarsecon import device
 from coarsecon.device import autocast, choose_device, choose_precision
 from coarsecon.errors import InputError
 
@@ -14,9 +15,40 @@ def test_a_device_that_is_not_there_is_told():
             choose_device(name)
 
 
-def test_auto_precision_is_one_the_hardware_has():
-    assert choose_precision("float32", torch.device("cpu")) == "float32"
-    assert choose_precision("auto", torch.device("cpu")) in ("float32", "bfloat16")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """A processor with instructions for bfloat16, and the seconds that it takes for either type."""
+    device._gains_from_bfloat16.cache_clear()
+    monkeypatch.setattr("coarsecon.device._has_instructions", lambda: True)
+
+    def take(*seconds: float) -> None:
+        times = dict(zip((torch.float32, torch.bfloat16), seconds, strict=True))
+        monkeypatch.setattr("coarsecon.device._seconds_of_convolution", lambda dtypes: times)
+
+    yield take
+    device._gains_from_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [((2, 1), "bfloat16"), ((1, 0.9), "float32"), ((0.6, 1), "float32")])
+def test_auto_precision_is_the_faster_one(timed, seconds, chosen):
+    timed(*seconds)
+    assert choose_precision("auto", CPU) == chosen
+    assert choose_precision("float32", CPU) == "float32"
+    assert choose_precision("bfloat16", CPU) == "bfloat16"
+
+
+def test_a_processor_without_the_instructions_is_not_timed(timed, monkeypatch):
+    timed(2, 1)
+    monkeypatch.setattr("coarsecon.device._has_instructions", lambda: False)
+    assert choose_precision("auto", CPU) == "float32"
+
+
+def test_the_time_of_more_work_is_longer():
+    seconds = device._seconds_of_convolution((torch.float32, torch.float64))
+    assert 0 < seconds[torch.float32] < seconds[torch.float64]
 
 
 def test_autocast_is_on_for_bfloat16_alone():

@@ -40,11 +40,11 @@ def doctor(device: Device = "auto", json: JsonFile = None) -> None:
 
 def _machine(machine: dict[str, Any]) -> dict[str, str]:
     """What is known of the machine, in the words of the screen."""
-    native = machine["precision"] == "bfloat16"
+    faster = machine["precision"] == "bfloat16"
     return {
         "platform": machine["platform"],
         "device": f"{machine['device']} ({machine['device_name']})",
-        "precision": "bfloat16 is native, and chosen" if native else "float32; bfloat16 is not native here",
+        "precision": "bfloat16 is faster here, and chosen" if faster else "float32; bfloat16 is not faster here",
         "threads": f"{machine['threads']} of torch, {machine['processors']} processors",
         "memory": _amount(machine["memory"]),
         "device memory": _amount(machine["device_memory"]),

@@ -67,7 +67,7 @@ def pretrain(
     from coarsecon.train.stopping import InterruptedRunError
 
     with connected() as comm:
-        planned = plan(layers)
+        planned = plan(layers, comm)
         if resume:
             refuse_changes(saved, planned.config.model_dump(mode="json"), target)
         reporter = Reporter() if comm.rank else ConsoleReporter()

@@ -61,8 +61,8 @@ class Plan:
         return method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def plan(layers: Mapping[str, Any]) -> Plan:
-    """Check merged layers of settings against the method, the dataset and the machine.
+def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
+    """Check merged layers of settings against the method, the dataset and the machine; ranks compute as the first does.
 
     Raises:
         InputError: a setting, the dataset or the device cannot be used.
@@ -87,7 +87,7 @@ def plan(layers: Mapping[str, Any]) -> Plan:
     device = choose_device(config.run.device)
     steps = config.schedule.epochs * _full_batches(split, config)
     chosen = {
-        "precision": choose_precision(config.run.precision, device),
+        "precision": (comm or Comm()).from_first(lambda: choose_precision(config.run.precision, device)),
         "compile": compiled.pays(device, steps) if config.run.compile is None else config.run.compile,
     }
     resolved = config.model_copy(
