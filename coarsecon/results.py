@@ -8,6 +8,7 @@ A result file is one JSON object; whatever it holds is shown. These names mean s
 - `chance`: what a random order would reach; shown as a score, never compared.
 - `ci95` and `NAME_ci95`: half the 95% interval of a mean over `episodes` or `repeats` draws; the first is that of
   `accuracy` or `top1`.
+- `by_episode`, a list of accuracies, and `draws`, a list of objects with scores: the values behind such means.
 """
 
 import hashlib
@@ -69,7 +70,7 @@ class Difference:
 
     value: float
     interval: tuple[float, float] | None
-    by: Literal["paired", "draws", "queries", "other data", "none"]
+    by: Literal["paired", "same draws", "draws", "queries", "other data", "none"]
     """How the interval is made: see `coarsecon.evaluation.comparison`; none, and none where the data differ."""
 
     @property
@@ -134,6 +135,18 @@ def score(part: Mapping[str, Any], name: str) -> Score:
     # Where scores are means over draws, `queries` counts something else: the images of a class in an episode, say.
     is_share = SHARES.fullmatch(name) is not None and half_width is None and "ci95" not in part
     return Score(name, float(part[name]), half_width, draws, queries if is_share else None)
+
+
+def drawn(part: Mapping[str, Any], name: str) -> list[float]:
+    """What the score called `name` was in each episode or draw that it is the mean of; empty where that is not kept."""
+    by_episode, draws = part.get("by_episode"), part.get("draws")
+    if name == "accuracy" and isinstance(by_episode, list):
+        values = by_episode
+    else:
+        values = (
+            [each.get(name) if isinstance(each, dict) else None for each in draws] if isinstance(draws, list) else []
+        )
+    return [float(value) for value in values] if all(map(is_number, values)) else []
 
 
 def is_number(value: Any) -> bool:

@@ -115,7 +115,8 @@ def fewshot(
         fewshot, locals(), "ways", "shots", "queries", "episodes", "fine_within_coarse", "classifier",
         "support_copies", "combine", "run2",
     )  # fmt: skip
-    saved = session.save_result("fewshot", split, {**values, "run2": run2 and str(run2)}, options=options)
+    kept = {**values, "by_episode": result.by_episode, "run2": run2 and str(run2)}
+    saved = session.save_result("fewshot", split, kept, options=options)
     if json:
         emit_json(values, json)
     if json != "-":

@@ -3,8 +3,10 @@
 An interval is made by the first of these that is possible, and `Difference.by` says by which:
 
 - paired: both runs answered the same queries, and how each query fared is known; bootstrap over the queries.
-- draws: both scores are means over episodes or repeated draws; Welch's t-interval of two such means. Where the draws
-  are the same in both runs, as the episodes of `fewshot` are, it is wider than it need be.
+- same draws: both scores are means over the same episodes or draws of labels, and what each gave is kept; Student's
+  t-interval of their differences.
+- draws: both scores are means over episodes or draws; Welch's t-interval of two such means, wider than it need be where
+  the draws were the same.
 - queries: both are shares of queries; Newcombe's interval of independent shares, wider than it need be for the same.
 
 A mean of anything else, mAP@R for one, has none unless it is paired: how much it varies, the mean does not tell.
@@ -17,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coarsecon.evaluation.interval import mean_difference, paired_difference, share_difference
-from coarsecon.results import Comparison, Difference, Result, Score, levels, scores
+from coarsecon.evaluation.interval import mean_and_interval, mean_difference, paired_difference, share_difference
+from coarsecon.results import Comparison, Difference, Result, Score, drawn, levels, scores
 
 Outcomes = Mapping[tuple[str, str], ArrayLike]
 """How each query fared [Q], between 0 and 1, by (level, score); the score is the mean. NaN: it does not count."""
@@ -58,6 +60,7 @@ def difference(first: Score, second: Score) -> Difference:
 def _compare_result(name: str, results: list[Result | None], ask: Sequence[Ask]) -> list[Comparison]:
     """The scores of one kind of result, of which some runs may have none."""
     found = [_scores(result) for result in results]
+    draws = [_draws(result) for result in results]
     shared = [key for key in dict.fromkeys(key for run in found for key in run) if sum(key in run for run in found) > 1]
     alike = [result is not None and _data(result) == _data(results[0]) for result in results]
     outcomes: list[Outcomes] = [{}] * len(results)
@@ -74,6 +77,10 @@ def _compare_result(name: str, results: list[Result | None], ask: Sequence[Ask])
         if before is not None and after is not None and len(before) == len(after):
             pairs = (after - before)[~np.isnan(after - before)]
             return Difference(float(pairs.mean()), paired_difference(pairs), "paired")
+        before, after = (_fitting(draws[of].get(key), found[of][key]) for of in (0, run))
+        if before is not None and after is not None and len(before) == len(after) > 1:
+            mean, half = mean_and_interval((after - before).tolist())
+            return Difference(mean, (mean - half, mean + half), "same draws")
         return difference(first, other)
 
     return [
@@ -97,6 +104,12 @@ def _scores(result: Result | None) -> dict[tuple[str, str], Score]:
     """The scores of a result by level and name."""
     parts = levels(result.values) if result else {}
     return {(level, score.name): score for level, part in parts.items() for score in scores(part)}
+
+
+def _draws(result: Result | None) -> dict[tuple[str, str], list[float]]:
+    """What the scores of a result were in each draw, by level and name, where the result tells."""
+    parts = levels(result.values) if result else {}
+    return {(level, score.name): drawn(part, score.name) for level, part in parts.items() for score in scores(part)}
 
 
 def _data(result: Result | None) -> dict[str, Any]:

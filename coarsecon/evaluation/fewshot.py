@@ -39,7 +39,7 @@ class FewShot:
 
     accuracy: float
     ci95: float
-    episodes: int
+    by_episode: list[float]
     ways: int
 
 
@@ -86,7 +86,7 @@ def few_shot(predict: Predict, episodes: Sequence[Episode], reporter: Reporter |
             accuracies.append(float(np.mean(predict(episode).numpy() == episode.query_y)))
             progress.advance()
     ways = max(int(episode.query_y[-1]) + 1 for episode in episodes)
-    return FewShot(*mean_and_interval(accuracies), len(episodes), ways)
+    return FewShot(*mean_and_interval(accuracies), accuracies, ways)
 
 
 def predictor(model: Embedded, classifier: Classifier = "logistic") -> Predict:

@@ -14,6 +14,7 @@ LONG = 20
 
 BY = {
     "paired": ("same queries", "a bootstrap over the queries that both runs answered"),
+    "same draws": ("same draws", "Student's t-interval of the differences in the episodes or draws that both runs had"),
     "draws": ("episodes or draws", "Welch's t-interval of two means over episodes or draws"),
     "queries": (
         "shares of queries",

@@ -28,6 +28,8 @@ def test_json_follows_the_contract_and_is_saved(coarsecon, tiny_run, tmp_path):
     saved = json.loads((tiny_run / "results" / "fewshot-queries=2-episodes=4.json").read_text())
     assert saved["split"] == "test"
     assert saved["accuracy"] == found["accuracy"]
+    assert len(saved["by_episode"]) == 4
+    assert sum(saved["by_episode"]) / 4 == pytest.approx(saved["accuracy"])
 
 
 def test_copies_are_embedded_once_and_the_numbers_stay(coarsecon, tiny_run, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coarsecon.evaluation.comparison import compare
-from coarsecon.evaluation.interval import mean_difference, paired_difference, share_difference
+from coarsecon.evaluation.interval import mean_and_interval, mean_difference, paired_difference, share_difference
 from coarsecon.results import Result
 
 ON = {"split": "test", "data": "d"}
@@ -33,6 +33,44 @@ def test_means_over_episodes_are_compared_by_their_intervals():
     assert row.differences[1].by == "draws"
     assert row.differences[1].interval == mean_difference(0.5, 0.02, 200, 0.51, 0.02, 200)
     assert not row.differences[1].exceeds
+
+
+EPISODES = np.random.default_rng(0).random((2, 200)).round(3)
+
+
+def fewshot(by_episode) -> Result:
+    mean, half = mean_and_interval(by_episode)
+    return Result("fewshot", {**ON, "accuracy": mean, "ci95": half, "episodes": 200, "by_episode": [*by_episode]})
+
+
+def few_labels(by_draw) -> Result:
+    mean, half = mean_and_interval(by_draw)
+    fine = {"top1": mean, "ci95": half, "repeats": len(by_draw), "draws": [{"top1": draw} for draw in by_draw]}
+    return Result("linear", {**ON, "fine": fine})
+
+
+@pytest.mark.parametrize("result", [fewshot, few_labels])
+def test_the_same_episodes_or_draws_are_compared_one_by_one(result):
+    stats = pytest.importorskip("scipy.stats")
+    first, second = EPISODES[0], EPISODES[0] + 0.01 * EPISODES[1]
+    (row,) = compare([[result(first)], [result(second)]])
+    found = row.differences[1]
+    test = stats.ttest_rel(second, first)
+    assert found.by == "same draws"
+    assert found.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert found.exceeds
+    without = [
+        Result(each.name, {k: v for k, v in each.record.items() if k != "by_episode"})
+        for each in map(fewshot, (first, second))
+    ]
+    assert not compare([[without[0]], [without[1]]])[0].differences[1].exceeds
+
+
+def test_values_by_episode_that_are_not_behind_the_mean_or_are_no_numbers_are_left_aside():
+    good = fewshot(EPISODES[0])
+    for by_episode in ([*EPISODES[1]], [*EPISODES[0][1:]], [*EPISODES[0][1:], "x"], [*EPISODES[0][1:], None], "x", []):
+        other = Result("fewshot", {**good.record, "by_episode": by_episode})
+        assert compare([[good], [other]])[0].differences[1].by == "draws"
 
 
 def test_outcomes_of_the_same_queries_go_first_and_those_that_do_not_count_stand_out():
