@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import sys
+from collections import Counter
 
 import pytest
 from PIL import Image
@@ -29,8 +30,9 @@ def test_clusters_of_the_training_images(coarsecon, tiny_run, tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 96
     assert rows[0]["proposed"] == "level stripes-1"
+    shown = sum(min(2, size) for size in Counter(row["proposed"] for row in rows).values())
     assert Image.open(tiny_run / "figures" / f"{NAME}.png").size[0] > 400
-    assert (tiny_run / "figures" / f"{NAME}.html").read_text().count("<img") == 32
+    assert (tiny_run / "figures" / f"{NAME}.html").read_text().count("<img") == shown
 
 
 @pytest.mark.parametrize("k", ["auto", "oracle"])
