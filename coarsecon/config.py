@@ -47,12 +47,13 @@ class BackboneSettings(Settings):
 
 
 class OptimizerSettings(Settings):
-    """SGD, as all the papers use it."""
+    """SGD, as all the papers use it, or AdamW."""
 
+    kind: Literal["sgd", "adamw"] = Field("sgd", description="adamw for transformers; it wants rates of 1e-5 to 1e-2")
     lr: Positive = 0.02
-    momentum: Fraction = 0.9
-    weight_decay: float = Field(5e-4, ge=0)
-    nesterov: bool = False
+    momentum: Fraction = Field(0.9, description="of AdamW: the first beta")
+    weight_decay: float = Field(5e-4, ge=0, description="AdamW spares biases and norms; 0.05 is usual for it")
+    nesterov: bool = Field(False, description="of SGD alone")
 
 
 class ScheduleSettings(Settings):

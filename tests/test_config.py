@@ -49,7 +49,7 @@ def test_a_malformed_assignment_is_told(assignment):
         ({"epochs": 3}, r"epochs is not a setting; did you mean schedule\.epochs\?"),
         (
             {"optimizer": {"lr_rate": 1.0}},
-            r"not a setting; known: optimizer\.lr, optimizer\.momentum, [\w., ]+nesterov$",
+            r"not a setting; known: optimizer\.kind, optimizer\.lr, [\w., ]+nesterov$",
         ),
         ({"nonsense": 1}, r"not a setting; known: recipe, data, backbone, method, optimizer, schedule, run$"),
         ({"optimizer": {"lr": "fast"}}, r"optimizer\.lr: input should be a valid number \(got 'fast'\)"),

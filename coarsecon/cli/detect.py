@@ -72,7 +72,7 @@ def detect(
     target = out or folder_of(opened, settled)
     check_folder(target, resume=resume)
     if resume:
-        refuse_changes(read_config_file(target / "detection.yaml"), settled.model_dump(mode="json"), target)
+        refuse_changes(settle(read_config_file(target / "detection.yaml")), settled, target)
     reporter.info(f"reading the annotations in {', '.join(map(str, settled.data.paths))}")
     planned = plan(opened, settled)
     reporter.info(

@@ -1,7 +1,7 @@
 """`coarsecon pretrain`: learn an embedding from coarse labels."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,9 @@ from coarsecon.cli.console import ConsoleReporter, closing
 from coarsecon.errors import InputError
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run
+
+if TYPE_CHECKING:
+    from coarsecon.config import Settings
 
 MACHINE = ("device", "precision", "loggers")
 """Settings of `run` that may change between a run and its continuation."""
@@ -69,7 +72,7 @@ def pretrain(
     with connected() as comm:
         planned = plan(layers, comm)
         if resume:
-            refuse_changes(saved, planned.config.model_dump(mode="json"), target)
+            refuse_changes(plan(saved, comm).config, planned.config, target)
         reporter = Reporter() if comm.rank else ConsoleReporter()
         ranks = f" on {comm.world_size} ranks" if comm.world_size > 1 else ""
         reporter.info(
@@ -108,15 +111,16 @@ def _saved_config(out: Path) -> Path:
     return path
 
 
-def refuse_changes(saved: dict[str, Any], asked: dict[str, Any], out: Path) -> None:
-    """A run continues with the settings it began with, or it would not be that run."""
-    for section, values in asked.items():
-        before = saved.get(section)
+def refuse_changes(saved: "Settings", asked: "Settings", out: Path) -> None:
+    """A run continues with the settings it began with, or it would not be that run; new ones have their defaults."""
+    saved_sections = saved.model_dump(mode="json")
+    for section, values in asked.model_dump(mode="json").items():
         if not isinstance(values, dict):
             continue
         for key, value in values.items():
-            if value != (before or {}).get(key) and not (section == "run" and key in MACHINE):
+            before = saved_sections[section].get(key)
+            if value != before and not (section == "run" and key in MACHINE):
                 raise InputError(
-                    f"--resume continues {out} as it began: {section}.{key} was {(before or {}).get(key)!r}, "
+                    f"--resume continues {out} as it began: {section}.{key} was {before!r}, "
                     f"now {value!r}; choose another --out for other settings"
                 )

@@ -55,7 +55,7 @@ def quickstart(
         folder = out / "runs" / name
         planned, begun = plan(layers), Run(folder).config_file.exists()
         if begun:
-            refuse_changes(read_config_file(Run(folder).config_file), planned.config.model_dump(mode="json"), folder)
+            refuse_changes(plan(read_config_file(Run(folder).config_file)).config, planned.config, folder)
         try:
             run = train(planned, folder, resume=begun, reporter=reporter)
         except InterruptedRunError as stopped:

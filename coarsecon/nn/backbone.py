@@ -1,6 +1,7 @@
 """Backbones: any timm model, with a stem for small images and weights only when asked for."""
 
 import difflib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def feature_dim(model: Any) -> int:
 def load_weights(model: nn.Module, path: Path, *, fresh_stem: bool = True) -> None:
     """Load a file of weights; a classifier's weights are left out.
 
-    With `fresh_stem` a first convolution of another shape keeps the weights it was drawn with.
+    Position embeddings are resized to the model's side. With `fresh_stem` a first convolution of another shape keeps
+    the weights it was drawn with.
 
     Raises:
         InputError: the file is missing, is not a plain state dict, or leaves other layers without weights.
@@ -89,7 +91,7 @@ def load_weights(model: nn.Module, path: Path, *, fresh_stem: bool = True) -> No
     if not path.is_file():
         raise InputError(f"{path}: no such file of weights")
     try:
-        state: dict[str, Tensor] = load_state_dict(str(path), use_ema=False, weights_only=True)
+        state: dict[str, Tensor] = _adapted(load_state_dict(str(path), use_ema=False, weights_only=True), model)
     except Exception as error:
         raise InputError(f"{path}: not a file of weights that can be loaded safely ({type(error).__name__})") from None
     own = model.state_dict()
@@ -102,6 +104,12 @@ def load_weights(model: nn.Module, path: Path, *, fresh_stem: bool = True) -> No
             f"({', '.join(missing[:3])}, ...)"
         )
     model.load_state_dict(fitting, strict=False)
+
+
+def _adapted(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """As timm adapts published weights: a transformer's position embeddings to another side, its authors' names."""
+    adapt = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    return adapt(state, model) if adapt else state
 
 
 @torch.no_grad()

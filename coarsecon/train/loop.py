@@ -30,6 +30,7 @@ from coarsecon.train import batches, compiled, monitor
 from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
 from coarsecon.train.environment import describe_environment
 from coarsecon.train.log import MetricLog, NoLog, Sink
+from coarsecon.train.optimizer import build_optimizer
 from coarsecon.train.resolve import Plan
 from coarsecon.train.schedule import learning_rate
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
@@ -104,12 +105,7 @@ class Trainer:
             compiled.compile_networks(self.method, self.device)
         self.step = shared_step(self.method, self.comm)
         self.views = self.method.views()
-        settings = self.config.optimizer
-        self.optimizer = torch.optim.SGD(
-            self.method_parameters(), lr=settings.lr, momentum=settings.momentum,
-            weight_decay=settings.weight_decay, nesterov=settings.nesterov,
-            fused=self.device.type in ("cpu", "cuda"),
-        )  # fmt: skip
+        self.optimizer = build_optimizer(self.method, self.config.optimizer, self.device)
         self.loader = ImageLoader(plan.split, self.device, self.config.data.workers)
         self.labels = plan.split.labels[self.config.data.labels].to(self.device)
         own_batch = self.config.run.batch_size // self.comm.world_size
@@ -118,10 +114,6 @@ class Trainer:
             self.steps_at_once = batches.steps_at_once(own_batch, plan.card.input.size, self.device)
         self.progress = Progress()
         self.saved = -math.inf
-
-    def method_parameters(self) -> list[torch.nn.Parameter]:
-        """The parameters that are trained."""
-        return [parameter for parameter in self.method.parameters() if parameter.requires_grad]
 
     def load(self) -> None:
         """Take up the state of the run's last checkpoint."""
@@ -309,7 +301,7 @@ class Trainer:
 
     def gradient_norm(self) -> dict[str, float]:
         """The norm of all gradients of the last step."""
-        gradients = [parameter.grad for parameter in self.method_parameters() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in self.method.parameters() if parameter.grad is not None]
         return {"grad_norm": float(get_total_norm(gradients))}
 
 

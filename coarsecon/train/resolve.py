@@ -18,6 +18,7 @@ from coarsecon.nn.backbone import create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
 from coarsecon.nn.sync_batch_norm import synchronise_batch_norm
 from coarsecon.train import compiled
+from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, warmup_of
 
 
@@ -84,6 +85,7 @@ def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
         method_settings, side=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
     )
     _check_lengths(config)
+    check_optimizer(config.optimizer)
     device = choose_device(config.run.device)
     steps = config.schedule.epochs * _full_batches(split, config)
     chosen = {

@@ -59,6 +59,20 @@ def test_resume_refuses_other_settings_and_accepts_the_same(coarsecon, tiny_data
     assert coarsecon("pretrain", "--out", out, "--resume", "--device", "cpu").code == 0
 
 
+def test_a_run_made_before_there_was_a_setting_resumes_with_its_default(coarsecon, tiny_data, tmp_path):
+    out = tmp_path / "run"
+    assert coarsecon("pretrain", "--config", tiny_config(tmp_path / "c.yaml", tiny_data), "--out", out).code == 0
+    saved = yaml.safe_load((out / "config.yaml").read_text())
+    del saved["optimizer"]["kind"], saved["method"]["t0"], saved["run"]["compile"]
+    (out / "config.yaml").write_text(yaml.safe_dump(saved))
+    assert coarsecon("pretrain", "--out", out, "--resume").code == 0
+    other = coarsecon(
+        "pretrain", "--out", out, "--resume", "--set", "optimizer.kind=adamw", "--set", "optimizer.lr=1e-3"
+    )
+    assert other.code == 2
+    assert "optimizer.kind was 'sgd', now 'adamw'" in other.err
+
+
 def test_a_dataset_of_large_images_trains_from_files(coarsecon, tmp_path):
     import numpy as np
     from PIL import Image

@@ -79,6 +79,20 @@ def test_weights_from_a_file_are_loaded_but_for_another_stem(tmp_path, suffix):
     assert torch.equal(standard.conv1.weight, donor.conv1.weight)
 
 
+def test_a_transformers_weights_fit_images_of_another_side(tmp_path):
+    tiny = {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 8}
+    donor = timm.create_model("vit_tiny_patch16_224", img_size=64, **tiny)
+    with torch.no_grad():  # a slope from left to right, which stays one on another grid
+        donor.pos_embed[:, 1:] = torch.linspace(-1, 1, 8).repeat(8)[None, :, None]
+    save_file(donor.state_dict(), tmp_path / "donor.safetensors")
+    settings = BackboneSettings(name="vit_tiny_patch16_224", args=tiny, weights=tmp_path / "donor.safetensors")
+    model = create_backbone(settings, 32)
+    assert torch.equal(model.blocks[0].attn.qkv.weight, donor.blocks[0].attn.qkv.weight)
+    rows = model.pos_embed[0, 1:].unflatten(0, (4, 4))
+    assert torch.allclose(rows[..., 0], torch.linspace(-1, 1, 4).expand(4, 4), atol=0.2)
+    assert (rows.diff(dim=1) > 0).all()
+
+
 def test_weights_of_another_model_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file(timm.create_model("resnet10t").state_dict(), path)

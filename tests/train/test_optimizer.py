@@ -1,0 +1,74 @@
+"""Optimisers: the papers' SGD, and AdamW, which resumes bit for bit too and refuses the rates of SGD."""
+
+import pytest
+import torch
+from tiny import tiny_settings
+from torch import nn
+
+from coarsecon.config import OptimizerSettings
+from coarsecon.errors import InputError
+from coarsecon.runs import Run
+from coarsecon.train.checkpoint import load_checkpoint
+from coarsecon.train.loop import train
+from coarsecon.train.optimizer import build_optimizer
+from coarsecon.train.resolve import plan
+
+ADAMW = {"kind": "adamw", "lr": 1e-3, "weight_decay": 0.05}
+CPU = torch.device("cpu")
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    model[2].requires_grad_(False)
+    return model
+
+
+def stepped(settings: OptimizerSettings, gradient: float) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """(before, after) of every parameter, whose gradients were all `gradient`."""
+    model = network()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    optimizer = build_optimizer(model, settings, CPU)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, gradient)
+    optimizer.step()
+    return list(zip(before, (parameter.detach() for parameter in model.parameters()), strict=True))
+
+
+def test_sgd_decays_everything_that_is_trained():
+    (weight, bias, scale, shift, *frozen) = stepped(OptimizerSettings(lr=0.1, weight_decay=0.5), 0.0)
+    for before, after in (weight, bias, scale, shift):
+        assert torch.allclose(after, before * (1 - 0.1 * 0.5))
+    assert all(torch.equal(before, after) for before, after in frozen)
+
+
+def test_adamw_decays_matrices_alone_and_moves_by_the_rate():
+    (weight, bias, scale, shift, *frozen) = stepped(OptimizerSettings(kind="adamw", lr=0.01, weight_decay=0.5), 7.0)
+    assert torch.allclose(weight[1], weight[0] * (1 - 0.01 * 0.5) - 0.01, atol=1e-6)
+    for before, after in (bias, scale, shift):
+        assert torch.allclose(after, before - 0.01, atol=1e-6)
+    assert all(torch.equal(before, after) for before, after in frozen)
+
+
+def test_momentum_is_the_first_beta_of_adamw():
+    optimizer = build_optimizer(network(), OptimizerSettings(kind="adamw", lr=1e-3, momentum=0.8), CPU)
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.999)}
+
+
+def test_a_rate_for_sgd_is_refused_before_anything_is_written(tiny_data):
+    with pytest.raises(InputError, match=r"optimizer\.lr: 0\.02 is a rate for SGD; .*--set optimizer\.lr=5e-4"):
+        plan(tiny_settings(tiny_data) | {"optimizer": {"kind": "adamw"}})
+
+
+def test_a_run_with_adamw_follows_the_schedule_and_resumes_bit_for_bit(tiny_data, tmp_path):
+    settings = tiny_settings(tiny_data) | {"optimizer": ADAMW}
+    straight = train(plan(settings), tmp_path / "straight")
+    half = {**settings, "schedule": {**settings["schedule"], "epochs": 1}}
+    train(plan(half), tmp_path / "halves")
+    resumed = train(plan(settings), tmp_path / "halves", resume=True)
+    states = [load_checkpoint(Run(run.root).checkpoint("last")) for run in (straight, resumed)]
+    for name, value in states[0]["method"].items():
+        assert torch.equal(value, states[1]["method"][name]), name
+    rates = [row["lr"] for row in straight.metrics() if "lr" in row]
+    assert max(rates) <= 1e-3
+    assert rates[-1] < rates[0]
