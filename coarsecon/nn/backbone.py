@@ -14,7 +14,7 @@ from coarsecon.config import BackboneSettings
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.nn import resnet12  # noqa: F401  registers it with timm
 from coarsecon.nn.batch_norm import split_batch_norm
-from coarsecon.nn.small_stem import first_convolution, use_small_stem
+from coarsecon.nn.small_stem import first_convolution, names_a_convolution, use_small_stem
 
 SMALL_SIDE = 64
 
@@ -28,7 +28,9 @@ def create_backbone(settings: BackboneSettings, side: int) -> nn.Module:
     """
     model = _create(settings, side)
     stem = resolve_stem(settings, side).stem
-    if stem != "standard" and _has_convolutional_stem(settings, model):
+    if stem != "standard":
+        if first_convolution(model) is None:
+            raise InputError(f"backbone.stem: {settings.name} has no convolutional stem to make small; use standard")
         use_small_stem(model, keep_pool=stem == "small-pool")
     if settings.weights is not None:
         load_weights(model, settings.weights)
@@ -38,9 +40,11 @@ def create_backbone(settings: BackboneSettings, side: int) -> nn.Module:
 
 
 def resolve_stem(settings: BackboneSettings, side: int) -> BackboneSettings:
-    """The settings with `stem: auto` replaced by what it means for images of this side."""
-    auto = "small" if side <= SMALL_SIDE else "standard"
-    return settings.model_copy(update={"stem": auto if settings.stem == "auto" else settings.stem})
+    """The settings with `stem: auto` replaced by what it means for this model and images of this side."""
+    if settings.stem != "auto":
+        return settings
+    has_one = names_a_convolution(_published(settings.name, "first_conv"))
+    return settings.model_copy(update={"stem": "small" if has_one and side <= SMALL_SIDE else "standard"})
 
 
 def _create(settings: BackboneSettings, side: int) -> nn.Module:
@@ -64,14 +68,13 @@ def _create(settings: BackboneSettings, side: int) -> nn.Module:
 
 def model_args(settings: BackboneSettings, side: int) -> dict[str, Any]:
     """What `timm.create_model` is given besides the name, the stem not among it."""
-    needs_side = timm.get_pretrained_cfg_value(settings.name, "fixed_input_size")
+    needs_side = _published(settings.name, "fixed_input_size")
     return {**({"img_size": side} if needs_side else {}), **settings.args}
 
 
-def _has_convolutional_stem(settings: BackboneSettings, model: nn.Module) -> bool:
-    if first_convolution(model) is None and settings.stem != "auto":
-        raise InputError(f"backbone.stem: {settings.name} has no convolutional stem to make small; use standard")
-    return first_convolution(model) is not None
+def _published(name: str, value: str) -> Any:
+    """What timm keeps about a model; None where it knows nothing."""
+    return getattr(timm.models.get_pretrained_cfg(name), value, None)
 
 
 def feature_dim(model: Any) -> int:

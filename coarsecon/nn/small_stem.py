@@ -4,19 +4,24 @@
 `keep_pool=True` keeps the pool. timm itself has no argument for it.
 """
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import timm
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-__all__ = ["first_convolution", "use_small_stem"]
+__all__ = ["first_convolution", "names_a_convolution", "use_small_stem"]
+
+
+def names_a_convolution(name: object) -> TypeGuard[str]:
+    """Whether timm's `first_conv` of a model names the stem of a convnet, and not what cuts a transformer's patches."""
+    return isinstance(name, str) and "patch_embed" not in name
 
 
 def first_convolution(model: nn.Module) -> str | None:
     """The name of the convolution that a convnet's image enters by; None for networks that cut patches."""
     name = getattr(model, "pretrained_cfg", {}).get("first_conv")
-    if not isinstance(name, str) or "patch_embed" in name:
+    if not names_a_convolution(name):
         return None
     inner = (f"{name}.{part}".rstrip(".") for part, module in model.get_submodule(name).named_modules()
              if isinstance(module, nn.Conv2d))  # fmt: skip

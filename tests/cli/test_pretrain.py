@@ -2,9 +2,10 @@
 
 import re
 
+import timm
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import TINY_BACKBONE
 
 
@@ -71,6 +72,21 @@ def test_a_run_made_before_there_was_a_setting_resumes_with_its_default(coarseco
     )
     assert other.code == 2
     assert "optimizer.kind was 'sgd', now 'adamw'" in other.err
+
+
+def test_a_transformer_trains_on_small_images_from_weights_for_larger_ones(coarsecon, tiny_data, tmp_path):
+    args = {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 8}
+    donor = timm.create_model("vit_tiny_patch16_224", img_size=64, **args)
+    save_file(donor.state_dict(), tmp_path / "donor.safetensors")
+    words = [f"backbone.args={args}", "optimizer.kind=adamw", "optimizer.lr=1e-3", "method.queue_size=64"]
+    done = coarsecon(
+        "pretrain", "--data", tiny_data, "--out", tmp_path / "run", "--backbone", "vit_tiny_patch16_224",
+        "--init-from", tmp_path / "donor.safetensors", "--epochs", 1, "--batch-size", 32, "--device", "cpu",
+        *(part for word in words for part in ("--set", word)),
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    found = coarsecon("retrieve", tmp_path / "run", "--device", "cpu", "--json", "-")
+    assert found.code == 0, found.err
 
 
 def test_a_dataset_of_large_images_trains_from_files(coarsecon, tmp_path):

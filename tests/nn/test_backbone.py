@@ -10,7 +10,7 @@ from torch import nn
 
 from coarsecon.config import BackboneSettings
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.nn.backbone import create_backbone, embed, feature_dim
+from coarsecon.nn.backbone import create_backbone, embed, feature_dim, resolve_stem
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,18 @@ def test_a_transformer_follows_the_side_and_refuses_a_small_stem():
     assert model(torch.randn(1, 3, 32, 32)).shape == (1, 16)
     with pytest.raises(InputError, match="no convolutional stem"):
         create_backbone(BackboneSettings(name="vit_tiny_patch16_224", stem="small", args=tiny), 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("resnet18", "small"), ("resnet12", "small"), ("convnext_tiny", "small"), ("efficientnet_b0", "small"),
+     ("vit_small_patch14_dinov2", "standard"), ("swin_tiny_patch4_window7_224", "standard")],
+)  # fmt: skip
+def test_the_stem_for_small_images_is_that_of_a_convnet(name, stem):
+    settings = BackboneSettings(name=name)
+    assert resolve_stem(settings, 32).stem == stem
+    assert resolve_stem(settings, 224).stem == "standard"
+    assert resolve_stem(settings.model_copy(update={"stem": "small-pool"}), 224).stem == "small-pool"
 
 
 def test_an_unknown_model_or_argument_is_told():
