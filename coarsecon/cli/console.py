@@ -115,21 +115,25 @@ def table(
     """Print a table on stdout; columns after the first are aligned as numbers, or as text.
 
     Where it is too wide, the column `whole` keeps to one line and the longest of the others give way; the first
-    keeps to one line unless another is named, since names are typed again.
+    keeps to one line unless another is named, since names are typed again. Headings over numbers break at blanks.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
     drawn = Table(title=Text(title), title_justify="left", title_style="bold")
+    cells = [columns, *([str(cell) for cell in row] for row in rows)]
+    too_wide = sum(max(map(len, column)) + 3 for column in zip(*cells, strict=True)) >= console.width
     for place, column in enumerate(columns):
         justify: Literal["left", "right"] = "right" if place and numbers else "left"
         overflow: Literal["ellipsis", "fold"] = "ellipsis" if numbers else "fold"
         no_wrap = column == whole if whole else not place
-        drawn.add_column(Text(column), justify=justify, overflow=overflow, no_wrap=no_wrap)
-    for row in rows:
-        drawn.add_row(*(Text(str(cell)) for cell in row))
-    Console().print(drawn)
+        head = column.replace(" ", "\n") if numbers and too_wide else column
+        drawn.add_column(Text(head), justify=justify, overflow=overflow, no_wrap=no_wrap)
+    for row in cells[1:]:
+        drawn.add_row(*map(Text, row))
+    console.print(drawn)
 
 
 def facts(rows: Mapping[str, str]) -> None:

@@ -51,6 +51,17 @@ def test_long_names_give_way_to_the_column_that_is_to_stay_whole(monkeypatch, ca
     assert "".join(cell[0].strip() for cell in cells) == name, "folded, not cut"
 
 
+def test_headings_over_numbers_break_at_blanks_before_a_word_is_cut(monkeypatch, capsys):
+    columns = ["coarse", "images", "clusters", *(f"fine {name}" for name in ("classes", "NMI", "ARI", "accuracy"))]
+    for width in (100, 80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        console.table("Clusters", columns, [["upright stripes", "1,000", "2", "4", "22.02", "19.88", "45.60"]])
+        lines = capsys.readouterr().out.splitlines()
+        assert "…" not in "".join(lines)
+        assert max(map(len, lines)) <= width
+        assert len(lines) == (7 if width == 80 else 6)
+
+
 def test_prose_is_as_wide_as_the_terminal_and_keeps_paragraphs_lists_and_sentences_on_their_lines(monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
     text = "One sentence that does not\nfit.\nAnother.\n\n- an item that goes on, and\n  on\n- last"
