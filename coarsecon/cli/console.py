@@ -6,6 +6,7 @@ import shlex
 import sys
 import textwrap
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from coarsecon.reporting import Progress, Reporter
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines of progress."""
+
+RATED = 4
+"""Lines back to which a rate reaches: what an earlier run had done, or a faster start, is soon forgotten."""
 
 
 class ConsoleReporter(Reporter):
@@ -72,15 +76,16 @@ class PlainProgress(Progress):
 
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
-        self._done, self._first, self._note = 0, 0, ""
+        self._done, self._note = 0, ""
         self._told: tuple[int, str] | None = None
-        self._start = self._reported = time.monotonic()
+        self._reported = time.monotonic()
+        self._marks: deque[tuple[float, int]] = deque(maxlen=RATED)
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         """Count, and report when the last line is old enough."""
-        if self._done == 0:  # the rate is of what comes after: the first piece may be an earlier run's
-            self._start, self._first = time.monotonic(), amount
         self._done += amount
+        if not self._marks:  # the rate is of what comes after: the first piece may be an earlier run's
+            self._marks.append((time.monotonic(), self._done))
         self._note = note or self._note
         if time.monotonic() - self._reported >= PLAIN_INTERVAL:
             self.report()
@@ -92,16 +97,23 @@ class PlainProgress(Progress):
         self._told = self._done, self._note
         now = time.monotonic()
         self._reported = now
-        elapsed = now - self._start
-        rate = (self._done - self._first) / elapsed if elapsed >= SHORTEST_RATED else 0
+        start, first = self._marks[0] if self._marks else (now, self._done)
+        self._marks.append((now, self._done))
+        rate = (self._done - first) / (now - start) if now - start >= SHORTEST_RATED else 0
         parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
         if rate:
             parts.append(f"{rate:,.0f} {self._unit}/s")
         if self._total and rate and self._done < self._total:
-            left = round((self._total - self._done) / rate)
-            parts.append(f"{left // 60}:{left % 60:02d} left")
+            parts.append(f"{_clock((self._total - self._done) / rate)} left")
         parts += [self._note] * bool(self._note)
         print(f"{self._description}: {', '.join(parts)}", file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds, from an hour on with hours before them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def table(

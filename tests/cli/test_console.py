@@ -33,6 +33,26 @@ def test_a_single_piece_has_no_rate(capsys):
     assert capsys.readouterr().err == "writing: 10/10 images\n"
 
 
+def test_the_time_left_forgets_how_fast_an_earlier_run_was_taken_up(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    progress = console.PlainProgress("writing", 200_000, "images")
+    for seconds, images in ((0, 128), (8, 80_000), *(6 * [(10, 1_000)])):
+        now[0] += seconds
+        progress.advance(images)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "writing: 86,128/200,000 images, 100 images/s, 18:59 left"
+
+
+def test_a_long_time_left_is_told_in_hours(monkeypatch, capsys):
+    clock = iter([0.0, 0.0, 0.0, 10.0, 10.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = console.PlainProgress("training", 190_000, "images")
+    progress.advance(10)
+    progress.advance(40)
+    assert capsys.readouterr().err == "training: 50/190,000 images, 4 images/s, 13:11:28 left\n"
+
+
 def test_the_next_command_can_be_pasted(capsys, tmp_path):
     console.closing([tmp_path], ["coarsecon", "retrieve", "my runs/first"])
     assert "next: coarsecon retrieve 'my runs/first'" in capsys.readouterr().err
