@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,16 +56,20 @@ def check_dataset(dataset: PreparedDataset, *, workers: int = 2, reporter: Repor
         with (reporter or Reporter()).progress(f"checking {name}", len(split)) as progress:
             marks: list[bytes | str] = []
             broken = []
-            for mark in _marks(split, workers, progress):
+            digest = hashlib.sha256()
+            for mark in _marks(split, workers, progress, digest.update):
                 if isinstance(mark, str):
                     broken.append(mark)
                 else:
                     places[mark].append((name, len(marks)))
                 marks.append(mark)
+        for level, column in sorted(split.labels.items()):
+            digest.update(level.encode())
+            digest.update(np.ascontiguousarray(column.numpy()).data)
         known = [mark for mark in marks if isinstance(mark, bytes)]
         splits[name] = SplitCheck(
             count=len(split),
-            is_as_written=checksum(split) == dataset.info.splits[name].checksum,
+            is_as_written=digest.hexdigest() == dataset.info.splits[name].checksum,
             unknown={level: int((column < 0).sum()) for level, column in split.labels.items()},
             broken=broken,
             repeats=len(known) - len(set(known)),
@@ -74,30 +78,25 @@ def check_dataset(dataset: PreparedDataset, *, workers: int = 2, reporter: Repor
     return DatasetCheck(splits, twins, _leaks(twins), sum(_contradicts(dataset, found) for found in twins))
 
 
-def checksum(split: Split) -> str:
-    """The SHA-256 of a split's images and labels, as `dataset.json` has it."""
-    digest = hashlib.sha256()
-    if split.images is not None:
-        for start in range(0, len(split), 4096):
-            digest.update(np.ascontiguousarray(split.images[start : start + 4096].numpy()).data)
-    for file in split.files or []:
-        digest.update(file.read_bytes())
-    for level, column in sorted(split.labels.items()):
-        digest.update(level.encode())
-        digest.update(np.ascontiguousarray(column.numpy()).data)
-    return digest.hexdigest()
+def _marks(
+    split: Split, workers: int, progress: Progress, content: Callable[[bytes | memoryview], None]
+) -> Iterator[bytes | str]:
+    """The hash of each image's pixels, or what is wrong with it; `content` is told what is stored, image by image.
 
-
-def _marks(split: Split, workers: int, progress: Progress) -> Iterator[bytes | str]:
-    """The hash of each image's pixels, or what is wrong with it."""
+    A copy is read for it right after it was decoded, while the system still has it in memory.
+    """
     if split.files is None:
         assert split.images is not None
         for image in split.images.numpy():
+            content(image.data)
             yield hashlib.sha256(image.data).digest()
             progress.advance()
         return
     pieces = [split.files[start : start + PIECE] for start in range(0, len(split), PIECE)]
-    for marks in map_ahead(_file_marks, pieces, pool=pool_for(min(workers, len(pieces))), ahead=2 * workers):
+    found = map_ahead(_file_marks, pieces, pool=pool_for(min(workers, len(pieces))), ahead=2 * workers)
+    for files, marks in zip(pieces, found, strict=True):
+        for file in files:
+            content(file.read_bytes())
         yield from marks
         progress.advance(len(marks))
 

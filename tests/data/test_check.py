@@ -1,16 +1,20 @@
 """A prepared dataset that is not as it was written, or holds a picture twice, is told so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from coarsecon.data import check
 from coarsecon.data.check import check_dataset
 from coarsecon.data.prepare import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.store import PreparedDataset, open_dataset
+from coarsecon.reporting import Progress, Reporter
 
 
 @pytest.fixture(params=["array", "files"])
@@ -50,6 +54,28 @@ def test_every_kind_of_damage_is_found(doubled: PreparedDataset) -> None:
 
 def test_the_number_of_workers_does_not_matter(doubled: PreparedDataset) -> None:
     assert check_dataset(doubled, workers=1) == check_dataset(doubled, workers=3)
+
+
+@pytest.mark.parametrize("doubled", ["files"], indirect=True)
+def test_copies_are_read_for_their_checksum_while_progress_is_told(
+    doubled: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once more afterwards, in silence, when a large set has left the memory of the system."""
+    told: list[int] = []
+    behind: list[int] = []
+
+    class Telling(Reporter):
+        @contextmanager
+        def progress(self, *_: Any, **__: Any) -> Iterator[Progress]:
+            told.append(0)
+            yield Progress()
+            told.clear()
+
+    monkeypatch.setattr(check, "PIECE", 2)
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: (behind.append(len(told)), read(file))[1])
+    assert check_dataset(doubled, workers=1, reporter=Telling()).is_whole
+    assert behind == [1] * 9
 
 
 def test_what_skip_broken_left_out_is_no_damage(tmp_path: Path, array_data: SourceData) -> None:
