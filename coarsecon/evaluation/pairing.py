@@ -18,6 +18,7 @@ from coarsecon.evaluation.retrieval import (
     summary,
     values_within,
 )
+from coarsecon.reporting import Reporter
 
 WITHIN = "fine_within_coarse"
 
@@ -51,7 +52,7 @@ def measure_retrieval(store: FeatureStore, queries: Part, gallery: Part) -> dict
         InputError: no class name of a level is known on both sides, or a split cannot be read.
     """
     labels = paired_labels(queries, gallery)
-    values = shared_values(search_between(store, queries, gallery), labels, store.comm)
+    values = shared_values(search_between(store, queries, gallery), labels, store.comm, store.reporter)
     report: dict[str, Any] = {level: summary(values[level], labels[level][0]) for level in labels}
     if {"fine", "coarse"} <= labels.keys():
         fine, coarse = labels["fine"][0], labels["coarse"][0]
@@ -62,24 +63,28 @@ def measure_retrieval(store: FeatureStore, queries: Part, gallery: Part) -> dict
     return report
 
 
-def shared_values(search: Search, labels: Pairs, comm: Comm) -> dict[str, Values]:
+def shared_values(search: Search, labels: Pairs, comm: Comm, reporter: Reporter = Reporter()) -> dict[str, Values]:
     """The metrics of each query at every level, and WITHIN coarse classes; each rank searches for a part of them."""
     if comm.world_size == 1:
-        return _values(search, labels)
+        return _values(search, labels, reporter)
     count = len(search.queries)
     own = comm.part(count)
     part = Search(search.queries[own], search.gallery, search.own[own])
-    found = _values(part, {level: (asked[own], among) for level, (asked, among) in labels.items()})
+    found = _values(part, {level: (asked[own], among) for level, (asked, among) in labels.items()}, reporter)
     return {
         kind: {name: comm.gather_parts(value, count) for name, value in values.items()}
         for kind, values in found.items()
     }
 
 
-def _values(search: Search, labels: Pairs) -> dict[str, Values]:
-    values = retrieval_values(search, labels)
+def _values(search: Search, labels: Pairs, reporter: Reporter) -> dict[str, Values]:
+    known = torch.stack([asked >= 0 for asked, _ in labels.values()])
+    with reporter.progress("searching", int(known.any(0).sum()), "queries") as progress:
+        values = retrieval_values(search, labels, progress=progress)
     if {"fine", "coarse"} <= labels.keys():
-        within = values_within(search, labels["fine"], labels["coarse"])
+        both = (labels["fine"][0] >= 0) & (labels["coarse"][0] >= 0)
+        with reporter.progress("searching within coarse classes", int(both.sum()), "queries") as progress:
+            within = values_within(search, labels["fine"], labels["coarse"], progress=progress)
         uncounted = torch.full((len(search.queries),), torch.nan)
         values[WITHIN] = {name: within.get(name, uncounted) for name in (*values["fine"], "chance")}
     return values

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation.ranks import class_ranks, largest
+from coarsecon.reporting import Progress
 from coarsecon.search.exact import SCORES_AT_ONCE, nearest, nearest_others, unit
 
 RECALL_KS = (1, 2, 5, 10, 50, 100)
@@ -62,14 +63,20 @@ class Search:
         return Search(among if mutual else self.queries[queries], among, place[self.own[queries]])
 
 
-def retrieval_values(search: Search, labels: Pairs, ks: Sequence[int] = RECALL_KS) -> dict[str, Values]:
-    """Every metric of every query at each level of `labels`, from one search; see `retrieval_metrics`."""
+def retrieval_values(
+    search: Search, labels: Pairs, ks: Sequence[int] = RECALL_KS, progress: Progress = Progress()
+) -> dict[str, Values]:
+    """Every metric of every query at each level of `labels`, from one search; see `retrieval_metrics`.
+
+    `progress` counts the queries with a label at some level, each when it is done.
+    """
     labels = {level: _on(search.gallery.device, pair) for level, pair in labels.items()}
     relevant = {level: _relevant(search.own, *pair) for level, pair in labels.items()}
     names = [f"{name}@{k}" for name in ("recall", "precision") for k in ks] + ["map@r", "r_precision"]
     values = {level: {name: torch.full((len(search.queries),), torch.nan) for name in names} for level in labels}
     listed = {level: (q >= 0) & (relevant[level] < LARGE_CLASS) for level, (q, _) in labels.items()}
     ranked = {level: (q >= 0) & ~listed[level] for level, (q, _) in labels.items()}
+    comes_again = torch.stack(list(ranked.values())).any(0)
 
     def keep(level: str, rows: Tensor, made: Values) -> None:
         for name, value in made.items():
@@ -83,6 +90,7 @@ def retrieval_values(search: Search, labels: Pairs, ks: Sequence[int] = RECALL_K
             if len(count):
                 hits = of_gallery[found[here, : max(int(count.max()), *ks, 1)]] == wanted[:, None]
                 keep(level, rows[here], _metrics(hits, count, ks))
+        progress.advance(int((~comes_again[rows]).sum()))
     for rows, scores in _scored(search, torch.stack([torch.where(ranked[level], labels[level][0], -1)
                                                      for level in labels])):  # fmt: skip
         levels = [level for level in labels if ranked[level][rows[0]]]
@@ -91,11 +99,16 @@ def retrieval_values(search: Search, labels: Pairs, ks: Sequence[int] = RECALL_K
         for level in levels:
             members = (labels[level][1] == labels[level][0][rows[0]]).nonzero().flatten()
             keep(level, rows, _metrics_of_ranks(class_ranks(scores, members, top), relevant[level][rows, None], ks))
+        progress.advance(len(rows))
     return values
 
 
 def values_within(
-    search: Search, labels: tuple[Tensor, Tensor], groups: tuple[Tensor, Tensor], ks: Sequence[int] = RECALL_KS
+    search: Search,
+    labels: tuple[Tensor, Tensor],
+    groups: tuple[Tensor, Tensor],
+    ks: Sequence[int] = RECALL_KS,
+    progress: Progress = Progress(),
 ) -> Values:
     """Every metric of every query, searching only the gallery items of its own group.
 
@@ -108,7 +121,7 @@ def values_within(
     for group in groups[0][(groups[0] >= 0) & (labels[0] >= 0)].unique():
         asked, among = (groups[0] == group).nonzero().flatten(), (groups[1] == group).nonzero().flatten()
         part, pair = search.within(asked, among), (labels[0][asked], labels[1][among])
-        found = retrieval_values(part, {"": pair}, ks)[""]
+        found = retrieval_values(part, {"": pair}, ks, progress)[""]
         searched = (len(among) - (part.own >= 0).long()).clamp(min=1)
         found["chance"] = (_relevant(part.own, *pair) / searched).where(pair[0] >= 0, torch.nan).cpu()
         for name, value in found.items():

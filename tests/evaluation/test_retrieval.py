@@ -16,6 +16,7 @@ from coarsecon.evaluation.retrieval import (
     summary,
     values_within,
 )
+from coarsecon.reporting import Progress
 from coarsecon.search import exact
 from coarsecon.search.exact import unit
 
@@ -109,6 +110,29 @@ def test_the_neighbours_of_large_classes_are_never_held_all_at_once(monkeypatch:
     monkeypatch.setattr(retrieval, "NEIGHBOURS_AT_ONCE", 20_000)
     retrieval_metrics(torch.randn(600, 4), torch.arange(600) % 3)
     assert 10_000 < largest <= 20_000
+
+
+@pytest.mark.parametrize("large", [5, 30, 1000])
+def test_progress_counts_every_labelled_query_once(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    """Whether its classes are listed, ranked, or one of each: a search of many images is told of all the time."""
+
+    pieces: list[int] = []
+
+    class Counted(Progress):
+        def advance(self, amount: int = 1, note: str = "") -> None:
+            pieces.append(amount)
+
+    monkeypatch.setattr(retrieval, "LARGE_CLASS", large)
+    monkeypatch.setattr(retrieval, "NEIGHBOURS_AMONG", 0)
+    monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr(retrieval, "SCORES_AT_ONCE", 1000)
+    coarse, fine = torch.arange(100) % 2, torch.arange(100) % 10
+    coarse[90:], fine[80:] = -1, -1
+    retrieval_values(
+        Search.among(torch.randn(100, 4)), {"fine": (fine, fine), "coarse": (coarse, coarse)}, (1,), Counted()
+    )
+    assert sum(pieces) == 90
+    assert len(pieces) >= 9
 
 
 def test_a_query_is_excluded_by_identity_so_its_duplicate_is_found() -> None:
