@@ -179,7 +179,11 @@ def _of_sections(layer: dict[str, Any], origin: str) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
-    """`layer` over `base`, section by section. A layer that names another method drops the settings of the first."""
+    """`layer` over `base`, section by section.
+
+    A layer that names another method drops the settings of the first, and one that names another backbone what only
+    the first may understand: its arguments, and the stem it was given.
+    """
     merged = dict(base)
     for key, value in layer.items():
         below = merged.get(key)
@@ -187,9 +191,16 @@ def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
             merged[key] = dict(value) if isinstance(value, Mapping) else value
         elif key == "method" and value.get("name", below.get("name")) != below.get("name"):
             merged[key] = dict(value)
+        elif key == "backbone" and _is_another(value.get("name"), below.get("name")):
+            merged[key] = merge({k: v for k, v in below.items() if k not in ("args", "stem")}, value)
         else:
             merged[key] = merge(below, value)
     return merged
+
+
+def _is_another(name: Any, before: Any) -> bool:
+    """Whether two names of timm's are of two architectures, and not of one with other weights (resnet18.a1_in1k)."""
+    return None not in (name, before) and str(name).partition(".")[0] != str(before).partition(".")[0]
 
 
 def validate(model: type[S], values: Any, *, section: str = "") -> S:

@@ -21,6 +21,17 @@ def test_another_method_drops_the_settings_of_the_first():
     assert merge(base, {"method": {"t": 0.1}})["method"] == {"name": "maskcon", "w": 0.5, "t": 0.1}
 
 
+def test_another_backbone_drops_what_only_the_first_understands():
+    base = {"backbone": {"name": "resnet18", "stem": "small", "batch_norm_splits": 8, "args": {"layers": [1, 1, 1, 1]}}}
+    other = {"backbone": {"name": "resnet50"}}
+    assert merge(base, other)["backbone"] == {"name": "resnet50", "batch_norm_splits": 8}
+    asked = {"backbone": {"name": "resnet50", "stem": "standard", "args": {"drop_rate": 0.1}}}
+    assert merge(base, asked)["backbone"] == {**asked["backbone"], "batch_norm_splits": 8}
+    same = {"backbone": {"name": "resnet18.tv_in1k", "pretrained": True}}
+    assert merge(base, same)["backbone"] == {**base["backbone"], **same["backbone"]}
+    assert merge({"backbone": {"args": {"depth": 1}}}, other)["backbone"] == {"name": "resnet50", "args": {"depth": 1}}
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("1e-3", 1e-3), ("5E2", 500.0), ("3", 3), ("-0.5", -0.5), ("true", True), ("[a, b]", ["a", "b"]), ("null", None),

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
 from coarsecon import device
-from coarsecon.device import autocast, choose_device, choose_precision
+from coarsecon.device import autocast, choose_device, choose_precision, place
 from coarsecon.errors import InputError
 
 
@@ -16,6 +17,12 @@ def test_a_device_that_is_not_there_is_told():
 
 
 CPU = torch.device("cpu")
+
+
+def test_weights_of_convolutions_lie_channels_last_beside_those_of_other_ranks():
+    module = place(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Conv3d(2, 3, (1, 3, 3)), nn.Linear(3, 4)), CPU)
+    assert module[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert module[1].weight.is_contiguous()
 
 
 @pytest.fixture

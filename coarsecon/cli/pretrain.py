@@ -56,8 +56,8 @@ def pretrain(
         layers = merge(layers, recipes.read(recipe))
     if config:
         layers = merge(layers, read_config_file(config))
-    if method:  # before --set, whose method.* settings are meant for this method and not for the recipe's
-        layers = merge(layers, {"method": {"name": method}})
+    # Before --set, whose settings are meant for this method and this backbone and not for the recipe's.
+    layers = merge(layers, given({"method": {"name": method}, "backbone": {"name": backbone}}))
     layers = merge(layers, parse_assignments(set_ or []))
     layers = merge(layers, given(flags))
     target = out or Path("runs") / str(layers.get("method", {}).get("name", "maskcon"))
@@ -74,12 +74,6 @@ def pretrain(
         if resume:
             refuse_changes(plan(saved, comm).config, planned.config, target)
         reporter = Reporter() if comm.rank else ConsoleReporter()
-        ranks = f" on {comm.world_size} ranks" if comm.world_size > 1 else ""
-        reporter.info(
-            f"{planned.config.method['name']} with {planned.config.backbone.name} on {len(planned.split):,} images at "
-            f"{planned.config.data.size} px, {planned.config.schedule.epochs} epochs, "
-            f"{planned.device} in {planned.config.run.precision}{ranks}"
-        )
         try:
             run = train(planned, target, resume=resume, reporter=reporter, comm=comm)
         except (InterruptedRunError, KeyboardInterrupt) as stopped:

@@ -31,8 +31,9 @@ class Subject:
         self.encoder.backbone.to(memory_format=torch.contiguous_format)
 
     def state(self) -> dict[str, Tensor]:
-        """The backbone's weights by timm's names."""
-        return {name: value.contiguous() for name, value in self.encoder.backbone.state_dict().items()}
+        """The backbone's weights by timm's names, copies: layers may share theirs, which safetensors does not write."""
+        plain = torch.contiguous_format
+        return {name: value.clone(memory_format=plain) for name, value in self.encoder.backbone.state_dict().items()}
 
     def write_card(self, folder: Path) -> None:
         """The input recipe, which goes wherever the weights go."""

@@ -21,7 +21,7 @@ from coarsecon.importing.checkpoint import read_checkpoint
 from coarsecon.importing.forms import FORMS, Form, Heads
 from coarsecon.importing.recipe import Wishes, card_beside, find_backbone, find_recipe
 from coarsecon.methods.restore import load_method
-from coarsecon.nn.backbone import create_backbone
+from coarsecon.nn.backbone import check_side, create_backbone
 from coarsecon.nn.encoder import EncoderCard, save_encoder
 from coarsecon.runs import Run
 from coarsecon.train.environment import describe_environment
@@ -65,6 +65,7 @@ def import_checkpoint(
     backbone, names = find_backbone(weights, wishes, card, file)
     recipe, assumed = find_recipe(backbone, wishes, card, dataset)
     network = create_backbone(backbone, recipe.size)
+    check_side(network, recipe.size)
     taken = _fill(network, {names[name]: value for name, value in weights.items()}, file)
     heads = known.heads(checkpoint.state)
     used = {f"{prefix}{name}" for name in weights if names[name] in taken} | set(heads.names.values() if heads else ())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from coarsecon import registry
 from coarsecon.config import validate
+from coarsecon.device import place
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.methods.base import Method, Setup
@@ -70,7 +71,7 @@ def load_method(
                     f"{path}: the {head} does not fit the method {name} as it is installed now; "
                     "evaluate with the version the run was made with"
                 ) from None
-    return method.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return place(method, device).eval()
 
 
 def coarse_classes(run: Run, which: Which = "last") -> list[str]:

@@ -1,13 +1,10 @@
 """Backbones: any timm model, with a stem for small images and weights only when asked for."""
 
 import difflib
-import sys
-from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from coarsecon.config import BackboneSettings
@@ -15,6 +12,7 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.nn import resnet12  # noqa: F401  registers it with timm
 from coarsecon.nn.batch_norm import split_batch_norm
 from coarsecon.nn.small_stem import first_convolution, names_a_convolution, use_small_stem
+from coarsecon.nn.weights import load_weights
 
 SMALL_SIDE = 64
 
@@ -43,7 +41,8 @@ def resolve_stem(settings: BackboneSettings, side: int) -> BackboneSettings:
     """The settings with `stem: auto` replaced by what it means for this model and images of this side."""
     if settings.stem != "auto":
         return settings
-    has_one = names_a_convolution(_published(settings.name, "first_conv"))
+    # A network that is built for the side of its image would be wrong about the map behind another stem.
+    has_one = names_a_convolution(_published(settings.name, "first_conv")) and not _is_built_for_a_side(settings.name)
     return settings.model_copy(update={"stem": "small" if has_one and side <= SMALL_SIDE else "standard"})
 
 
@@ -68,8 +67,11 @@ def _create(settings: BackboneSettings, side: int) -> nn.Module:
 
 def model_args(settings: BackboneSettings, side: int) -> dict[str, Any]:
     """What `timm.create_model` is given besides the name, the stem not among it."""
-    needs_side = _published(settings.name, "fixed_input_size")
-    return {**({"img_size": side} if needs_side else {}), **settings.args}
+    return {**({"img_size": side} if _is_built_for_a_side(settings.name) else {}), **settings.args}
+
+
+def _is_built_for_a_side(name: str) -> bool:
+    return bool(_published(name, "fixed_input_size"))
 
 
 def _published(name: str, value: str) -> Any:
@@ -82,37 +84,32 @@ def feature_dim(model: Any) -> int:
     return int(getattr(model, "head_hidden_size", None) or model.num_features)
 
 
-def load_weights(model: nn.Module, path: Path, *, fresh_stem: bool = True) -> None:
-    """Load a file of weights; a classifier's weights are left out.
-
-    Position embeddings are resized to the model's side. With `fresh_stem` a first convolution of another shape keeps
-    the weights it was drawn with.
+@torch.no_grad()
+def check_side(model: nn.Module, side: int) -> None:
+    """Show the network one image of this side; it was built for that side, and comes out as it went in.
 
     Raises:
-        InputError: the file is missing, is not a plain state dict, or leaves other layers without weights.
+        InputError: it cannot take the image, or gives something else than its features [1, feature_dim].
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of weights")
+    cfg: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
+    name, training = cfg.get("architecture") or type(model).__name__, model.training
+    model.eval()
     try:
-        state: dict[str, Tensor] = _adapted(load_state_dict(str(path), use_ema=False, weights_only=True), model)
-    except Exception as error:
-        raise InputError(f"{path}: not a file of weights that can be loaded safely ({type(error).__name__})") from None
-    own = model.state_dict()
-    stem = f"{first_convolution(model)}.weight"
-    fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-    missing = [name for name in own if name not in fitting and not (fresh_stem and name == stem)]
-    if missing:
+        shape = getattr(model(torch.zeros(1, 3, side, side)), "shape", None)
+    except Exception as error:  # a network checks its image as it likes, or not at all
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
+        usual = f"; timm publishes it for {cfg['input_size'][-1]} px" if cfg.get("input_size") else ""
         raise InputError(
-            f"{path}: does not fit the backbone: {len(missing)} of {len(own)} entries are missing or of another shape "
-            f"({', '.join(missing[:3])}, ...)"
+            f"backbone: {name} takes no images of {side} px ({problem}). Set data.size to another side{usual}, "
+            "or choose another backbone"
+        ) from error
+    finally:
+        model.train(training)
+    if shape != (1, feature_dim(model)):
+        raise InputError(
+            f"backbone: {name} gives {list(shape) if shape else 'something else'} for an image instead of "
+            f"[1, {feature_dim(model)}]; set backbone.args so that it pools its features, or choose another backbone"
         )
-    model.load_state_dict(fitting, strict=False)
-
-
-def _adapted(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """As timm adapts published weights: a transformer's position embeddings to another side, its authors' names."""
-    adapt = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    return adapt(state, model) if adapt else state
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from coarsecon.config import BackboneSettings, Settings
 from coarsecon.data.batch import ImageBatch
+from coarsecon.device import place
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.nn.backbone import create_backbone, feature_dim
@@ -75,7 +76,8 @@ class Encoder(nn.Module):
 
 def save_encoder(backbone: nn.Module, card: EncoderCard, path: Path) -> None:
     """Write the weights to `path` (.safetensors) and the card beside them (.json), each in one move."""
-    state = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
+    plain = torch.contiguous_format  # a copy each: layers may share their weights, which safetensors does not write
+    state = {name: value.detach().cpu().clone(memory_format=plain) for name, value in backbone.state_dict().items()}
     atomic_write(path, save(state, metadata={"format": "pt"}))
     atomic_write(path.with_suffix(".json"), json.dumps(card.model_dump(mode="json"), indent=2))
 
@@ -101,5 +103,4 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
         raise InputError(
             f"{path}: the weights do not belong to {card.backbone.name} as {card_path.name} says"
         ) from None
-    backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Encoder(backbone.eval(), card)
+    return Encoder(place(backbone, device).eval(), card)

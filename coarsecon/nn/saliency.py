@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from coarsecon.config import BackboneSettings
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.nn.backbone import create_backbone, load_weights
+from coarsecon.nn.backbone import create_backbone
+from coarsecon.nn.weights import load_weights
 
 STRIDE = 32
 """Pixels to a cell of the last feature map of a network with the usual stem."""

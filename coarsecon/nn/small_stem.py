@@ -15,7 +15,7 @@ __all__ = ["first_convolution", "names_a_convolution", "use_small_stem"]
 
 def names_a_convolution(name: object) -> TypeGuard[str]:
     """Whether timm's `first_conv` of a model names the stem of a convnet, and not what cuts a transformer's patches."""
-    return isinstance(name, str) and "patch_embed" not in name
+    return isinstance(name, str) and "embed" not in name
 
 
 def first_convolution(model: nn.Module) -> str | None:

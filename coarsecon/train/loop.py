@@ -72,9 +72,11 @@ def train(
             f"run.batch_size: {plan.config.run.batch_size} images cannot be shared evenly by {comm.world_size} ranks"
         )
     has_state = comm.from_first(lambda: _has_state(run, resume))
-    trainer = Trainer(plan, run, reporter or Reporter(), comm)
+    reporter = reporter or Reporter()
+    trainer = Trainer(plan, run, reporter, comm)
     if has_state:
         trainer.load()
+    reporter.info(plan.summary() + (f" on {comm.world_size} ranks" if comm.world_size > 1 else ""))
     trainer.run_to_end()
     return run
 

@@ -11,10 +11,10 @@ from coarsecon import registry
 from coarsecon.comm import Comm
 from coarsecon.config import RunConfig, merge, validate
 from coarsecon.data.store import PreparedDataset, Split, open_dataset
-from coarsecon.device import choose_device, choose_precision
+from coarsecon.device import choose_device, choose_precision, place
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.methods import Method, Setup
-from coarsecon.nn.backbone import create_backbone, feature_dim, resolve_stem
+from coarsecon.nn.backbone import check_side, create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
 from coarsecon.nn.sync_batch_norm import synchronise_batch_norm
 from coarsecon.train import compiled
@@ -39,6 +39,14 @@ class Plan:
         """Full batches in an epoch."""
         return _full_batches(self.split, self.config)
 
+    def summary(self) -> str:
+        """What is trained on what, in a line."""
+        config = self.config
+        return (
+            f"{config.method['name']} with {config.backbone.name} on {len(self.split):,} images at "
+            f"{config.data.size} px, {config.schedule.epochs} epochs, {self.device} in {config.run.precision}"
+        )
+
     def build_method(self, comm: Comm | None = None) -> Method:
         """The method with freshly drawn weights, the same for the same seed, on the run's device."""
         backbone, image, batch_norm = self.config.backbone, self.card.input, self.config.run.batch_norm
@@ -46,6 +54,7 @@ class Plan:
         with torch.random.fork_rng():
             torch.manual_seed(self.config.run.seed)
             encoder = create_backbone(backbone, image.size)
+            check_side(encoder, image.size)
             setup = Setup(
                 encoder=encoder,
                 feature_dim=feature_dim(encoder),
@@ -59,7 +68,7 @@ class Plan:
             method = self.method_class(self.method_settings, setup)
         if batch_norm == "sync" and comm.world_size > 1:
             synchronise_batch_norm(method, comm)
-        return method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return place(method, self.device)
 
 
 def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:

@@ -171,3 +171,32 @@ def test_an_interrupt_before_the_run_begins_names_no_run_to_resume(coarsecon, ti
     assert done.code == 130
     assert "--resume" not in done.err
     assert "interrupted" in done.err
+
+
+def test_another_backbone_than_the_recipes_goes_without_its_arguments(coarsecon, tiny_data, tmp_path):
+    out = tmp_path / "run"
+    done = coarsecon(
+        "pretrain", "--recipe", "maskcon-toy", "--data", tiny_data, "--backbone", "test_vit", "--set",
+        "backbone.args={embed_dim: 16, depth: 1, num_heads: 2}", "--set", "data.size=32", "--set",
+        "method.queue_size=64", "--epochs", 1, "--batch-size", 32, "--device", "cpu", "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert f"test_vit on 96 images at 32 px, 1 epochs, cpu in {precision_of(out)}" in done.err
+    backbone = yaml.safe_load((out / "config.yaml").read_text())["backbone"]
+    assert (backbone["stem"], backbone["args"]) == ("standard", {"embed_dim": 16, "depth": 1, "num_heads": 2})
+
+
+def precision_of(out):
+    return yaml.safe_load((out / "config.yaml").read_text())["run"]["precision"]
+
+
+def test_a_backbone_that_cannot_take_the_images_is_told_before_anything_begins(coarsecon, tiny_data, tmp_path):
+    out = tmp_path / "run"
+    args = {"embed_dim": 16, "num_heads": 1, "stages": [1, 1, 1, 1]}
+    done = coarsecon(
+        "pretrain", "--data", tiny_data, "--backbone", "hiera_tiny_224", "--set", f"backbone.args={args}",
+        "--set", "data.size=40", "--batch-size", 32, "--device", "cpu", "--out", out,
+    )  # fmt: skip
+    assert done.code == 2
+    assert done.err.startswith("error: backbone: hiera_tiny_224 takes no images of 40 px")
+    assert not out.exists()
