@@ -53,7 +53,7 @@ def knn(
             f"near they are hardly counts; try --k {max(1, min(20, voters // 10))}"
         )
     metrics = {
-        level: knn_metrics(bank, bank_labels, queries, query_labels, ks=ks, ts=ts)
+        level: knn_metrics(bank, bank_labels, queries, query_labels, ks=ks, ts=ts, reporter=session.reporter)
         for level, (bank_labels, query_labels) in labels.items()
     }
     result = session.save_result("knn", split, metrics, options=unusual(knn, locals(), "k", "t"))

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
+from coarsecon.reporting import Progress, Reporter
 from coarsecon.search.exact import nearest, unit
 
 PAPER = (200, 0.1)
 """The k and the temperature of ASCL."""
 
+QUERIES_AT_ONCE = 1024
 VOTES_AT_ONCE = 2**22
 """Entries of the matrix of votes [queries, classes] that are held at one time (16 MiB in float32)."""
 
@@ -28,9 +30,15 @@ def knn_predict(bank: Tensor, bank_labels: Tensor, queries: Tensor, *, k: int = 
 
 @torch.no_grad()
 def knn_predictions(
-    bank: Tensor, bank_labels: Tensor, queries: Tensor, *, ks: Sequence[int], ts: Sequence[float]
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    *,
+    ks: Sequence[int],
+    ts: Sequence[float],
+    progress: Progress = Progress(),
 ) -> dict[tuple[int, float], Tensor]:
-    """`knn_predict` of every pair (k, t), from one search with the largest k.
+    """`knn_predict` of every pair (k, t), from one search with the largest k; `progress` counts the queries.
 
     Raises InputError when no label is known, or a k or a t is not above 0.
     """
@@ -44,11 +52,12 @@ def knn_predictions(
     bank, bank_labels = bank[known], bank_labels[known]
     num_classes = int(bank_labels.max()) + 1
     predictions: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in ts}
-    for chunk in queries.split(max(1, VOTES_AT_ONCE // max(*ks, num_classes))):
+    for chunk in queries.split(min(QUERIES_AT_ONCE, max(1, VOTES_AT_ONCE // max(*ks, num_classes)))):
         cosines, indices = nearest(chunk, bank, max(ks))
         for t in set(ts):
             for k, winners in vote(cosines, bank_labels[indices], num_classes, ks=ks, t=t).items():
                 predictions[k, t].append(winners)
+        progress.advance(len(chunk))
     return {pair: torch.cat(parts) for pair, parts in predictions.items()}
 
 
@@ -69,7 +78,14 @@ def vote(cosines: Tensor, classes: Tensor, num_classes: int, *, ks: Sequence[int
 
 
 def knn_metrics(
-    bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, *, ks: Sequence[int], ts: Sequence[float]
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    labels: Tensor,
+    *,
+    ks: Sequence[int],
+    ts: Sequence[float],
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Top-1 accuracy of every pair (k, t) on queries [Q, D] with labels [Q], -1 where unknown (left out).
 
@@ -82,7 +98,8 @@ def knn_metrics(
     if not known.any():
         raise InputError("no query has a label, so kNN cannot be measured: label some of the images")
     truth = labels[known]
-    predictions = knn_predictions(bank, bank_labels, queries[known], ks=ks, ts=ts)
+    with (reporter or Reporter()).progress("voting", len(truth), "queries") as progress:
+        predictions = knn_predictions(bank, bank_labels, queries[known], ks=ks, ts=ts, progress=progress)
     top1 = {pair: float((found == truth).double().mean()) for pair, found in predictions.items()}
     k, t = PAPER if PAPER in top1 else next(iter(top1))
     return {

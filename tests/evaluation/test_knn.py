@@ -11,6 +11,7 @@ from torch import Tensor
 from coarsecon.errors import InputError
 from coarsecon.evaluation import knn, knn_predict
 from coarsecon.evaluation.knn import knn_metrics, knn_predictions
+from coarsecon.reporting import Progress
 
 
 def problem(classes: int = 7, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,6 +55,19 @@ def test_many_classes_are_voted_on_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
     whole = knn_predict(bank, labels, queries)
     monkeypatch.setattr(knn, "VOTES_AT_ONCE", 20_000)
     assert torch.equal(knn_predict(bank, labels, queries), whole)
+
+
+def test_progress_is_told_of_a_few_queries_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank, labels, queries = problem()
+    pieces: list[int] = []
+
+    class Counted(Progress):
+        def advance(self, amount: int = 1, note: str = "") -> None:
+            pieces.append(amount)
+
+    monkeypatch.setattr(knn, "QUERIES_AT_ONCE", 20)
+    knn_predictions(bank, labels, queries, ks=[5], ts=[0.1, 1.0], progress=Counted())
+    assert pieces == [20, 20, 10]
 
 
 def test_unlabelled_bank_items_have_no_vote() -> None:
