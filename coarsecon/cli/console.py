@@ -67,7 +67,7 @@ class BarProgress(Progress):
         """Move the bar; a new note replaces the old."""
         self._bars.advance(self._task, amount)
         speed = self._bars.tasks[0].speed
-        fields = {"rate": f"{speed:,.0f} {self._unit}/s"} if speed else {}
+        fields = {"rate": _rate(speed, self._unit)} if speed else {}
         self._bars.update(self._task, **fields, **({"note": note} if note else {}))
 
 
@@ -102,11 +102,16 @@ class PlainProgress(Progress):
         rate = (self._done - first) / (now - start) if now - start >= SHORTEST_RATED else 0
         parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
         if rate:
-            parts.append(f"{rate:,.0f} {self._unit}/s")
+            parts.append(_rate(rate, self._unit))
         if self._total and rate and self._done < self._total:
             parts.append(f"{_clock((self._total - self._done) / rate)} left")
         parts += [self._note] * bool(self._note)
         print(f"{self._description}: {', '.join(parts)}", file=sys.stderr, flush=True)
+
+
+def _rate(speed: float, unit: str) -> str:
+    """Two digits at least: a few large pieces a minute are not none."""
+    return f"{speed:,.0f} {unit}/s" if speed >= 10 else f"{speed:.2g} {unit}/s"
 
 
 def _clock(seconds: float) -> str:

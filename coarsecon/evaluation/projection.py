@@ -90,7 +90,7 @@ def _open_tsne(
 
     count = len(features)
     threads = torch.get_num_threads()
-    cosines, neighbours = nearest_others(features, min(count - 1, int(3 * perplexity)))
+    cosines, neighbours = nearest_others(features, min(count - 1, int(3 * perplexity)), reporter)
     distances = (2 - 2 * cosines).clamp(min=0).sqrt()
     graph = PrecomputedNeighbors(neighbours.numpy(), distances.double().numpy())
     with reporter.progress("t-SNE", ITERATIONS, "iterations") as progress:

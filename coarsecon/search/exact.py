@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coarsecon.errors import CoarseconError
+from coarsecon.reporting import Reporter
 
 try:
     import faiss as faiss  # others take it from here
@@ -57,7 +58,7 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None 
 
 
 @torch.no_grad()
-def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def nearest_others(features: Tensor, k: int, reporter: Reporter | None = None) -> tuple[Tensor, Tensor]:
     """`nearest` of every one of features [N, D] among all the others.
 
     On the CPU with FAISS a block of scores serves the rows and, turned, the columns, so that half the products are
@@ -74,14 +75,18 @@ def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     heaps.nh, heaps.k = scores.shape
     heaps.val, heaps.ids = faiss.swig_ptr(scores.numpy()), faiss.swig_ptr(indices.numpy())
     heaps.heapify()
-    for row, rows in enumerate(blocks := features.split(BLOCK)):
-        for column, columns in enumerate(blocks[row:], row):
-            block = _products(rows, columns)
-            if row == column:
-                block.fill_diagonal_(-torch.inf)
-            else:
-                _offer(heaps, block.T.contiguous(), column * BLOCK, row * BLOCK)
-            _offer(heaps, block, row * BLOCK, column * BLOCK)
+    blocks = features.split(BLOCK)
+    pairs = len(blocks) * (len(blocks) + 1) // 2
+    with (reporter or Reporter()).progress("neighbours", pairs, "blocks of scores") as progress:
+        for row, rows in enumerate(blocks):
+            for column, columns in enumerate(blocks[row:], row):
+                block = _products(rows, columns)
+                if row == column:
+                    block.fill_diagonal_(-torch.inf)
+                else:
+                    _offer(heaps, block.T.contiguous(), column * BLOCK, row * BLOCK)
+                _offer(heaps, block, row * BLOCK, column * BLOCK)
+                progress.advance()
     heaps.reorder()
     return scores, indices
 

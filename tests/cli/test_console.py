@@ -44,6 +44,15 @@ def test_the_time_left_forgets_how_fast_an_earlier_run_was_taken_up(monkeypatch,
     assert last == "writing: 86,128/200,000 images, 100 images/s, 18:59 left"
 
 
+def test_a_slow_rate_is_not_none(monkeypatch, capsys):
+    clock = iter([0.0, 0.0, 0.0, 10.0, 10.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = console.PlainProgress("clusters", 12, "classes")
+    progress.advance()
+    progress.advance()
+    assert capsys.readouterr().err == "clusters: 2/12 classes, 0.1 classes/s, 1:40 left\n"
+
+
 def test_a_long_time_left_is_told_in_hours(monkeypatch, capsys):
     clock = iter([0.0, 0.0, 0.0, 10.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))

@@ -1,12 +1,15 @@
 """Maps: two dimensions, clusters kept apart by every method and package, the same for the same seed."""
 
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation.projection import principal_plane, project
+from coarsecon.reporting import Progress, Reporter
+from coarsecon.search import exact
 
 
 def clusters(count: int = 90) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,3 +63,21 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch, method, missing):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match="pip install 'coarsecon"):
         project(clusters()[0], method)
+
+
+def test_the_search_for_neighbours_tells_of_its_progress(monkeypatch):
+    """Among 190,000 images it takes longer than all iterations."""
+    pytest.importorskip("openTSNE")
+    pytest.importorskip("faiss")
+    told = []
+
+    class Telling(Reporter):
+        @contextmanager
+        def progress(self, description, total=None, unit="images"):
+            progress = Progress()
+            progress.advance = lambda amount=1, note="": told.append((description, total))
+            yield progress
+
+    monkeypatch.setattr(exact, "BLOCK", 16)
+    project(clusters()[0], reporter=Telling())
+    assert told.count(("neighbours", 21)) == 21
