@@ -21,6 +21,7 @@ from coarsecon.cli.options import (
 )
 from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
+from coarsecon.reporting import Reporter
 from coarsecon.runs import open_run
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def linear(
         if views:
             probe = _of_views(session, split, kind, _settings(preset, finetune, lr, backbone_lr, epochs, batch_size))
         else:
-            probe = _of_features(session, split, preset, lr, epochs)
+            # Few labels are learnt in a moment, many times.
+            told = Reporter() if shots_per_class else session.reporter
+            probe = _of_features(session, split, preset, lr, epochs, told)
     metrics, reporter = {}, session.reporter
     for level in known if labels == "both" else [labels]:
         train_labels, test_labels = known[level]
@@ -135,7 +138,9 @@ def _check(
             raise InputError(f"{option}: {rate} is not above 0")
 
 
-def _of_features(session: "Session", split: str, preset: str, lr: float | None, epochs: int | None) -> "Probe":
+def _of_features(
+    session: "Session", split: str, preset: str, lr: float | None, epochs: int | None, reporter: Reporter
+) -> "Probe":
     """Learns from the features of the frozen backbone."""
     from coarsecon.evaluation.linear import linear_probe
 
@@ -143,7 +148,9 @@ def _of_features(session: "Session", split: str, preset: str, lr: float | None, 
 
     def probe(test_labels: "Tensor", train_labels: "Tensor", seed: int) -> dict[str, Any]:
         known, measured = (column.to(session.device) for column in (train_labels, test_labels))
-        return linear_probe(train, known, test, measured, preset=preset, lr=lr, epochs=epochs, seed=seed)
+        return linear_probe(
+            train, known, test, measured, preset=preset, lr=lr, epochs=epochs, seed=seed, reporter=reporter
+        )
 
     return probe
 

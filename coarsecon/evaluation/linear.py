@@ -10,6 +10,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation.interval import mean_and_interval
+from coarsecon.reporting import Progress, Reporter
 
 MOMENTUM = 0.9
 HELD_OUT = 0.2
@@ -74,6 +75,7 @@ def train_heads(
     by_epoch: bool = False,
     seed: int = 0,
     after_epoch: Callable[[Tensor], None] | None = None,
+    progress: Progress = Progress(),
 ) -> Tensor:
     """H linear classifiers, softmax and cross-entropy by SGD with momentum 0.9, all on the same batches.
 
@@ -81,7 +83,8 @@ def train_heads(
     too). `rate` maps the share of the training done, counted in steps or in epochs (`by_epoch`), to a multiple
     of the learning rates. The heads start at zero, so `seed` decides the order of the images alone.
 
-    Returns weights [H, D + 1, C] whose last row is the bias. `after_epoch` sees them as they are then.
+    Returns weights [H, D + 1, C] whose last row is the bias. `after_epoch` sees them as they are then;
+    `progress` counts the images of all epochs.
     """
     features = _with_ones(features)
     weights = features.new_zeros(len(lrs), features.shape[1], classes)
@@ -97,9 +100,10 @@ def train_heads(
             error[:, torch.arange(len(batch), device=batch.device), truth] -= 1
             gradient = (inputs.T @ error).div_(len(batch)).addcmul_(decay, weights)
             velocity.mul_(MOMENTUM).add_(gradient)
-            progress = epoch / epochs if by_epoch else (epoch * steps + step) / (epochs * steps)
+            done = epoch / epochs if by_epoch else (epoch * steps + step) / (epochs * steps)
             update = gradient.add_(velocity, alpha=MOMENTUM) if nesterov else velocity
-            weights.addcmul_(lr, update, value=-rate(progress))
+            weights.addcmul_(lr, update, value=-rate(done))
+            progress.advance(len(batch))
         if after_epoch:
             after_epoch(weights)
     return weights
@@ -131,6 +135,7 @@ def linear_probe(
     lr: float | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Top-1 and top-5 of a linear classifier learnt on train [N, D] and measured on test [M, D].
 
@@ -146,12 +151,13 @@ def linear_probe(
     train, train_labels = train[known].float(), train_labels[known]
     test, test_labels = test[measured].float(), test_labels[measured]
     counts = {"queries": len(test), "classes": len(test_labels.unique()), "train_images": len(train)}
+    reporter = reporter or Reporter()
     if preset == "sweep":
-        probe = _sweep(train, train_labels, test, test_labels, epochs or SWEEP_EPOCHS, seed)
+        probe = _sweep(train, train_labels, test, test_labels, epochs or SWEEP_EPOCHS, seed, reporter)
     else:
         paper = PRESETS[preset]
         paper = replace(paper, lr=lr or paper.lr, epochs=epochs or paper.epochs)
-        probe = _by_paper(train, train_labels, test, test_labels, paper, seed)
+        probe = _by_paper(train, train_labels, test, test_labels, paper, seed, reporter)
     return {**probe, **counts, "preset": preset, "seed": seed}
 
 
@@ -197,7 +203,9 @@ def held_out(labels: Tensor, seed: int) -> Tensor:
     return _rank_in_class(labels, seed) < share[place]
 
 
-def _sweep(train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, epochs: int, seed: int) -> dict[str, Any]:
+def _sweep(
+    train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, epochs: int, seed: int, reporter: Reporter
+) -> dict[str, Any]:
     aside = held_out(labels, seed)
     if not aside.any():
         raise InputError("a sweep picks on a second image of a class, and no class has two: use a preset")
@@ -208,11 +216,13 @@ def _sweep(train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, epo
     shared: dict[str, Any] = {"classes": int(labels.max()) + 1, "epochs": epochs, "rate": cosine, "seed": seed}
     shared["batch_size"] = min(512, max(16, len(train) // 8))
     lrs, decays = zip(*SWEEP, strict=True)
-    heads = train_heads(train[~aside], labels[~aside], lrs=lrs, decays=decays, **shared)
-    scores = accuracies(heads, train[aside], labels[aside])
-    pick = scores.index(max(scores))
-    lr, decay = SWEEP[pick]
-    head = train_heads(train, labels, lrs=[lr], decays=[decay], **shared)
+    seen = 2 * len(train) - int(aside.sum())
+    with reporter.progress("linear classifiers", epochs * seen) as shared["progress"]:
+        heads = train_heads(train[~aside], labels[~aside], lrs=lrs, decays=decays, **shared)
+        scores = accuracies(heads, train[aside], labels[aside])
+        pick = scores.index(max(scores))
+        lr, decay = SWEEP[pick]
+        head = train_heads(train, labels, lrs=[lr], decays=[decay], **shared)
     return {
         **top_scores(head, test, test_labels),
         "lr": lr,
@@ -227,14 +237,21 @@ def _sweep(train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, epo
 
 
 def _by_paper(
-    train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, preset: Preset, seed: int
+    train: Tensor,
+    labels: Tensor,
+    test: Tensor,
+    test_labels: Tensor,
+    preset: Preset,
+    seed: int,
+    reporter: Reporter,
 ) -> dict[str, Any]:
     scores: list[Scores] = []
-    train_heads(
-        train, labels, lrs=[preset.lr], decays=[0.0], classes=int(labels.max()) + 1, epochs=preset.epochs,
-        batch_size=preset.batch_size, rate=preset.rate, nesterov=preset.nesterov, by_epoch=True, seed=seed,
-        after_epoch=lambda head: scores.append(top_scores(head, test, test_labels)),
-    )  # fmt: skip
+    with reporter.progress("linear classifier", preset.epochs * len(train)) as progress:
+        train_heads(
+            train, labels, lrs=[preset.lr], decays=[0.0], classes=int(labels.max()) + 1, epochs=preset.epochs,
+            batch_size=preset.batch_size, rate=preset.rate, nesterov=preset.nesterov, by_epoch=True, seed=seed,
+            after_epoch=lambda head: scores.append(top_scores(head, test, test_labels)), progress=progress,
+        )  # fmt: skip
     return {**last_and_best(scores), "lr": preset.lr, "epochs": preset.epochs}
 
 

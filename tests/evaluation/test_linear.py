@@ -1,5 +1,7 @@
 """The batched heads against a plain loop, the pick of the sweep, the shots, and the edges of the inputs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from coarsecon.evaluation.linear import (
     linear_probe,
     train_heads,
 )
+from coarsecon.reporting import Progress, Reporter
 
 
 def problem(count: int = 200, noise: float = 0.1, classes: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -27,6 +30,28 @@ def problem(count: int = 200, noise: float = 0.1, classes: int = 5, seed: int = 
     labels = torch.arange(count) % classes
     features = torch.eye(12)[labels] + noise * torch.randn(count, 12, generator=generator)
     return torch.nn.functional.normalize(features, dim=1), labels
+
+
+@pytest.mark.parametrize("preset", ["sweep", "ascl"])
+def test_progress_is_told_of_every_image_that_is_to_be_seen(preset: str) -> None:
+    """Of 190,000 images a sweep learns for minutes."""
+    told: list[int] = []
+    totals: list[int | None] = []
+
+    class Counted(Progress):
+        def advance(self, amount: int = 1, note: str = "") -> None:
+            told.append(amount)
+
+    class Telling(Reporter):
+        @contextmanager
+        def progress(self, description: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
+            totals.append(total)
+            yield Counted()
+
+    features, labels = problem()
+    linear_probe(features, labels, features, labels, preset=preset, epochs=3, reporter=Telling())
+    assert totals == [sum(told)]
+    assert len(told) >= 3
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
