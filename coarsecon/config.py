@@ -38,7 +38,9 @@ class BackboneSettings(Settings):
 
     name: str = Field("resnet18", description="any timm model")
     stem: Literal["auto", "small", "small-pool", "standard"] = Field(
-        "auto", description="small: 3x3 stride 1, no max-pool; small-pool keeps it; auto: small for sides up to 64"
+        "auto",
+        description="small: 3x3 stride 1, no max-pool; small-pool keeps it; "
+        "auto: small up to 64 px, where a convnet takes any side",
     )
     batch_norm_splits: Count = Field(1, description="groups of the batch with batch statistics of their own")
     pretrained: bool = Field(False, description="start from timm's weights, fetched from the hub")

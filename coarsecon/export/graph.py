@@ -1,9 +1,13 @@
 """The whole way from pixels to embedding as one module that can be traced: for ONNX and `torch.export`."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coarsecon.errors import CoarseconError
 from coarsecon.nn.encoder import Encoder
 from coarsecon.views.blur import HIGH_PASS_KERNEL, HIGH_PASS_SIGMA, blur_matrices
 
@@ -36,3 +40,14 @@ class EmbeddingGraph(nn.Module):
         if self.blur is not None:
             x = x - self.blur @ x @ self.blur.T
         return F.normalize(self.backbone(x).float(), dim=1)
+
+
+@contextlib.contextmanager
+def untraceable(name: str) -> Iterator[None]:
+    """Tell in one line that torch cannot make a graph of the network called `name`, which ends in many errors."""
+    try:
+        yield
+    except Exception as error:
+        raise CoarseconError(
+            f"torch cannot make such a graph of {name} ({type(error).__name__}); --format timm takes every network"
+        ) from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.export.graph import EmbeddingGraph
+from coarsecon.export.graph import EmbeddingGraph, untraceable
 from coarsecon.export.subject import BATCHES, Subject
 
 TOLERANCE = 1e-4
@@ -35,7 +35,7 @@ def write(subject: Subject, folder: Path) -> list[str]:
 
     file = folder / "encoder.onnx"
     batch = torch.export.Dim("batch", min=1)
-    with _quiet():
+    with _quiet(), untraceable(subject.card.backbone.name):
         torch.onnx.export(
             EmbeddingGraph(subject.encoder), (subject.images(max(BATCHES)),), str(file), dynamo=True, verbose=False,
             input_names=["images"], output_names=["embedding"], dynamic_shapes={"images": {0: batch}},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from coarsecon.export.graph import EmbeddingGraph
+from coarsecon.export.graph import EmbeddingGraph, untraceable
 from coarsecon.export.subject import BATCHES, Subject
 
 TOLERANCE = 1e-5
@@ -15,7 +15,7 @@ def write(subject: Subject, folder: Path) -> list[str]:
     """`encoder.pt2`, with the input recipe among its extra files. Returns what to know of it."""
     file = folder / "encoder.pt2"
     example, batch = subject.images(max(BATCHES)), torch.export.Dim("batch", min=1)
-    with torch.no_grad():
+    with torch.no_grad(), untraceable(subject.card.backbone.name):
         program = torch.export.export(EmbeddingGraph(subject.encoder), (example,), dynamic_shapes=({0: batch},))
     recipe = json.dumps(subject.card.input.model_dump(mode="json"))
     torch.export.save(program, file, extra_files={"input.json": recipe})

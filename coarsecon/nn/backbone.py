@@ -58,7 +58,8 @@ def _create(settings: BackboneSettings, side: int) -> nn.Module:
         raise InputError(f"backbone.args: {settings.name} does not take them ({error})") from None
     except Exception as error:
         if not settings.pretrained:
-            raise InputError(f"backbone: {settings.name} cannot be built ({error})") from error
+            problem = f"{settings.name} cannot be built for images of {side} px ({_first_line(error)})"
+            raise InputError(f"backbone: {problem}. {_other_side(settings.name)}") from error
         raise CoarseconError(
             f"backbone.pretrained: the weights of {settings.name} cannot be fetched ({type(error).__name__}). "
             "Fetch them elsewhere and pass the file with --init-from, or leave pretrained off."
@@ -84,25 +85,32 @@ def feature_dim(model: Any) -> int:
     return int(getattr(model, "head_hidden_size", None) or model.num_features)
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _other_side(name: str) -> str:
+    """What to do where a network does not go with the side of the images."""
+    published = _published(name, "input_size")
+    usual = f", and timm's own see {published[-1]} px" if published else ""
+    return f"Set data.size to another side (a multiple of 32 suits most networks{usual}), or choose another backbone"
+
+
 @torch.no_grad()
 def check_side(model: nn.Module, side: int) -> None:
-    """Show the network one image of this side; it was built for that side, and comes out as it went in.
+    """Try a network that was built for images of this side on one; its mode and weights stay as they were.
 
     Raises:
         InputError: it cannot take the image, or gives something else than its features [1, feature_dim].
     """
     cfg: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
-    name, training = cfg.get("architecture") or type(model).__name__, model.training
+    name, training = str(cfg.get("architecture") or type(model).__name__), model.training
     model.eval()
     try:
         shape = getattr(model(torch.zeros(1, 3, side, side)), "shape", None)
     except Exception as error:  # a network checks its image as it likes, or not at all
-        problem = (str(error).splitlines() or [type(error).__name__])[0]
-        usual = f"; timm publishes it for {cfg['input_size'][-1]} px" if cfg.get("input_size") else ""
-        raise InputError(
-            f"backbone: {name} takes no images of {side} px ({problem}). Set data.size to another side{usual}, "
-            "or choose another backbone"
-        ) from error
+        problem = f"{name} takes no images of {side} px ({_first_line(error)})"
+        raise InputError(f"backbone: {problem}. {_other_side(name)}") from error
     finally:
         model.train(training)
     if shape != (1, feature_dim(model)):

@@ -146,6 +146,18 @@ def test_a_missing_package_of_the_extra_is_named(tmp_path, monkeypatch):
         export(run, "onnx", tmp_path / "out")
 
 
+@pytest.mark.parametrize("format_name", ["onnx", "torch-export"])
+def test_a_network_that_torch_makes_no_graph_of_is_told_in_a_line(format_name, tmp_path, monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("a page\nof reasons")
+
+    monkeypatch.setattr("torch.onnx.export", fails)
+    monkeypatch.setattr("torch.export.export", fails)
+    with pytest.raises(CoarseconError, match=r"such a graph of resnet18 \(RuntimeError\); --format timm"):
+        export(encoder_run(tmp_path / "run", "deep"), format_name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_gives_other_features_is_not_put_in_place(tmp_path, monkeypatch):
     run = encoder_run(tmp_path / "run", "deep")
     forward = EmbeddingGraph.forward

@@ -82,10 +82,12 @@ def test_pretrained_weights_out_of_reach_are_one_clear_error(tmp_path, monkeypat
 def test_a_side_that_the_network_does_not_take_is_told():
     tiny = {"embed_dim": 16, "num_heads": 1, "stages": [1, 1, 1, 1]}
     model = create_backbone(BackboneSettings(name="hiera_tiny_224", args=tiny), 40)
-    with pytest.raises(InputError, match=r"hiera_tiny_224 takes no images of 40 px .*data\.size.* for 224 px"):
+    with pytest.raises(InputError, match=r"hiera_tiny_224 takes no images of 40 px .*data\.size.* see 224 px"):
         check_side(model, 40)
     assert model.training
     check_side(create_backbone(BackboneSettings(name="hiera_tiny_224", args=tiny), 64), 64)
+    with pytest.raises(InputError, match=r"twins_svt_small cannot be built for images of 112 px .*multiple of 32"):
+        create_backbone(BackboneSettings(name="twins_svt_small"), 112)
 
 
 def test_features_that_are_not_pooled_are_told():
