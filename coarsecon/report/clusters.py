@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw
 
 from coarsecon.files import atomic_write
-from coarsecon.report.draw import INK, MUTED, PAPER, WELL, font, shorten
+from coarsecon.report.draw import INK, MUTED, PAPER, WELL, write
 from coarsecon.report.images import SMALL, fit, png, thumbnail_uri
 from coarsecon.report.page import Fragment, asset, page
 from coarsecon.report.rows import Picture
@@ -45,22 +45,18 @@ def write_cluster_sheet(path: Path | str, classes: Sequence[ClusteredClass], *, 
     head = MARGIN + 68
     sheet = Image.new("RGB", (width, head + len(classes) * (HEADING + GAP) + rows * (TILE + GAP) + MARGIN // 2), PAPER)
     draw = ImageDraw.Draw(sheet)
-
-    def write(at: tuple[float, float], text: str, size: int, colour: tuple[int, int, int], room: float) -> None:
-        draw.text(at, shorten(text, room, font(size)), colour, font(size))
-
-    write((MARGIN, MARGIN - 8), title, 26, INK, width - 2 * MARGIN)
-    write((MARGIN, MARGIN + 28), subtitle, 15, MUTED, width - 2 * MARGIN)
+    write(draw, (MARGIN, MARGIN - 8), title, 26, INK, width - 2 * MARGIN)
+    write(draw, (MARGIN, MARGIN + 28), subtitle, 15, MUTED, width - 2 * MARGIN)
     y = head
     for found in classes:
         draw.line((MARGIN, y + 6, width - MARGIN, y + 6), WELL, 2)
-        write((MARGIN, y + 20), found.name, 20, INK, NAMES - 2 * GAP)
-        write((MARGIN + NAMES, y + 24), found.facts, 15, MUTED, width - 2 * MARGIN - NAMES)
+        write(draw, (MARGIN, y + 20), found.name, 20, INK, NAMES - 2 * GAP)
+        write(draw, (MARGIN + NAMES, y + 24), found.facts, 15, MUTED, width - 2 * MARGIN - NAMES)
         y += HEADING
         for cluster in found.clusters:
-            write((MARGIN, y + 4), cluster.name, 16, INK, NAMES - 2 * GAP)
+            write(draw, (MARGIN, y + 4), cluster.name, 16, INK, NAMES - 2 * GAP)
             for line, fact in enumerate(cluster.facts):
-                write((MARGIN, y + 28 + line * LINE), fact, 14, MUTED, NAMES - 2 * GAP)
+                write(draw, (MARGIN, y + 28 + line * LINE), fact, 14, MUTED, NAMES - 2 * GAP)
             for place, picture in enumerate(cluster.pictures):
                 image = fit(picture.pixels, TILE)
                 x = MARGIN + NAMES + place * (TILE + GAP)

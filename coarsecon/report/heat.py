@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from coarsecon.report.draw import MUTED, font
+from coarsecon.report.draw import MUTED, font, write
 from coarsecon.report.images import fit
 from coarsecon.report.palette import heat_colours
 from coarsecon.report.rows import GalleryRow, Pixels
@@ -50,12 +50,12 @@ def scale_picture(width: int, height: int) -> Image.Image:
 
 def draw_scale(sheet: Image.Image, at: tuple[int, int]) -> None:
     """The colours from cold to hot with what they mean."""
-    draw, face = ImageDraw.Draw(sheet), font(14)
+    draw = ImageDraw.Draw(sheet)
     x, y = at
-    draw.text((x, y), "low norm", MUTED, face)
-    x += round(face.getlength("low norm")) + 10
+    write(draw, (x, y), "low norm", 14, MUTED)
+    x += round(font(14).getlength("low norm")) + 10
     sheet.paste(scale_picture(120, 14), (x, y + 3))
-    draw.text((x + 130, y), f"high norm   {SCALE_NOTE}", MUTED, face)
+    write(draw, (x + 130, y), f"high norm, {SCALE_NOTE}", 14, MUTED)
 
 
 def _shares(heat: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:

@@ -44,14 +44,14 @@ def _size(drawn: FeatureMap) -> tuple[int, int]:
 
 
 def _draw(drawn: FeatureMap, sheet: Sheet) -> Sheet:
-    sheet.text((MARGIN, MARGIN + 22), shorten(drawn.title, _size(drawn)[0] - 2 * MARGIN, font(28)), 28, INK)
+    sheet.text((MARGIN, MARGIN + 22), shorten(drawn.title, _size(drawn)[0] - 2 * MARGIN, 28), 28, INK)
     top = MARGIN + TITLE_LINE + HEAD_LINE
     for column, level in enumerate([*drawn.levels, None]):
         left = MARGIN + column * (PANEL + MARGIN)
         places = _on_panel(drawn.points, (left, top))
         head = level.name if level else "images"
         sheet.text((left, top - 14), head, 20, INK)
-        sheet.text((left + font(20).getlength(head) + 14, top - 14), _counts(level, len(drawn)), 15, MUTED)
+        sheet.text((left + font(20, head).getlength(head) + 14, top - 14), _counts(level, len(drawn)), 15, MUTED)
         if level:
             _dots(sheet, places, level)
             _Legend(level).draw(sheet, (left, top + PANEL))
@@ -99,8 +99,8 @@ def _stars(sheet: Surface, places: NDArray[np.float64], level: Level, end: float
     for (x, y), colour in zip(places.tolist(), level.colours, strict=True):
         sheet.polygon([(x + reach * cos(angle), y + reach * sin(angle)) for reach, angle in corners], colour, INK)
     for (x, y), name in zip(places.tolist(), level.classes, strict=True):
-        name = shorten(name, 180, font(STAR_NAME))
-        length, aside = font(STAR_NAME).getlength(name), STAR + 4
+        name = shorten(name, 180, STAR_NAME)
+        length, aside = font(STAR_NAME, name).getlength(name), STAR + 4
         for left, middle in (
             (x + aside, y),
             (x - aside - length, y),
@@ -139,7 +139,8 @@ class _Legend:
         present: Iterable[int] = np.unique(level.labels[level.labels >= 0]).tolist()
         self.classes = sorted(present, key=lambda k: (level.parents[k] if level.parents else 0, k))
         self.line, self.letters = (26, 15) if len(self.classes) <= FEW else (21, 13)
-        longest = max((font(self.letters).getlength(level.classes[k]) for k in self.classes), default=0)
+        names = [level.classes[k] for k in self.classes]
+        longest = max((font(self.letters, name).getlength(name) for name in names), default=0)
         self.columns = min(5, max(2, int(PANEL / (longest + 36))))
         self.shown = len(self.classes) <= MANY
         self.rows = ceil(len(self.classes) / self.columns) if self.shown else 1
@@ -158,5 +159,5 @@ class _Legend:
         for place, k in enumerate(self.classes):
             left, line = x + place // self.rows * step, y + place % self.rows * self.line
             sheet.box((left, line), (12, 12), fill=self.level.colours[k])
-            name = shorten(self.level.classes[k], step - 30, font(self.letters))
+            name = shorten(self.level.classes[k], step - 30, self.letters)
             sheet.text((left + 19, line + 11), name, self.letters, INK)

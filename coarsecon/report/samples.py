@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from coarsecon.files import atomic_write
-from coarsecon.report.draw import INK, MUTED, PAPER, WELL, font, shorten
+from coarsecon.report.draw import INK, MUTED, PAPER, WELL, font, write
 from coarsecon.report.images import fit, png
 from coarsecon.report.rows import Pixels
 
@@ -45,7 +45,7 @@ def write_samples(path: Path | str, blocks: Sequence[SampleBlock], *, title: str
     size = (2 * MARGIN + len(columns) * (width + GUTTER) - GUTTER, MARGIN + TITLE + height)
     sheet = Image.new("RGB", (max(size[0], 480), size[1]), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN - 8), shorten(title, sheet.width - 2 * MARGIN, font(26)), INK, font(26))
+    write(draw, (MARGIN, MARGIN - 8), title, 26, INK, sheet.width - 2 * MARGIN)
     for place, column in enumerate(columns):
         x, y = MARGIN + place * (width + GUTTER), MARGIN + TITLE
         for block in column:
@@ -87,13 +87,13 @@ def _draw_block(sheet: Image.Image, block: SampleBlock, at: tuple[int, int], wid
     draw = ImageDraw.Draw(sheet)
     draw.line((x, y, x + width - GAP, y), WELL, 2)
     count = f"{block.count:,}"
-    draw.text((x + width - GAP, y + 9), count, MUTED, font(14), anchor="ra")
+    write(draw, (x + width - GAP, y + 9), count, 14, MUTED, anchor="ra")
     room = width - 2 * GAP - font(14).getlength(count)
-    draw.text((x, y + 7), shorten(block.name, room, font(18)), INK, font(18))
+    write(draw, (x, y + 7), block.name, 18, INK, room)
     for place, row in enumerate(block.rows):
         top = y + HEAD + place * ROW
-        draw.text((x, top + 14), shorten(row.name, LABEL - 14, font(14)), INK, font(14))
-        draw.text((x, top + 33), f"{row.count:,}", MUTED, font(13))
+        write(draw, (x, top + 14), row.name, 14, INK, LABEL - 14)
+        write(draw, (x, top + 33), f"{row.count:,}", 13, MUTED)
         for i, pixels in enumerate(row.images):
             image = fit(pixels, TILE)
             left = x + LABEL + i * (TILE + GAP)

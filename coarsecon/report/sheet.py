@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
-from coarsecon.report.draw import INK, MARKS, MUTED, PAPER, WELL, font, shorten
+from coarsecon.report.draw import INK, MARKS, MUTED, PAPER, WELL, font, write
 from coarsecon.report.heat import draw_scale, heat_picture, overlay
 from coarsecon.report.images import fit, png
 from coarsecon.report.rows import VERDICTS, GalleryRow, Picture, Pixels, Verdict, judge
@@ -33,7 +33,7 @@ def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = ""
     width = max(first + columns * STEP - GAP, 640) + MARGIN
     sheet = Image.new("RGB", (width, head + len(rows) * row_height + 8), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN - 8), shorten(title, width - 2 * MARGIN, font(26)), INK, font(26))
+    write(draw, (MARGIN, MARGIN - 8), title, 26, INK, width - 2 * MARGIN)
     for i, row in enumerate(rows):
         y = head + i * row_height
         _tile(sheet, row.query, (MARGIN, y))
@@ -44,7 +44,7 @@ def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = ""
     x = MARGIN
     for verdict in (verdict for verdict in VERDICTS if verdict in seen):
         _badge(sheet, verdict, (x, MARGIN + 32))
-        draw.text((x + BADGE + 8, MARGIN + 35), verdict.meaning, MUTED, font(14))
+        write(draw, (x + BADGE + 8, MARGIN + 35), verdict.meaning, 14, MUTED)
         x += BADGE + 36 + int(font(14).getlength(verdict.meaning))
     if hot:
         draw_scale(sheet, (MARGIN, MARGIN + 66))
@@ -56,10 +56,11 @@ def write_heat_sheet(path: Path | str, pictures: Sequence[Picture], heats: Seque
     wide = min(3, max(1, -(-len(pictures) // 6)))
     block = 3 * STEP + 2 * GAP
     head, row_height = MARGIN + 76, TILE + 2 * LINE + 16
-    width = max(2 * MARGIN + wide * block - 3 * GAP, 560)
+    named = min(int(font(22, title).getlength(title)) + 1, 900)
+    width = 2 * MARGIN + max(wide * block - 3 * GAP, 490, named)
     sheet = Image.new("RGB", (width, head + -(-len(pictures) // wide) * row_height + 8), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN - 8), shorten(title, width - 2 * MARGIN, font(22)), INK, font(22))
+    write(draw, (MARGIN, MARGIN - 8), title, 22, INK, width - 2 * MARGIN)
     draw_scale(sheet, (MARGIN, MARGIN + 34))
     for i, (picture, heat) in enumerate(zip(pictures, heats, strict=True)):
         x, y = MARGIN + i % wide * block, head + i // wide * row_height
@@ -69,10 +70,10 @@ def write_heat_sheet(path: Path | str, pictures: Sequence[Picture], heats: Seque
             _place(sheet, pixels, (x + column * STEP, y))
         values = np.asarray(heat)
         labels = ", ".join(label for label in (picture.fine, picture.coarse) if label)
-        room = 3 * STEP - GAP
-        draw.text((x, y + TILE + 5), shorten(labels or picture.name, room, font(14)), INK, font(14))
-        below = f"norm {values.min():.3g} to {values.max():.3g}" + f", {picture.name}" * bool(labels)
-        draw.text((x, y + TILE + 5 + LINE), shorten(below, room, font(14)), MUTED, font(14))
+        name, room = picture.name.split("/")[-1], 3 * STEP - GAP
+        write(draw, (x, y + TILE + 5), labels or name, 14, INK, room)
+        below = f"norm {values.min():.3g} to {values.max():.3g}" + f", {name}" * bool(labels)
+        write(draw, (x, y + TILE + 5 + LINE), below, 14, MUTED, room)
     atomic_write(path, png(sheet))
 
 
@@ -89,7 +90,7 @@ def write_image_grid(path: Path | str, columns: dict[str, list[Pixels]]) -> None
     sheet = Image.new("RGB", size, PAPER)
     for column, (caption, images) in enumerate(columns.items()):
         x = MARGIN + column * STEP
-        ImageDraw.Draw(sheet).text((x, MARGIN), shorten(caption, TILE, font(15)), INK, font(15))
+        write(ImageDraw.Draw(sheet), (x, MARGIN), caption, 15, INK, TILE)
         for row, pixels in enumerate(images):
             _place(sheet, pixels, (x, top + row * STEP))
     atomic_write(path, png(sheet))
@@ -111,7 +112,7 @@ def _tile(
     labels = [label for label in (picture.fine, picture.coarse) if label is not None]
     below = [labels[0] if labels else picture.name, "  ".join(filter(None, [score, *labels[1:]]))]
     for line, (text, colour) in enumerate(zip(below, (INK, MUTED), strict=True)):
-        draw.text((x, y + TILE + 7 + line * LINE), shorten(text, TILE, font(14)), colour, font(14))
+        write(draw, (x, y + TILE + 7 + line * LINE), text, 14, colour, TILE)
 
 
 def _place(sheet: Image.Image, pixels: Pixels, at: tuple[int, int]) -> None:

@@ -45,7 +45,7 @@ class RasterSheet:
     def text(self, at: Place, text: str, size: int, colour: Colour, *, halo: bool = False) -> None:
         """See `Surface`."""
         around = 2 * SUPERSAMPLING if halo else 0
-        face = font(size * SUPERSAMPLING)
+        face = font(size * SUPERSAMPLING, text)
         self._pen.text(_large(at), text, colour, face, "ls", stroke_width=around, stroke_fill=PAPER)
 
     def disc(self, centre: Place, radius: float, colour: Colour, opacity: float) -> None:

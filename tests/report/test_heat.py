@@ -82,3 +82,14 @@ def test_the_norms_are_told_whole_beside_a_long_name(tmp_path):
     for name, heat in (("a", 1 + np.eye(3)), ("b", 1 + 2 * np.eye(3))):  # drawn alike: the captions differ alone
         write_heat_sheet(tmp_path / name, [picture], [heat], title="t")
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+
+
+def test_a_long_name_is_told_by_its_end_and_the_title_whole(tmp_path):
+    pictures = [Picture(np.zeros((8, 8, 3), np.uint8), f"{'folder ' * 20}/{name}.jpg", "coarse") for name in "ab"]
+    for name, picture in zip("ab", pictures, strict=True):  # drawn alike: the last part of the name differs alone
+        write_heat_sheet(tmp_path / name, [picture], [np.eye(3)], title="t")
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+    write_heat_sheet(
+        tmp_path / "long", pictures[:1], [np.eye(3)], title="Where the embedding looks (projector), runs/photos"
+    )
+    assert Image.open(tmp_path / "long").width > Image.open(tmp_path / "a").width

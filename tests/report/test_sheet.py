@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from coarsecon.errors import InputError
-from coarsecon.report.draw import MARKS, font, shorten
+from coarsecon.report.draw import MARKS
 from coarsecon.report.rows import GalleryRow, Neighbour, Picture
 from coarsecon.report.sheet import GAP, MARGIN, STEP, TILE, write_image_grid, write_sheet
 
@@ -76,11 +76,3 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     for name in "ab":
         write_sheet(tmp_path / name, [row], title="t")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-def test_long_text_is_cut_to_its_width() -> None:
-    face = font(14)
-    cut = shorten("a name that goes on and on\nand on", 80, face)
-    assert cut.endswith("…")
-    assert face.getlength(cut) <= 80
-    assert shorten("short", 80, face) == "short"
