@@ -68,6 +68,7 @@ def cluster(
     from coarsecon.evaluation.cluster import find_clusters, require_sklearn
     from coarsecon.evaluation.proposals import numbers, proposed_table, shown
     from coarsecon.report.clusters import write_cluster_page, write_cluster_sheet
+    from coarsecon.report.spreadsheet import csv_file
 
     require_sklearn()
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
@@ -85,7 +86,7 @@ def cluster(
     result = session.save_result("cluster", split, values, usual="train", options=options)
     csv = csv or result.with_suffix(".csv")
     html, png = html or opened.figures / f"{result.stem}.html", png or opened.figures / f"{result.stem}.png"
-    atomic_write(csv, proposed_table(groups, collection, within, split))
+    atomic_write(csv, csv_file(proposed_table(groups, collection, within, split)))
     classes = shown(groups, collection, within, images)
     title = f"Clusters inside each {within} class"
     subtitle = f"{split} images of {session.dataset.info.name} by {run}; in each row the most typical images come first"

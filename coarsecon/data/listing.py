@@ -10,7 +10,11 @@ from coarsecon.data.images import SUFFIXES
 from coarsecon.data.tables import read_rows
 from coarsecon.errors import InputError
 
-SPLITS = frozenset({"train", "val", "test"})
+SPLITS = {
+    **{"train": "train", "training": "train", "test": "test", "testing": "test"},
+    **{"val": "val", "valid": "val", "validation": "val"},
+}
+"""What people call the splits, in any case; taken for classes, train and Test would be learned to tell apart."""
 LAYOUT = "coarse/image or coarse/fine/image, if need be under train/, val/ and test/"
 
 
@@ -30,7 +34,7 @@ class ListedImage(NamedTuple):
 def list_tree(root: Path) -> tuple[list[ListedImage], list[str]]:
     """The images of a tree of class folders, sorted by path, and the visible files that are no images.
 
-    When all folders at the top are called train, val or test, they are splits; else everything is `train`.
+    When all folders at the top are called as `SPLITS`, they are splits; else everything is `train`.
 
     Raises:
         InputError: an image lies outside the class folders or too deep, or only some top folders are splits.
@@ -40,13 +44,14 @@ def list_tree(root: Path) -> tuple[list[ListedImage], list[str]]:
     except OSError as error:
         raise InputError(f"{root}: cannot be listed ({error})") from error
     tops = {parts[0] for parts in files if len(parts) > 1}
-    has_splits = tops <= SPLITS
-    if len(tops & SPLITS) > 1 and not has_splits:
-        raise InputError(f"{root}: beside train, val and test there is {min(tops - SPLITS)}; expected {LAYOUT}")
+    others_on_top = sorted(top for top in tops if _split(top) not in SPLITS)
+    has_splits = not others_on_top
+    if len(tops) - len(others_on_top) > 1 and not has_splits:
+        raise InputError(f"{root}: beside train, val and test there is {others_on_top[0]}; expected {LAYOUT}")
     images, others = [], []
     for parts in files:
         path = "/".join(parts)
-        split, classes = (parts[0], parts[1:-1]) if has_splits else ("train", parts[:-1])
+        split, classes = (_split(parts[0]), parts[1:-1]) if has_splits else ("train", parts[:-1])
         if not path.lower().endswith(SUFFIXES):
             others.append(path)
         elif len(classes) == 1:
@@ -58,6 +63,11 @@ def list_tree(root: Path) -> tuple[list[ListedImage], list[str]]:
                 f"{root}: {path} lies {'too deep' if classes else 'in no class folder'}; expected {LAYOUT}"
             )
     return images, others
+
+
+def _split(name: str) -> str:
+    """The split that is meant by a name; of another name itself."""
+    return SPLITS.get(name.lower(), name)
 
 
 def _walk(folder: Path, parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -105,7 +115,7 @@ def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[l
     seen: dict[PurePosixPath, str] = {}
     needed = {"path", columns.coarse or columns.fine, *columns.more}
     for where, row in read_rows(table, needed | ({columns.fine} - {"fine"})):
-        path, fine, split = row["path"], row.get(columns.fine, ""), row.get("split", "train")
+        path, fine, split = row["path"], row.get(columns.fine, ""), _split(row.get("split", "train"))
         coarse = row[columns.coarse] if columns.coarse else ""
         if not (path and (coarse or not columns.coarse)):
             raise InputError(f"{where}: path and {columns.coarse} must not be empty")

@@ -9,12 +9,15 @@ from coarsecon.errors import InputError
 
 BEYOND = "\0"
 """Where cells beyond the last column are kept; no column is called so."""
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+"""What spreadsheets put between cells: a semicolon where the comma is the decimal sign."""
 
 
 def read_rows(table: Path, columns: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Each row as stripped text, by column, with its place in the table; `columns` are those it must have.
 
-    CSV is read as UTF-8, or as UTF-16 where it begins with its mark.
+    CSV is read as UTF-8, or as UTF-16 where it begins with its mark; its cells are separated by what stands most often
+    in its first line: a comma, a semicolon or a tab.
 
     Raises:
         InputError: the table or a column is missing, a column stands twice, or the table cannot be read.
@@ -32,19 +35,27 @@ def _read_csv(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         with table.open("rb") as file:
             is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
         with table.open(encoding="utf-16" if is_utf16 else "utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, skipinitialspace=True, restkey=BEYOND)
-            names = reader.fieldnames or []
+            head = lines.readline()
+            separator = max(SEPARATORS, key=head.count)
+            lines.seek(0)
+            reader = csv.DictReader(lines, skipinitialspace=True, restkey=BEYOND, delimiter=separator)
+            names = reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
             if len(set(names)) < len(names):
                 twice = next(name for name in names if list(names).count(name) > 1)
                 raise InputError(f"{table}: the column {twice!r} stands twice; rename or remove one")
             for row in reader:
                 if any(cell.strip() for cell in row.pop(BEYOND, ())):
                     raise InputError(
-                        f"{table}, line {reader.line_num}: more cells than columns; quote texts that hold a comma"
+                        f"{table}, line {reader.line_num}: more cells than columns; "
+                        f"quote texts that hold a {SEPARATORS[separator]}"
                     )
                 yield f"line {reader.line_num}", row
     except FileNotFoundError:
         raise InputError(f"{table}: no such file; it names a CSV or Parquet table") from None
+    except IsADirectoryError:
+        raise InputError(
+            f"{table}: is a folder; name a CSV or Parquet table (folders of images go to --source)"
+        ) from None
     except UnicodeError as error:
         raise InputError(f"{table}: not a table in UTF-8 or UTF-16 ({error}); save it as CSV in UTF-8") from error
     except (OSError, csv.Error) as error:

@@ -221,7 +221,8 @@ function start(root) {
     if (!adding) picked.clear();
     for (const i of points) picked.add(i);
     URL.revokeObjectURL(save.href);
-    save.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+    const text = csv(), mark = /^[\0-\x7f]*$/.test(text) ? "" : "\ufeff"; // without it spreadsheets garble Äpfel
+    save.href = URL.createObjectURL(new Blob([mark, text], { type: "text/csv" }));
     save.hidden = find(".drop").hidden = !picked.size;
     const what = `${number(picked.size)} ${picked.size === 1 ? "image" : "images"} picked`;
     find(".picked p").textContent = picked.size ? what : "Pick images with the lasso, or by Shift and drag.";

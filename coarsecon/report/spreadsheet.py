@@ -8,6 +8,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins so for a formula, and runs it."""
 
 
+def csv_file(text: str) -> bytes:
+    """A table as the bytes of a file. Beyond ASCII it begins with UTF-8's mark: spreadsheets that find none read the
+    machine's old encoding, and write back `Ã„pfel` for `Äpfel`."""
+    return text.encode("utf-8" if text.isascii() else "utf-8-sig")
+
+
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """The table as CSV, as `csv_rows` writes it, under the names of its columns."""
     return csv_rows([columns]) + csv_rows(rows)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
-from coarsecon.report.spreadsheet import csv_rows, csv_text
+from coarsecon.report.spreadsheet import csv_file, csv_rows, csv_text
 
 
 class Mark(NamedTuple):
@@ -64,7 +64,7 @@ class Marks:
             if text and not text.endswith("\n"):
                 text += "\r\n"
             row = [round(field, 6) if isinstance(field, float) else field for field in mark]
-            atomic_write(self.file, (text or csv_text(Mark._fields, [])) + csv_rows([row]))
+            atomic_write(self.file, csv_file((text or csv_text(Mark._fields, [])) + csv_rows([row])))
 
     def remove(self, query_id: str, split: str, neighbour: int) -> None:
         """Take a neighbour's row away."""
@@ -73,7 +73,7 @@ class Marks:
             kept = [row for row in rows if _key(row) != (query_id, split, str(neighbour))]
             text = StringIO()
             csv.writer(text).writerows([head, *kept])  # cells are safe since they were first written
-            atomic_write(self.file, text.getvalue())
+            atomic_write(self.file, csv_file(text.getvalue()))
 
     def __len__(self) -> int:
         return len(self._table()) - 1

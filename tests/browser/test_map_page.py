@@ -70,7 +70,7 @@ class Driven:
         with self.page.expect_download() as download:
             self.root.locator(".save").click()
         assert download.value.suggested_filename == "picked.csv"
-        return list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(), newline="")))
+        return list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"), newline="")))
 
     def colour(self, i: int) -> np.ndarray:
         """What is painted where point i was at first."""
@@ -180,6 +180,14 @@ def test_the_csv_holds_exactly_what_the_lasso_goes_around(open_map):
         assert driven.status("picked").startswith("Pick images")
         driven.draw((4.5, 4.5), (5.5, 4.5), (5.5, 5.3), (4.5, 5.3))
         assert [(row["index"], row["fine"]) for row in driven.saved()] == [("35", "")]
+
+
+def test_a_csv_beyond_ascii_begins_with_the_mark_that_spreadsheets_look_for(open_map):
+    with open_map(grid_map(names=[f"Äpfel/{name}" for name in NAMES])) as driven:
+        driven.root.get_by_role("button", name="Pick all in view").click()
+        first = driven.saved()[0]
+        assert first["\ufeffindex"] == "0"
+        assert first["name"] == "Äpfel/0.jpg"
 
 
 def test_shift_adds_to_what_is_picked_and_only_what_is_shown_can_be(open_map):

@@ -63,6 +63,22 @@ def test_folders_called_as_splits_are_splits(tree: Callable[..., Path]) -> None:
     ]
 
 
+@pytest.mark.parametrize("names", [("Train", "Test"), ("TRAIN", "test"), ("training", "testing")])
+def test_splits_are_known_however_they_are_written(tree: Callable[..., Path], names: tuple[str, str]) -> None:
+    images, _ = list_tree(tree(f"{names[0]}/dog/1.jpg", f"{names[1]}/dog/1.jpg"))
+    assert {(image.coarse, image.split) for image in images} == {("dog", "train"), ("dog", "test")}
+    assert {image.path.split("/")[0] for image in images} == set(names)
+
+
+def test_validation_images_are_called_val_in_folders_and_tables(
+    tree: Callable[..., Path], write_table: Callable[..., Path]
+) -> None:
+    table = write_table("path,coarse,split\na.jpg,dog,Train\nb.jpg,dog,valid\nsub/c.jpg,dog,queries\n")
+    assert [image.split for image in listed(table)] == ["train", "val", "queries"]
+    images, _ = list_tree(tree("only/train/dog/1.jpg", "only/validation/dog/1.jpg") / "only")
+    assert [image.split for image in images] == ["train", "val"]
+
+
 def test_a_class_may_be_called_as_a_split(tree: Callable[..., Path]) -> None:
     images, _ = list_tree(tree("train/1.jpg", "bus/1.jpg", "tram/low/1.jpg"))
     assert [(image.coarse, image.split) for image in images] == [
@@ -150,7 +166,6 @@ def test_paths_are_relative_to_the_folder_that_is_given(write_table: Callable[..
     ("rows", "problem"),
     [
         ("name,coarse\na.jpg,dog\n", "no column path; it has name, coarse"),
-        ("path;coarse\na.jpg;dog\n", "no column coarse or path; it has path;coarse"),
         ("path,coarse\na.jpg,dog\nb.jpg,\n", "line 3: path and coarse must not be empty"),
         ("path,coarse\na.jpg\n", "line 2: path and coarse must not be empty"),
         ("path,coarse,split\na.jpg,dog,\n", "line 2: '' is no name of a split"),

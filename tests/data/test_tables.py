@@ -25,7 +25,8 @@ def test_encodings_that_say_what_they_are_are_read(tmp_path: Path, encoding: str
         (TEXT.encode("utf-16")[:-3], "not a table in UTF-8 or UTF-16"),
         (b"path,coarse\na.jpg,salt, pepper\n", "line 2: more cells than columns; quote texts that hold a comma"),
         (b"path,path,coarse\na,b,c\n", "the column 'path' stands twice"),
-        (b"path;coarse\na.jpg;b\n", "no column coarse or path; it has path;coarse"),
+        (b"path;coarse\na.jpg;salt; pepper\n", "line 2: more cells than columns; quote texts that hold a semicolon"),
+        (b"path|coarse\na.jpg|b\n", r"no column coarse or path; it has path\|coarse"),
         (b"path,coarse\n" + b'"' + b"x" * 200_000, "not a readable CSV table .*field larger"),
     ],
 )
@@ -34,6 +35,19 @@ def test_tables_that_cannot_be_read_are_told(tmp_path: Path, content: bytes, mes
     table.write_bytes(content)
     with pytest.raises(InputError, match=message):
         list(read_rows(table, {"path", "coarse"}))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_separators_of_all_countries_spreadsheets_are_read(tmp_path: Path, separator: str, encoding: str) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text(f"path{separator} coarse \r\na, b.jpg{separator}Käse\r\n".replace("a, b", '"a, b"'), encoding)
+    assert list(read_rows(table, {"path"})) == [(f"{table}, line 2", {"path": "a, b.jpg", "coarse": "Käse"})]
+
+
+def test_a_folder_in_place_of_a_table_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder; name a CSV or Parquet table"):
+        list(read_rows(tmp_path, {"path"}))
 
 
 def test_empty_cells_beyond_the_last_column_are_nothing(tmp_path: Path) -> None:

@@ -73,6 +73,17 @@ def test_edits_from_outside_are_seen_and_kept(marks):
     assert rows(marks)[0]["remark"] == "mine"
 
 
+def test_names_beyond_ascii_stay_legible_in_spreadsheets(marks):
+    marks.add(mark())
+    assert not marks.file.read_bytes().startswith(b"\xef\xbb\xbf")
+    marks.add(mark(neighbour=3, name="Äpfel/1.png"))
+    marks.add(mark(neighbour=4))
+    marks.remove("train:1", "train", 4)
+    assert marks.file.read_bytes().count(b"\xef\xbb\xbf") == 1
+    assert marks.file.read_text("utf-8-sig").startswith("time,")
+    assert marks.of("train:1", "train") == {2, 3}
+
+
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\x00", b'time,"', b"time,query\n"])
 def test_what_is_no_table_of_marks_is_told_and_left_alone(marks, content):
     marks.file.parent.mkdir()

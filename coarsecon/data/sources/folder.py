@@ -20,7 +20,7 @@ def read(request: SourceRequest) -> SourceData:
     root, images = _list(request)
     place = request.table or root
     if not images:
-        raise InputError(f"{place}: no images; expected {LAYOUT}")
+        raise InputError(f"{place}: no images; expected {'rows below its first line' if request.table else LAYOUT}")
     splits = sorted({image.split for image in images}, key=lambda split: (split != "train", split))
     if splits[0] != "train":
         raise InputError(f"{place}: no image is in the split train, only in {', '.join(splits)}")
@@ -65,7 +65,9 @@ def _list(request: SourceRequest) -> tuple[Path, list[ListedImage]]:
 
 def _list_table(table: Path, request: SourceRequest) -> tuple[Path, list[ListedImage]]:
     for name in request.label_columns:
-        if not re.fullmatch(LEVEL_NAME, name) or name in ("coarse", "fine"):
+        if name in ("coarse", "fine"):
+            raise InputError(f"--label-columns: {name!r} is a level anyway; name further columns")
+        if not re.fullmatch(LEVEL_NAME, name):
             raise InputError(f"--label-columns: {name!r} is no name for a level; use letters, digits, - and _")
     coarse = request.coarse or (None if request.coarse_map else "coarse")
     columns = Columns(coarse, request.fine or "fine", request.label_columns)

@@ -114,6 +114,12 @@ def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
         SOURCE.read(SourceRequest(tmp_path))
 
 
+def test_a_table_without_rows_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("path,coarse\n")
+    with pytest.raises(InputError, match=r"table\.csv: no images; expected rows below its first line"):
+        SOURCE.read(SourceRequest(table=tmp_path / "table.csv"))
+
+
 def test_neither_folder_nor_table_is_an_error() -> None:
     with pytest.raises(InputError, match="--source, or a table of them with --table"):
         SOURCE.read(SourceRequest())
@@ -157,6 +163,8 @@ def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., P
         SOURCE.read(SourceRequest(table=table, coarse="kind", label_columns=("colour",)))
     with pytest.raises(InputError, match=r"'\.\./x' is no name for a level"):
         SOURCE.read(SourceRequest(table=table, coarse="kind", label_columns=("../x",)))
+    with pytest.raises(InputError, match="'fine' is a level anyway"):
+        SOURCE.read(SourceRequest(table=table, coarse="kind", label_columns=("fine",)))
     with pytest.raises(InputError, match="name columns of a --table"):
         SOURCE.read(SourceRequest(source, label_columns=("brand",)))
 
