@@ -103,6 +103,11 @@ def no_encoder(path: Path) -> InputError:
     return InputError(f"{path}: no encoder here; has the run finished its first epoch?{remedy}")
 
 
+def no_dataset(path: Path | str | None, run: Path) -> InputError:
+    """What to tell where the dataset of a run is missing."""
+    return InputError(f"{path}: the dataset of {run} is not there any more; pass --data DIR")
+
+
 def open_run(path: Path) -> Run:
     """The run at `path`.
 

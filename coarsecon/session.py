@@ -18,7 +18,7 @@ from coarsecon.files import atomic_write
 from coarsecon.report.rows import GalleryRow, Picture
 from coarsecon.reporting import Reporter
 from coarsecon.results import word
-from coarsecon.runs import Layer, Run, Which
+from coarsecon.runs import Layer, Run, Which, no_dataset
 from coarsecon.search.collection import (
     Collection,
     files_collection,
@@ -75,7 +75,7 @@ class Session:
         )
         path = data or run.config().data.path
         if path is None or not path.exists():
-            raise InputError(f"{path}: the dataset of {run.root} is not there any more; pass --data DIR")
+            raise no_dataset(path, run.root)
         self.dataset = open_dataset(path)
 
     def collection(self, split: str) -> Collection:

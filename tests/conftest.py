@@ -1,7 +1,8 @@
 """What the tests share: a promise to stay off the network, one thread a worker, and the shared folder."""
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,3 +75,15 @@ def tiny_run(tiny_data, tmp_path_factory):
     from coarsecon.train.resolve import plan
 
     return train(plan(tiny_settings(tiny_data)), tmp_path_factory.mktemp("run") / "first").root
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of half a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", place], check=True)

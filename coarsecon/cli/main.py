@@ -1,5 +1,7 @@
 """The `coarsecon` command: gathers the commands and turns every error into one or two lines."""
 
+import errno
+import os
 import platform
 import sys
 from importlib import metadata
@@ -122,8 +124,19 @@ def explain(error: Exception) -> tuple[str, int]:
     if usage is not None:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-        message = usage()
+        message = usage().replace("Value error, ", "")  # by whose library it was found does not help
         return (f"{message.rstrip('.')}{hint}" if message else ""), 2
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory; try a smaller --batch-size or backbone", 1
+    if _is_full_disk(error):
+        return f"{os.strerror(errno.ENOSPC)}: make room where this command writes, and run it again", 1
     return f"{type(error).__name__}: {error} (run again with --debug for the traceback)", 1
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error; libraries tell of it in their own words, or raise others over it."""
+    while error is not None:
+        if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -8,7 +8,7 @@ import typer
 from coarsecon.cli.console import ConsoleReporter, closing
 from coarsecon.errors import InputError
 from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.runs import Run, no_dataset
 
 if TYPE_CHECKING:
     from coarsecon.config import Settings
@@ -51,7 +51,10 @@ def pretrain(
     if resume:
         out = out or Path("runs") / (method or "maskcon")
         layers = read_config_file(_saved_config(out))
-    saved = layers
+        path = (layers.get("data") or {}).get("path")
+        if data is None and path and not Path(path).exists():
+            raise no_dataset(path, out)
+    saved = merge(layers, given({"data": {"path": data}}))  # it may have moved; the training state knows its images
     if recipe:
         layers = merge(layers, recipes.read(recipe))
     if config:

@@ -62,7 +62,8 @@ def train(
     On several ranks, which `comm` is for, rank 0 alone reads and writes the folder.
 
     Raises:
-        InputError: the folder holds a run already, or the batch cannot be shared out evenly.
+        InputError: the folder holds a run already, or one of other images is resumed; or the batch cannot be shared
+            out evenly.
         CoarseconError: the loss became infinite or not a number.
         InterruptedRunError: the run was asked to stop; its state is saved.
     """
@@ -114,12 +115,18 @@ class Trainer:
         self.steps_at_once = 1
         if plan.split.files is None:  # files are decoded a batch at a time
             self.steps_at_once = batches.steps_at_once(own_batch, plan.card.input.size, self.device)
+        self.images = plan.dataset.info.splits["train"].checksum
         self.progress = Progress()
         self.saved = -math.inf
 
     def load(self) -> None:
-        """Take up the state of the run's last checkpoint."""
+        """Take up the state of the run's last checkpoint; raises InputError when it is of other images."""
         state = self.comm.from_first(lambda: load_checkpoint(self.run.checkpoint("last")))
+        if state.get("images", self.images) != self.images:  # states of earlier versions do not say
+            raise InputError(
+                f"{self.plan.dataset.root}: other images than those {self.run.root} learned from so far; "
+                "pass the dataset it began with as --data, or begin another run with another --out"
+            )
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
@@ -135,6 +142,7 @@ class Trainer:
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": vars(self.progress),
+            "images": self.images,
         }
         save_checkpoint(state, self.run.checkpoint(which))
         save_encoder(self.method.encoder, self.plan.card, self.run.encoder(which))

@@ -41,10 +41,10 @@ class Plan:
 
     def summary(self) -> str:
         """What is trained on what, in a line."""
-        config = self.config
+        config, epochs = self.config, self.config.schedule.epochs
         return (
             f"{config.method['name']} with {config.backbone.name} on {len(self.split):,} images at "
-            f"{config.data.size} px, {config.schedule.epochs} epochs, {self.device} in {config.run.precision}"
+            f"{config.data.size} px, {epochs} epoch{'s' * (epochs != 1)}, {self.device} in {config.run.precision}"
         )
 
     def build_method(self, comm: Comm | None = None) -> Method:

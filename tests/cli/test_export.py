@@ -32,3 +32,11 @@ def test_mistakes_are_told_in_a_line(coarsecon, tiny_run, tmp_path):
     assert done.code == 2
     assert "use timm or onnx" in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(coarsecon, tiny_run, small_disk):
+    (small_disk / "ballast").write_bytes(bytes(500_000))
+    done = coarsecon("export", tiny_run, "--format", "timm", "--out", small_disk / "timm")
+    assert done.code == 1
+    assert done.err.startswith("error: No space left on device: make room")
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]

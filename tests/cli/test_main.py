@@ -66,6 +66,10 @@ def _processor_seconds(*words: str) -> float:
         (["pretrain", "--set", "optimizer.lrr=1"], "did you mean optimizer.lr?"),
         (["pretrain", "--out", "nowhere", "--resume"], "no run to resume"),
         (["retrieve", "nowhere"], "not a run folder"),
+        (
+            ["retrieve", "nowhere", "--layer", "projecter"],
+            "'--layer': 'projecter' is not one of 'backbone', 'projector'",
+        ),
         (["methods", "nope"], "there is no method called 'nope'"),
         (["recipes", "show", "nope"], "recipes ls"),
         (["retrieve"], "RUN"),

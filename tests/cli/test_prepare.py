@@ -2,7 +2,6 @@
 
 import json
 import struct
-import subprocess
 import zlib
 from pathlib import Path
 
@@ -66,18 +65,6 @@ def test_an_image_of_a_billion_pixels_is_not_decoded(coarsecon, photos):
     assert done.code == 2
     assert "huge.png" in done.err
     assert "32000 x 32000 px is more than is read" in done.err or "decompression bomb" in done.err
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of half a megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", place], check=True)
 
 
 @pytest.mark.parametrize("form", ["array", "files"])

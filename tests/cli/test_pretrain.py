@@ -1,12 +1,13 @@
 """`coarsecon pretrain`: layers of settings, resuming, and what is printed at the end."""
 
 import re
+import shutil
 
 import timm
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from tiny import TINY_BACKBONE
+from tiny import TINY_BACKBONE, write_tiny_dataset
 
 
 def tiny_config(path, data, **method):
@@ -58,6 +59,22 @@ def test_resume_refuses_other_settings_and_accepts_the_same(coarsecon, tiny_data
     assert "optimizer.lr was 0.02, now 0.5" in other.err
     assert coarsecon("pretrain", "--config", config, "--out", out, "--resume").code == 0
     assert coarsecon("pretrain", "--out", out, "--resume", "--device", "cpu").code == 0
+
+
+def test_a_run_resumes_with_a_dataset_that_moved_and_with_no_other_images(coarsecon, tiny_data, tmp_path):
+    out, data, moved = tmp_path / "run", tmp_path / "data", tmp_path / "moved"
+    shutil.copytree(tiny_data, data)
+    assert coarsecon("pretrain", "--config", tiny_config(tmp_path / "tiny.yaml", data), "--out", out).code == 0
+    data.rename(moved)
+    told = coarsecon("pretrain", "--out", out, "--resume")
+    assert told.code == 2
+    assert f"{data}: the dataset of {out} is not there any more; pass --data DIR" in told.err
+    assert coarsecon("pretrain", "--out", out, "--resume", "--data", moved).code == 0
+    assert coarsecon("pretrain", "--out", out, "--resume").code == 0  # the new place is remembered
+    other = write_tiny_dataset(tmp_path / "other", train=64)
+    told = coarsecon("pretrain", "--out", out, "--resume", "--data", other)
+    assert told.code == 2
+    assert f"{other}: other images than those {out} learned from so far" in told.err
 
 
 def test_a_run_made_before_there_was_a_setting_resumes_with_its_default(coarsecon, tiny_data, tmp_path):
@@ -181,7 +198,7 @@ def test_another_backbone_than_the_recipes_goes_without_its_arguments(coarsecon,
         "method.queue_size=64", "--epochs", 1, "--batch-size", 32, "--device", "cpu", "--out", out,
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert f"test_vit on 96 images at 32 px, 1 epochs, cpu in {precision_of(out)}" in done.err
+    assert f"test_vit on 96 images at 32 px, 1 epoch, cpu in {precision_of(out)}" in done.err
     backbone = yaml.safe_load((out / "config.yaml").read_text())["backbone"]
     assert (backbone["stem"], backbone["args"]) == ("standard", {"embed_dim": 16, "depth": 1, "num_heads": 2})
 
@@ -200,3 +217,13 @@ def test_a_backbone_that_cannot_take_the_images_is_told_before_anything_begins(c
     assert done.code == 2
     assert done.err.startswith("error: backbone: hiera_tiny_224 takes no images of 40 px")
     assert not out.exists()
+
+
+def test_a_full_disk_is_told_in_a_line_and_leaves_no_half_state(coarsecon, tiny_data, tmp_path, small_disk):
+    config, out = tiny_config(tmp_path / "tiny.yaml", tiny_data), small_disk / "run"
+    (small_disk / "ballast").write_bytes(bytes(400_000))  # room for the settings and the views, not for a state
+    done = coarsecon("pretrain", "--config", config, "--out", out)
+    assert done.code == 1
+    assert "error: No space left on device: make room where this command writes" in done.err
+    assert "Error:" not in done.err
+    assert not list((out / "checkpoints").iterdir())
