@@ -42,6 +42,9 @@ def fewshot(
     fine_within_coarse: Annotated[
         bool, typer.Option("--fine-within-coarse", help="Draw the ways of an episode from one coarse class.")
     ] = False,
+    skip_small: Annotated[
+        bool, typer.Option("--skip-small", help="Leave out fine classes with too few images.")
+    ] = False,
     classifier: Annotated[
         Literal["logistic", "cosine", "nearest"],
         typer.Option(help="logistic (the paper's), or the most similar or the nearest support image."),
@@ -75,7 +78,15 @@ def fewshot(
         raise InputError(f"--combine ensemble multiplies logistic probabilities; the {classifier} classifier has none")
     number = _ways(ways)
     from coarsecon.evaluation.classifiers import require_logistic
-    from coarsecon.evaluation.fewshot import cascade, concatenated, draw_episodes, ensemble, few_shot, predictor
+    from coarsecon.evaluation.fewshot import (
+        cascade,
+        concatenated,
+        draw_episodes,
+        ensemble,
+        few_shot,
+        predictor,
+        without_small,
+    )
     from coarsecon.evaluation.support import embedded_split
     from coarsecon.session import Session
 
@@ -84,8 +95,15 @@ def fewshot(
     settings: dict[str, Any] = {"which": encoder, "layer": layer, "flip": flip, "device": device, "workers": workers}
     with shared_session(opened, data, **settings) as session:
         split = split or session.held_out()
+        fine, skipped = _labels(session, split, "fine"), 0
+        if skip_small:
+            fine, skipped = without_small(fine, shots + queries)
+            told = f"{skipped} fine class{'es' * (skipped != 1)} of fewer than {shots + queries} images"
+            if not (fine >= 0).any():
+                raise InputError(f"--skip-small: no class is left without {told}: ask for fewer (--shots, --queries)")
+            session.reporter.info(f"left out {told}")
         drawn = draw_episodes(
-            _labels(session, split, "fine"), ways=number, shots=shots, queries=queries, episodes=episodes,
+            fine, ways=number, shots=shots, queries=queries, episodes=episodes,
             coarse=_labels(session, split, "coarse") if fine_within_coarse else None,
             names=session.dataset.info.levels["fine"],
         )  # fmt: skip
@@ -110,9 +128,10 @@ def fewshot(
         "accuracy": result.accuracy, "ci95": result.ci95, "episodes": episodes, "ways": result.ways, "shots": shots,
         "queries": queries, "support_copies": support_copies, "classifier": classifier, "combine": combine,
         "fine_within_coarse": fine_within_coarse, "coarse_by": coarse_by,
+        **({"skipped_classes": skipped} if skip_small else {}),
     }  # fmt: skip
     options = unusual(
-        fewshot, locals(), "ways", "shots", "queries", "episodes", "fine_within_coarse", "classifier",
+        fewshot, locals(), "ways", "shots", "queries", "episodes", "fine_within_coarse", "skip_small", "classifier",
         "support_copies", "combine", "run2",
     )  # fmt: skip
     kept = {**values, "by_episode": result.by_episode, "run2": run2 and str(run2)}
@@ -120,7 +139,7 @@ def fewshot(
     if json:
         emit_json(values, json)
     if json != "-":
-        title = f"{result.ways}-way {shots}-shot on fine labels of {split}, in %"
+        title = f"{result.ways}-way {shots}-shot on fine labels of {split}{', within coarse classes' * fine_within_coarse}, in %"
         row = (classifier, percent(result.accuracy), percent(result.ci95), f"{episodes:,}")
         table(title, ["", "accuracy", "± 95%", "episodes"], [row])
     closing([saved, *([Path(json)] if json and json != "-" else [])], [])

@@ -62,8 +62,9 @@ def sample_episode(
         images = np.flatnonzero(labels == label)
         if len(images) < shots + queries:
             raise InputError(
-                f"class {names[label] if names else label} has {len(images)} images, but an episode takes {shots} "
-                f"support and {queries} query images of each class: ask for fewer (--shots, --queries)"
+                f"class {names[label] if names else label} has {len(images)} image{'s' * (len(images) != 1)}, but an "
+                f"episode takes {shots} support and {queries} query images of each class: ask for fewer "
+                "(--shots, --queries), or leave out such classes with --skip-small"
             )
         chosen = rng.choice(len(images), shots, False)
         rest = np.delete(np.arange(len(images)), chosen)

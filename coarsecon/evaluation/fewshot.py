@@ -56,23 +56,35 @@ def draw_episodes(
     """Episodes 0 to `episodes` - 1 of `sample_episode`.
 
     labels [N] are fine labels, -1 where unknown. With `coarse` [N] the ways of an episode are children of one
-    coarse class, all of them where it has fewer than `ways`. `names` of the fine classes stand in messages.
+    coarse class, all of them where it has fewer than `ways`; with a single child there is nothing to tell apart, so
+    such a class is never drawn. `names` of the fine classes stand in messages.
 
-    Raises InputError when no fine label is known, when there are fewer classes than ways, or when a class has
-    fewer than `shots + queries` images.
+    Raises InputError when fewer than two fine classes are known, or in no coarse class two, when there are fewer
+    classes than ways, or when a class has fewer than `shots + queries` images.
     """
     classes = len(labels[labels >= 0].unique())
     if classes == 0:
         raise InputError("few-shot episodes are drawn by fine labels, and no image has one")
     if coarse is None and ways != "all" and ways > classes:
         raise InputError(f"{ways} ways, but there are only {classes} fine classes: ask for fewer, or for all")
+    if classes == 1:
+        raise InputError("few-shot episodes tell fine classes apart, and there is one alone")
     children = None if coarse is None else _children(labels, coarse)
+    if children is not None and not children:
+        raise InputError("no coarse class has two fine classes to tell apart; leave --fine-within-coarse out")
     return [
         sample_episode(
             labels.numpy(), number, ways=ways, shots=shots, queries=queries, coarse_to_fine=children, names=names
         )
         for number in range(episodes)
     ]
+
+
+def without_small(labels: Tensor, images: int) -> tuple[Tensor, int]:
+    """labels [N] with the classes of fewer than so many `images` unknown (-1), and how many classes these are."""
+    classes, counts = labels[labels >= 0].unique(return_counts=True)
+    small = classes[counts < images]
+    return labels.where(~torch.isin(labels, small), -1), len(small)
 
 
 def few_shot(predict: Predict, episodes: Sequence[Episode], reporter: Reporter | None = None) -> FewShot:
@@ -144,6 +156,7 @@ def coarse_classes(model: Embedded, train: Tensor, train_coarse: Tensor) -> Embe
 
 
 def _children(labels: Tensor, coarse: Tensor) -> dict[int, list[int]]:
-    """The fine classes of each coarse class, both in ascending order."""
+    """The fine classes of each coarse class that has two or more, both in ascending order."""
     known = (labels >= 0) & (coarse >= 0)
-    return {int(c): labels[known & (coarse == c)].unique().tolist() for c in coarse[known].unique()}
+    children = {int(c): labels[known & (coarse == c)].unique().tolist() for c in coarse[known].unique()}
+    return {c: fine for c, fine in children.items() if len(fine) > 1}

@@ -118,6 +118,27 @@ def test_a_class_with_too_few_images_is_told_by_its_name(coarsecon, tiny_run, ti
     assert any(f"class {name} has 3 images" in told for name in open_dataset(tiny_data).info.levels["fine"])
 
 
+def test_classes_with_too_few_images_are_left_out_when_asked_to(coarsecon, tiny_data, tiny_run, tmp_path):
+    from coarsecon.data.prepare import write_dataset
+    from coarsecon.data.sources import SourceData, SplitData
+
+    np = pytest.importorskip("numpy")
+    data = tmp_path / "data"
+    images = np.zeros((7, 3, 32, 32), np.uint8)
+    labels = {"coarse": np.zeros(7, int), "fine": np.array([0, 0, 0, 1, 2, 2, 2])}
+    names = {"coarse": ["all"], "fine": ["pug", "rare", "boxer"]}
+    split = SplitData(labels, images)
+    write_dataset(data, SourceData("dogs", 32, names, {"train": split, "test": split}))
+    words = ("fewshot", tiny_run, "--data", data, "--ways", "all", "--queries", 2, "--episodes", 2)
+    assert "class rare has 1 image, but" in coarsecon(*words).err
+    done = coarsecon(*words, "--skip-small", "--json", tmp_path / "f.json")
+    assert done.code == 0, done.err
+    assert "left out 1 fine class of fewer than 3 images" in done.err
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert (found["ways"], found["skipped_classes"]) == (2, 1)
+    assert "no class is left without 3 fine classes" in coarsecon(*words, "--skip-small", "--shots", 2).err
+
+
 def test_without_scikit_learn_it_is_refused_before_features_are_extracted(coarsecon, tiny_run, tmp_path, monkeypatch):
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("features"))

@@ -20,6 +20,7 @@ from coarsecon.evaluation.fewshot import (
     ensemble,
     few_shot,
     predictor,
+    without_small,
 )
 from coarsecon.evaluation.support import augment
 
@@ -78,6 +79,13 @@ def test_within_a_coarse_class_its_children_are_the_ways() -> None:
     seen = [set(COARSE[episode.query].tolist()) for episode in episodes]
     assert all(len(classes) == 1 for classes in seen)
     assert len(set.union(*seen)) > 1
+
+
+def test_a_coarse_class_of_one_fine_class_is_never_drawn() -> None:
+    """Its episodes would all be right."""
+    coarse = torch.where(LABELS < 3, LABELS, 3)
+    episodes = draw_episodes(LABELS, ways="all", shots=1, queries=2, episodes=20, coarse=coarse)
+    assert all((LABELS[torch.from_numpy(episode.query)] >= 3).all() for episode in episodes)
 
 
 def test_copies_of_a_support_image_share_its_class() -> None:
@@ -140,11 +148,21 @@ def test_coarse_classes_are_learnt_from_labelled_training_features() -> None:
         (LABELS, {"ways": 13}, "13 ways.* only 12 fine"),
         (LABELS, {"queries": 12}, "has 12 images.* 12 query"),
         (torch.full_like(LABELS, -1), {}, "no image has one"),
+        (torch.zeros_like(LABELS), {"ways": "all"}, "there is one alone"),
+        (LABELS, {"coarse": LABELS}, "no coarse class has two fine classes"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(labels: torch.Tensor, options: Any, says: str) -> None:
     with pytest.raises(InputError, match=says):
         draw_episodes(labels, **{"queries": 5, "episodes": 2, **options})
+
+
+def test_classes_with_too_few_images_can_be_left_out() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 2, 2, -1])
+    kept, skipped = without_small(labels, 2)
+    assert kept.tolist() == [0, 0, 0, -1, 2, 2, -1]
+    assert skipped == 1
+    assert without_small(labels, 4)[0].unique().tolist() == [-1]
 
 
 def test_a_single_episode_has_no_interval() -> None:
