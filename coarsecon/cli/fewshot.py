@@ -139,7 +139,8 @@ def fewshot(
     if json:
         emit_json(values, json)
     if json != "-":
-        title = f"{result.ways}-way {shots}-shot on fine labels of {split}{', within coarse classes' * fine_within_coarse}, in %"
+        within = ", within coarse classes" * fine_within_coarse
+        title = f"{result.ways}-way {shots}-shot on fine labels of {split}{within}, in %"
         row = (classifier, percent(result.accuracy), percent(result.ci95), f"{episodes:,}")
         table(title, ["", "accuracy", "± 95%", "episodes"], [row])
     closing([saved, *([Path(json)] if json and json != "-" else [])], [])
