@@ -11,6 +11,7 @@ from PIL import Image
 
 from coarsecon.config import read_config_file
 from coarsecon.data.images import opened
+from coarsecon.data.store import open_dataset
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.evaluation.comparison import Outcomes, compare
 from coarsecon.evaluation.knn import knn_predict
@@ -26,6 +27,7 @@ from coarsecon.reporting import Reporter
 from coarsecon.results import Comparison, Result, is_number, read_results
 from coarsecon.runs import Layer, Run, Which, last_epoch
 from coarsecon.session import Session
+from coarsecon.train.monitor import monitored_name
 
 WIDEST = 1600
 """Pixels of a picture on a page."""
@@ -198,10 +200,18 @@ def _facts(run: Run, settings: Mapping[str, Any], log: Sequence[Mapping[str, Any
         "data": setting("data", "path"),
         "epochs": f"{done} of {planned}" + ("" if done == planned else ", not finished"),
         "last loss": _last(log, "loss"),
-        "monitored fine recall@1": _last(log, "fine_recall@1", percent=True),
+        "monitored fine recall@1": _monitored(_last(log, "fine_recall@1", percent=True), setting("data", "path")),
         "images per second": _last(log, "images_per_s"),
     }
     return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def _monitored(score: str | None, data: Any) -> str | None:
+    """A score with the split it is of, where the dataset is still there to tell."""
+    try:
+        return score and f"{score} of {monitored_name(open_dataset(Path(str(data))))}"
+    except InputError:
+        return score
 
 
 def _last(log: Sequence[Mapping[str, Any]], name: str, *, percent: bool = False) -> str | None:

@@ -12,7 +12,7 @@ import typer
 from coarsecon.cli.console import ConsoleReporter
 from coarsecon.errors import InputError
 from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.runs import Run, last_epoch
 
 if TYPE_CHECKING:
     from coarsecon.session import Session
@@ -50,7 +50,18 @@ def shared_session(opened: Run, data: Path | None, **settings: Any) -> "Iterator
 
     with connected() as comm:
         session = Session(opened, data, reporter=Reporter() if comm.rank else ConsoleReporter(), comm=comm, **settings)
+        _tell_if_unfinished(opened, session.reporter)
         yield session
     if comm.rank:
         raise typer.Exit
     session.store.comm = Comm()
+
+
+def _tell_if_unfinished(run: Run, reporter: Reporter) -> None:
+    """Say one line where the run was stopped, so that its numbers are not taken for those of its settings."""
+    if not run.checkpoint("last").exists():  # imported, or cleaned up
+        return
+    done, planned = last_epoch(row for row in run.metrics() if isinstance(row, dict)), run.config().schedule.epochs
+    if done < planned:
+        resume = f"coarsecon pretrain --out {run.root} --resume"
+        reporter.info(f"{run.root} is at epoch {done} of {planned}, not finished; to go on: {resume}")

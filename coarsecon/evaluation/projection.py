@@ -58,7 +58,7 @@ def project(
     if perplexity is not None and not 1 <= perplexity <= most:
         raise InputError(f"--perplexity: {perplexity:g} does not suit {len(rows)} images; choose from 1 to {most:.0f}")
     chosen = perplexity or min(PERPLEXITY, most)
-    return Projected(_tsne(rows, chosen, seed, reporter or Reporter()), f"t-SNE, perplexity {chosen:g}")
+    return Projected(_tsne(rows, chosen, seed, reporter or Reporter()), f"t-SNE, perplexity {chosen:.4g}")
 
 
 def principal_plane(features: Tensor) -> Tensor:

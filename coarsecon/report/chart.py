@@ -33,6 +33,8 @@ def line_chart(title: str, lines: Sequence[Line], count: int, *, x_title: str, p
         return ""
     xs, ys = zip(*points, strict=True)
     x_ticks, y_ticks = ticks(min(0.0, *xs), max(xs)), ticks(min(ys), max(ys))
+    if percent and min(ys) >= 0 and max(ys) <= 1:  # then no tick is beyond all
+        y_ticks = [y for y in y_ticks if 0 <= y <= 1]
     x_low, x_high = min(0.0, *xs), max(xs)
     y_low, y_high = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
 

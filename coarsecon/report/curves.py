@@ -20,6 +20,8 @@ FIRST = (
     r"images_per_s",
 )
 """What comes first, in this order; everything else that was logged follows."""
+MONITORED = re.compile(r".*_recall@1|.*_knn")
+"""Looked at in training, on another sample than the evaluations' numbers of the same name."""
 SHARES = re.compile(r".*recall@\d+|.*_knn|.*accuracy|data_wait|queue_fill")
 TITLES = {
     "lr": "learning rate", "images_per_s": "images per second", "data_wait": "share of the time spent waiting for data",
@@ -56,7 +58,7 @@ def steps_per_epoch(rows: Rows) -> float:
 
 def _chart(name: str, logs: Sequence[Rows]) -> str:
     lines = [Line(i, _points(name, rows)) for i, rows in enumerate(logs)]
-    title = TITLES.get(name, name.replace("_", " "))
+    title = TITLES.get(name, "monitored " * bool(MONITORED.fullmatch(name)) + name.replace("_", " "))
     return line_chart(title, lines, len(logs), x_title="epochs", percent=SHARES.fullmatch(name) is not None)
 
 

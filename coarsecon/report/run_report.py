@@ -80,9 +80,13 @@ def _comparison(rows: Sequence[Comparison], names: Sequence[str]) -> str:
         return _nothing("the runs have no result of the same kind yet")
     intervals = [difference for row in rows for difference in row.differences if difference and difference.interval]
     marked = sum(bool(difference.exceeds) for difference in intervals)
-    about = (
-        f"Every run against the first, {escape(names[0])}: {marked} of {len(intervals)} differences with an interval "
-        f"are more than chance (▲ better, ▼ worse); ≈ is within chance. {LEAVES_OUT}"
+    about = f"Every run against the first, {escape(names[0])}: "
+    if not intervals:
+        about += "no difference has an interval, so that none can be told from chance; why is said below."
+        return f'<p class="about">{about}</p>{comparison_table(rows, names)}'
+    about += (
+        f"{marked} of {len(intervals)} differences with an interval are more than chance (▲ better, ▼ worse); "
+        f"≈ is within chance. {LEAVES_OUT}"
     )
     switch = '<label class="switch"><input type="checkbox" class="only-marked"> only rows with more than chance</label>'
     return f'<p class="about">{about}</p>{switch}{comparison_table(rows, names)}'

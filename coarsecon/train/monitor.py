@@ -16,10 +16,14 @@ Embed = Callable[[ImageBatch], torch.Tensor]
 BATCH = 250
 
 
+def monitored_name(dataset: PreparedDataset) -> str:
+    """The validation split, else the test split, else the training split."""
+    return next(name for name in ("val", "test", "train") if name in dataset.splits)
+
+
 def monitored_split(dataset: PreparedDataset, images: int) -> Split:
-    """A fixed sample of the validation split, else of the test split, else of the training split."""
-    name = next(name for name in ("val", "test", "train") if name in dataset.splits)
-    split = dataset.split(name)
+    """A fixed sample of the split that is monitored."""
+    split = dataset.split(monitored_name(dataset))
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     return split.take(order[:images].sort().values)
 

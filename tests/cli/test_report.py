@@ -53,6 +53,7 @@ def test_one_run(coarsecon, two_runs, tmp_path):
     assert "recall@100" in found.text
     assert "momentum" in found.text
     assert "2 of 2" in found.text
+    assert re.search(r"<dt>monitored fine recall@1</dt><dd>[\d.]+ % of test</dd>", found.text)
     assert "fine within coarse" in found.text
     assert "fine_within_coarse" not in found.text
     saved = json.loads((run / "results" / "retrieve.json").read_text())
@@ -86,6 +87,19 @@ def test_two_runs_are_compared_query_by_query(coarsecon, two_runs):
     assert "Newcombe" not in page.text
     differing = re.findall(r'<tr class="differs"><th scope="row">([^<]+)', page.text)
     assert differing == ["method.momentum"]
+
+
+def test_runs_that_were_measured_on_other_images_are_not_told_from_chance(coarsecon, two_runs, tmp_path):
+    runs = [shutil.copytree(run, tmp_path / run.name) for run in two_runs]
+    for run, split in zip(runs, ("test", "train"), strict=True):
+        shutil.rmtree(run / "results", ignore_errors=True)
+        assert coarsecon("retrieve", run, "--split", split, *QUICK).code == 0
+    next((runs[1] / "results").glob("retrieve*.json")).rename(runs[1] / "results" / "retrieve.json")
+    assert coarsecon("report", *runs).code == 0
+    page = Page(runs[0] / "report.html")
+    assert "no difference has an interval, so that none can be told from chance" in page.text
+    assert "the runs were measured on different images" in page.text
+    assert "0 of 0" not in page.text
 
 
 def test_results_of_other_settings_have_files_of_their_own(coarsecon, two_runs):

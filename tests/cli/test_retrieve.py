@@ -237,3 +237,14 @@ def test_coarse_classes_are_shown_the_worst_first(coarsecon, tiny_run, tmp_path)
     total = sum(row["fine"]["recall@1"] * row["fine"]["queries"] for row in rows)
     assert total / 48 == pytest.approx(metrics["fine"]["recall@1"])
     assert metrics["fine_within_coarse"]["recall@1"] >= metrics["fine"]["recall@1"]
+
+
+def test_a_run_that_is_not_finished_is_told(coarsecon, tiny_run, tmp_path):
+    run = tmp_path / "stopped"
+    shutil.copytree(tiny_run, run)
+    assert "not finished" not in coarsecon("retrieve", run, "--device", "cpu").err
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("epochs: 2\n", "epochs: 9\n", 1))
+    told = coarsecon("retrieve", run, "--device", "cpu").err
+    assert f"{run} is at epoch 2 of 9, not finished; to go on: coarsecon pretrain --out {run} --resume" in told
+    shutil.rmtree(run / "checkpoints")
+    assert "not finished" not in coarsecon("retrieve", run, "--device", "cpu").err

@@ -70,3 +70,12 @@ def test_curves_stand_over_epochs_and_skip_what_is_no_number():
     assert html.index("loss") < html.index("images per second")
     assert "note" not in html
     assert len(paths(html)[0]) == 2
+
+
+def test_no_share_has_a_tick_beyond_all_and_monitored_ones_are_called_so():
+    log = [{"step": step, "epoch": step, "queue_fill": 1.0, "fine_recall@1": 0.99, "grad_norm": 1.0} for step in (1, 2)]
+    html = curves([log])
+    assert ">100%<" in html
+    assert max(float(number) for number in re.findall(r">([\d.]+)%<", html)) == 100
+    assert "<figcaption>monitored fine recall@1<" in html
+    assert ">1.10<" in html  # the norm is no share
