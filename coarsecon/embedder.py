@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 import torch
@@ -53,6 +53,9 @@ class Embedder:
         flip: average with the features of the mirror image.
         device: "auto", "cpu", "cuda", ...
         workers: threads that decode files.
+
+    Raises:
+        InputError: there is no such `which` or `layer`.
     """
 
     def __init__(
@@ -66,6 +69,9 @@ class Embedder:
         device: str = "auto",
         workers: int = 2,
     ) -> None:
+        for name, value, known in (("which", which, get_args(Which)), ("layer", layer, get_args(Layer))):
+            if value not in known:
+                raise InputError(f"{name}={value!r}: choose {' or '.join(map(repr, known))}")
         self.run, self.data, self.which, self.layer = run, data, which, layer
         self.flip, self.device, self.workers = flip, device, workers
         self._indices: dict[str, SearchIndex] = {}
@@ -123,8 +129,10 @@ class Embedder:
         A file that the split was prepared from is not its own neighbour. `index` is a FAISS factory string.
 
         Raises:
-            InputError: as `embed`; or there is no such split.
+            InputError: as `embed`; or there is no such split; or `k` is below 1.
         """
+        if k < 1:
+            raise InputError(f"k={k}: ask for one neighbour or more")
         is_embedded = isinstance(query, np.ndarray | Tensor) and query.ndim == 2 and _is_float(query)
         images = [] if is_embedded else _several(query)
         embedded = torch.as_tensor(query) if is_embedded else torch.from_numpy(self.embed(images))
@@ -144,6 +152,9 @@ class Embedder:
             names=[[items.names[i] for i, _ in row] for row in found],
             labels={level: [[items.label(level, i) for i, _ in row] for row in found] for level in items.labels},
         )
+
+    def __repr__(self) -> str:
+        return f"Embedder({str(self.run)!r}, which={self.which!r}, layer={self.layer!r}, flip={self.flip})"
 
     def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: N803  scikit-learn's names
         """Does nothing: the encoder is trained."""
@@ -212,6 +223,8 @@ def _several(images: OneImage | Iterable[OneImage]) -> list[OneImage]:
         return list(images) if images.ndim == 4 else [images]
     if isinstance(images, str | Path | Image.Image):
         images = [images]
+    if not isinstance(images, Iterable):
+        raise InputError(f"an image is a file, a PIL image, an array or a tensor, not {type(images).__name__}")
     found: list[OneImage] = []
     for image in images:
         found += find_images([Path(image)]) if isinstance(image, str | Path) else [image]

@@ -63,8 +63,28 @@ def test_what_is_no_image_is_told(encoder):
             encoder.embed(wrong)
     with pytest.raises(InputError, match="no such image"):
         encoder.embed("missing.jpg")
+    with pytest.raises(InputError, match="an array or a tensor, not int"):
+        encoder.embed(3)
     with pytest.raises(InputError, match="not a run folder"):
         coarsecon.load("missing")
+
+
+@pytest.mark.parametrize("options", [{"which": "first"}, {"layer": "projecter"}])
+def test_an_encoder_or_a_layer_that_is_none_is_told(options, tiny_run):
+    """They would pass for the best one and for the projector."""
+    (name,) = options
+    with pytest.raises(InputError, match=f"{name}=.*: choose "):
+        coarsecon.load(tiny_run, **options)
+
+
+def test_no_neighbour_at_all_cannot_be_asked_for(encoder, pixels):
+    with pytest.raises(InputError, match="k=0: ask for one neighbour or more"):
+        encoder.search(pixels[0], k=0)
+
+
+def test_it_says_what_it_is(encoder):
+    assert repr(encoder).startswith("Embedder(")
+    assert "which='last', layer='backbone', flip=False" in repr(encoder)
 
 
 def test_search_finds_the_nearest_of_a_split(encoder, pixels):

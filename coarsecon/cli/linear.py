@@ -96,7 +96,10 @@ def linear(
         reporter.info(f"linear classifier of {level} labels")
         if shots_per_class:
             once = partial(probe, test_labels)
-            metrics[level] = few_label_probe(once, train_labels, shots=shots_per_class, repeats=repeats, seed=seed)
+            metrics[level] = few_label_probe(
+                once, train_labels, shots=shots_per_class, repeats=repeats, seed=seed,
+                names=session.dataset.info.levels[level],
+            )  # fmt: skip
         else:
             metrics[level] = probe(test_labels, train_labels, seed)
     options = unusual(

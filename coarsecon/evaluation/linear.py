@@ -162,16 +162,22 @@ def linear_probe(
 
 
 def few_label_probe(
-    probe: Callable[[Tensor, int], dict[str, Any]], labels: Tensor, *, shots: int, repeats: int, seed: int = 0
+    probe: Callable[[Tensor, int], dict[str, Any]],
+    labels: Tensor,
+    *,
+    shots: int,
+    repeats: int,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """`probe` from `shots` labels of each class, drawn anew `repeats` times: means, and 95% t-intervals.
 
     `probe` is given labels [N], which are -1 where not drawn, and the number of the draw; it returns what
-    `linear_probe` does. Raises InputError as `draw_shots` does.
+    `linear_probe` does. `names` of the classes stand in messages. Raises InputError as `draw_shots` does.
     """
     runs = []
     for draw in range(seed, seed + repeats):
-        drawn, few = draw_shots(labels, shots, draw), torch.full_like(labels, -1)
+        drawn, few = draw_shots(labels, shots, draw, names), torch.full_like(labels, -1)
         few[drawn] = labels[drawn]
         runs.append(probe(few, draw))
     top1, ci95 = mean_and_interval([run["top1"] for run in runs])
@@ -181,7 +187,7 @@ def few_label_probe(
     return {**scores, **counts, "shots_per_class": shots, "repeats": repeats, "seed": seed, "draws": runs}
 
 
-def draw_shots(labels: Tensor, shots: int, seed: int) -> Tensor:
+def draw_shots(labels: Tensor, shots: int, seed: int, names: Sequence[str] | None = None) -> Tensor:
     """Places [C * shots] of `shots` images of every class in labels [N] (-1 is no class), in increasing order.
 
     Raises:
@@ -189,8 +195,9 @@ def draw_shots(labels: Tensor, shots: int, seed: int) -> Tensor:
     """
     classes, counts = labels[labels >= 0].unique(return_counts=True)
     if len(counts) and counts.min() < shots:
+        smallest, most = int(classes[counts.argmin()]), int(counts.min())
         raise InputError(
-            f"class {int(classes[counts.argmin()])} has {int(counts.min())} labelled training images: "
+            f"class {names[smallest] if names else smallest} has {most} labelled training image{'s' * (most != 1)}: "
             f"ask for no more than that, not for {shots} of each class"
         )
     return ((_rank_in_class(labels, seed) < shots) & (labels >= 0)).nonzero().flatten()

@@ -74,7 +74,9 @@ def _read_torch(path: Path) -> Any:
                 f"{path}: needs {found[1]}, code that reading it would run; refused. If you trust its maker, save "
                 "its weights alone where it was made: torch.save(model.state_dict(), FILE)"
             ) from None
-        first = reason.strip().splitlines()[0][:150] if reason.strip() else type(error).__name__
+        if not isinstance(error, RuntimeError | OSError):  # what it is then called helps none but torch's makers
+            raise InputError(f"{path}: not a checkpoint: neither safetensors nor what torch saves") from None
+        first = reason.strip().splitlines()[0].split(". ")[0][:150] if reason.strip() else type(error).__name__
         raise InputError(f"{path}: not a checkpoint that can be loaded safely ({first})") from None
 
 

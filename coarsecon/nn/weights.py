@@ -22,11 +22,14 @@ def load_weights(model: nn.Module, path: Path, *, fresh_stem: bool = True) -> No
         InputError: the file is missing, is not a plain state dict, or leaves other layers without weights.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file of weights")
+        raise InputError(f"{path}: {_not_a_file(path)}")
     try:
         state: dict[str, Tensor] = _adapted(load_state_dict(str(path), use_ema=False, weights_only=True), model)
     except Exception as error:
-        raise InputError(f"{path}: not a file of weights that can be loaded safely ({type(error).__name__})") from None
+        raise InputError(
+            f"{path}: not a file of weights that can be loaded safely ({type(error).__name__}); name a .safetensors "
+            "file, or weights alone as torch saves them"
+        ) from None
     own = model.state_dict()
     stem = f"{first_convolution(model)}.weight"
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
@@ -75,10 +78,18 @@ def resize_grid(embeddings: Tensor, shape: tuple[int, ...]) -> Tensor:
     return resized.movedim((-2, -1), (axis, axis + 1)).reshape(shape).to(embeddings.dtype)
 
 
+def _not_a_file(path: Path) -> str:
+    """What to tell of a path to weights that names no file; of a run's folder, which file in it is meant."""
+    if not path.is_dir():
+        return "no such file of weights"
+    inside = path / "encoder.safetensors"
+    return f"is a folder; name the file of weights{f', {inside}' * inside.is_file()}"
+
+
 def _advice(model: nn.Module, missing: list[str], state: dict[str, Tensor]) -> str:
-    """What to do where the file has every entry, and the network is of those that are built for one side."""
+    """What to do: where the file has every entry, and the network is of those that are built for one side, or not."""
     cfg = getattr(model, "pretrained_cfg", None) or {}
     if not cfg.get("fixed_input_size") or any(name not in state for name in missing):
-        return ""
+        return "; are they of another network? Name it with --backbone"
     usual = f" (timm's own see {cfg['input_size'][-1]} px)" if cfg.get("input_size") else ""
     return f"; if it was saved for images of another side, set data.size to that one{usual}"

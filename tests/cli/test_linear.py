@@ -90,6 +90,7 @@ def test_an_interrupted_fine_tuning_leaves_nothing(coarsecon, tiny_run, monkeypa
         (["--preset", "moco", "--lr", "-1"], "--lr: -1"),
         (["--preset", "other"], "--preset"),
         (["--shots-per-class", "99"], "labelled training images"),
+        (["--shots-per-class", "99", "--labels", "coarse"], "class level stripes has"),
         (["--shots-per-class", "1"], "use a preset"),
         (["--data", "nowhere"], "--data"),
     ],

@@ -169,8 +169,10 @@ def test_shots_are_exact_and_differ_by_seed() -> None:
     assert len(drawn.unique()) == 12
     assert torch.equal(drawn, draw_shots(labels, 4, 0))
     assert not torch.equal(drawn, draw_shots(labels, 4, 1))
-    with pytest.raises(InputError, match="10 labelled training images"):
+    with pytest.raises(InputError, match="class 0 has 10 labelled training images"):
         draw_shots(labels, 11, 0)
+    with pytest.raises(InputError, match="class rare has 1 labelled training image:"):
+        draw_shots(torch.tensor([0, 0, 1]), 2, 0, ["common", "rare"])
 
 
 def test_few_labels_are_reported_with_their_interval() -> None:

@@ -68,6 +68,13 @@ def test_files_that_are_too_large_also_unpacked_are_refused(tmp_path, monkeypatc
             read_checkpoint(path)
 
 
+def test_a_file_of_something_else_is_told_without_torchs_advice(tmp_path):
+    for name, content in (("a.pth", b"import torch\n"), ("b.jpg", b"\xff\xd8\xff\xe0"), ("c.pth", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name}: not a checkpoint: neither safetensors nor what torch saves$"):
+            read_checkpoint(tmp_path / name)
+
+
 def test_broken_missing_and_empty_files_are_told(tmp_path):
     (tmp_path / "broken.pth").write_bytes(b"PK\3\4 nothing")
     (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 20)

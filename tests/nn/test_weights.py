@@ -41,8 +41,16 @@ def test_a_transformers_weights_fit_images_of_another_side(tmp_path):
 def test_weights_of_another_model_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file(timm.create_model("resnet10t").state_dict(), path)
-    with pytest.raises(InputError, match="does not fit the backbone"):
+    with pytest.raises(InputError, match=r"does not fit the backbone: .*another network\? Name it with --backbone"):
         create_backbone(BackboneSettings(weights=path), 32)
+
+
+def test_a_run_in_place_of_its_weights_is_told_which_file_is_meant(tmp_path):
+    with pytest.raises(InputError, match=r"is a folder; name the file of weights$"):
+        create_backbone(BackboneSettings(weights=tmp_path), 32)
+    (tmp_path / "encoder.safetensors").touch()
+    with pytest.raises(InputError, match=r"name the file of weights, \S*/encoder.safetensors"):
+        create_backbone(BackboneSettings(weights=tmp_path), 32)
 
 
 class Hostile:
