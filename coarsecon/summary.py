@@ -1,6 +1,7 @@
 """Everything that can be told of runs without computing anything long: what `coarsecon report` shows."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -163,6 +164,8 @@ def summarise(run: Run, name: str) -> RunReport:
 
     settings = read(lambda: _plain_tree(read_config_file(run.config_file)), {})
     environment = read(_read_object, {}, run.environment_file)
+    if isinstance(environment.get("command"), list):
+        environment["command"] = shlex.join(map(str, environment["command"]))
     log = [row for row in read(run.metrics, []) if isinstance(row, dict)]
     results = read_results(run)
     problems += [f"{result.name}.json {result.problem}" for result in results if result.problem]

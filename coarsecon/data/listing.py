@@ -138,6 +138,8 @@ def _relative(path: str, root: Path, where: str) -> PurePosixPath:
             f"{where}: {path} is absolute or leads out of {root}; give paths relative to the table's folder, "
             "or to a folder that holds all images and is named with --source"
         )
+    if "\\" in path and not (root / path).is_file():  # a table written on Windows
+        path = as_windows.as_posix()
     if not (root / path).is_file():
         raise InputError(f"{where}: there is no file {root / path}")
     return PurePosixPath(path)

@@ -9,6 +9,8 @@ from coarsecon.errors import InputError
 
 BEYOND = "\0"
 """Where cells beyond the last column are kept; no column is called so."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet runs a cell that begins so as a formula; in our own tables an apostrophe stands before it."""
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 """What spreadsheets put between cells: a semicolon where the comma is the decimal sign."""
 
@@ -26,8 +28,12 @@ def read_rows(table: Path, columns: set[str]) -> Iterator[tuple[str, dict[str, s
     for where, row in read(table):
         if missing := columns - row.keys():
             raise InputError(f"{table}: no column {' or '.join(sorted(missing))}; it has {', '.join(row)}")
-        text = {key: "" if value is None else str(value).strip() for key, value in row.items() if key}
-        yield f"{table}, {where}", text
+        yield f"{table}, {where}", {key: _text(value) for key, value in row.items() if key}
+
+
+def _text(cell: Any) -> str:
+    text = "" if cell is None else str(cell).strip()
+    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text
 
 
 def _read_csv(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -76,16 +76,20 @@ def _agreements(clusters: Tensor, known: dict[str, Tensor]) -> dict[str, dict[st
 
 def _class(group: Group, collection: Collection, level: str, images: int, limit: int) -> ClusteredClass:
     name = collection.items.class_names[level][group.label]
-    facts = f"{len(group.images):,} images in {group.count} cluster{'s' * (group.count > 1)}"
+    facts = f"{_images(len(group.images))} in {group.count} cluster{'s' * (group.count > 1)}"
     if group.count > limit:
         facts += f", the largest {limit} shown"
     clusters = []
     for cluster in range(min(limit, group.count)):
         members = group.most_typical(cluster).tolist()
-        lines = [f"{len(members):,} images, {len(members) / len(group.images):.0%}", *_mostly(members, collection)]
+        lines = [f"{_images(len(members))}, {len(members) / len(group.images):.0%}", *_mostly(members, collection)]
         pictures = [collection.picture(image) for image in members[:images]]
         clusters.append(Cluster(proposed(name, cluster), lines, pictures))
     return ClusteredClass(name, facts, clusters)
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'s' * (count != 1)}"
 
 
 def _mostly(members: Sequence[int], collection: Collection) -> list[str]:

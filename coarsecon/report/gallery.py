@@ -46,7 +46,7 @@ def gallery_fragment(
 
 def _facts(verdicts: list[list[Verdict | None]]) -> str:
     """Numbers over the rows shown, where there is something to judge."""
-    facts = [("queries", str(len(verdicts)))]
+    facts = [("query" if len(verdicts) == 1 else "queries", str(len(verdicts)))]
     firsts = [marks[0] for marks in verdicts if marks and marks[0]]
     if firsts:
         facts.append(("nearest neighbour right", _share(firsts)))

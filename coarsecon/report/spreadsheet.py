@@ -4,8 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet takes a cell that begins so for a formula, and runs it."""
+from coarsecon.data.tables import FORMULA
 
 
 def csv_file(text: str) -> bytes:

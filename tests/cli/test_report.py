@@ -53,6 +53,7 @@ def test_one_run(coarsecon, two_runs, tmp_path):
     assert "recall@100" in found.text
     assert "momentum" in found.text
     assert "2 of 2" in found.text
+    assert not re.search(r'<th scope="row">command</th><td>\[', found.text)  # a line to copy, no list
     assert re.search(r"<dt>monitored fine recall@1</dt><dd>[\d.]+ % of test</dd>", found.text)
     assert "fine within coarse" in found.text
     assert "fine_within_coarse" not in found.text

@@ -188,6 +188,12 @@ def test_a_wrong_row_is_named_with_its_line(write_table: Callable[..., Path], ro
     assert "table.csv" in str(error.value)
 
 
+def test_paths_of_a_table_written_on_windows_are_read(write_table: Callable[..., Path]) -> None:
+    assert listed(write_table("path,coarse\nsub\\c.jpg,dog\n")) == [ListedImage("sub/c.jpg", "dog", "", "train")]
+    with pytest.raises(InputError, match=r"there is no file \S*sub/d\.jpg"):
+        listed(write_table("path,coarse\nsub\\d.jpg,dog\n"))
+
+
 def test_a_table_in_another_encoding_is_an_error(write_table: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="not a table in UTF-8 or UTF-16"):
         listed(write_table("path,coarse\na.jpg,Äpfel\n", encoding="latin1"))

@@ -6,6 +6,7 @@ import pytest
 
 from coarsecon.data.tables import read_rows
 from coarsecon.errors import InputError
+from coarsecon.report.spreadsheet import csv_text
 
 TEXT = "path,coarse\nkäse.jpg,Käse\n"
 
@@ -43,6 +44,12 @@ def test_the_separators_of_all_countries_spreadsheets_are_read(tmp_path: Path, s
     table = tmp_path / "table.csv"
     table.write_text(f"path{separator} coarse \r\na, b.jpg{separator}Käse\r\n".replace("a, b", '"a, b"'), encoding)
     assert list(read_rows(table, {"path"})) == [(f"{table}, line 2", {"path": "a, b.jpg", "coarse": "Käse"})]
+
+
+def test_what_was_kept_from_being_a_formula_is_read_as_it_was(tmp_path: Path) -> None:
+    cells = ["=a.jpg", "-misc/+1.jpg", "'quoted'", "plain"]
+    (tmp_path / "table.csv").write_text(csv_text(["path"], [[cell] for cell in cells]))
+    assert [row["path"] for _, row in read_rows(tmp_path / "table.csv", {"path"})] == cells
 
 
 def test_a_folder_in_place_of_a_table_is_told(tmp_path: Path) -> None:

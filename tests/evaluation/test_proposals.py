@@ -51,7 +51,7 @@ def test_numbers_are_overall_and_by_class() -> None:
 
 def test_clusters_are_shown_by_their_most_typical_images_and_fine_labels(monkeypatch) -> None:
     bags, shoes = shown(GROUPS, COLLECTION, "coarse", 1)
-    assert (bags.name, bags.facts, bags.clusters[0].facts) == ("bags", "1 images in 1 cluster", ["1 images, 100%"])
+    assert (bags.name, bags.facts, bags.clusters[0].facts) == ("bags", "1 image in 1 cluster", ["1 image, 100%"])
     assert [cluster.name for cluster in shoes.clusters] == ["shoes-1", "shoes-2"]
     assert shoes.clusters[0].facts == ["2 images, 67%", "100% heels"]
     assert [picture.name for picture in shoes.clusters[0].pictures] == ["c.jpg"]

@@ -114,3 +114,10 @@ def test_no_rows_and_names_that_are_not_utf8_still_make_a_page(tmp_path: Path) -
     odd = picture(None, None, name="caf\udce9.jpg")
     write_gallery(tmp_path / "g.html", [GalleryRow(odd, [])], title="odd")
     assert "caf?.jpg" in (tmp_path / "g.html").read_text(encoding="utf-8")
+
+
+def test_one_query_is_one(tmp_path: Path, rows: list[GalleryRow]) -> None:
+    write_gallery(tmp_path / "g.html", rows[:1], title="t")
+    assert "<dt>query</dt>" in Page(tmp_path / "g.html").text
+    write_gallery(tmp_path / "g.html", rows[:2], title="t")
+    assert "<dt>queries</dt>" in Page(tmp_path / "g.html").text
