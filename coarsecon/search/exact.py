@@ -77,7 +77,7 @@ def nearest_others(features: Tensor, k: int, reporter: Reporter | None = None) -
     heaps.heapify()
     blocks = features.split(BLOCK)
     pairs = len(blocks) * (len(blocks) + 1) // 2
-    with (reporter or Reporter()).progress("neighbours", pairs, "blocks of scores") as progress:
+    with (reporter or Reporter()).progress("neighbours", pairs, "parts") as progress:
         for row, rows in enumerate(blocks):
             for column, columns in enumerate(blocks[row:], row):
                 block = _products(rows, columns)
