@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coarsecon.data.batch import ImageBatch
 from coarsecon.errors import CoarseconError
-from coarsecon.nn.encoder import load_encoder
+from coarsecon.nn.encoder import load_encoder, plain_state
 from coarsecon.runs import Run, Which
 
 BATCHES = (1, 3)
@@ -31,9 +31,8 @@ class Subject:
         self.encoder.backbone.to(memory_format=torch.contiguous_format)
 
     def state(self) -> dict[str, Tensor]:
-        """The backbone's weights by timm's names, copies: layers may share theirs, which safetensors does not write."""
-        plain = torch.contiguous_format
-        return {name: value.clone(memory_format=plain) for name, value in self.encoder.backbone.state_dict().items()}
+        """The backbone's weights by timm's names."""
+        return plain_state(self.encoder.backbone)
 
     def write_card(self, folder: Path) -> None:
         """The input recipe, which goes wherever the weights go."""

@@ -15,17 +15,17 @@ from coarsecon.device import place
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.methods.base import Method, Setup
-from coarsecon.nn.encoder import Encoder, load_encoder
+from coarsecon.nn.encoder import Encoder, load_encoder, plain_state
 from coarsecon.runs import Run, Which
 
 
 def save_heads(method: Method, classes: Sequence[str], path: Path) -> None:
     """Write the weights of the method's heads, with the names of the classes it learns from, in one move."""
     state = {
-        f"{name}.{key}": value.detach().cpu().contiguous()
+        f"{name}.{key}": value
         for name in method.heads
         if hasattr(method, name)
-        for key, value in getattr(method, name).state_dict().items()
+        for key, value in plain_state(getattr(method, name)).items()
     }
     atomic_write(path, save(state, metadata={"classes": json.dumps(list(classes))}))
 

@@ -74,11 +74,18 @@ class Encoder(nn.Module):
         return images.contiguous(memory_format=torch.channels_last)
 
 
+def plain_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a network on the CPU, in torch's usual layout, as safetensors writes it.
+
+    Each entry is a copy, for layers may share their weights, which safetensors refuses.
+    """
+    plain = torch.contiguous_format
+    return {name: value.detach().cpu().clone(memory_format=plain) for name, value in module.state_dict().items()}
+
+
 def save_encoder(backbone: nn.Module, card: EncoderCard, path: Path) -> None:
     """Write the weights to `path` (.safetensors) and the card beside them (.json), each in one move."""
-    plain = torch.contiguous_format  # a copy each: layers may share their weights, which safetensors does not write
-    state = {name: value.detach().cpu().clone(memory_format=plain) for name, value in backbone.state_dict().items()}
-    atomic_write(path, save(state, metadata={"format": "pt"}))
+    atomic_write(path, save(plain_state(backbone), metadata={"format": "pt"}))
     atomic_write(path.with_suffix(".json"), json.dumps(card.model_dump(mode="json"), indent=2))
 
 
