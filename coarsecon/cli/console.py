@@ -203,7 +203,12 @@ def percent(value: float) -> str:
 
 def emit_json(value: Any, target: str) -> None:
     """Write `value` as JSON to a file, or to stdout for `-`."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8") if target == "-" else "utf-8"
     text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:  # an old encoding, or a file's name that is no text
+        text = json.dumps(value, indent=2)
     if target == "-":
         print(text)
     else:

@@ -33,6 +33,7 @@ from coarsecon.cli import (
     tsne,
 )
 from coarsecon.cli.ranks import let_the_first_tell, refuse_ranks
+from coarsecon.cli.streams import standard_streams
 from coarsecon.errors import CoarseconError
 
 INTERRUPTED = 130
@@ -95,7 +96,13 @@ def environment() -> str:
 
 def run(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 well, 1 failed while running, 2 wrong usage or input, 130 interrupted."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    with standard_streams():
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    """Run the command line; return its exit code."""
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
@@ -113,7 +120,7 @@ def run(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
         code = INTERRUPTED
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def explain(error: Exception) -> tuple[str, int]:

@@ -1,0 +1,82 @@
+"""Standard output and error for the length of a command: a closed pipe or an old encoding does not end the work."""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+CLOSED_PIPE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN}
+"""Errors of writing to a reader that has gone, such as `head`."""
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Keep a command working whatever its output goes to.
+
+    Characters that standard output cannot encode become `?`, and text for a reader that has gone is dropped, so that
+    results are still written to their files and the exit code is the usual one.
+    """
+    _occupy_descriptors()
+    before = sys.stdout, sys.stderr
+    kept = _Stream(before[0]), _Stream(before[1])
+    sys.stdout, sys.stderr = kept
+    try:
+        yield
+    finally:
+        for stream in kept:
+            stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+class _Stream:
+    """A text stream that drops what its reader no longer takes."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        self._stream: Any = stream if stream is not None and not stream.closed else _nowhere()
+        self._is_terminal = self._stream.isatty()
+        if isinstance(self._stream, io.TextIOWrapper) and self._stream.errors == "strict":
+            self._stream.reconfigure(errors="replace")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except OSError as error:
+            self._give_up(error)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Send everything from here on to the null device; raises `error` unless it means that nobody reads."""
+        is_gone = error.errno in CLOSED_PIPE or (self._is_terminal and error.errno == errno.EIO)
+        if not is_gone:
+            raise error
+        nowhere = _nowhere()
+        try:
+            os.dup2(nowhere.fileno(), self._stream.fileno())  # also for the buffer, and for what libraries print
+        except (OSError, ValueError):
+            self._stream = nowhere
+
+
+def _nowhere() -> IO[str]:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _occupy_descriptors() -> None:
+    """Open closed standard descriptors on the null device: a file opened later would get their numbers, and output."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
