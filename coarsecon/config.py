@@ -28,9 +28,22 @@ class DataSettings(Settings):
 
     path: Path | None = Field(None, strict=False, description="a folder made by `coarsecon prepare`")
     labels: str = Field("coarse", description="the label level to learn from")
-    limit: Count | None = Field(None, description="use the first N training images only")
+    limit: Count | None = Field(None, description="use N training images only")
+    limit_draw: Literal["even", "first"] = Field(
+        "even", description="how they are chosen: drawn evenly over the classes by run.seed, or the first N"
+    )
     size: Count | None = Field(None, description="side of the views in pixels; by default the dataset's")
     workers: int = Field(2, ge=0, description="processes that decode image files")
+
+
+RESUMABLE = frozenset(
+    {
+        "data.path", "data.workers", "backbone.weights", "method.saliency_weights",
+        "run.device", "run.precision", "run.compile", "run.loggers", "run.log_every", "run.save_every",
+        "run.monitor_every", "run.monitor_knn",
+    }
+)  # fmt: skip
+"""Settings that may change when a run is resumed: where it runs and what it logs, and where files lie."""
 
 
 class BackboneSettings(Settings):

@@ -9,7 +9,7 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
 from coarsecon.cli.options import JsonFile, RunFolder
-from coarsecon.cli.pretrain import given, refuse_changes
+from coarsecon.cli.pretrain import given, moved, refuse_changes
 from coarsecon.runs import Run, Which, open_run
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def detect(
     target = out or folder_of(opened, settled)
     check_folder(target, resume=resume)
     if resume:
-        refuse_changes(settle(read_config_file(target / "detection.yaml")), settled, target)
+        saved = moved(read_config_file(target / "detection.yaml"), layers)
+        refuse_changes(settle(saved), settled, target)
     reporter.info(f"reading the annotations in {', '.join(map(str, settled.data.paths))}")
     planned = plan(opened, settled)
     reporter.info(

@@ -35,7 +35,7 @@ def localize(
         Layer,
         typer.Option(help="Whose norm is the heat: the projection's (ANCOR), or the backbone's features'."),
     ] = "projector",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many images: the first, or a sample.")] = 24,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of images; more are sampled at random.")] = 24,
     png: Annotated[Path | None, typer.Option(help="Default: RUN/figures/localize.png.")] = None,
     html: Annotated[Path | None, typer.Option(help="With --neighbours: a gallery page with heat maps.")] = None,
     encoder: EncoderChoice = "last",
@@ -87,20 +87,27 @@ def localize(
 
 
 def _files(places: list[Path], limit: int) -> "list[Picture]":
-    """The first image files in `places`, shrunk to what a picture of them needs."""
+    """Image files in `places`, or a sample of them, shrunk to what a picture of them needs."""
     import numpy as np
     from PIL import Image
 
     from coarsecon.data.images import decode
     from coarsecon.report.rows import Picture
-    from coarsecon.search.collection import find_images
 
     pictures = []
-    for file in find_images(places)[:limit]:
+    for file in _sampled_files(places, limit):
         image = Image.fromarray(decode(file))
         image.thumbnail((LARGEST, LARGEST))
         pictures.append(Picture(np.asarray(image), str(file)))
     return pictures
+
+
+def _sampled_files(places: list[Path], limit: int) -> list[Path]:
+    """The image files in `places`; of more than `limit`, always the same random ones, in order."""
+    from coarsecon.search.collection import find_images, sample_queries
+
+    files = find_images(places)
+    return [files[i] for i in sample_queries(len(files), limit).tolist()]
 
 
 def _sample(session: "Session", split: str | None, limit: int) -> "list[Picture]":
@@ -117,9 +124,7 @@ def _with_neighbours(
     """The files, or some images of the split, each with its nearest images in the split."""
     if not places:
         return session.examples(split or session.usual_split(), limit, count)
-    from coarsecon.search.collection import find_images
-
-    files = find_images(places)[:limit]
+    files = _sampled_files(places, limit)
     return session.search(files, session.gallery(split), top_k=count, factory="Flat").rows
 
 

@@ -13,9 +13,6 @@ from coarsecon.runs import Run, no_dataset
 if TYPE_CHECKING:
     from coarsecon.config import Settings
 
-MACHINE = ("device", "precision", "loggers")
-"""Settings of `run` that may change between a run and its continuation."""
-
 
 def pretrain(
     data: Annotated[Path | None, typer.Option(help="A folder made by `coarsecon prepare`.")] = None,
@@ -25,7 +22,9 @@ def pretrain(
     backbone: Annotated[str | None, typer.Option(help="Any timm model; default resnet18.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images; default 200.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images in a step; default 128.")] = None,
-    limit: Annotated[int | None, typer.Option(min=2, help="Use the first N training images only.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="Use N training images only, drawn evenly over the classes by --seed.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to write; default runs/METHOD.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     init_from: Annotated[Path | None, typer.Option(help="Start the backbone from this file of weights.")] = None,
@@ -50,11 +49,8 @@ def pretrain(
     layers: dict[str, Any] = {}
     if resume:
         out = out or Path("runs") / (method or "maskcon")
-        layers = read_config_file(_saved_config(out))
-        path = (layers.get("data") or {}).get("path")
-        if data is None and path and not Path(path).exists():
-            raise no_dataset(path, out)
-    saved = merge(layers, given({"data": {"path": data}}))  # it may have moved; the training state knows its images
+        layers = _saved_settings(out)
+    saved = layers
     if recipe:
         layers = merge(layers, recipes.read(recipe))
     if config:
@@ -64,6 +60,9 @@ def pretrain(
     layers = merge(layers, parse_assignments(set_ or []))
     layers = merge(layers, given(flags))
     target = out or Path("runs") / str(layers.get("method", {}).get("name", "maskcon"))
+    path = (layers.get("data") or {}).get("path")
+    if resume and path and not Path(path).exists():
+        raise no_dataset(path, target)
     if not resume and "path" not in (layers.get("data") or {}) and Run(target).config_file.is_file():
         raise InputError(f"{target}: holds a run; pass --resume to continue it, or --data DIR to begin another")
 
@@ -75,7 +74,7 @@ def pretrain(
     with connected() as comm:
         planned = plan(layers, comm)
         if resume:
-            refuse_changes(plan(saved, comm).config, planned.config, target)
+            refuse_changes(plan(moved(saved, layers), comm).config, planned.config, target)
         reporter = Reporter() if comm.rank else ConsoleReporter()
         try:
             run = train(planned, target, resume=resume, reporter=reporter, comm=comm)
@@ -100,23 +99,47 @@ def given(flags: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {section: values for section, values in layer.items() if values}
 
 
-def _saved_config(out: Path) -> Path:
+def _saved_settings(out: Path) -> dict[str, Any]:
+    """The settings of the run in `out`, of which earlier versions left out how `data.limit` chooses images."""
+    from coarsecon.config import merge, read_config_file
+
     path = out / "config.yaml"
     if not path.exists():
         raise InputError(f"{out}: holds no run to resume (no config.yaml); leave --resume out to start one")
     Run(out).check_format()
-    return path
+    layers = read_config_file(path)
+    is_limited = (layers.get("data") or {}).get("limit") is not None
+    return merge({"data": {"limit_draw": "first"}} if is_limited else {}, layers)
+
+
+def moved(saved: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """The saved settings of a run, with those as asked that may change when it is resumed, elsewhere for example.
+
+    A path that the run was made without cannot be added.
+    """
+    from coarsecon.config import RESUMABLE, merge
+
+    for name in RESUMABLE:
+        section, _, key = name.partition(".")
+        before, after = saved.get(section) or {}, asked.get(section) or {}
+        if key in after and before.get(key, ...) is not None:
+            saved = merge(saved, {section: {key: after[key]}})
+    return saved
 
 
 def refuse_changes(saved: "Settings", asked: "Settings", out: Path) -> None:
-    """A run continues with the settings it began with, or it would not be that run; new ones have their defaults."""
+    """Refuse to resume a run with other settings than it began with; settings it was made without had their default.
+
+    Raises:
+        InputError: a setting differs; it is named with both values.
+    """
     saved_sections = saved.model_dump(mode="json")
     for section, values in asked.model_dump(mode="json").items():
         if not isinstance(values, dict):
             continue
         for key, value in values.items():
             before = saved_sections[section].get(key)
-            if value != before and not (section == "run" and key in MACHINE):
+            if value != before:
                 raise InputError(
                     f"--resume continues {out} as it began: {section}.{key} was {before!r}, "
                     f"now {value!r}; choose another --out for other settings"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, percent, table
-from coarsecon.cli.pretrain import refuse_changes
+from coarsecon.cli.pretrain import moved, refuse_changes
 from coarsecon.files import atomic_write
 
 METHODS = {
@@ -55,7 +55,8 @@ def quickstart(
         folder = out / "runs" / name
         planned, begun = plan(layers), Run(folder).config_file.exists()
         if begun:
-            refuse_changes(plan(read_config_file(Run(folder).config_file)).config, planned.config, folder)
+            saved = moved(read_config_file(Run(folder).config_file), layers)
+            refuse_changes(plan(saved).config, planned.config, folder)
         try:
             run = train(planned, folder, resume=begun, reporter=reporter)
         except InterruptedRunError as stopped:

@@ -1,8 +1,12 @@
 """Some images of every class, for a sheet to look at."""
 
+from itertools import groupby
+
 import numpy as np
+import torch
 
 from coarsecon.data.store import PreparedDataset, Split
+from coarsecon.data.subset import draw_evenly
 from coarsecon.report.samples import SampleBlock, SampleRow
 
 UNKNOWN = "unlabelled"
@@ -13,27 +17,25 @@ def sample_blocks(
 ) -> tuple[list[SampleBlock], int]:
     """Up to `per_class` images of each fine class, by coarse class, and how many rows beyond `classes` are left out.
 
+    Those that are shown are drawn evenly over the coarse classes.
     Where there is no coarse level, all fine classes are in one block; without fine labels a coarse class is one row.
     """
     split = dataset.split(name)
     coarse, coarse_names = _level(dataset, split, "coarse", "all classes")
     fine, fine_names = _level(dataset, split, "fine", "")
     rng = np.random.default_rng(seed)
+    pairs = [(group, kind) for group in _classes(coarse) for kind in _classes(fine[coarse == group])]
+    drawn = [pairs[i] for i in draw_evenly(torch.tensor([group for group, _ in pairs]), classes, seed).tolist()]
     blocks: list[SampleBlock] = []
-    drawn = total = 0
-    for group in _classes(coarse):
+    for group, own in groupby(drawn, key=lambda pair: pair[0]):
         rows = []
-        for kind in _classes(fine[coarse == group]):
+        for _, kind in own:
             members = np.flatnonzero((coarse == group) & (fine == kind))
-            total += 1
-            if drawn < classes:
-                chosen = np.sort(rng.permutation(members)[:per_class])
-                images = [split.image(i) for i in chosen.tolist()]
-                rows.append(SampleRow(fine_names[kind], len(members), images))
-                drawn += 1
-        if rows:
-            blocks.append(SampleBlock(coarse_names[group], int((coarse == group).sum()), rows))
-    return blocks, total - drawn
+            chosen = np.sort(rng.permutation(members)[:per_class])
+            images = [split.image(i) for i in chosen.tolist()]
+            rows.append(SampleRow(fine_names[kind], len(members), images))
+        blocks.append(SampleBlock(coarse_names[group], int((coarse == group).sum()), rows))
+    return blocks, len(pairs) - len(drawn)
 
 
 def _classes(labels: np.ndarray) -> list[int]:

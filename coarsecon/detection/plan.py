@@ -11,7 +11,7 @@ import torch
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from coarsecon import recipes
-from coarsecon.config import merge, validate
+from coarsecon.config import RESUMABLE, merge, validate
 from coarsecon.detection.backbone import resnet_of
 from coarsecon.detection.data import format_of, read_split
 from coarsecon.detection.masks import require_pycocotools
@@ -26,10 +26,7 @@ from coarsecon.runs import Run
 
 DEFAULT_RECIPES = {"voc": "voc-c4-24k", "coco": "coco-mask-c4-1x"}
 
-UNTOLD = (
-    "data.paths", "data.workers", "run.device", "run.precision", "run.log_every", "run.save_every", "run.loggers",
-    "recipe",
-)  # fmt: skip
+UNTOLD = RESUMABLE | {"data.paths", "recipe"}
 """Settings that do not stand in a result's name as others do: where it ran, or told otherwise."""
 
 LONGEST = 120

@@ -86,9 +86,14 @@ class Method(nn.Module):
         return "none"
 
     @classmethod
+    def for_restoring(cls, config: Any) -> Any:
+        """The settings without files of weights to start from, for a method whose state is loaded once it is built."""
+        return config
+
+    @classmethod
     def for_evaluation(cls, config: Any) -> Any:
         """The settings that give the same heads with as little as can be of what only training needs."""
-        return config
+        return cls.for_restoring(config)
 
     def project(self, features: Tensor) -> Tensor | None:
         """The projection [N, D] of backbone features [N, F] as they leave the backbone; None without a `projector`."""

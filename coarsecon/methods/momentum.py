@@ -88,7 +88,7 @@ class MomentumContrast(Method):
     @classmethod
     def for_evaluation(cls, config: Any) -> Any:
         """The shortest memory."""
-        return config.model_copy(update={"queue_size": 1})
+        return super().for_evaluation(config).model_copy(update={"queue_size": 1})
 
     def views(self) -> dict[str, View]:
         """One query and one key view of each image."""

@@ -112,11 +112,9 @@ class SalMask(MomentumContrast):
         return "high-pass" if config.strategy == "hp" else "none"
 
     @classmethod
-    def for_evaluation(cls, config: Any) -> Any:
-        """Without the weights of a network of its own for saliency."""
-        return super().for_evaluation(
-            config.model_copy(update={"saliency_pretrained": False, "saliency_weights": None})
-        )
+    def for_restoring(cls, config: Any) -> Any:
+        """Without the weights of a separate saliency network, which are part of the state."""
+        return config.model_copy(update={"saliency_pretrained": False, "saliency_weights": None})
 
     def step(self, views: Views, labels: Tensor) -> dict[str, Tensor]:
         """Mask, project the three kinds of view in a batch each, and compare.

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ORDER, VIEWS, FILLING, NOISE = range(4)
+ORDER, VIEWS, FILLING, NOISE, SUBSET = range(5)
 
 PIXELS_AT_ONCE = 2**22
 """Pixels of the views that are drawn together, 50 MB of each kind: 4096 images at 32 px."""

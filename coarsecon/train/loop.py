@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def train(
         )
     has_state = comm.from_first(lambda: _has_state(run, resume))
     reporter = reporter or Reporter()
-    trainer = Trainer(plan, run, reporter, comm)
+    trainer = Trainer(replace(plan, restored=has_state), run, reporter, comm)
     if has_state:
         trainer.load()
     reporter.info(plan.summary() + (f" on {comm.world_size} ranks" if comm.world_size > 1 else ""))

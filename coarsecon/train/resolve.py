@@ -11,13 +11,14 @@ from coarsecon import registry
 from coarsecon.comm import Comm
 from coarsecon.config import RunConfig, merge, validate
 from coarsecon.data.store import PreparedDataset, Split, open_dataset
+from coarsecon.data.subset import draw_evenly
 from coarsecon.device import choose_device, choose_precision, place
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.methods import Method, Setup
 from coarsecon.nn.backbone import check_side, create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
 from coarsecon.nn.sync_batch_norm import synchronise_batch_norm
-from coarsecon.train import compiled
+from coarsecon.train import batches, compiled
 from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, warmup_of
 
@@ -33,6 +34,8 @@ class Plan:
     split: Split
     card: EncoderCard
     device: torch.device
+    restored: bool = False
+    """Whether a saved state is loaded into the method, which needs no initial weights then."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -48,9 +51,12 @@ class Plan:
         )
 
     def build_method(self, comm: Comm | None = None) -> Method:
-        """The method with freshly drawn weights, the same for the same seed, on the run's device."""
+        """The method with its initial weights, the same for the same seed, on the run's device."""
         backbone, image, batch_norm = self.config.backbone, self.card.input, self.config.run.batch_norm
-        comm = comm or Comm()
+        comm, settings = comm or Comm(), self.method_settings
+        if self.restored:
+            backbone = backbone.model_copy(update={"weights": None, "pretrained": False})
+            settings = self.method_class.for_restoring(settings)
         with torch.random.fork_rng():
             torch.manual_seed(self.config.run.seed)
             encoder = create_backbone(backbone, image.size)
@@ -65,7 +71,7 @@ class Plan:
                 comm=comm,
                 shuffle_keys=batch_norm == "shuffle",
             )
-            method = self.method_class(self.method_settings, setup)
+            method = self.method_class(settings, setup)
         if batch_norm == "sync" and comm.world_size > 1:
             synchronise_batch_norm(method, comm)
         return place(method, self.device)
@@ -142,7 +148,7 @@ def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels
         raise InputError(f"data.labels: {root} has no {level!r} labels; it has {', '.join(dataset.info.levels)}")
     split = dataset.split("train")
     if config.data.limit is not None:
-        split = split.subset(config.data.limit)
+        split = _limited(split, config, config.data.limit)
     if needs_labels and (split.labels[level] < 0).any():
         raise InputError(f"{root}: some training images have no {level} label; learn from another with data.labels")
     if len(split) < config.run.batch_size:
@@ -151,6 +157,13 @@ def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels
             f"pass --batch-size {max(2, min(32, len(split) // 2))}"
         )
     return split
+
+
+def _limited(split: Split, config: RunConfig, limit: int) -> Split:
+    if config.data.limit_draw == "first" or limit >= len(split):
+        return split.subset(limit)
+    seed = batches.derived_seed(config.run.seed, batches.SUBSET)
+    return split.take(draw_evenly(split.labels[config.data.labels], limit, seed))
 
 
 def _full_batches(split: Split, config: RunConfig) -> int:

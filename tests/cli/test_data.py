@@ -42,6 +42,15 @@ def test_show_draws_every_class_and_says_what_it_leaves_out(coarsecon, tiny_data
     assert coarsecon("data", "show", tiny_data, "--split", "val").code == 2
 
 
+def test_a_part_of_the_classes_that_show_draws_is_even_over_the_coarse_classes(tiny_data):
+    from coarsecon.data.samples import sample_blocks
+    from coarsecon.data.store import open_dataset
+
+    blocks, left = sample_blocks(open_dataset(tiny_data), "train", per_class=1, classes=8, seed=0)
+    assert left == 8
+    assert [len(block.rows) for block in blocks] == [2, 2, 2, 2]
+
+
 def test_show_draws_what_is_known_of_partly_labelled_images(tmp_path, array_data):
     from coarsecon.data.prepare import write_dataset
     from coarsecon.data.samples import sample_blocks

@@ -35,6 +35,21 @@ def test_files_and_folders(coarsecon, tiny_run, photos, tmp_path):
     assert heat[int(y * 4), int(x * 4)] == heat.max()
 
 
+def test_some_images_of_a_folder_are_a_sample_of_its_classes(coarsecon, tiny_run, tmp_path):
+    for name in ("ants", "bees"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(8):
+            Image.new("RGB", (40, 40), (9 * i, 0, 0)).save(tmp_path / "photos" / name / f"{i}.png")
+    folder = ("--image", tmp_path / "photos", "--limit", 8, "--png", tmp_path / "p.png", "--json", "-")
+    for more in ((), ("--neighbours", 1)):
+        done = coarsecon("localize", tiny_run, *folder, *more, *QUICK)
+        assert done.code == 0, done.err
+        names = [entry["image"] for entry in json.loads(done.out) if "photos" in entry["image"]]
+        assert len(names) == 8
+        assert any("ants" in name for name in names)
+        assert any("bees" in name for name in names)
+
+
 def test_a_sample_of_the_split_goes_into_the_run(coarsecon, tiny_run):
     done = coarsecon("localize", tiny_run, "--limit", 5, "--layer", "backbone", "--json", "-", *QUICK)
     assert done.code == 0, done.err

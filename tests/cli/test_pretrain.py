@@ -3,11 +3,26 @@
 import re
 import shutil
 
+import pytest
 import timm
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from tiny import TINY_BACKBONE, write_tiny_dataset
+from tiny import TINY_BACKBONE, tiny_settings, write_tiny_dataset
+
+from coarsecon.config import BackboneSettings
+from coarsecon.nn.backbone import create_backbone
+from coarsecon.train.loop import train
+from coarsecon.train.resolve import plan
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_data, tmp_path_factory):
+    """A finished run of one epoch."""
+    settings = tiny_settings(
+        tiny_data, run={"monitor_every": 10, "log_every": 50, "seed": 0}, schedule={"epochs": 1, "warmup_epochs": 0}
+    )
+    return train(plan(settings), tmp_path_factory.mktemp("runs") / "finished").root
 
 
 def tiny_config(path, data, **method):
@@ -89,6 +104,55 @@ def test_a_run_made_before_there_was_a_setting_resumes_with_its_default(coarseco
     )
     assert other.code == 2
     assert "optimizer.kind was 'sgd', now 'adamw'" in other.err
+
+
+def test_a_run_resumes_on_another_machine_with_settings_that_do_not_change_its_result(coarsecon, tiny_data, tmp_path):
+    out, weights = tmp_path / "run", tmp_path / "weights.safetensors"
+    config = tiny_config(tmp_path / "c.yaml", tiny_data)
+    save_file(create_backbone(BackboneSettings(**TINY_BACKBONE), 32).state_dict(), weights)
+    assert coarsecon("pretrain", "--config", config, "--init-from", weights, "--out", out).code == 0
+    weights.unlink()
+    saved = yaml.safe_load((out / "config.yaml").read_text())
+    saved["run"]["device"] = "cuda:7"
+    (out / "config.yaml").write_text(yaml.safe_dump(saved))
+    changed = {"data.workers": 1, "run.compile": "false", "run.log_every": 7, "run.monitor_every": 0,
+               "run.monitor_knn": "true", "run.precision": "float32", "backbone.weights": "elsewhere.pth"}  # fmt: skip
+    settings = [part for name, value in changed.items() for part in ("--set", f"{name}={value}")]
+    done = coarsecon("pretrain", "--out", out, "--resume", "--device", "cpu", *settings)
+    assert done.code == 0, done.err
+    saved = yaml.safe_load((out / "config.yaml").read_text())
+    assert (saved["data"]["workers"], saved["run"]["log_every"], saved["run"]["device"]) == (1, 7, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("run.seed=3", "run.seed was 0, now 3"), ("schedule.epochs=9", "schedule.epochs was 1, now 9"),
+     ("run.monitor_images=9", "run.monitor_images was 2000, now 9"), ("method.dim=8", "method.dim was 16, now 8"),
+     ("data.limit=64", "data.limit was None, now 64"),
+     ("backbone.weights=w.pth", "backbone.weights was None, now 'w.pth'"),
+     ("run.batch_size=16", "run.batch_size was 32, now 16")],
+)  # fmt: skip
+def test_resume_refuses_a_setting_that_changes_the_result_with_both_values(
+    coarsecon, tiny_data, finished, setting, words
+):
+    done = coarsecon("pretrain", "--out", finished, "--resume", "--set", setting)
+    assert done.code == 2
+    assert words in done.err
+
+
+def test_a_limited_run_from_before_images_were_drawn_resumes_with_its_first_images(coarsecon, tmp_path):
+    data, out = write_tiny_dataset(tmp_path / "data", in_order=True), tmp_path / "run"
+    config = tiny_config(tmp_path / "c.yaml", data)
+    assert coarsecon("pretrain", "--config", config, "--limit", 40, "--out", out).code == 0
+    saved = yaml.safe_load((out / "config.yaml").read_text())
+    assert saved["data"].pop("limit_draw") == "even"
+    (out / "config.yaml").write_text(yaml.safe_dump(saved))
+    done = coarsecon("pretrain", "--out", out, "--resume")
+    assert done.code == 0, done.err
+    assert yaml.safe_load((out / "config.yaml").read_text())["data"]["limit_draw"] == "first"
+    done = coarsecon("pretrain", "--out", out, "--resume", "--set", "data.limit_draw=even")
+    assert done.code == 2
+    assert "data.limit_draw was 'first', now 'even'" in done.err
 
 
 def test_a_transformer_trains_on_small_images_from_weights_for_larger_ones(coarsecon, tiny_data, tmp_path):

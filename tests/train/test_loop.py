@@ -185,12 +185,6 @@ def test_wrong_input_is_told_before_anything_is_written(tiny_data, tmp_path, sec
     assert not (tmp_path / "run").exists()
 
 
-def test_limit_trains_on_the_first_images_only(tiny_data, tmp_path):
-    planned = plan(tiny_settings(tiny_data, data={"limit": 40}))
-    assert len(planned.split) == 40
-    assert planned.steps_per_epoch == 1
-
-
 def test_damaged_training_states_are_refused(tmp_path):
     path = tmp_path / "last.pt"
     with pytest.raises(InputError, match="no training state"):
