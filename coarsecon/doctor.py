@@ -20,7 +20,7 @@ from coarsecon.errors import CoarseconError
 from coarsecon.methods import Method, Setup
 from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.search import exact
-from coarsecon.train.environment import PACKAGES
+from coarsecon.train.environment import PACKAGES, system
 
 NOT_FOR_USERS = ("dev", "docs")
 """Extras for those who work on the project itself."""
@@ -83,9 +83,9 @@ def extras() -> list[Extra]:
 def machine(device: torch.device) -> dict[str, Any]:
     """Device, precision, threads, and memory in bytes (None where the system does not say)."""
     told: dict[str, Any] = {
-        "platform": platform.platform(),
+        "platform": system(),
         "device": str(device),
-        "device_name": platform.processor() or platform.machine(),
+        "device_name": platform.machine(),
         "precision": choose_precision("auto", device),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from coarsecon.config import BackboneSettings
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.nn import resnet12  # noqa: F401  registers it with timm
+from coarsecon.nn.arguments import MODEL_NAME, check_arguments
 from coarsecon.nn.batch_norm import split_batch_norm
 from coarsecon.nn.small_stem import first_convolution, names_a_convolution, use_small_stem
 from coarsecon.nn.weights import load_weights
@@ -47,10 +48,11 @@ def resolve_stem(settings: BackboneSettings, side: int) -> BackboneSettings:
 
 
 def _create(settings: BackboneSettings, side: int) -> nn.Module:
-    if not timm.is_model(settings.name):
+    if not (MODEL_NAME.fullmatch(settings.name) and timm.is_model(settings.name)):
         near = difflib.get_close_matches(settings.name, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
         raise InputError(f"backbone.name: timm has no model called {settings.name!r}; {hint}")
+    check_arguments(settings.name, settings.args)
     args = model_args(settings, side)
     try:
         return timm.create_model(settings.name, pretrained=settings.pretrained, num_classes=0, **args)

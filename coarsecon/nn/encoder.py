@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from coarsecon.views.recipes import test_view
 class InputRecipe(Settings):
     """How an image becomes the encoder's input: resized to a square by antialiased bilinear, normalised, filtered."""
 
-    size: int
+    size: int = Field(gt=0)
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resize: Literal["square"] = "square"
@@ -37,6 +37,12 @@ class EncoderCard(Settings):
 
     backbone: BackboneSettings
     input: InputRecipe
+
+    @field_validator("backbone")
+    @classmethod
+    def _without_other_weights(cls, backbone: BackboneSettings) -> BackboneSettings:
+        """A saved encoder has its own weights: whatever its card says, none are fetched or read from elsewhere."""
+        return backbone.model_copy(update={"pretrained": False, "weights": None})
 
 
 class Encoder(nn.Module):
