@@ -15,6 +15,7 @@ from coarsecon.errors import InputError
 from coarsecon.files import atomic_folder
 from coarsecon.search.exact import faiss, nearest, unit
 from coarsecon.search.items import ItemTable
+from coarsecon.search.signature import is_signed, sign
 
 EXACT = "Flat"
 MANIFEST = "items.json"
@@ -113,18 +114,26 @@ class SearchIndex:
                 save_file({"features": self.vectors}, file)
             else:
                 faiss.write_index(self.vectors, str(file))
-            manifest = _Manifest(factory=self.factory, sha256=_sha256(file), items=self.items)
+            digest = _sha256(file)
+            signature = "" if self.exact else sign(digest, self.factory)
+            manifest = _Manifest(factory=self.factory, sha256=digest, signature=signature, items=self.items)
             (new / MANIFEST).write_text(manifest.model_dump_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """Read what `save` wrote. Raises InputError when it is not there, or not what was written."""
+        """Read what `save` wrote.
+
+        Raises InputError when it is not there, not what was written, or a FAISS index that another user built, which is
+        not parsed.
+        """
         folder = Path(folder)
         try:
             manifest = _Manifest.model_validate_json((folder / MANIFEST).read_bytes())
             file = _vectors_file(folder, manifest.factory)
             if _sha256(file) != manifest.sha256:
                 raise InputError(f"{file} is not the file that {MANIFEST} describes: build the index again")
+            if manifest.factory != EXACT and not is_signed(manifest.signature, manifest.sha256, manifest.factory):
+                raise InputError(f"{file} was not built by this user on this machine: build it again")
             return cls(_read_vectors(file, manifest.factory), manifest.items, manifest.factory)
         except OSError as error:
             raise InputError(f"{folder} holds no index ({error.strerror}: {error.filename})") from error
@@ -138,6 +147,7 @@ class _Manifest(BaseModel):
     format: Literal[1] = 1
     factory: str
     sha256: str
+    signature: str = ""
     items: ItemTable
 
 

@@ -56,7 +56,8 @@ def test_every_registered_model_has_arguments_and_none_loads_weights():
 
 
 @pytest.mark.parametrize(
-    "name", ["hf-hub:timm/resnet18.a1_in1k", "hf_hub:x/y", "local-dir:/tmp", "https://a.b/c", "timm/resnet18", "../a", ""]
+    "name",
+    ["hf-hub:timm/resnet18.a1_in1k", "hf_hub:x/y", "local-dir:/tmp", "https://a.b/c", "timm/resnet18", "../a", ""],
 )
 def test_only_names_that_timm_registers_are_models(name):
     with pytest.raises(InputError, match="timm has no model called"):

@@ -49,7 +49,9 @@ def test_gits_own_answer_is_the_same(tmp_path):
     def git(*words):
         own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
         names = ("-c", "user.name=a", "-c", "user.email=a@b")
-        done = subprocess.run(["git", *names, *words], cwd=tmp_path, env=os.environ | own, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *names, *words], cwd=tmp_path, env=os.environ | own, capture_output=True, text=True
+        )
         if done.returncode:
             pytest.skip(done.stderr)
         return done.stdout.strip()
