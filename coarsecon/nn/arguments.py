@@ -51,7 +51,7 @@ def architecture_arguments(name: str) -> frozenset[str]:
     module = sys.modules[model_entrypoint(name).__module__]
     own = [value for value in vars(module).values() if getattr(value, "__module__", "").partition(".")[0] != "torch"]
     classes = [value for value in own if isinstance(value, type) and issubclass(value, nn.Module)]
-    constructors = [base.__init__ for each in classes for base in each.__mro__ if "__init__" in vars(base)]
+    constructors = [vars(base)["__init__"] for each in classes for base in each.__mro__ if "__init__" in vars(base)]
     functions = [value for value in own if inspect.isfunction(value) and value.__module__ == module.__name__]
     settings = [value for value in own if isinstance(value, type) and is_dataclass(value)]
     names = _parameters([*constructors, *functions]) | {each.name for value in settings for each in fields(value)}

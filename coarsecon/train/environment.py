@@ -54,8 +54,8 @@ def system() -> str:
 def git_commit(checkout: Path) -> str:
     """Return the commit that is checked out in a folder, from the files of Git; empty if it is no checkout.
 
-    Git itself is not called: it would run the programs that `.git/config` names. Linked worktrees, submodules and packed
-    references are followed; uncommitted changes are not detected.
+    Git itself is not called: it would run the programs that `.git/config` names. Linked worktrees, submodules and
+    packed references are followed; uncommitted changes are not detected.
     """
     try:
         folder = checkout / ".git"

@@ -29,7 +29,7 @@ def test_arguments_that_are_not_of_the_architecture_are_refused(key):
 
 
 def test_a_misspelled_argument_is_corrected():
-    with pytest.raises(InputError, match="did you mean channels?"):
+    with pytest.raises(InputError, match=r"did you mean channels\?"):
         check_arguments("resnet18", {"chanels": [8, 8, 8, 8]})
 
 

@@ -38,7 +38,9 @@ def test_a_branch_is_read_from_packed_references(tmp_path):
 def test_a_linked_worktree_is_followed(tmp_path):
     main, linked = tmp_path / "main", tmp_path / "linked"
     write_git(main, "ref: refs/heads/main", **{
-        "refs/heads/topic": COMMIT, "worktrees/linked/HEAD": "ref: refs/heads/topic", "worktrees/linked/commondir": "../..",
+        "refs/heads/topic": COMMIT,
+        "worktrees/linked/HEAD": "ref: refs/heads/topic",
+        "worktrees/linked/commondir": "../..",
     })  # fmt: skip
     linked.mkdir()
     (linked / ".git").write_text(f"gitdir: {main}/.git/worktrees/linked\n")
