@@ -253,5 +253,6 @@ def _picture(path: Path) -> str:
     with opened(path) as image:
         picture = image.convert("RGB")
     if picture.width > WIDEST:
-        picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)), Image.Resampling.LANCZOS)
+        height = max(1, round(picture.height * WIDEST / picture.width))
+        picture = picture.resize((WIDEST, height), Image.Resampling.LANCZOS)
     return data_uri("png", png(picture))

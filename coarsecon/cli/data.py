@@ -55,6 +55,8 @@ def _show(dataset: "PreparedDataset", found: "DatasetCheck") -> None:
     columns = ["split", "images", "checksum", "broken", "repeated", "unlabelled"]
     table(f"{dataset.info.name}, {dataset.info.size} px", columns, rows)
     reporter = ConsoleReporter()
+    for note in dataset.info.channel_notes:
+        reporter.info(note)
     for split in found.splits.values():
         for reason in split.broken[:TWINS]:
             reporter.info(reason)
@@ -74,6 +76,7 @@ def _facts(dataset: "PreparedDataset", found: "DatasetCheck") -> dict[str, Any]:
         "splits": {name: asdict(split) for name, split in found.splits.items()},
         "leaks": {f"{first}/{second}": count for (first, second), count in found.leaks.items()},
         "contradictions": found.contradictions,
+        "channel_notes": dataset.info.channel_notes,
         "twins": [
             [{"split": split, "number": i, "name": dataset.splits[split].names[i]} for split, i in places]
             for places in found.twins

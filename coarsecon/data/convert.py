@@ -20,6 +20,9 @@ ARRAY_MAX_SIZE = 64
 CopyKind = Literal["jpeg", "png"]
 SUFFIX = {"jpeg": ".jpg", "png": ".png"}
 
+LONGEST_ASPECT = 16
+"""How many times its shorter side the longer side of a copy may be: batches are padded to their longest image."""
+
 
 class Converted(NamedTuple):
     """An image as it is kept: its pixels or the bytes of its copy, and the `histogram` [3, 256] of its pixels."""
@@ -66,7 +69,7 @@ class Conversion:
 
     def _copy(self, file: ImageFile, kind: CopyKind) -> Converted:
         with opened(file) as image:
-            is_small = min(image.size) <= self.side
+            is_small = min(image.size) <= self.side and max(image.size) <= LONGEST_ASPECT * self.side
             is_plain = image.mode == "RGB" and not image.has_transparency_data and is_upright(image)
             is_kept = is_small and is_plain and image.format == kind.upper()
             pixels = _shrunk(image, self.side)
@@ -122,11 +125,15 @@ def _squared(image: Image.Image, size: int) -> Image.Image:
 
 
 def _shrunk(image: Image.Image, shorter_side: int) -> Image.Image:
-    """The upright image; `shorter_side` is of its shorter side where that is larger."""
-    if min(image.size) <= shorter_side:
+    """The upright image; `shorter_side` is of its shorter side where that is larger.
+
+    The longer side of a very thin image is squeezed to `LONGEST_ASPECT` times that.
+    """
+    shorter, longest = min(image.size), LONGEST_ASPECT * shorter_side
+    if shorter <= shorter_side and max(image.size) <= longest:
         return upright_rgb(image)
-    scale = shorter_side / min(image.size)
-    width, height = (round(side * scale) for side in image.size)
+    scale = min(1, shorter_side / shorter)
+    width, height = (min(round(side * scale), longest) for side in image.size)
     image.draft(None, (2 * width, 2 * height))
     upright = upright_rgb(image)
     if (upright.width < upright.height) != (width < height):  # turned by its EXIF

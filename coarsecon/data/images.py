@@ -7,14 +7,19 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from coarsecon.data.depth import gray_to_8_bits, is_deep_gray, refuse_dark_16_bit_color
 from coarsecon.errors import InputError
 
 MAX_PIXELS = 80_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # Pillow opens some others by running programs.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+# Editors store megabytes of history and color profiles in PNG files. Pillow refuses them by default.
+PngImagePlugin.MAX_TEXT_CHUNK = 2**26
+PngImagePlugin.MAX_TEXT_MEMORY = 2**27
 
 
 @dataclass(frozen=True)
@@ -77,16 +82,21 @@ def opened(source: ImageFile) -> Iterator[Image.Image]:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """The image as RGB: turned as its EXIF says, transparency over white, 16-bit grey scaled to 8 bits."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    """The image as RGB: turned as its EXIF says, transparency over white, gray of more than 8 bits scaled to 8.
+
+    Raises:
+        ValueError: its pixels cannot be scaled to 8 bits; see `coarsecon.data.depth`.
+    """
+    raw_modes = str([tile[3] for tile in getattr(image, "tile", [])])
+    upright = ImageOps.exif_transpose(image)
+    if is_deep_gray(upright):
+        return gray_to_8_bits(upright, image).convert("RGB")
+    refuse_dark_16_bit_color(upright, raw_modes)
+    if upright.has_transparency_data:
+        upright = upright.convert("RGBA")
+        white = Image.new("RGBA", upright.size, "white")
+        return Image.alpha_composite(white, upright).convert("RGB")
+    return upright.convert("RGB")
 
 
 def is_upright(image: Image.Image) -> bool:

@@ -108,8 +108,8 @@ class Preparation:
             levels=dict(self.data.levels),
             mean=mean,
             std=std,
-            notes=" ".join(notes),
         )
+        info = info.model_copy(update={"notes": " ".join([*notes, *info.channel_notes])})
         write_record(folder / "dataset.json", info)
         self._remove_leftovers(folder, info)
 

@@ -16,6 +16,10 @@ Name = Annotated[str, Field(pattern=LEVEL_NAME)]
 Channels = tuple[float, float, float]
 Model = TypeVar("Model", bound=BaseModel)
 
+CHANNELS = ("red", "green", "blue")
+MIN_STD = 0.02
+"""Least standard deviation to normalize by, some five gray levels: a constant channel would become infinite."""
+
 
 class Record(BaseModel):
     """Base of what is stored: nothing unknown passes, nothing is coerced."""
@@ -48,6 +52,24 @@ class DatasetInfo(Record):
     mean: Channels
     std: Channels
     notes: str = ""
+
+    @property
+    def normalizing_std(self) -> Channels:
+        """The standard deviations that inputs are divided by: `std`, each at least `MIN_STD`."""
+        red, green, blue = (max(std, MIN_STD) for std in self.std)
+        return red, green, blue
+
+    @property
+    def channel_notes(self) -> list[str]:
+        """A sentence that names the channels that are constant or nearly so over all training images, if any are."""
+        flat = [channel for channel, std in zip(CHANNELS, self.std, strict=True) if std < MIN_STD]
+        if not flat:
+            return []
+        channels = f"channel {flat[0]} is" if len(flat) == 1 else f"channels {' and '.join(flat)} are"
+        return [
+            f"The {channels} constant, or nearly so, over all training images; inputs are normalized by a standard "
+            f"deviation of {MIN_STD} there."
+        ]
 
 
 class SplitFiles(Record):

@@ -99,7 +99,7 @@ def _normalised(recipe: InputRecipe, statistics: Statistics, dataset: PreparedDa
     if statistics != "data":
         mean, std = STATISTICS[statistics]
     elif dataset is not None:
-        mean, std = dataset.info.mean, dataset.info.std
+        mean, std = dataset.info.mean, dataset.info.normalizing_std
     else:
         raise InputError("--normalise data needs --data")
     return recipe.model_copy(update={"mean": mean, "std": std})

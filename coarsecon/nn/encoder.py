@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PositiveFloat, ValidationError, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class InputRecipe(Settings):
 
     size: int = Field(gt=0)
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     resize: Literal["square"] = "square"
     interpolation: Literal["bilinear"] = "bilinear"
     filter: InputFilter = "none"

@@ -3,7 +3,7 @@
 import base64
 from io import BytesIO
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from coarsecon.report.rows import Pixels
 
@@ -12,11 +12,15 @@ SMALL = 64
 
 
 def fit(pixels: Pixels, side: int) -> Image.Image:
-    """uint8 [H, W, 3] as an image whose longer side is `side`; small images grow by a whole factor only."""
+    """uint8 [H, W, 3] as an image whose longer side is `side`; small images grow by a whole factor only.
+
+    The shorter side of a very thin image is never less than a pixel.
+    """
     image = Image.fromarray(pixels)
     longest = max(image.size)
     if longest > min(SMALL, side):
-        return ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
+        width, height = (max(1, round(length / longest * side)) for length in image.size)
+        return image.resize((width, height), Image.Resampling.LANCZOS)
     factor = max(1, side // longest)
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 

@@ -121,7 +121,10 @@ def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
     card = EncoderCard(
         backbone=resolved.backbone.model_copy(update={"weights": None, "pretrained": False, "batch_norm_splits": 1}),
         input=InputRecipe(
-            size=side, mean=dataset.info.mean, std=dataset.info.std, filter=method_class.input_filter(method_settings)
+            size=side,
+            mean=dataset.info.mean,
+            std=dataset.info.normalizing_std,
+            filter=method_class.input_filter(method_settings),
         ),
     )
     return Plan(resolved, method_class, method_settings, dataset, split, card, device)

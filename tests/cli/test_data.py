@@ -1,6 +1,7 @@
 """`coarsecon data`: check tells what it found and how it ends, show draws what it says."""
 
 import json
+import shutil
 
 import numpy as np
 from PIL import Image
@@ -64,3 +65,13 @@ def test_show_draws_what_is_known_of_partly_labelled_images(tmp_path, array_data
     ]  # fmt: skip
     drawn = np.stack([image for row in blocks[0].rows for image in row.images])
     assert drawn.shape == (4, 8, 8, 3)
+
+
+def test_check_names_constant_channels(coarsecon, tiny_data, tmp_path):
+    shutil.copytree(tiny_data, tmp_path / "data")
+    record = json.loads((tiny_data / "dataset.json").read_text())
+    record["std"][2] = 0.0
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(record))
+    done = coarsecon("data", "check", tmp_path / "data")
+    assert done.code == 0
+    assert "The channel blue is constant, or nearly so" in " ".join(done.err.split())

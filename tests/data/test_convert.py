@@ -128,3 +128,15 @@ def test_what_is_wrong_with_an_image_is_told(kind: Literal["square", "jpeg", "pn
     reasons = [image.reason for image in found if isinstance(image, Broken)]
     assert reasons[0] == f"{tmp_path / 'missing.jpg'}: no such file"
     assert reasons[1].startswith("the image: not a readable image")
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((4000, 40), (2048, 40)), ((300, 6000), (128, 2048)), ((1, 400), (1, 400))]
+)
+def test_longer_side_of_copies_is_bounded(
+    save_image: Callable[..., Path], tmp_path: Path, size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    file = save_image(tmp_path / "panorama.jpg", size)
+    height, width, _ = decode(copy_of(file, side=128).content).shape
+    assert (width, height) == expected
+    assert as_prepared(file, 112).shape == (height, width, 3)

@@ -1,12 +1,13 @@
 """Whatever the kind of image file, decoding gives upright 8-bit RGB, or one error that names the file."""
 
 import io
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, PngImagePlugin
 
 from coarsecon.data import images
 from coarsecon.data.images import decode
@@ -134,3 +135,25 @@ def test_a_decompression_bomb_is_refused() -> None:
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2
     with pytest.raises(InputError):
         decode(bytes(bomb))
+
+
+def text_png(size: int, *, after_pixels: bool = False) -> bytes:
+    """A PNG with a compressed text of `size` characters, before or after its pixels."""
+    info = PngImagePlugin.PngInfo()
+    info.add(b"zTXt", b"comment\0\0" + zlib.compress(b"x" * size), after_idat=after_pixels)
+    return png(Image.fromarray(RGB), pnginfo=info)
+
+
+@pytest.mark.parametrize("after_pixels", [False, True])
+def test_png_with_megabytes_of_text_is_read(after_pixels: bool) -> None:
+    np.testing.assert_array_equal(decode(text_png(20_000_000, after_pixels=after_pixels)), RGB)
+
+
+def test_png_with_a_large_color_profile_is_read() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + bytes(5_000_000)
+    np.testing.assert_array_equal(decode(png(Image.fromarray(RGB), icc_profile=profile)), RGB)
+
+
+def test_png_text_beyond_memory_limit_is_refused() -> None:
+    with pytest.raises(InputError, match="not a readable image"):
+        decode(text_png(100_000_000))

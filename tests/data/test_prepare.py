@@ -257,3 +257,17 @@ def test_what_a_source_does_not_understand_is_refused() -> None:
         check_request(source, SourceRequest(variant="c"))
     with pytest.raises(InputError, match="noise takes no --label-columns"):
         check_request(source, SourceRequest(label_columns=("brand",)))
+
+
+def test_constant_channels_are_named_and_normalized_by_a_floor(tmp_path: Path, array_data: SourceData) -> None:
+    images = np.array(array_data.splits["train"].images)
+    images[:, [0, 2]] = 0
+    images[0, 2, 0, 0] = 1
+    splits = {**array_data.splits, "train": replace(array_data.splits["train"], images=images)}
+    info = write_dataset(tmp_path / "green", replace(array_data, splits=splits)).info
+    assert info.std[0] == 0
+    assert info.normalizing_std == (0.02, info.std[1], 0.02)
+    (note,) = info.channel_notes
+    assert note.startswith("The channels red and blue are constant, or nearly so")
+    assert info.notes.endswith(note)
+    assert not write_dataset(tmp_path / "color", array_data).info.channel_notes

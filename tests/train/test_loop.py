@@ -9,7 +9,7 @@ import torch
 import yaml
 from launch import python
 from PIL import Image
-from tiny import tiny_settings, tiny_trainer
+from tiny import tiny_settings, tiny_trainer, write_tiny_dataset
 
 from coarsecon.config import RunConfig, validate
 from coarsecon.errors import CoarseconError, InputError
@@ -183,6 +183,17 @@ def test_wrong_input_is_told_before_anything_is_written(tiny_data, tmp_path, sec
     with pytest.raises(InputError, match=message):
         train(plan(tiny_settings(tiny_data, **sections)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_training_on_constant_channels_stays_finite(tmp_path):
+    data = write_tiny_dataset(tmp_path / "data")
+    record = json.loads((data / "dataset.json").read_text())
+    record["std"][0] = 0.0
+    (data / "dataset.json").write_text(json.dumps(record))
+    run = train(plan(tiny_settings(data)), tmp_path / "run")
+    card = json.loads(run.encoder("last").with_suffix(".json").read_text())
+    assert card["input"]["std"] == [0.02, *record["std"][1:]]
+    assert all(0 < row["loss"] < 20 for row in rows(run) if "loss" in row)
 
 
 def test_damaged_training_states_are_refused(tmp_path):
