@@ -71,5 +71,5 @@ def refuse_dark_16_bit_color(image: Image.Image, raw_modes: str) -> None:
     """
     if ";16" not in raw_modes or image.mode not in ("RGB", "RGBA", "LA"):
         return
-    if max(image.getchannel(band).getextrema()[1] for band in image.mode.rstrip("A")) < 16:
+    if np.asarray(image)[..., : len(image.mode.rstrip("A"))].max() < 16:
         raise ValueError("16-bit color with values of 12 bits or fewer; save it with 8 bits per channel")
