@@ -18,11 +18,12 @@ def standard_streams() -> Iterator[None]:
     """Keep a command working whatever its output goes to.
 
     Characters that standard output cannot encode become `?`, and text for a reader that has gone is dropped, so that
-    results are still written to their files and the exit code is the usual one.
+    results are still written to their files and the exit code is the usual one. No error of standard error ends the
+    work: a log on a full disk loses lines, a training that writes it goes on.
     """
     _occupy_descriptors()
     before = sys.stdout, sys.stderr
-    kept = _Stream(before[0]), _Stream(before[1])
+    kept = _Stream(before[0]), _Stream(before[1], drops=True)
     sys.stdout, sys.stderr = kept
     try:
         yield
@@ -33,9 +34,10 @@ def standard_streams() -> Iterator[None]:
 
 
 class _Stream:
-    """A text stream that drops what its reader no longer takes."""
+    """A text stream that drops what its reader no longer takes, and with `drops` whatever cannot be written."""
 
-    def __init__(self, stream: IO[str] | None) -> None:
+    def __init__(self, stream: IO[str] | None, *, drops: bool = False) -> None:
+        self._drops = drops
         self._stream: Any = stream if stream is not None and not stream.closed else _nowhere()
         self._is_terminal = self._stream.isatty()
         if isinstance(self._stream, io.TextIOWrapper) and self._stream.errors == "strict":
@@ -58,9 +60,11 @@ class _Stream:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Send everything from here on to the null device; raises `error` unless it means that nobody reads."""
+        """Write to the null device from here on if nobody reads; raise other errors."""
         is_gone = error.errno in CLOSED_PIPE or (self._is_terminal and error.errno == errno.EIO)
         if not is_gone:
+            if self._drops:
+                return
             raise error
         nowhere = _nowhere()
         try:

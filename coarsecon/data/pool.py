@@ -64,9 +64,10 @@ def _kill_workers() -> None:
 
 
 def leave_signals_to_the_parent() -> None:
-    """Ctrl-C reaches every process of a terminal; the parent ends the work and then its workers."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Ctrl-C and the end of a terminal reach all its processes; the parent ends the work and then its workers."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _start_worker() -> None:

@@ -1,12 +1,16 @@
-"""Ctrl-C and SIGTERM end a run between two steps, where its state can be saved whole."""
+"""Ctrl-C, SIGTERM, SIGHUP and SIGQUIT end a run between two steps, where its state can be saved completely."""
 
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from coarsecon.errors import CoarseconError
 from coarsecon.reporting import Reporter
+
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 
 
 class InterruptedRunError(CoarseconError):
@@ -16,7 +20,10 @@ class InterruptedRunError(CoarseconError):
 
 
 class StopRequest:
-    """Within the `with` block the first signal sets `requested` and is told; a second Ctrl-C interrupts at once."""
+    """Within the `with` block the first signal sets `requested` and is reported; a second Ctrl-C interrupts at once.
+
+    SIGHUP stays ignored where it was, as `nohup` arranges it.
+    """
 
     def __init__(self, reporter: Reporter) -> None:
         self.requested = False
@@ -25,8 +32,9 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._former[number] = signal.signal(number, self._on_signal)
+            for number in SIGNALS:
+                if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:
+                    self._former[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -36,6 +44,7 @@ class StopRequest:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if not self.requested:
-            self._reporter.info("stopping after this step, then saving; Ctrl-C again stops at once, without saving")
-        self.requested = True
+        is_first, self.requested = not self.requested, True
+        if is_first:
+            with suppress(RuntimeError):  # the signal came while the same stream was written to
+                self._reporter.info("stopping after this step, then saving; Ctrl-C again stops at once, without saving")
