@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import lzma
-import os
 import tarfile
 import zipfile
 import zlib
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from coarsecon.data.images import ImageFile, Stored, read_bytes
+from coarsecon.data.walk import is_system_name, walk
 from coarsecon.errors import InputError
 
 MAX_FILE_BYTES = 2**30
@@ -93,7 +93,8 @@ def list_files(place: Path, folder: str) -> dict[str, ImageFile]:
             the folder an archive is unpacked in, or a too large one.
     """
     if not place.is_file():
-        return dict(_walk(place))
+        found = walk(place, max_depth=MAX_DEPTH)
+        return {entry.path: place.joinpath(*entry.parts) for entry in found if entry.kind == "file"}
     if zipfile.is_zipfile(place):
         return below(place, folder, _zip_members(place))
     with opened_tar(place) as members:
@@ -105,7 +106,7 @@ def below(place: Path, folder: str, members: Iterable[tuple[PurePosixPath, Image
     files: dict[str, ImageFile] = {}
     for path, file in members:
         parts = path.parts[path.parts.index(folder) + 1 :] if folder in path.parts else path.parts
-        if any(part.startswith((".", "__MACOSX")) for part in parts):
+        if any(map(is_system_name, parts)):
             continue
         if files.setdefault("/".join(parts), file) is not file:
             raise InputError(f"{place}: it holds {path} twice; {AGAIN}")
@@ -124,20 +125,6 @@ def read_lines(place: Path, files: Mapping[str, ImageFile], name: str) -> list[s
         return read_bytes(files[name]).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{place}: {name} is not readable text ({error}); fetch the files again") from error
-
-
-def _walk(folder: Path, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Path]]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be listed ({error.strerror})") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if not entry.is_dir():
-            yield prefix + entry.name, Path(entry.path)
-        elif depth < MAX_DEPTH:
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", depth + 1)
 
 
 def hold(archive: Path, members: Iterable[TarMember]) -> list[tuple[PurePosixPath, bytes]]:

@@ -10,12 +10,10 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from coarsecon.data.depth import gray_to_8_bits, is_deep_gray, refuse_dark_16_bit_color
+from coarsecon.data.formats import open_image
 from coarsecon.errors import InputError
 
 MAX_PIXELS = 80_000_000
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# Pillow opens some others by running programs.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 # Editors store megabytes of history and color profiles in PNG files. Pillow refuses them by default.
 PngImagePlugin.MAX_TEXT_CHUNK = 2**26
@@ -68,14 +66,17 @@ def opened(source: ImageFile) -> Iterator[Image.Image]:
     name, remedy = ("the image", "") if isinstance(source, bytes) else (source, "; replace or remove it")
     try:
         file = source if isinstance(source, Path) else BytesIO(read_bytes(source))
-        with Image.open(file, formats=FORMATS) as image:
+        with open_image(file) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(f"{name}: {image.width} x {image.height} px is more than is read; shrink it")
             yield image
     except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
+        is_link = isinstance(source, Path) and source.is_symlink()
+        raise InputError(f"{name}: {'a link to a file that does not exist' if is_link else 'no such file'}") from None
     except InputError:
         raise
+    except ImportError as error:
+        raise InputError(f"{name}: {error}") from error
     except Exception as error:  # decoders raise anything on a broken file
         reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
         raise InputError(f"{name}: not a readable image ({reason}){remedy}") from error

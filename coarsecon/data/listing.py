@@ -1,13 +1,14 @@
 """Which images a user has and how they are labelled: read from a tree of class folders, or from a table."""
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
-from coarsecon.data.images import SUFFIXES
+from coarsecon.data.formats import SUFFIXES, is_image
+from coarsecon.data.left_out import LeftOut, folders_without_images
+from coarsecon.data.names import canonical, path_on_disk
 from coarsecon.data.tables import read_rows
+from coarsecon.data.walk import Entry, walk
 from coarsecon.errors import InputError
 
 SPLITS = {
@@ -31,67 +32,65 @@ class ListedImage(NamedTuple):
     more: tuple[str, ...] = ()
 
 
-def list_tree(root: Path) -> tuple[list[ListedImage], list[str]]:
-    """The images of a tree of class folders, sorted by path, and the visible files that are no images.
+def list_tree(root: Path) -> tuple[list[ListedImage], LeftOut]:
+    """The images of a tree of class folders, sorted by path, and what else is visible there.
 
-    When all folders at the top are called as `SPLITS`, they are splits; else everything is `train`.
+    When all folders with images at the top are called as `SPLITS`, they are splits; else everything is `train`.
+    Files with the suffix of an image are listed unopened, broken ones too. Names of classes are in the form NFC.
 
     Raises:
-        InputError: an image lies outside the class folders or too deep, or only some top folders are splits.
+        InputError: an image lies outside the class folders or too deep, only some top folders are splits, or a name
+            is not UTF-8.
     """
-    try:
-        files = list(_walk(root))
-    except OSError as error:
-        raise InputError(f"{root}: cannot be listed ({error})") from error
-    tops = {parts[0] for parts in files if len(parts) > 1}
-    others_on_top = sorted(top for top in tops if _split(top) not in SPLITS)
-    has_splits = not others_on_top
-    if len(tops) - len(others_on_top) > 1 and not has_splits:
-        raise InputError(f"{root}: beside train, val and test there is {others_on_top[0]}; expected {LAYOUT}")
-    images, others = [], []
-    for parts in files:
-        path = "/".join(parts)
-        split, classes = (_split(parts[0]), parts[1:-1]) if has_splits else ("train", parts[:-1])
-        if not path.lower().endswith(SUFFIXES):
-            others.append(path)
-        elif len(classes) == 1:
-            images.append(ListedImage(path, classes[0], "", split))
-        elif len(classes) == 2:
-            images.append(ListedImage(path, *classes, split))
+    images: list[tuple[str, ...]] = []
+    others, folders, left_out = [], [], LeftOut()
+    for entry in walk(root):
+        if entry.kind == "non-UTF-8 name":
+            raise InputError(f"{root}: the name {entry.path} is not UTF-8; rename it")
+        if entry.kind == "folder":
+            folders.append(entry.parts)
+        elif _is_listed(root, entry):
+            if len(entry.parts) > 4:
+                raise InputError(f"{root.joinpath(*entry.parts[:4])}: a folder too deep; expected {LAYOUT}")
+            images.append(entry.parts)
+        elif entry.kind == "file":
+            others.append(entry.parts)
         else:
-            raise InputError(
-                f"{root}: {path} lies {'too deep' if classes else 'in no class folder'}; expected {LAYOUT}"
-            )
-    return images, others
+            left_out.unreadable.append(entry)
+    left_out.files = ["/".join(parts) for parts in others]
+    left_out.folders = folders_without_images(folders, images, others)
+    has_splits = _has_splits(root, images)
+    return [_listed(root, parts, has_splits) for parts in images], left_out
+
+
+def _is_listed(root: Path, entry: Entry) -> bool:
+    """Whether it is an image; a broken link called as one is a broken image."""
+    if entry.kind == "broken link":
+        return entry.parts[-1].lower().endswith(SUFFIXES)
+    return entry.kind == "file" and is_image(root.joinpath(*entry.parts))
+
+
+def _has_splits(root: Path, images: list[tuple[str, ...]]) -> bool:
+    tops = {parts[0] for parts in images if len(parts) > 1}
+    others = sorted(top for top in tops if _split(top) not in SPLITS)
+    if others and len(tops) - len(others) > 1:
+        raise InputError(f"{root}: beside train, val and test there is {others[0]}; expected {LAYOUT}")
+    return not others
+
+
+def _listed(root: Path, parts: tuple[str, ...], has_splits: bool) -> ListedImage:
+    path = "/".join(parts)
+    split, folders = (_split(parts[0]), parts[1:-1]) if has_splits else ("train", parts[:-1])
+    if not 1 <= len(folders) <= 2:
+        problem = "too deep" if folders else "in no class folder"
+        raise InputError(f"{root}: {path} lies {problem}; expected {LAYOUT}")
+    coarse, *fine = map(canonical, folders)
+    return ListedImage(path, coarse, *fine or [""], split)
 
 
 def _split(name: str) -> str:
     """The split that is meant by a name; of another name itself."""
     return SPLITS.get(name.lower(), name)
-
-
-def _walk(folder: Path, parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The parts of the path of each visible file below, sorted; links are followed."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        parts = (*parents, entry.name)
-        if entry.name.startswith((".", "__MACOSX")):
-            continue
-        if not _is_text(entry.name):
-            raise InputError(f"{folder}: the name {entry.name!a} is not UTF-8; rename it")
-        if not entry.is_dir():
-            yield parts
-        elif len(parts) <= 3:
-            yield from _walk(Path(entry.path), parts)
-        else:
-            raise InputError(f"{folder.joinpath(entry.name)}: a folder too deep; expected {LAYOUT}")
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Columns(NamedTuple):
@@ -125,7 +124,8 @@ def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[l
         if relative in seen:
             raise InputError(f"{where}: {path} is listed before, at {seen[relative]}; keep one of the two")
         seen[relative] = where
-        images.append(ListedImage(str(relative), coarse, fine, split, tuple(row[name] for name in columns.more)))
+        more = tuple(canonical(row[name]) for name in columns.more)
+        images.append(ListedImage(str(relative), canonical(coarse), canonical(fine), split, more))
         others = [name for name in row if name not in needed | {columns.fine, "split"}]
     return images, others
 
@@ -138,8 +138,9 @@ def _relative(path: str, root: Path, where: str) -> PurePosixPath:
             f"{where}: {path} is absolute or leads out of {root}; give paths relative to the table's folder, "
             "or to a folder that holds all images and is named with --source"
         )
-    if "\\" in path and not (root / path).is_file():  # a table written on Windows
+    if "\\" in path and not path_on_disk(root / path).is_file():  # a table written on Windows
         path = as_windows.as_posix()
-    if not (root / path).is_file():
+    file = path_on_disk(root / path)
+    if not file.is_file():
         raise InputError(f"{where}: there is no file {root / path}")
-    return PurePosixPath(path)
+    return PurePosixPath(file.relative_to(path_on_disk(root)))

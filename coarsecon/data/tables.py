@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from coarsecon.data.names import canonical
 from coarsecon.errors import InputError
 
 BEYOND = "\0"
@@ -93,8 +94,9 @@ def read_coarse_map(table: Path) -> dict[str, str]:
     for where, row in read_rows(table, {"fine", "coarse"}):
         if not (row["fine"] and row["coarse"]):
             raise InputError(f"{where}: fine and coarse must not be empty")
-        if coarse.setdefault(row["fine"], row["coarse"]) != row["coarse"]:
-            raise InputError(f"{where}: {row['fine']} is {row['coarse']} here and {coarse[row['fine']]} before")
+        name, group = canonical(row["fine"]), canonical(row["coarse"])
+        if coarse.setdefault(name, group) != group:
+            raise InputError(f"{where}: {name} is {group} here and {coarse[name]} before")
     return coarse
 
 

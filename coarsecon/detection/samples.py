@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coarsecon.data.images import MAX_PIXELS
+from coarsecon.data.names import path_on_disk
 from coarsecon.detection.masks import Segmentation
 from coarsecon.errors import InputError
 
@@ -130,7 +131,7 @@ def file_in(folder: Path, name: str, where: str) -> Path:
     parts = re.split(r"[/\\]", name)
     if "\0" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
         raise InputError(f"{where}: {name!r} is not the name of a file inside {folder}")
-    path = folder.joinpath(*parts)
+    path = path_on_disk(folder.joinpath(*parts))
     if not path.is_file():
         raise InputError(f"{where}: there is no image {path}")
     return path

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_folders_are_classes(tree: Callable[..., Path]) -> None:
         ListedImage("dog/boxer/1.PNG", "dog", "boxer", "train"),
         ListedImage("dog/pug/1.jpg", "dog", "pug", "train"),
     ]
-    assert others == []
+    assert others.files == []
 
 
 def test_fine_folders_are_optional_image_by_image(tree: Callable[..., Path]) -> None:
@@ -98,7 +99,7 @@ def test_hidden_and_other_files_are_left_out(tree: Callable[..., Path]) -> None:
     (root / "empty").mkdir()
     images, others = list_tree(root)
     assert [image.path for image in images] == ["dog/1.jpg"]
-    assert others == ["README.md", "dog/notes.txt"]
+    assert others.files == ["README.md", "dog/notes.txt"]
 
 
 def test_class_names_keep_their_spaces_and_letters(tree: Callable[..., Path]) -> None:
@@ -128,8 +129,56 @@ def test_linked_folders_are_followed_but_not_in_circles(tree: Callable[..., Path
     (root / "cat").symlink_to(root / "dog")
     assert [image.coarse for image in list_tree(root)[0]] == ["cat", "dog"]
     (root / "dog" / "round").symlink_to(root)
-    with pytest.raises(InputError, match="too deep"):
-        list_tree(root)
+    images, left_out = list_tree(root)
+    assert [image.path for image in images] == ["cat/1.jpg", "dog/1.jpg"]
+    assert left_out.warnings == ["Skipped 2 link loops: cat/round, dog/round."]
+
+
+def test_broken_links_are_broken_images_or_named(tree: Callable[..., Path]) -> None:
+    root = tree("dog/1.jpg")
+    (root / "dog" / "2.jpg").symlink_to(root / "nowhere.jpg")
+    (root / "cat").symlink_to(root / "unmounted")
+    images, left_out = list_tree(root)
+    assert [image.path for image in images] == ["dog/1.jpg", "dog/2.jpg"]
+    assert left_out.warnings == ["Skipped 1 broken link: cat."]
+
+
+def test_folders_without_images_are_named_with_their_content(tree: Callable[..., Path]) -> None:
+    root = tree("train/dog/1.jpg", "train/bird/raw/1.nef", "train/bird/2.nef", "test/dog/1.jpg", "docs/a/b/c/d.txt")
+    (root / "test" / "cat" / "manx").mkdir(parents=True)
+    images, left_out = list_tree(root)
+    assert len(images) == 2
+    assert left_out.folders == {"docs": "1 .txt", "test/cat": "empty", "train/bird": "2 .nef"}
+    assert left_out.warnings == ["No images in 3 folders: docs (1 .txt), test/cat (empty), train/bird (2 .nef)."]
+    assert left_out.skipped == (
+        "skipped 3 files that are not images: 2 .nef, 1 .txt (1 in docs/a/b/c, 1 in train/bird, 1 in train/bird/raw); "
+        "convert 2 .nef to JPEG or PNG to include them"
+    )
+
+
+@pytest.mark.parametrize("form", ["folders", "table"])
+def test_names_in_two_unicode_forms_are_one_class(
+    tree: Callable[..., Path], write_table: Callable[..., Path], form: str
+) -> None:
+    nfc, nfd = (normalize(form, "café") for form in ("NFC", "NFD"))
+    if form == "folders":
+        images, _ = list_tree(tree(f"train/{nfc}/{nfc}/1.jpg", f"test/{nfd}/{nfd}/1.jpg"))
+    else:
+        images = listed(write_table(f"path,coarse,fine\na.jpg,{nfc},{nfc}\nb.jpg,{nfd},{nfd}\n"))
+    assert len(images) == 2
+    assert {(image.coarse, image.fine) for image in images} == {(nfc, nfc)}
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_paths_of_a_table_are_found_in_any_unicode_form(tree: Callable[..., Path], on_disk: str) -> None:
+    mixed = f"{normalize('NFC', 'é')}/{normalize('NFD', 'é')}.jpg"
+    spelled = normalize(on_disk, mixed)
+    root = tree(spelled)
+    for form in ("NFC", "NFD"):
+        (root / "table.csv").write_text(f"path,coarse\n{normalize(form, mixed)},dog\n", encoding="utf-8")
+        assert [image.path for image in listed(root / "table.csv")] == [spelled]
+    (root / "table.csv").write_text(f"path,coarse\n{mixed},dog\n", encoding="utf-8")
+    assert [image.path for image in listed(root / "table.csv")] == [spelled]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let such names be")

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from coarsecon.data.archives import list_files
-from coarsecon.data.images import SUFFIXES
+from coarsecon.data.formats import SUFFIXES
 from coarsecon.data.labels import read_table
 from coarsecon.data.mat import load_mat, whole_numbers
+from coarsecon.data.names import canonical
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.errors import InputError
 
@@ -153,7 +154,7 @@ def _read_folders(root: Path, split: str, names: list[str]) -> list[Photo]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"\W+", " ", name).casefold()
+    return re.sub(r"\W+", " ", canonical(name)).casefold()
 
 
 SOURCE = Source(

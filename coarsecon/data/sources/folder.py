@@ -3,12 +3,13 @@
 import re
 from collections import Counter
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from coarsecon.data.listing import LAYOUT, Columns, ListedImage, list_table, list_tree
+from coarsecon.data.names import canonical, path_on_disk
 from coarsecon.data.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.tables import check_mapped, read_coarse_map
@@ -17,10 +18,10 @@ from coarsecon.errors import InputError
 
 def read(request: SourceRequest) -> SourceData:
     """The images of the folder `request.source` or the table `request.table`; an unknown label is -1."""
-    root, images = _list(request)
+    root, images, notes = _list(request)
     place = request.table or root
     if not images:
-        raise InputError(f"{place}: no images; expected {'rows below its first line' if request.table else LAYOUT}")
+        raise InputError(f"{place}: no images; expected rows below its first line")
     splits = sorted({image.split for image in images}, key=lambda split: (split != "train", split))
     if splits[0] != "train":
         raise InputError(f"{place}: no image is in the split train, only in {', '.join(splits)}")
@@ -33,34 +34,47 @@ def read(request: SourceRequest) -> SourceData:
         size=request.size or SOURCE.default_size,
         levels=levels,
         splits={split: _select(images, split, root, request.label_columns, classes) for split in splits},
-        notes="All images are in the split train: no other was named." if len(splits) == 1 else "",
+        notes=" ".join(notes + ["All images are in the split train: no other was named."] * (len(splits) == 1)),
     )
 
 
-def _list(request: SourceRequest) -> tuple[Path, list[ListedImage]]:
-    """The folder the paths are relative to, and the images with their coarse labels."""
+def _list(request: SourceRequest) -> tuple[Path, list[ListedImage], list[str]]:
+    """The folder the paths are relative to, the images with their coarse labels, and notes on what was found."""
+    notes: list[str] = []
     if request.table is not None:
         root, images = _list_table(request.table, request)
     elif request.source is None:
         raise InputError("give a folder of images with --source, or a table of them with --table")
     elif request.coarse or request.fine or request.label_columns:
         raise InputError("--coarse, --fine and --label-columns name columns of a --table")
-    elif not request.source.is_dir():
+    elif not (root := path_on_disk(request.source)).is_dir():
         raise InputError(f"{request.source}: no such folder; --source takes a folder, --table a CSV or Parquet file")
     else:
-        root = request.source
-        images, others = list_tree(root)
-        if others:
-            request.reporter.info(f"left out {len(others)} files that are no images, such as {others[0]}")
+        images, left_out = list_tree(root)
+        if left_out.skipped:
+            request.reporter.info(left_out.skipped)
+        for warning in left_out.warnings:
+            request.reporter.info(f"Warning: {warning}")
+        if not images:
+            raise InputError(f"{root}: no images; expected {LAYOUT}")
+        notes += [*left_out.warnings, *_spelling_notes(images)]
         if request.coarse_map:  # then folders of one level are fine classes
             images = [image._replace(fine=image.fine or image.coarse) for image in images]
     if request.coarse_map:
-        coarse = read_coarse_map(request.coarse_map)
+        coarse = read_coarse_map(path_on_disk(request.coarse_map))
         check_mapped({image.fine for image in images if image.fine}, coarse, request.coarse_map)
         images = [image._replace(coarse=coarse.get(image.fine, image.coarse)) for image in images]
         if nowhere := next((image for image in images if not image.coarse), None):
             raise InputError(f"{request.table}: {nowhere.path} has neither a fine nor a coarse label")
-    return root, images
+    return root, images, notes
+
+
+def _spelling_notes(images: list[ListedImage]) -> list[str]:
+    """Which class folders lie side by side in several Unicode forms, and so are one class."""
+    folders = {parent for image in images for parent in PurePosixPath(image.path).parents}
+    forms = Counter((folder.parent, canonical(folder.name)) for folder in folders)
+    several = sorted({name for (_, name), count in forms.items() if count > 1})
+    return [f"Folders in several Unicode forms became one class each: {', '.join(several)}."] if several else []
 
 
 def _list_table(table: Path, request: SourceRequest) -> tuple[Path, list[ListedImage]]:
@@ -71,7 +85,8 @@ def _list_table(table: Path, request: SourceRequest) -> tuple[Path, list[ListedI
             raise InputError(f"--label-columns: {name!r} is no name for a level; use letters, digits, - and _")
     coarse = request.coarse or (None if request.coarse_map else "coarse")
     columns = Columns(coarse, request.fine or "fine", request.label_columns)
-    root = request.source or table.parent
+    table = path_on_disk(table)
+    root = path_on_disk(request.source) if request.source else table.parent
     images, others = list_table(table, root, columns)
     if others:
         request.reporter.info(f"columns not used: {', '.join(others)}; --label-columns NAME makes one a level")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from coarsecon.data.hub import HubImages, cache_folder, library, open_hub_dataset
+from coarsecon.data.names import canonical
 from coarsecon.data.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.tables import check_mapped, read_coarse_map
@@ -81,12 +82,13 @@ def _joined(source: Path, splits: dict[str, Any], column: str) -> Labelled:
     for name, split in splits.items():
         if split.features.get(column) != feature:
             raise InputError(f"{source}: the column {column} of {name} is {split.features.get(column)}, not {feature}")
-    values: dict[str, list[Any]] = {name: list(split[column]) for name, split in splits.items()}
+    values = {name: [_canonical(value) for value in split[column]] for name, split in splits.items()}
     if isinstance(feature, hub.ClassLabel):
-        names = [str(name) for name in feature.names]
+        spelled = [canonical(str(name)) for name in feature.names]
+        names = list(dict.fromkeys(spelled))
+        numbers = np.array([*(names.index(name) for name in spelled), -1], np.int64)
         return names, {
-            name: np.array([-1 if value is None else value for value in found], np.int64)
-            for name, found in values.items()
+            name: numbers[[-1 if value is None else value for value in found]] for name, found in values.items()
         }
     kinds = {type(value) for found in values.values() for value in found} - {type(None)}
     if len(kinds) != 1 or not kinds <= {str, int, bool}:
@@ -96,6 +98,10 @@ def _joined(source: Path, splits: dict[str, Any], column: str) -> Labelled:
     number = {value: i for i, value in enumerate(classes)}
     labels = {name: np.array([number.get(value, -1) for value in found], np.int64) for name, found in values.items()}
     return list(map(str, classes)), labels
+
+
+def _canonical(value: Any) -> Any:
+    return canonical(value) if isinstance(value, str) else value
 
 
 def _mapped(fine: Labelled, table: Path) -> Labelled:

@@ -6,11 +6,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from coarsecon.data.images import SUFFIXES, ImageFile
+from coarsecon.data.formats import SUFFIXES
+from coarsecon.data.images import ImageFile
 from coarsecon.data.labels import read_table
 from coarsecon.data.sources import SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.ilsvrc_val import read_val_classes
 from coarsecon.data.tars import stored_files
+from coarsecon.data.walk import visible_files
 from coarsecon.errors import InputError
 from coarsecon.reporting import Reporter
 
@@ -150,14 +152,11 @@ def _class_folders(place: Path, wnids: Collection[str]) -> Images:
     missing = sorted(wnid for wnid in wnids if not (place / wnid).is_dir())
     if missing:
         raise InputError(f"{place}: {_some(missing)} missing of {len(wnids)} class folders; unpack them there")
-    return {wnid: list(_image_files(place / wnid)) for wnid in wnids}
+    return {wnid: [*_image_files(place / wnid)] for wnid in wnids}
 
 
 def _image_files(folder: Path) -> list[Path]:
-    try:
-        return sorted(file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be listed ({error.strerror})") from error
+    return [file for file in visible_files(folder) if file.name.lower().endswith(SUFFIXES)]
 
 
 def _class_tars(archive: Path, wnids: Collection[str], reporter: Reporter) -> Images:

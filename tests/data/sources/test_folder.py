@@ -84,18 +84,70 @@ def test_a_small_size_gives_an_array_of_squares(tree: Callable[..., Path], tmp_p
     np.testing.assert_allclose(dataset.info.mean, (images.double() / 255).mean(dim=(0, 2, 3)))
 
 
-def test_files_left_out_are_told(tree: Callable[..., Path]) -> None:
-    class Recorder(Reporter):
-        told = ""
+class Lines(Reporter):
+    """Keeps what is reported."""
 
-        def info(self, text: str) -> None:
-            self.told += text
+    def __init__(self) -> None:
+        self.seen: list[str] = []
 
+    def info(self, text: str) -> None:
+        self.seen.append(text)
+
+
+def test_skipped_files_are_counted_by_kind_and_folder(tree: Callable[..., Path]) -> None:
     source = tree("dog/1.jpg")
-    (source / "dog" / "notes.txt").write_text("x")
-    reporter = Recorder()
+    for name in ("dog/notes.txt", "dog/more.TXT", "clip.mp4"):
+        (source / name).write_text("x")
+    reporter = Lines()
     SOURCE.read(SourceRequest(source, reporter=reporter))
-    assert reporter.told == "left out 1 files that are no images, such as dog/notes.txt"
+    assert reporter.seen == [
+        "skipped 3 files that are not images: 2 .txt, 1 .mp4 (2 in dog, 1 in the top folder)",
+    ]
+
+
+def test_classes_without_images_are_in_warnings_and_notes(tree: Callable[..., Path]) -> None:
+    source = tree("dog/1.jpg", "cat/1.jpg")
+    (source / "bird").mkdir()
+    reporter = Lines()
+    data = SOURCE.read(SourceRequest(source, reporter=reporter))
+    assert reporter.seen == ["Warning: No images in 1 folder: bird (empty)."]
+    assert data.notes.startswith("No images in 1 folder: bird (empty).")
+
+
+def test_folders_in_two_unicode_forms_become_one_class_with_a_note(tree: Callable[..., Path]) -> None:
+    data = SOURCE.read(SourceRequest(tree("caf\u00e9/1.jpg", "cafe\u0301/1.jpg", "tea/1.jpg")))
+    assert data.levels["coarse"] == ["caf\u00e9", "tea"]
+    assert sorted(data.splits["train"].labels["coarse"].tolist()) == [0, 0, 1]
+    assert "Folders in several Unicode forms became one class each: caf\u00e9." in data.notes
+
+
+def test_training_and_test_folders_in_other_unicode_forms_are_the_same_classes(tree: Callable[..., Path]) -> None:
+    data = SOURCE.read(SourceRequest(tree("train/caf\u00e9/1.jpg", "test/cafe\u0301/1.jpg", "train/tea/1.jpg")))
+    assert data.levels["coarse"] == ["caf\u00e9", "tea"]
+    assert data.splits["test"].labels["coarse"].tolist() == [0]
+    assert "Unicode" not in data.notes
+
+
+def test_files_of_operating_systems_and_storage_devices_become_no_classes(tree: Callable[..., Path]) -> None:
+    junk = ("@eaDir/x.jpg", "$RECYCLE.BIN/x.jpg", "System Volume Information/x.jpg", ".thumbnails/x.jpg",
+            "lost+found/x.jpg", ".Trashes/x.jpg", ".Spotlight-V100/x.jpg", "#recycle/x.jpg", ".AppleDouble/x.jpg",
+            "__MACOSX/dog/x.jpg", ".ipynb_checkpoints/x.jpg", "dog/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "dog/._1.jpg",
+            "dog/SYNOPHOTO_THUMB_XL.jpg")  # fmt: skip
+    source = tree("dog/1.jpg", "cat/1.jpg", *junk)
+    for name in ("dog/Thumbs.db", "desktop.ini", "cat/.DS_Store"):
+        (source / name).write_bytes(b"x")
+    reporter = Lines()
+    data = SOURCE.read(SourceRequest(source, reporter=reporter))
+    assert data.splits["train"].names == ["cat/1.jpg", "dog/1.jpg"]
+    assert reporter.seen == []
+
+
+def test_images_without_or_with_a_wrong_suffix_are_read(tree: Callable[..., Path], tmp_path: Path) -> None:
+    source = tree("dog/1.jpg", "cat/1.png")
+    (source / "dog" / "1.jpg").rename(source / "dog" / "DSC1")
+    (source / "cat" / "1.png").rename(source / "cat" / "1.txt")
+    dataset = prepare_dataset(SOURCE, SourceRequest(source, size=32, workers=1), tmp_path / "out")
+    assert dataset.split("train").names == ["cat/1.txt", "dog/DSC1"]
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -141,6 +193,19 @@ def test_real_photos_are_prepared(shared: Path, tmp_path: Path) -> None:
         "val": 296,
     }
     assert {level: len(names) for level, names in dataset.info.levels.items()} == {"coarse": 43, "fine": 81}
+
+
+def test_a_map_is_read_in_any_unicode_form(tree: Callable[..., Path], tmp_path: Path) -> None:
+    source = tree("caf\u00e9/1.jpg", "tea/1.jpg")
+    (tmp_path / "map.csv").write_text("fine,coarse\ncafe\u0301,Getra\u0308nk\ntea,Getr\u00e4nk\n", encoding="utf-8")
+    data = SOURCE.read(SourceRequest(source, coarse_map=tmp_path / "map.csv"))
+    assert data.levels == {"coarse": ["Getr\u00e4nk"], "fine": ["caf\u00e9", "tea"]}
+
+
+def test_a_source_is_found_in_any_unicode_form(tree: Callable[..., Path], tmp_path: Path) -> None:
+    tree("dog/1.jpg").rename(tmp_path / "cafe\u0301")
+    data = SOURCE.read(SourceRequest(tmp_path / "caf\u00e9"))
+    assert data.splits["train"].names == ["dog/1.jpg"]
 
 
 def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., Path], tmp_path: Path) -> None:

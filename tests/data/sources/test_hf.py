@@ -147,3 +147,19 @@ def test_files_are_exported_byte_for_byte(tmp_path: Path, shop: Any) -> None:
     files = dataset.split("train").files
     assert files is not None
     assert [row["bytes"] for row in loaded["image"]] == [file.read_bytes() for file in files]
+
+
+def test_class_names_in_two_unicode_forms_are_one_class(tmp_path: Path, save_image: Callable[..., Path]) -> None:
+    nfc, nfd = "caf\u00e9", "cafe\u0301"
+    photo = {"bytes": save_image(tmp_path / "0.jpg", (40, 40), 0).read_bytes(), "path": "0.jpg"}
+    columns = {"photo": [photo] * 4, "text": [nfc, nfd, "tea", None], "number": [0, 1, 2, -1]}
+    features = datasets.Features(
+        {"photo": datasets.Image(), "text": datasets.Value("string"),
+         "number": datasets.ClassLabel(names=[nfc, nfd, "tea"])}
+    )  # fmt: skip
+    place = tmp_path / "cups"
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict(columns, features=features)}).save_to_disk(place)
+    data = SOURCE.read(request(place, coarse="text", fine="number"))
+    assert data.levels == {"coarse": [nfc, "tea"], "fine": [nfc, "tea"]}
+    for level in ("coarse", "fine"):
+        assert data.splits["train"].labels[level].tolist() == [0, 0, 1, -1]

@@ -1,0 +1,107 @@
+"""Which image formats are read, and whether a file is an image by its content."""
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+SUFFIXES_OF = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "ICO": (".ico",),
+    "PCX": (".pcx",),
+    "QOI": (".qoi",),
+    "SGI": (".sgi",),
+}
+"""The formats that are read, by Pillow's names. It opens some others by running programs."""
+
+BY_SUFFIX = {"TGA": (".tga", ".icb", ".vda", ".vst"), "DIB": (".dib",)}
+"""Formats without a signature, which other files could be taken for; they are read by these suffixes only."""
+
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+
+SUFFIXES = tuple(suffix for known in (SUFFIXES_OF, BY_SUFFIX) for kinds in known.values() for suffix in kinds)
+SUFFIXES += HEIF_SUFFIXES
+"""Suffixes of images: a file called so that is no readable image is a broken one."""
+
+CAMERA_RAW = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
+    *(".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
+)
+"""Most are TIFF by their first bytes, and hold a small preview that would be taken for the image."""
+
+EDITED_OR_DRAWN = (".ai", ".dds", ".djvu", ".eps", ".icns", ".pdf", ".psb", ".psd", ".svg", ".xcf")
+"""Formats of editors, vector graphics and documents that users may take for images."""
+
+NOT_IMAGES = (*CAMERA_RAW, *EDITED_OR_DRAWN, ".thm", ".part", ".partial", ".crdownload", ".download")
+"""Suffixes of files that are left out even where they begin like an image: previews and incomplete downloads."""
+
+NEEDS_HEIF = "HEIC images need the package pillow-heif; pip install 'coarsecon[heif]'"
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file is to be read as an image: by its suffix, or else by its content.
+
+    Images are not decoded, and files with the suffix of an image are not even opened.
+    """
+    suffix = file.suffix.lower()
+    if suffix in SUFFIXES or suffix in NOT_IMAGES:
+        return suffix in SUFFIXES
+    try:
+        with warnings.catch_warnings(action="ignore"), open_image(file):
+            return True
+    except (Image.DecompressionBombError, ImportError):
+        return True
+    except Exception:  # decoders raise anything on what is no image
+        return False
+
+
+def open_image(file: Path | BytesIO) -> Image.Image:
+    """The image of a file in one of the known formats, its header read.
+
+    Raises:
+        ImportError: it is a HEIC image, and the package that reads them is missing.
+        Exception: whatever Pillow raises where it is no image.
+    """
+    suffix = file.suffix.lower() if isinstance(file, Path) else ""
+    if suffix in CAMERA_RAW:
+        raise ValueError("a camera raw file; convert it to JPEG or TIFF")
+    unsigned = [name for name, suffixes in BY_SUFFIX.items() if suffix in suffixes]
+    try:
+        return Image.open(file, formats=[*SUFFIXES_OF, *unsigned])
+    except UnidentifiedImageError:
+        if not _is_heif(file):
+            raise
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise ImportError(NEEDS_HEIF) from None
+    register_heif_opener()
+    return Image.open(file, formats=["HEIF"])
+
+
+def _is_heif(file: Path | BytesIO) -> bool:
+    """Whether the brands in a file's first box are those of HEIC."""
+    if isinstance(file, BytesIO):
+        return _has_heif_brand(file)
+    with file.open("rb") as opened:
+        return _has_heif_brand(opened)
+
+
+def _has_heif_brand(file: BinaryIO) -> bool:
+    file.seek(0)
+    box = file.read(64)
+    if box[4:8] != b"ftyp":
+        return False
+    box = box[: int.from_bytes(box[:4])]
+    return not HEIF_BRANDS.isdisjoint(box[start : start + 4] for start in range(8, len(box), 4))

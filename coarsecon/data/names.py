@@ -1,0 +1,53 @@
+"""Compare names independently of their Unicode form.
+
+Unicode has several spellings of one text: "é" is one code point (NFC) or "e" with a combining accent (NFD). macOS and
+the archives made there store file names in NFD, keyboards and spreadsheets write NFC.
+"""
+
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from unicodedata import normalize
+
+
+def canonical(name: str) -> str:
+    """The spelling by which names are compared, and class names stored: NFC."""
+    return name if name.isascii() else normalize("NFC", name)
+
+
+def path_on_disk(path: Path) -> Path:
+    """The path as the file system spells it, where it exists in another Unicode form only; else unchanged."""
+    if str(path).isascii() or os.path.lexists(path):
+        return path
+    found = Path(path.anchor)
+    for part in path.relative_to(path.anchor).parts:
+        spelled = _part_on_disk(found, part)
+        if spelled is None:
+            return path
+        found /= spelled
+    return found
+
+
+def first_spellings(names: Iterable[str]) -> dict[str, str]:
+    """The canonical form of each name -> the first spelling of it."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(canonical(name), name)
+    return found
+
+
+def _part_on_disk(folder: Path, name: str) -> str | None:
+    """The entry of a folder that is called so in any Unicode form."""
+    for spelled in (name, normalize("NFC", name), normalize("NFD", name)):
+        if os.path.lexists(folder / spelled):
+            return spelled
+    try:
+        return _listing(folder, folder.stat().st_mtime_ns).get(canonical(name))
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _listing(folder: Path, changed: int) -> dict[str, str]:
+    return first_spellings(entry.name for entry in folder.iterdir())

@@ -1,0 +1,119 @@
+"""Walk a folder of images as a user sees it: without what operating systems and programs leave there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from coarsecon.errors import InputError
+
+HIDDEN_PREFIXES = (".", "~$", "synophoto_thumb", "synofile_thumb")
+"""Of Unix and macOS (also AppleDouble, ._NAME), Office, and Synology's thumbnails."""
+
+SYSTEM_NAMES = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "found.000"),
+        *("system volume information", "__macosx", "icon\r", "desktop db", "desktop df", "network trash folder"),
+        *("temporary items", "thevolumesettingsfolder", "lost+found", "lost.dir", "picasa.ini", "__pycache__"),
+        *("@eadir", "@tmp", "@sharebin", "@sharesnap", "#recycle", "#snapshot", "@recycle", "@__thumb"),
+        *("@recently-snapshot", "@snapshot", "@transcode"),
+    }
+)
+"""Files and folders of Windows, macOS, Linux, Android, Synology and QNAP, in lowercase."""
+
+Kind = Literal["file", "folder", "broken link", "link loop", "special file", "non-UTF-8 name"]
+
+
+class Entry(NamedTuple):
+    """A file or folder below the walked one: the parts of its path, and what it is."""
+
+    parts: tuple[str, ...]
+    kind: Kind
+
+    @property
+    def path(self) -> str:
+        """Its path with /, printable whatever the name."""
+        return "/".join(self.parts).encode(errors="backslashreplace").decode()
+
+
+def is_system_name(name: str) -> bool:
+    """Whether a file or folder is hidden, or belongs to an operating system or a storage device."""
+    lower = name.lower()
+    return lower in SYSTEM_NAMES or lower.startswith(HIDDEN_PREFIXES)
+
+
+def walk(root: Path, *, once: bool = False, max_depth: int | None = None) -> Iterator[Entry]:
+    """The visible files and folders below `root`, each folder's sorted by name; a folder comes before its content.
+
+    Links are followed, but not into a folder that contains them.
+
+    Args:
+        once: enter each folder once, however many links lead to it.
+        max_depth: enter at most this many levels of folders below `root`; None: all.
+
+    Raises:
+        InputError: a folder cannot be listed.
+    """
+    entered: set[tuple[int, int]] | None = set() if once else None
+    yield from _walk(root, (), (_identity(root),), entered, max_depth)
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The visible files directly in `folder`, sorted by name; raises as `walk`."""
+    return [folder.joinpath(*entry.parts) for entry in walk(folder, max_depth=0) if entry.kind == "file"]
+
+
+def _walk(
+    folder: Path,
+    parents: tuple[str, ...],
+    ancestors: tuple[tuple[int, int], ...],
+    entered: set[tuple[int, int]] | None,
+    max_depth: int | None,
+) -> Iterator[Entry]:
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be listed ({error.strerror})") from error
+    for entry in entries:
+        if is_system_name(entry.name):
+            continue
+        found = Entry((*parents, entry.name), _kind(entry))
+        if found.kind == "folder":
+            path = Path(entry.path)
+            identity = _identity(path)
+            if identity in ancestors:
+                yield found._replace(kind="link loop")
+                continue
+            if entered is not None and identity in entered:
+                continue
+            if entered is not None:
+                entered.add(identity)
+            yield found
+            if max_depth is None or len(parents) < max_depth:
+                yield from _walk(path, found.parts, (*ancestors, identity), entered, max_depth)
+        else:
+            yield found
+
+
+def _kind(entry: os.DirEntry[str]) -> Kind:
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return "non-UTF-8 name"
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+    except OSError:  # a link that leads to itself
+        return "broken link"
+    return "broken link" if entry.is_symlink() and not Path(entry.path).exists() else "special file"
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be listed ({error.strerror})") from error
+    return status.st_dev, status.st_ino
