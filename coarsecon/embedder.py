@@ -13,11 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from coarsecon.data.convert import as_prepared, prepared
+from coarsecon.data.find import find_images
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import FILES_AT_ONCE, FeatureStore
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Layer, Which, open_run
-from coarsecon.search.collection import find_images, originals_among
+from coarsecon.search.collection import originals_among
 from coarsecon.search.index import EXACT, SearchIndex
 from coarsecon.session import Session
 

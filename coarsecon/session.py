@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from coarsecon.comm import Comm
+from coarsecon.data.find import find_images
 from coarsecon.data.store import open_dataset
 from coarsecon.device import choose_device
 from coarsecon.errors import InputError
@@ -22,7 +23,6 @@ from coarsecon.runs import Layer, Run, Which, no_dataset
 from coarsecon.search.collection import (
     Collection,
     files_collection,
-    find_images,
     gallery_rows,
     indexed,
     labelled_files,
@@ -195,7 +195,7 @@ class Session:
         if folder is None:
             name = split or "train"
             return Gallery(name, self.collection(name), folder=False)
-        name, files = folder.resolve().name, find_images([folder])
+        name, files = folder.resolve().name, find_images([folder], self.reporter)
         features = self.store.files(files, name=name)
         mark = self.store.mark(files_fingerprint(files))
         return Gallery(name, files_collection(files, features, mark), folder=True)

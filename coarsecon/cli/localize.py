@@ -104,9 +104,10 @@ def _files(places: list[Path], limit: int) -> "list[Picture]":
 
 def _sampled_files(places: list[Path], limit: int) -> list[Path]:
     """The image files in `places`; of more than `limit`, always the same random ones, in order."""
-    from coarsecon.search.collection import find_images, sample_queries
+    from coarsecon.data.find import find_images
+    from coarsecon.search.collection import sample_queries
 
-    files = find_images(places)
+    files = find_images(places, ConsoleReporter())
     return [files[i] for i in sample_queries(len(files), limit).tolist()]
 
 

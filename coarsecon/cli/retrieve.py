@@ -54,11 +54,11 @@ def retrieve(
         raise InputError("--index: metrics are always exact; an index serves --query")
     if heat and not (html or png):
         raise InputError("--heat: the heat maps are drawn in a gallery; pass --html or --png too")
-    from coarsecon.search.collection import find_images
+    from coarsecon.data.find import find_images
 
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
         if query:
-            files, searched = find_images(query), session.gallery(split, gallery)
+            files, searched = find_images(query, session.reporter), session.gallery(split, gallery)
         else:
             metrics, chosen, among = session.metrics(split, gallery_split=gallery_split, gallery_data=gallery_data)
     if query:

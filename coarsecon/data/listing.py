@@ -84,8 +84,8 @@ def _listed(root: Path, parts: tuple[str, ...], has_splits: bool) -> ListedImage
     if not 1 <= len(folders) <= 2:
         problem = "too deep" if folders else "in no class folder"
         raise InputError(f"{root}: {path} lies {problem}; expected {LAYOUT}")
-    coarse, *fine = map(canonical, folders)
-    return ListedImage(path, coarse, *fine or [""], split)
+    coarse, fine = map(canonical, (*folders, "")[:2])
+    return ListedImage(path, coarse, fine, split)
 
 
 def _split(name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from coarsecon.data.images import SUFFIXES, decode
+from coarsecon.data.images import decode
 from coarsecon.data.store import PreparedDataset
 from coarsecon.errors import InputError
 from coarsecon.report.rows import GalleryRow, Neighbour, Picture, Pixels
@@ -81,29 +81,6 @@ def labelled_files(
     }
     items = ItemTable(names=[str(file) for file in files], labels=labels, class_names=dict(dataset.info.levels))
     return Collection(features, items, lambda i: decode(files[i]))
-
-
-def find_images(places: Sequence[Path]) -> list[Path]:
-    """The image files named by `places`: files as they are, folders with all the images in and below them.
-
-    Raises:
-        InputError: a place does not exist, or a folder holds no image.
-    """
-    files: list[Path] = []
-    for place in places:
-        if place.is_dir():
-            found = sorted(
-                file for file in place.rglob("*")
-                if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
-            )  # fmt: skip
-            if not found:
-                raise InputError(f"{place}: holds no image ({', '.join(SUFFIXES)})")
-            files += found
-        elif place.is_file():
-            files.append(place)
-        else:
-            raise InputError(f"{place}: no such image or folder")
-    return files
 
 
 def indexed(collection: Collection, folder: Path, factory: str = EXACT) -> SearchIndex:
