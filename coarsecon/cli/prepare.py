@@ -22,14 +22,30 @@ def prepare(
     table_: Annotated[
         Path | None, typer.Option("--table", help="For folder: a CSV or Parquet table with path, coarse, fine, split.")
     ] = None,
-    coarse: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of coarse labels.")] = None,
-    fine: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of fine labels.")] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Column of image paths. Default: path, filename, image or another usual name."
+        ),
+    ] = None,
+    coarse: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of coarse labels. Default: coarse, category, label or the like."),
+    ] = None,
+    fine: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of fine labels. Default: fine, species or the like, if any."),
+    ] = None,
     label_columns: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column that is a further level; repeatable.")
     ] = None,
     coarse_map: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A table with columns fine and coarse: makes the coarse labels.")
     ] = None,
+    keep_na: Annotated[
+        bool,
+        typer.Option("--keep-na", help="Take labels such as NA, None or null for class names, not for missing values."),
+    ] = False,
     variant: Annotated[
         str | None, typer.Option(help="Which form of the dataset; `coarsecon datasets NAME` lists them.")
     ] = None,
@@ -63,8 +79,8 @@ def prepare(
     columns = tuple(name.strip() for names in label_columns or [] for name in names.split(","))
     request = SourceRequest(
         source=source, table=table_, size=size, download=download, workers=workers or processors(),
-        variant=variant, label_columns=columns, coarse_map=coarse_map, coarse=coarse, fine=fine, seed=seed,
-        reporter=reporter,
+        variant=variant, label_columns=columns, coarse_map=coarse_map, path=path, coarse=coarse, fine=fine,
+        keep_na=keep_na, seed=seed, reporter=reporter,
     )  # fmt: skip
     writing = Writing(resize_shorter, copies, skip_broken)
     dataset = prepare_dataset(reader, request, target, overwrite=overwrite, writing=writing)

@@ -1,19 +1,17 @@
-"""Which images a user has and how they are labelled: read from a tree of class folders, or from a table."""
+"""Which images a user has and how they are labelled: read from a tree of class folders."""
 
-import re
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import NamedTuple
 
 from coarsecon.data.formats import SUFFIXES, is_image
 from coarsecon.data.left_out import LeftOut, folders_without_images
-from coarsecon.data.names import canonical, path_on_disk
-from coarsecon.data.tables import read_rows
+from coarsecon.data.names import canonical
 from coarsecon.data.walk import Entry, walk
 from coarsecon.errors import InputError
 
 SPLITS = {
     **{"train": "train", "training": "train", "test": "test", "testing": "test"},
-    **{"val": "val", "valid": "val", "validation": "val"},
+    **{"val": "val", "valid": "val", "validation": "val", "dev": "val"},
 }
 """What people call the splits, in any case; taken for classes, train and Test would be learned to tell apart."""
 LAYOUT = "coarse/image or coarse/fine/image, if need be under train/, val/ and test/"
@@ -72,7 +70,7 @@ def _is_listed(root: Path, entry: Entry) -> bool:
 
 def _has_splits(root: Path, images: list[tuple[str, ...]]) -> bool:
     tops = {parts[0] for parts in images if len(parts) > 1}
-    others = sorted(top for top in tops if _split(top) not in SPLITS)
+    others = sorted(top for top in tops if split_name(top) not in SPLITS)
     if others and len(tops) - len(others) > 1:
         raise InputError(f"{root}: beside train, val and test there is {others[0]}; expected {LAYOUT}")
     return not others
@@ -80,7 +78,7 @@ def _has_splits(root: Path, images: list[tuple[str, ...]]) -> bool:
 
 def _listed(root: Path, parts: tuple[str, ...], has_splits: bool) -> ListedImage:
     path = "/".join(parts)
-    split, folders = (_split(parts[0]), parts[1:-1]) if has_splits else ("train", parts[:-1])
+    split, folders = (split_name(parts[0]), parts[1:-1]) if has_splits else ("train", parts[:-1])
     if not 1 <= len(folders) <= 2:
         problem = "too deep" if folders else "in no class folder"
         raise InputError(f"{root}: {path} lies {problem}; expected {LAYOUT}")
@@ -88,59 +86,6 @@ def _listed(root: Path, parts: tuple[str, ...], has_splits: bool) -> ListedImage
     return ListedImage(path, coarse, fine, split)
 
 
-def _split(name: str) -> str:
+def split_name(name: str) -> str:
     """The split that is meant by a name; of another name itself."""
     return SPLITS.get(name.lower(), name)
-
-
-class Columns(NamedTuple):
-    """The columns of a table that hold the labels; `coarse` is None where these are made from the fine ones."""
-
-    coarse: str | None = "coarse"
-    fine: str = "fine"
-    more: tuple[str, ...] = ()
-
-
-def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[list[ListedImage], list[str]]:
-    """The images of a CSV or Parquet table with a column path (relative to `root`), columns of labels and maybe split,
-    and the names of its other columns.
-
-    Raises:
-        InputError: a column, a value or an image is missing, a path is listed twice or leads out of `root`,
-            or the table cannot be read.
-    """
-    images: list[ListedImage] = []
-    others: list[str] = []
-    seen: dict[PurePosixPath, str] = {}
-    needed = {"path", columns.coarse or columns.fine, *columns.more}
-    for where, row in read_rows(table, needed | ({columns.fine} - {"fine"})):
-        path, fine, split = row["path"], row.get(columns.fine, ""), _split(row.get("split", "train"))
-        coarse = row[columns.coarse] if columns.coarse else ""
-        if not (path and (coarse or not columns.coarse)):
-            raise InputError(f"{where}: path and {columns.coarse} must not be empty")
-        if not re.fullmatch(r"[\w-]+", split, re.ASCII):
-            raise InputError(f"{where}: {split!r} is no name of a split; use train, val or test")
-        relative = _relative(path, root, where)
-        if relative in seen:
-            raise InputError(f"{where}: {path} is listed before, at {seen[relative]}; keep one of the two")
-        seen[relative] = where
-        more = tuple(canonical(row[name]) for name in columns.more)
-        images.append(ListedImage(str(relative), canonical(coarse), canonical(fine), split, more))
-        others = [name for name in row if name not in needed | {columns.fine, "split"}]
-    return images, others
-
-
-def _relative(path: str, root: Path, where: str) -> PurePosixPath:
-    """A path of a table once it is known to name a file inside `root`; links in `root` are followed."""
-    as_windows = PureWindowsPath(path)  # knows both kinds of separators, and drives
-    if as_windows.anchor or ".." in as_windows.parts:
-        raise InputError(
-            f"{where}: {path} is absolute or leads out of {root}; give paths relative to the table's folder, "
-            "or to a folder that holds all images and is named with --source"
-        )
-    if "\\" in path and not path_on_disk(root / path).is_file():  # a table written on Windows
-        path = as_windows.as_posix()
-    file = path_on_disk(root / path)
-    if not file.is_file():
-        raise InputError(f"{where}: there is no file {root / path}")
-    return PurePosixPath(file.relative_to(path_on_disk(root)))

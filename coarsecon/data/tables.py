@@ -1,107 +1,194 @@
-"""Tables that users write: CSV, as spreadsheets save it, and Parquet."""
+"""Tables that users write: CSV, as spreadsheets and pandas save it, and Parquet."""
 
 import csv
+import re
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from coarsecon.data.names import canonical
 from coarsecon.errors import InputError
 
-BEYOND = "\0"
-"""Where cells beyond the last column are kept; no column is called so."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet runs a cell that begins so as a formula; in our own tables an apostrophe stands before it."""
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
-"""What spreadsheets put between cells: a semicolon where the comma is the decimal sign."""
+"""Spreadsheets run a cell that begins so as a formula; `coarsecon` writes an apostrophe in front of it."""
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+"""Separators of cells; spreadsheets write semicolons where the comma is the decimal sign."""
+SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(?P<separator>[^\r\n"])"?(?P<others>[,;\t|]*)(\r\n|\r|\n|\Z)', re.IGNORECASE)
+"""The line `sep=;` that Excel understands; once saved again, it is an ordinary row with other separators after it."""
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""Characters without width, which text from web pages begins or ends with."""
+END = "\uffff"
+"""A line of its own after the last one: inside a cell, it shows that a quoted text does not end."""
+WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+SAVE_AS = "save it as CSV in UTF-8"
 
 
-def read_rows(table: Path, columns: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row as stripped text, by column, with its place in the table; `columns` are those it must have.
+class Table(NamedTuple):
+    """A table as text.
 
-    CSV is read as UTF-8, or as UTF-16 where it begins with its mark; its cells are separated by what stands most often
-    in its first line: a comma, a semicolon or a tab.
+    `rows` yields each row that has any text, by column and with its place in the table; cells without a value are "".
+    `notes` says what the user should know of how the table was read.
+    """
+
+    path: Path
+    columns: list[str]
+    rows: Iterator[tuple[str, dict[str, str]]]
+    notes: list[str]
+
+
+def read_table(path: Path) -> Table:
+    """Open a CSV or Parquet table.
+
+    CSV is UTF-8, UTF-16 with its byte order mark, or else Windows-1252, which Excel writes; its separator is that of a
+    line `sep=;`, or the most frequent one of the first line. Rows and columns that hold nothing, and a first column
+    without a name (an index), are left out.
 
     Raises:
-        InputError: the table or a column is missing, a column stands twice, or the table cannot be read.
+        InputError: The table is missing or cannot be read, or two columns have the same name. Errors in a row are
+            raised when `rows` arrives there.
     """
-    read = _read_parquet if table.suffix.lower() in (".parquet", ".pq") else _read_csv
-    for where, row in read(table):
-        if missing := columns - row.keys():
-            raise InputError(f"{table}: no column {' or '.join(sorted(missing))}; it has {', '.join(row)}")
-        yield f"{table}, {where}", {key: _text(value) for key, value in row.items() if key}
+    return _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_csv(path)
 
 
-def _text(cell: Any) -> str:
-    text = "" if cell is None else str(cell).strip()
+def read_rows(path: Path, columns: set[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the rows of `read_table(path)`, which must have `columns`.
+
+    Raises:
+        InputError: As `read_table`, or a column is missing.
+    """
+    table = read_table(path)
+    if missing := columns - set(table.columns):
+        raise InputError(f"{path}: no column {' or '.join(sorted(missing))}; it has {', '.join(table.columns)}")
+    yield from table.rows
+
+
+def clean(cell: Any) -> str:
+    """Return the text of a cell without the space around it; "" for None and for a float that is not a number."""
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():  # pandas makes floats of whole numbers beside a missing one
+        cell = int(cell)
+    text = str(cell).strip()
+    while text != (text := text.strip(INVISIBLE).strip()):
+        pass
     return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text
 
 
-def _read_csv(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_csv(path: Path) -> Table:
+    text, notes = _decode(path)
+    declared = SEPARATOR_LINE.match(text)
+    body = text[declared.end() :] if declared else text
+    separator = declared["separator"] if declared and not declared["others"] else _separator(body)
+    lines = _lines(path, body, separator, first=1 if declared else 0)
+    _, head = next(lines, (0, []))
+    names = [clean(name) for name in head]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise InputError(f"{path}: the table is empty; expected a first line that names its columns")
+    named = [name for name in names if name]
+    if twice := next((name for name in named if named.count(name) > 1), None):
+        raise InputError(f"{path}: the column {twice!r} stands twice; rename or remove one")
+    return Table(path, named, _csv_rows(path, names, lines, separator), notes)
+
+
+def _csv_rows(
+    path: Path, names: list[str], lines: Iterator[tuple[int, list[str]]], separator: str
+) -> Iterator[tuple[str, dict[str, str]]]:
+    for number, cells in lines:
+        texts = [clean(cell) for cell in cells] + [""] * (len(names) - len(cells))
+        strays = [text for i, text in enumerate(texts) if text and i and (i >= len(names) or not names[i])]
+        if strays:
+            called = SEPARATORS.get(separator, repr(separator))
+            raise InputError(
+                f"{path}, line {number}: more cells than columns; quote texts that hold a {called}, "
+                f"or name the column of {strays[0][:40]!r} in the first line"
+            )
+        if any(texts):
+            yield f"{path}, line {number}", {name: text for name, text in zip(names, texts, strict=False) if name}
+
+
+def _lines(path: Path, body: str, separator: str, *, first: int) -> Iterator[tuple[int, list[str]]]:
+    """The lines that hold text, as cells, with their numbers; lines end in any of the three ways."""
+    text = StringIO(f"{body}\n{END}", newline="")
+    reader = csv.reader(text, skipinitialspace=True, delimiter=separator)
+    start = 1
     try:
-        with table.open("rb") as file:
-            is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-        with table.open(encoding="utf-16" if is_utf16 else "utf-8-sig", newline="") as lines:
-            head = lines.readline()
-            separator = max(SEPARATORS, key=head.count)
-            lines.seek(0)
-            reader = csv.DictReader(lines, skipinitialspace=True, restkey=BEYOND, delimiter=separator)
-            names = reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-            if len(set(names)) < len(names):
-                twice = next(name for name in names if list(names).count(name) > 1)
-                raise InputError(f"{table}: the column {twice!r} stands twice; rename or remove one")
-            for row in reader:
-                if any(cell.strip() for cell in row.pop(BEYOND, ())):
-                    raise InputError(
-                        f"{table}, line {reader.line_num}: more cells than columns; "
-                        f"quote texts that hold a {SEPARATORS[separator]}"
-                    )
-                yield f"line {reader.line_num}", row
+        for cells in reader:
+            if cells == [END]:
+                return
+            if any(END in cell for cell in cells):
+                raise InputError(f"{path}, line {start + first}: a quotation mark opens a text and none closes it")
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num + first, cells
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num + first}: not a readable CSV table ({error}); {SAVE_AS}"
+        ) from error
+
+
+def _separator(body: str) -> str:
+    """The most frequent separator outside quotes of the first line that holds more than separators."""
+    lines = (re.sub(r'"[^"]*"', "x", line) for line in body.splitlines())
+    head = next((line for line in lines if line.strip("".join(SEPARATORS) + " ")), "")
+    return max(SEPARATORS, key=head.count)
+
+
+def _decode(path: Path) -> tuple[str, list[str]]:
+    """The text of a file, and notes on its encoding."""
+    if path.suffix.lower() in WORKBOOKS:
+        raise InputError(f"{path}: is a workbook of a spreadsheet program; {SAVE_AS} and pass that file")
+    try:
+        content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{table}: no such file; it names a CSV or Parquet table") from None
+        raise InputError(f"{path}: no such file; it names a CSV or Parquet table") from None
     except IsADirectoryError:
         raise InputError(
-            f"{table}: is a folder; name a CSV or Parquet table (folders of images go to --source)"
+            f"{path}: is a folder; name a CSV or Parquet table (folders of images go to --source)"
         ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    notes = []
+    try:
+        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeError as error:
-        raise InputError(f"{table}: not a table in UTF-8 or UTF-16 ({error}); save it as CSV in UTF-8") from error
-    except (OSError, csv.Error) as error:
-        raise InputError(f"{table}: not a readable CSV table ({error}); save it as CSV in UTF-8") from error
+        loose = "" if is_utf16 else content.decode("utf-8", "surrogateescape")
+        if is_utf16 or any(ord(letter) > 127 and not 0xDC80 <= ord(letter) <= 0xDCFF for letter in loose):
+            raise InputError(f"{path}: not a table in UTF-8 or UTF-16 ({error}); {SAVE_AS}") from error
+        text = _windows(path, content)
+        sample = next(line.strip() for line in text.splitlines() if not line.isascii())
+        notes.append(f"{path}: not UTF-8, read as Windows-1252 ({sample[:60]!r}); if letters are wrong, {SAVE_AS}")
+    if "\0" in text:
+        raise InputError(f"{path}: not a table in UTF-8 or UTF-16 (it holds null characters); {SAVE_AS}")
+    return text, notes
 
 
-def _read_parquet(table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _windows(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("cp1252")
+    except UnicodeError as error:
+        raise InputError(f"{path}: not a table in UTF-8 or UTF-16, nor in Windows-1252 ({error}); {SAVE_AS}") from error
+
+
+def _read_parquet(path: Path) -> Table:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
         raise InputError(
-            f"{table}: Parquet tables need pyarrow; pip install 'coarsecon[parquet]', or give CSV"
+            f"{path}: Parquet tables need pyarrow; pip install 'coarsecon[parquet]', or give CSV"
         ) from None
     try:
-        rows = parquet.read_table(table).to_pylist()
+        table = parquet.read_table(path)
+        rows = table.to_pylist()
     except (OSError, ValueError, ArrowException) as error:
-        raise InputError(f"{table}: not a readable Parquet table ({error})") from error
+        raise InputError(f"{path}: not a readable Parquet table ({error})") from error
+    return Table(path, [clean(name) for name in table.column_names], _parquet_rows(path, rows), [])
+
+
+def _parquet_rows(path: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:
     for number, row in enumerate(rows, 1):
-        yield f"row {number}", row
-
-
-def read_coarse_map(table: Path) -> dict[str, str]:
-    """Fine class -> coarse class, from a table with the columns fine and coarse.
-
-    Raises:
-        InputError: as `read_rows`, or a value is empty, or a fine class has two coarse ones.
-    """
-    coarse: dict[str, str] = {}
-    for where, row in read_rows(table, {"fine", "coarse"}):
-        if not (row["fine"] and row["coarse"]):
-            raise InputError(f"{where}: fine and coarse must not be empty")
-        name, group = canonical(row["fine"]), canonical(row["coarse"])
-        if coarse.setdefault(name, group) != group:
-            raise InputError(f"{where}: {name} is {group} here and {coarse[name]} before")
-    return coarse
-
-
-def check_mapped(fine: set[str], coarse: dict[str, str], table: Path) -> None:
-    """Raise InputError that names the fine classes without a coarse one."""
-    if missing := sorted(fine - coarse.keys()):
-        told = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-        raise InputError(f"{table}: no coarse class for {len(missing)} of {len(fine)} fine classes: {told}")
+        texts = {clean(name): clean(value) for name, value in row.items()}
+        if any(texts.values()):
+            yield f"{path}, row {number}", texts

@@ -9,7 +9,6 @@ from typing import Any
 from coarsecon.errors import CoarseconError
 from coarsecon.reporting import Reporter
 
-
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 
 

@@ -72,6 +72,35 @@ def test_names_written_into_the_table_become_the_fine_labels_of_a_dataset(coarse
     assert len(levels["fine"]) == 8
 
 
+@pytest.mark.parametrize("form", ["commas", "semicolons", "sep line", "utf-16 tabs", "windows"])
+def test_a_half_reviewed_table_comes_back_from_a_spreadsheet(coarsecon, tiny_run, tmp_path, form):
+    from coarsecon.data.store import open_dataset
+
+    table = tmp_path / "reviewed.csv"
+    assert coarsecon("cluster", tiny_run, *QUICK, "--k", 2, "--csv", table).code == 0
+    with table.open(newline="") as file:
+        head, *rows = csv.reader(file)
+    fine = head.index("fine")
+    for number, row in enumerate(rows):
+        row[0] += ".png"
+        row[fine] = f"{row[1]}: größer" if number % 2 else ""
+        Image.new("RGB", (16, 16), (9, 9, 9)).save(tmp_path / row[0])
+    separator = {"commas": ",", "utf-16 tabs": "\t"}.get(form, ";")
+    with table.open(
+        "w", newline="", encoding={"utf-16 tabs": "utf-16", "windows": "cp1252"}.get(form, "utf-8")
+    ) as file:
+        file.write("sep=;\r\n" if form == "sep line" else "")
+        writer = csv.writer(file, delimiter=separator)
+        writer.writerows([*row, "", ""] for row in [head, *rows, *3 * [[""] * len(head)]])
+    done = coarsecon("prepare", "folder", "--table", table, "--size", 16, "--out", tmp_path / "data")
+    assert done.code == 0, done.err
+    assert "column fine: 48 of 96 labels are missing and stay unknown (48 empty)" in done.err
+    train = open_dataset(tmp_path / "data").split("train")
+    assert len(train) == 96
+    assert (train.labels["fine"] >= 0).tolist() == 48 * [False, True]
+    assert set(open_dataset(tmp_path / "data").info.levels["fine"]) == {f"{row[1]}: größer" for row in rows}
+
+
 def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monkeypatch):
     monkeypatch.setattr("coarsecon.evaluation.cluster.estimate_k", lambda *_, **__: (1, {1: 1.0}))
     done = coarsecon("cluster", tiny_run, *QUICK)

@@ -1,4 +1,4 @@
-"""A user's images are found with the labels their folders or table give, or one error says what is wrong."""
+"""A user's images are found with the labels their folders give, or one error says what is wrong."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from unicodedata import normalize
 
 import pytest
 
-from coarsecon.data.listing import ListedImage, list_table, list_tree
+from coarsecon.data.listing import ListedImage, list_tree
 from coarsecon.errors import InputError
 
 
@@ -22,22 +22,6 @@ def tree(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return make
-
-
-@pytest.fixture
-def write_table(tree: Callable[..., Path]) -> Callable[..., Path]:
-    """Writes a table beside images a.jpg, b.jpg and sub/c.jpg."""
-
-    def write(text: str, encoding: str = "utf-8") -> Path:
-        table = tree("a.jpg", "b.jpg", "sub/c.jpg") / "table.csv"
-        table.write_text(text, encoding=encoding)
-        return table
-
-    return write
-
-
-def listed(table: Path) -> list[ListedImage]:
-    return list_table(table, table.parent)[0]
 
 
 def test_folders_are_classes(tree: Callable[..., Path]) -> None:
@@ -71,11 +55,7 @@ def test_splits_are_known_however_they_are_written(tree: Callable[..., Path], na
     assert {image.path.split("/")[0] for image in images} == set(names)
 
 
-def test_validation_images_are_called_val_in_folders_and_tables(
-    tree: Callable[..., Path], write_table: Callable[..., Path]
-) -> None:
-    table = write_table("path,coarse,split\na.jpg,dog,Train\nb.jpg,dog,valid\nsub/c.jpg,dog,queries\n")
-    assert [image.split for image in listed(table)] == ["train", "val", "queries"]
+def test_validation_images_are_called_val(tree: Callable[..., Path]) -> None:
     images, _ = list_tree(tree("only/train/dog/1.jpg", "only/validation/dog/1.jpg") / "only")
     assert [image.split for image in images] == ["train", "val"]
 
@@ -156,29 +136,11 @@ def test_folders_without_images_are_named_with_their_content(tree: Callable[...,
     )
 
 
-@pytest.mark.parametrize("form", ["folders", "table"])
-def test_names_in_two_unicode_forms_are_one_class(
-    tree: Callable[..., Path], write_table: Callable[..., Path], form: str
-) -> None:
+def test_names_in_two_unicode_forms_are_one_class(tree: Callable[..., Path]) -> None:
     nfc, nfd = (normalize(form, "café") for form in ("NFC", "NFD"))
-    if form == "folders":
-        images, _ = list_tree(tree(f"train/{nfc}/{nfc}/1.jpg", f"test/{nfd}/{nfd}/1.jpg"))
-    else:
-        images = listed(write_table(f"path,coarse,fine\na.jpg,{nfc},{nfc}\nb.jpg,{nfd},{nfd}\n"))
+    images, _ = list_tree(tree(f"train/{nfc}/{nfc}/1.jpg", f"test/{nfd}/{nfd}/1.jpg"))
     assert len(images) == 2
     assert {(image.coarse, image.fine) for image in images} == {(nfc, nfc)}
-
-
-@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
-def test_paths_of_a_table_are_found_in_any_unicode_form(tree: Callable[..., Path], on_disk: str) -> None:
-    mixed = f"{normalize('NFC', 'é')}/{normalize('NFD', 'é')}.jpg"
-    spelled = normalize(on_disk, mixed)
-    root = tree(spelled)
-    for form in ("NFC", "NFD"):
-        (root / "table.csv").write_text(f"path,coarse\n{normalize(form, mixed)},dog\n", encoding="utf-8")
-        assert [image.path for image in listed(root / "table.csv")] == [spelled]
-    (root / "table.csv").write_text(f"path,coarse\n{mixed},dog\n", encoding="utf-8")
-    assert [image.path for image in listed(root / "table.csv")] == [spelled]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let such names be")
@@ -187,89 +149,3 @@ def test_names_that_are_no_text_are_an_error(tree: Callable[..., Path]) -> None:
     (root / "dog" / "\udcff.jpg").touch()
     with pytest.raises(InputError, match="is not UTF-8; rename it"):
         list_tree(root)
-
-
-def test_a_table_gives_labels_and_splits(write_table: Callable[..., Path]) -> None:
-    table = write_table("path,coarse,fine,split,note\na.jpg,dog,pug,train,x\nsub/c.jpg,cat,,test,\n")
-    assert listed(table) == [
-        ListedImage("a.jpg", "dog", "pug", "train"),
-        ListedImage("sub/c.jpg", "cat", "", "test"),
-    ]
-
-
-def test_without_a_split_column_all_is_train(write_table: Callable[..., Path]) -> None:
-    assert listed(write_table("coarse,path\n dog , ./a.jpg\n")) == [ListedImage("a.jpg", "dog", "", "train")]
-
-
-def test_tables_of_spreadsheets_are_read(write_table: Callable[..., Path]) -> None:
-    table = write_table('path,coarse\r\n"a.jpg","Äpfel, ""rot"""\r\n\r\n', encoding="utf-8-sig")
-    assert listed(table) == [ListedImage("a.jpg", 'Äpfel, "rot"', "", "train")]
-
-
-def test_paths_are_relative_to_the_folder_that_is_given(write_table: Callable[..., Path]) -> None:
-    table = write_table("path,coarse\nc.jpg,dog\n")
-    assert list_table(table, table.parent / "sub")[0][0].path == "c.jpg"
-
-
-@pytest.mark.parametrize(
-    ("rows", "problem"),
-    [
-        ("name,coarse\na.jpg,dog\n", "no column path; it has name, coarse"),
-        ("path,coarse\na.jpg,dog\nb.jpg,\n", "line 3: path and coarse must not be empty"),
-        ("path,coarse\na.jpg\n", "line 2: path and coarse must not be empty"),
-        ("path,coarse,split\na.jpg,dog,\n", "line 2: '' is no name of a split"),
-        ("path,coarse,split\na.jpg,dog,../x\n", "line 2: '../x' is no name of a split"),
-        ("path,coarse\na.jpg,dog\nd.jpg,cat\n", "line 3: there is no file .*d.jpg"),
-        ("path,coarse\nsub,dog\n", "line 2: there is no file .*sub"),
-        (
-            "path,coarse\na.jpg,dog\nb.jpg,cat\n./a.jpg,cat\n",
-            "line 4: ./a.jpg is listed before, at .* line 2",
-        ),
-        ("path,coarse\n/etc/passwd,dog\n", "line 2: /etc/passwd is absolute or leads out"),
-        ("path,coarse\nsub/../../x.jpg,dog\n", "leads out of .* with --source"),
-        ("path,coarse\nC:\\x.jpg,dog\n", "is absolute"),
-        ("path,coarse\n..\\x.jpg,dog\n", "leads out"),
-    ],
-)
-def test_a_wrong_row_is_named_with_its_line(write_table: Callable[..., Path], rows: str, problem: str) -> None:
-    with pytest.raises(InputError, match=problem) as error:
-        listed(write_table(rows))
-    assert "table.csv" in str(error.value)
-
-
-def test_paths_of_a_table_written_on_windows_are_read(write_table: Callable[..., Path]) -> None:
-    assert listed(write_table("path,coarse\nsub\\c.jpg,dog\n")) == [ListedImage("sub/c.jpg", "dog", "", "train")]
-    with pytest.raises(InputError, match=r"there is no file \S*sub/d\.jpg"):
-        listed(write_table("path,coarse\nsub\\d.jpg,dog\n"))
-
-
-def test_a_table_in_another_encoding_is_an_error(write_table: Callable[..., Path]) -> None:
-    with pytest.raises(InputError, match="not a table in UTF-8 or UTF-16"):
-        listed(write_table("path,coarse\na.jpg,Äpfel\n", encoding="latin1"))
-
-
-def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none.csv: no such file"):
-        listed(tmp_path / "none.csv")
-
-
-def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"table.parquet: .*coarsecon\[parquet\]"):
-        listed(tmp_path / "table.parquet")
-
-
-def test_parquet_tables_are_read(tree: Callable[..., Path]) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
-    table = tree("a.jpg", "b.jpg") / "table.parquet"
-    columns = {"path": ["a.jpg", "b.jpg"], "coarse": ["dog", "cat"], "fine": ["pug", None], "age": [1, 2]}
-    parquet.write_table(pyarrow.table(columns), table)
-    assert listed(table) == [
-        ListedImage("a.jpg", "dog", "pug", "train"),
-        ListedImage("b.jpg", "cat", "", "train"),
-    ]
-    table.write_bytes(table.read_bytes()[:-20])
-    with pytest.raises(InputError, match="not a readable Parquet table"):
-        listed(table)

@@ -32,7 +32,8 @@ class SourceRequest:
     `size` the side in px the encoder is meant to see (None: the source's own), `workers` the processes that
     convert image files. The others are for sources that name them in `Source.options`: `table` a table of
     images, `variant` one of `Source.variants`, `label_columns` further columns of labels, `coarse_map` a table
-    from fine to coarse labels, `coarse` and `fine` the columns that hold these, `seed` for sources that draw.
+    from fine to coarse labels, `path`, `coarse` and `fine` the columns that hold these (None: found by their usual
+    names), `keep_na` takes labels such as `NA` for names of classes, `seed` is for sources that draw.
     """
 
     source: Path | None = None
@@ -43,8 +44,10 @@ class SourceRequest:
     variant: str | None = None
     label_columns: tuple[str, ...] = ()
     coarse_map: Path | None = None
+    path: str | None = None
     coarse: str | None = None
     fine: str | None = None
+    keep_na: bool = False
     seed: int = 0
     reporter: Reporter = field(default_factory=Reporter)
 
@@ -124,7 +127,7 @@ class Source:
 def check_request(source: Source, request: SourceRequest) -> None:
     """Raise InputError where `request` asks for what `source` does not understand, and would leave unheard."""
     unasked = SourceRequest()
-    for option in ("table", "variant", "label_columns", "coarse_map", "coarse", "fine", "seed"):
+    for option in ("table", "variant", "label_columns", "coarse_map", "path", "coarse", "fine", "keep_na", "seed"):
         if option not in source.options and getattr(request, option) != getattr(unasked, option):
             flag = f"--{option.replace('_', '-')}"
             raise InputError(f"{source.name} takes no {flag}; `coarsecon datasets {source.name}` tells what it takes")

@@ -2,17 +2,18 @@
 
 import re
 from collections import Counter
-from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from coarsecon.data.listing import LAYOUT, Columns, ListedImage, list_table, list_tree
+from coarsecon.data.coarse_map import check_mapped, read_coarse_map
+from coarsecon.data.image_table import Columns, list_table
+from coarsecon.data.listing import LAYOUT, ListedImage, list_tree
+from coarsecon.data.missing import look_alikes
 from coarsecon.data.names import canonical, path_on_disk
 from coarsecon.data.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
-from coarsecon.data.tables import check_mapped, read_coarse_map
 from coarsecon.errors import InputError
 
 
@@ -25,15 +26,24 @@ def read(request: SourceRequest) -> SourceData:
     splits = sorted({image.split for image in images}, key=lambda split: (split != "train", split))
     if splits[0] != "train":
         raise InputError(f"{place}: no image is in the split train, only in {', '.join(splits)}")
-    classes = _classes(images, request.label_columns)
-    levels = {level: list(numbers) for level, numbers in classes.items()}
-    if "fine" in classes:
-        levels["fine"] = _fine_names(list(classes["fine"]))
+    keys = {level: column for level, column in _keys(images, request.label_columns).items() if any(column)}
+    unclear = sum(bool(image.fine) and key is None for image, key in zip(images, keys.get("fine", ()), strict=False))
+    if unclear:
+        request.reporter.info(
+            f"{place}: {unclear:,} fine labels stay unknown: their images have no coarse label, and several coarse "
+            "classes have a fine class of that name"
+        )
+    classes = {level: sorted(set(column) - {None}) for level, column in keys.items()}
+    levels = {level: _fine_names(found) if level == "fine" else found for level, found in classes.items()}
+    for level, names in levels.items():
+        for alike in look_alikes(names):
+            request.reporter.info(f"{place}: the {level} classes {alike} differ in spelling only and stay apart")
+    labels = {level: _numbers(keys[level], found) for level, found in classes.items()}
     return SourceData(
         name=root.resolve().name,
         size=request.size or SOURCE.default_size,
         levels=levels,
-        splits={split: _select(images, split, root, request.label_columns, classes) for split in splits},
+        splits={split: _select(images, split, root, labels) for split in splits},
         notes=" ".join(notes + ["All images are in the split train: no other was named."] * (len(splits) == 1)),
     )
 
@@ -45,8 +55,8 @@ def _list(request: SourceRequest) -> tuple[Path, list[ListedImage], list[str]]:
         root, images = _list_table(request.table, request)
     elif request.source is None:
         raise InputError("give a folder of images with --source, or a table of them with --table")
-    elif request.coarse or request.fine or request.label_columns:
-        raise InputError("--coarse, --fine and --label-columns name columns of a --table")
+    elif request.path or request.coarse or request.fine or request.label_columns:
+        raise InputError("--path, --coarse, --fine and --label-columns name columns of a --table")
     elif not (root := path_on_disk(request.source)).is_dir():
         raise InputError(f"{request.source}: no such folder; --source takes a folder, --table a CSV or Parquet file")
     else:
@@ -61,11 +71,11 @@ def _list(request: SourceRequest) -> tuple[Path, list[ListedImage], list[str]]:
         if request.coarse_map:  # then folders of one level are fine classes
             images = [image._replace(fine=image.fine or image.coarse) for image in images]
     if request.coarse_map:
-        coarse = read_coarse_map(path_on_disk(request.coarse_map))
+        coarse = read_coarse_map(path_on_disk(request.coarse_map), keep_na=request.keep_na)
         check_mapped({image.fine for image in images if image.fine}, coarse, request.coarse_map)
         images = [image._replace(coarse=coarse.get(image.fine, image.coarse)) for image in images]
-        if nowhere := next((image for image in images if not image.coarse), None):
-            raise InputError(f"{request.table}: {nowhere.path} has neither a fine nor a coarse label")
+        if images and not any(image.coarse for image in images):
+            raise InputError(f"{request.table}: no image has a fine label that {request.coarse_map} maps")
     return root, images, notes
 
 
@@ -83,25 +93,44 @@ def _list_table(table: Path, request: SourceRequest) -> tuple[Path, list[ListedI
             raise InputError(f"--label-columns: {name!r} is a level anyway; name further columns")
         if not re.fullmatch(LEVEL_NAME, name):
             raise InputError(f"--label-columns: {name!r} is no name for a level; use letters, digits, - and _")
-    coarse = request.coarse or (None if request.coarse_map else "coarse")
-    columns = Columns(coarse, request.fine or "fine", request.label_columns)
+    columns = Columns(
+        request.path, request.coarse, request.fine, request.label_columns,
+        has_coarse=bool(request.coarse) or request.coarse_map is None, keep_na=request.keep_na,
+    )  # fmt: skip
     table = path_on_disk(table)
     root = path_on_disk(request.source) if request.source else table.parent
-    images, others = list_table(table, root, columns)
-    if others:
-        request.reporter.info(f"columns not used: {', '.join(others)}; --label-columns NAME makes one a level")
+    images, notes = list_table(table, root, columns)
+    for note in notes:
+        request.reporter.info(note)
     return root, images
 
 
-def _classes(images: list[ListedImage], more: tuple[str, ...]) -> dict[str, dict[Any, int]]:
-    """The numbers of the classes of each level that has any; a fine class is known by its coarse one and its name."""
-    keys: dict[str, set[Any]] = {
-        "coarse": {image.coarse for image in images},
-        "fine": {(image.coarse, image.fine) for image in images if image.fine},
+def _keys(images: list[ListedImage], more: tuple[str, ...]) -> dict[str, list[Any]]:
+    """The class of every image at each level, None where it is unknown.
+
+    A fine class is known by its coarse one and its name. An image without a coarse label is of the only coarse class
+    that has a fine class of that name.
+    """
+    parents: dict[str, set[str]] = {}
+    for image in images:
+        if image.coarse:
+            parents.setdefault(image.fine, set()).add(image.coarse)
+
+    def fine_key(image: ListedImage) -> tuple[str, str] | None:
+        above = {image.coarse} if image.coarse else parents.get(image.fine, {""})
+        return (next(iter(above)), image.fine) if image.fine and len(above) == 1 else None
+
+    keys: dict[str, list[Any]] = {
+        "coarse": [image.coarse or None for image in images],
+        "fine": [fine_key(image) for image in images],
     }
-    for place, level in enumerate(more):
-        keys[level] = {image.more[place] for image in images} - {""}
-    return {level: dict(zip(sorted(found), count())) for level, found in keys.items() if found}
+    return keys | {level: [image.more[place] or None for image in images] for place, level in enumerate(more)}
+
+
+def _numbers(keys: list[Any], classes: list[Any]) -> np.ndarray:
+    """The number of each class among `classes`, -1 for None."""
+    numbers = {key: number for number, key in enumerate(classes)}
+    return np.array([numbers.get(key, -1) for key in keys], np.int64)
 
 
 def _fine_names(fine: list[tuple[str, str]]) -> list[str]:
@@ -110,18 +139,12 @@ def _fine_names(fine: list[tuple[str, str]]) -> list[str]:
     return [f"{coarse}/{name}" if uses[name] > 1 else name for coarse, name in fine]
 
 
-def _select(
-    images: list[ListedImage], split: str, root: Path, more: tuple[str, ...], classes: dict[str, dict[Any, int]]
-) -> SplitData:
-    chosen = [image for image in images if image.split == split]
-    keys: dict[str, list[Any]] = {
-        "coarse": [image.coarse for image in chosen],
-        "fine": [(image.coarse, image.fine) for image in chosen],
-    }
-    for place, level in enumerate(more):
-        keys[level] = [image.more[place] for image in chosen]
-    labels = {level: np.array([numbers.get(key, -1) for key in keys[level]]) for level, numbers in classes.items()}
-    return SplitData(labels, [root / image.path for image in chosen], [image.path for image in chosen])
+def _select(images: list[ListedImage], split: str, root: Path, labels: dict[str, np.ndarray]) -> SplitData:
+    chosen = [i for i, image in enumerate(images) if image.split == split]
+    paths = [images[i].path for i in chosen]
+    return SplitData(
+        {level: column[chosen] for level, column in labels.items()}, [root / path for path in paths], paths
+    )
 
 
 SOURCE = Source(
@@ -129,14 +152,15 @@ SOURCE = Source(
     about="""\
 Your own images: in class folders coarse/image or coarse/fine/image (--source), if need be under train/,
 val/ and test/; or in a table (--table, CSV or Parquet) with columns path, coarse and maybe fine and split,
-its paths relative to the table or to --source. --coarse and --fine name other columns, --label-columns further
-levels. --coarse-map makes coarse labels from fine ones: a table with columns fine and coarse. Fine labels may be
-absent, for single images too; without splits all images are train. Up to --size 64 images become squares of that
-size, above it copies little larger than needed.""",
+its paths relative to the table or to --source. Other usual names of columns are recognized (filename, label, species,
+...); --path, --coarse and --fine name the columns, --label-columns further levels. --coarse-map makes coarse labels
+from fine ones: a table with columns fine and coarse. Labels may be missing for some images (empty, NA, NaN, null, ...;
+--keep-na takes such texts for names of classes); without splits all images are train. Up to --size 64 images become
+squares of that size, above it copies little larger than needed.""",
     counts={},
     default_size=224,
     read=read,
     terms="Your own.",
     disk="prepared about 40 KB an image of 224 px, 12 KB of 64 px",
-    options=("table", "label_columns", "coarse_map", "coarse", "fine"),
+    options=("table", "label_columns", "coarse_map", "path", "coarse", "fine", "keep_na"),
 )

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from coarsecon.data.coarse_map import check_mapped, read_coarse_map
+from coarsecon.data.columns import CLASSES, ColumnChoice
 from coarsecon.data.hub import HubImages, cache_folder, library, open_hub_dataset
-from coarsecon.data.names import canonical
+from coarsecon.data.listing import split_name
+from coarsecon.data.missing import LabelColumns
 from coarsecon.data.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
-from coarsecon.data.tables import check_mapped, read_coarse_map
+from coarsecon.data.tables import clean
 from coarsecon.errors import InputError
-
-SPLITS = {"validation": "val", "valid": "val", "dev": "val"}
-"""What splits are called elsewhere."""
 
 
 def read(request: SourceRequest) -> SourceData:
@@ -22,14 +22,19 @@ def read(request: SourceRequest) -> SourceData:
     if request.source is None:
         raise InputError("give a folder of save_to_disk or of Parquet files, or a name of the hub, with --source")
     found = open_hub_dataset(request.source, config=request.variant, download=request.download)
-    splits = {SPLITS.get(name, name): split for name, split in found.items()}
+    splits = {split_name(name): split for name, split in found.items()}
     if "train" not in splits:
         raise InputError(f"{request.source}: no split train, only {', '.join(found)}")
-    columns = _columns(request, splits["train"])
-    image = _image_column(request.source, splits["train"])
-    columns_of = {level: _joined(request.source, splits, column) for level, column in columns.items()}
+    columns, image, notes = _columns(request, splits["train"])
+    labels = LabelColumns(keep_na=request.keep_na)
+    columns_of = {level: _joined(request.source, splits, column, labels) for level, column in columns.items()}
+    for note in [*notes, *labels.notes()]:
+        request.reporter.info(note)
     if request.coarse_map:
-        columns_of = {"coarse": _mapped(columns_of["fine"], request.coarse_map), **columns_of}
+        columns_of = {"coarse": _mapped(columns_of["fine"], request.coarse_map, request.keep_na), **columns_of}
+    for level in ("coarse", "fine"):
+        if level in columns_of and not columns_of[level][0]:
+            raise InputError(f"{request.source}: the column {columns[level]} holds no label: all are missing")
     roots = [request.source, cache_folder()] if request.download else [request.source]
     return SourceData(
         name=request.source.name,
@@ -50,64 +55,70 @@ Labelled = tuple[list[str], dict[str, np.ndarray]]
 """The names of a level's classes, and its column int64 [N] in each split."""
 
 
-def _columns(request: SourceRequest, split: Any) -> dict[str, str]:
-    """The column of each level."""
-    columns = {"coarse": request.coarse, "fine": request.fine, **{name: name for name in request.label_columns}}
-    chosen = {level: column for level, column in columns.items() if column}
-    if request.coarse_map:
-        if not request.fine or request.coarse:
-            raise InputError("--coarse-map makes the coarse labels from the column of --fine; leave out --coarse")
-    elif not request.coarse:
-        raise InputError(f"name the column of coarse labels with --coarse; there are {', '.join(split.column_names)}")
-    for level, column in chosen.items():
-        if column not in split.column_names:
-            raise InputError(f"there is no column {column}; there are {', '.join(split.column_names)}")
+def _columns(request: SourceRequest, split: Any) -> tuple[dict[str, str], str, list[str]]:
+    """The column of each level, that of the images, and what the user should know of the choice."""
+    hub, source = library(), request.source
+    if request.coarse_map and request.coarse:
+        raise InputError("--coarse-map makes the coarse labels from the column of --fine; leave out --coarse")
+    for level in request.label_columns:
         if not re.fullmatch(LEVEL_NAME, level):
             raise InputError(f"--label-columns: {level!r} is no name for a level; use letters, digits, - and _")
-    return chosen
-
-
-def _image_column(source: Path, split: Any) -> str:
-    hub = library()
-    found = [str(name) for name, feature in split.features.items() if isinstance(feature, hub.Image)]
-    if not found:
+    images = [str(name) for name, feature in split.features.items() if isinstance(feature, hub.Image)]
+    if not images:
         raise InputError(f"{source}: no column of images; there are {', '.join(split.column_names)}")
-    return found[0]
+    choice = ColumnChoice(source, split.column_names, (request.coarse, request.fine, *request.label_columns))
+    image = choice.choose("path", request.path) if request.path else images[0]
+    if image not in images:
+        raise InputError(f"{source}: the column {image} holds no images; those are in {', '.join(images)}")
+    notes = []
+    if len(images) > 1 and not request.path:
+        notes.append(f"images from {image!r}, the first of {', '.join(images)}; choose with --path COLUMN")
+    columns: dict[str, str | None] = {}
+    if request.coarse_map:
+        columns["fine"] = choice.require("fine", choice.choose("fine", request.fine, more=CLASSES))
+    else:
+        columns["coarse"] = choice.require("coarse", choice.choose("coarse", request.coarse))
+        columns["fine"] = choice.choose("fine", request.fine)
+    columns |= {name: choice.choose(name, name) for name in request.label_columns}
+    return {level: column for level, column in columns.items() if column}, image, [*notes, *choice.notes()]
 
 
-def _joined(source: Path, splits: dict[str, Any], column: str) -> Labelled:
-    """A column of class labels, text or whole numbers as one level over all splits; an empty cell is unknown."""
+def _joined(source: Path, splits: dict[str, Any], column: str, labels: LabelColumns) -> Labelled:
+    """A column of class labels, text or whole numbers as one level over all splits; a missing value is unknown."""
     hub = library()
     feature = splits["train"].features[column]
     for name, split in splits.items():
         if split.features.get(column) != feature:
             raise InputError(f"{source}: the column {column} of {name} is {split.features.get(column)}, not {feature}")
-    values = {name: [_canonical(value) for value in split[column]] for name, split in splits.items()}
+    values: dict[str, list[Any]] = {name: list(map(_plain, split[column])) for name, split in splits.items()}
     if isinstance(feature, hub.ClassLabel):
-        spelled = [canonical(str(name)) for name in feature.names]
-        names = list(dict.fromkeys(spelled))
-        numbers = np.array([*(names.index(name) for name in spelled), -1], np.int64)
-        return names, {
-            name: numbers[[-1 if value is None else value for value in found]] for name, found in values.items()
-        }
-    kinds = {type(value) for found in values.values() for value in found} - {type(None)}
-    if len(kinds) != 1 or not kinds <= {str, int, bool}:
-        told = " and ".join(sorted(kind.__name__ for kind in kinds)) or "empty"
-        raise InputError(f"{source}: the column {column} holds no class labels, text or whole numbers, but {told}")
-    classes = sorted({value for found in values.values() for value in found} - {None, ""})
-    number = {value: i for i, value in enumerate(classes)}
-    labels = {name: np.array([number.get(value, -1) for value in found], np.int64) for name, found in values.items()}
-    return list(map(str, classes)), labels
+        texts: dict[Any, str] = {number: clean(name) for number, name in enumerate(feature.names)}
+    else:
+        kinds = {type(value) for column_values in values.values() for value in column_values} - {type(None)}
+        if len(kinds) != 1 or not kinds <= {str, int, bool}:
+            told = " and ".join(sorted(kind.__name__ for kind in kinds)) or "empty"
+            raise InputError(f"{source}: the column {column} holds no class labels, text or whole numbers, but {told}")
+        found = {value for column_values in values.values() for value in column_values} - {None}
+        texts = {value: clean(value) for value in sorted(found)}
+    classes = list(dict.fromkeys(label for text in texts.values() if (label := labels.label(text))))
+    number = {label: i for i, label in enumerate(classes)}
+    return classes, {
+        name: np.array([number.get(labels.read(column, texts.get(value, "")), -1) for value in column_values], np.int64)
+        for name, column_values in values.items()
+    }
 
 
-def _canonical(value: Any) -> Any:
-    return canonical(value) if isinstance(value, str) else value
+def _plain(value: Any) -> Any:
+    """A value of a column; None for NaN, and a whole number for a float that is one, as pandas makes beside NaN."""
+    if not isinstance(value, float) or not (value != value or value.is_integer()):
+        return value
+    return None if value != value else int(value)
 
 
-def _mapped(fine: Labelled, table: Path) -> Labelled:
+def _mapped(fine: Labelled, table: Path, keep_na: bool) -> Labelled:
     """Coarse labels from fine ones."""
     names, labels = fine
-    coarse_of = read_coarse_map(table)
+    coarse_of = read_coarse_map(table, keep_na=keep_na)
     check_mapped(set(names), coarse_of, table)
     classes = sorted({coarse_of[name] for name in names})
     numbers = np.array([*(classes.index(coarse_of[name]) for name in names), -1])
@@ -118,13 +129,15 @@ SOURCE = Source(
     name="hf",
     about="""\
 A dataset of Hugging Face's library datasets (pip install 'coarsecon[hf]'): a folder that save_to_disk wrote, a
-folder of Parquet files, or with --download a name of the hub (--variant is its configuration). --coarse and --fine
-name the columns of labels, --label-columns further levels; --coarse-map makes coarse labels from fine ones.""",
+folder of Parquet files, or with --download a name of the hub (--variant is its configuration). Columns with
+usual names are recognized (label, category, fine_label, ...); --coarse, --fine and --path name those of the labels and
+of the images, --label-columns further levels; --coarse-map makes coarse labels from fine ones. Missing labels (NaN,
+null, NA, ...) stay unknown; --keep-na takes such texts for names of classes.""",
     counts={},
     default_size=224,
     read=read,
     url="https://huggingface.co/datasets",
     terms="Those of the dataset: see its page.",
     disk="prepared about 40 KB an image of 224 px, 12 KB of 64 px",
-    options=("variant", "label_columns", "coarse_map", "coarse", "fine"),
+    options=("variant", "label_columns", "coarse_map", "path", "coarse", "fine", "keep_na"),
 )

@@ -208,6 +208,50 @@ def test_a_source_is_found_in_any_unicode_form(tree: Callable[..., Path], tmp_pa
     assert data.splits["train"].names == ["dog/1.jpg"]
 
 
+def test_missing_labels_of_a_table_are_unknown_at_every_level(tree: Callable[..., Path]) -> None:
+    source = tree("1.jpg", "2.jpg", "3.jpg", "4.jpg")
+    table = source / "table.csv"
+    table.write_text("path,coarse,fine,color\n1.jpg,dog,NaN,red\n2.jpg,None,pug,null\n3.jpg,dog,pug,\n4.jpg,cat,,red\n")
+    notes = Lines()
+    data = SOURCE.read(SourceRequest(table=table, label_columns=("color",), reporter=notes))
+    assert data.levels == {"coarse": ["cat", "dog"], "fine": ["pug"], "color": ["red"]}
+    assert {level: column.tolist() for level, column in data.splits["train"].labels.items()} == {
+        "coarse": [1, -1, 1, 0], "fine": [-1, 0, 0, -1], "color": [0, -1, -1, 0],
+    }  # fmt: skip
+    counts = [line.partition(" labels")[0] for line in notes.seen]
+    assert sorted(counts) == ["column coarse: 1 of 4", "column color: 2 of 4", "column fine: 2 of 4"]
+    kept = SOURCE.read(SourceRequest(table=table, keep_na=True))
+    assert kept.levels == {"coarse": ["None", "cat", "dog"], "fine": ["None/pug", "NaN", "dog/pug"]}
+
+
+def test_a_fine_label_of_several_coarse_classes_is_unknown_without_a_coarse_label(tree: Callable[..., Path]) -> None:
+    source = tree("1.jpg", "2.jpg", "3.jpg", "4.jpg")
+    table = source / "table.csv"
+    table.write_text("path,coarse,fine\n1.jpg,apple,red\n2.jpg,pepper,red\n3.jpg,,red\n4.jpg,,blue\n")
+    notes = Lines()
+    data = SOURCE.read(SourceRequest(table=table, reporter=notes))
+    assert data.levels["fine"] == ["blue", "apple/red", "pepper/red"]
+    assert data.splits["train"].labels["fine"].tolist() == [1, 2, -1, 0]
+    assert "1 fine labels stay unknown" in notes.seen[-1]
+
+
+def test_with_a_map_an_image_without_a_fine_label_has_no_coarse_one(tree: Callable[..., Path], tmp_path: Path) -> None:
+    table = tree("1.jpg", "2.jpg") / "table.csv"
+    table.write_text("filename,label\n1.jpg,pug\n2.jpg,NA\n")
+    (tmp_path / "map.csv").write_text("Species;Category\npug;dog\n")
+    data = SOURCE.read(SourceRequest(table=table, coarse_map=tmp_path / "map.csv"))
+    assert data.splits["train"].labels["coarse"].tolist() == [0, -1]
+    table.write_text("filename,label\n1.jpg,\n2.jpg,NA\n")
+    with pytest.raises(InputError, match=r"no image has a fine label that .*map.csv maps"):
+        SOURCE.read(SourceRequest(table=table, coarse_map=tmp_path / "map.csv"))
+
+
+def test_classes_that_differ_in_spelling_are_named(tree: Callable[..., Path]) -> None:
+    notes = Lines()
+    SOURCE.read(SourceRequest(tree("Dog/1.jpg", "dog/1.jpg", "cat/1.jpg"), reporter=notes))
+    assert "the coarse classes 'Dog' and 'dog' differ in spelling only" in notes.seen[-1]
+
+
 def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., Path], tmp_path: Path) -> None:
     class Lines(Reporter):
         seen: list[str] = []  # noqa: RUF012
@@ -223,7 +267,10 @@ def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., P
     assert data.levels == {"coarse": ["cat", "dog"], "brand": ["acme", "zeta"], "year": ["2020", "2021"]}
     labels = data.splits["train"].labels
     assert (labels["brand"].tolist(), labels["year"].tolist()) == ([0, -1, 1], [0, 1, 0])
-    assert Lines.seen == ["columns not used: price; --label-columns NAME makes one a level"]
+    assert Lines.seen == [
+        "column brand: 1 of 3 labels are missing and stay unknown (1 empty)",
+        "columns not used: price; --label-columns NAME makes one a level",
+    ]
     with pytest.raises(InputError, match="no column colour"):
         SOURCE.read(SourceRequest(table=table, coarse="kind", label_columns=("colour",)))
     with pytest.raises(InputError, match=r"'\.\./x' is no name for a level"):

@@ -13,6 +13,7 @@ from coarsecon.data.sources import SourceData, SourceRequest
 from coarsecon.data.sources.hf import SOURCE
 from coarsecon.data.store import open_dataset
 from coarsecon.errors import InputError
+from coarsecon.reporting import Reporter
 
 datasets = pytest.importorskip("datasets")
 
@@ -82,11 +83,46 @@ def test_coarse_labels_may_come_from_a_map(tmp_path: Path, shop: Any) -> None:
         SOURCE.read(request(tmp_path / "shop", coarse=None, coarse_map=table))
 
 
+def test_missing_values_are_unknown_and_counted(tmp_path: Path, shop: Any) -> None:
+    text = ["shoes", "NaN", None, "", "N/A", "bags"]
+    kinds = datasets.Dataset.from_dict(
+        {"photo": shop["train"]["photo"], "Category": text, "species": [0, 1, 2, -1, None, 1],
+         "number": [1.0, float("nan"), None, 2.0, 10.0, 1.0]},
+        features=datasets.Features(
+            {"photo": datasets.Image(), "Category": datasets.Value("string"),
+             "species": datasets.ClassLabel(names=["null", "boot", "tote"]), "number": datasets.Value("float64")}
+        ),
+    )  # fmt: skip
+    datasets.DatasetDict({"train": kinds}).save_to_disk(tmp_path / "kinds")
+    lines: list[str] = []
+
+    class Notes(Reporter):
+        def info(self, text: str) -> None:
+            lines.append(text)
+
+    options = {"coarse": None, "fine": None, "label_columns": ("number",), "reporter": Notes()}
+    data = SOURCE.read(request(tmp_path / "kinds", **options))
+    assert data.levels == {"coarse": ["bags", "shoes"], "fine": ["boot", "tote"], "number": ["1", "2", "10"]}
+    assert {level: column.tolist() for level, column in data.splits["train"].labels.items()} == {
+        "coarse": [1, -1, -1, -1, -1, 0], "fine": [-1, 0, 1, -1, -1, 0], "number": [0, -1, -1, 1, 2, 0],
+    }  # fmt: skip
+    assert lines == [
+        "columns by their usual names: coarse from 'Category', fine from 'species'",
+        "column Category: 4 of 6 labels are missing and stay unknown (2 empty, 1 NaN, 1 N/A); "
+        "pass --keep-na if N/A or NaN is the name of a class",
+        "column species: 3 of 6 labels are missing and stay unknown (2 empty, 1 null); "
+        "pass --keep-na if null is the name of a class",
+        "column number: 2 of 6 labels are missing and stay unknown (2 empty)",
+    ]
+    kept = SOURCE.read(request(tmp_path / "kinds", coarse=None, fine=None, keep_na=True))
+    assert kept.levels == {"coarse": ["N/A", "NaN", "bags", "shoes"], "fine": ["null", "boot", "tote"]}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"coarse": None}, "name the column of coarse labels with --coarse; there are photo, department"),
-        ({"coarse": "aisle"}, "there is no column aisle; there are photo, department"),
+        ({"coarse": "aisle"}, "no column aisle; it has photo, department"),
+        ({"path": "department"}, "the column department holds no images; those are in photo"),
         ({"fine": "weight"}, "the column weight holds no class labels, text or whole numbers, but float"),
         ({"fine": "photo"}, "holds no class labels"),
     ],
