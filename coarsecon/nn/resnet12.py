@@ -6,7 +6,9 @@ MetaOptNet (Lee et al., CVPR 2019) that ANCOR (Bukchin et al., CVPR 2021) trains
 
 from typing import Any
 
-from timm.layers import DropBlock2d, SelectAdaptivePool2d
+import torch
+import torch.nn.functional as F
+from timm.layers import SelectAdaptivePool2d
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
@@ -14,11 +16,44 @@ __all__ = ["ResNet12"]
 
 WIDTHS = (64, 160, 320, 640)
 
+DROPBLOCK_WARMUP_STEPS = 40_000
+"""Training steps over which DropBlock's rate grows linearly from 0 to `drop_rate`."""
+
+
+class DropBlock(nn.Module):
+    """Zero square blocks of a feature map, with a separate mask for each channel (Ghiasi et al., NeurIPS 2018).
+
+    Args:
+        rate: fraction of the map to drop after warmup; slightly less is dropped because blocks overlap.
+        size: side of a block in cells; clipped to the side of the map.
+    """
+
+    def __init__(self, rate: float, size: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.size = size
+
+    def forward(self, x: Tensor, step: Tensor) -> Tensor:
+        """Drop blocks of x [N, C, H, W] in training step number `step` (a scalar tensor, starting at 1).
+
+        What remains is scaled up by the same factor everywhere, so that the batch keeps its mean.
+        """
+        if not self.training or self.rate == 0:
+            return x
+        height, width = x.shape[2:]
+        size = min(self.size, height, width)
+        rows, columns = height - size + 1, width - size + 1
+        rate = self.rate * (step / DROPBLOCK_WARMUP_STEPS).clamp(max=1)
+        corner_probability = rate / size**2 * (height * width) / (rows * columns)
+        corners = torch.rand(*x.shape[:2], rows, columns, device=x.device) < corner_probability
+        kept = 1 - F.max_pool2d(F.pad(corners.float(), [size - 1] * 4), size, stride=1)
+        return x * (kept * (kept.numel() / kept.sum().clamp(min=1))).to(x.dtype)
+
 
 class Block(nn.Module):
     """Three 3x3 convolutions beside a 1x1 shortcut, then max-pool by 2 and the stage's dropout."""
 
-    def __init__(self, inputs: int, outputs: int, drop: nn.Module) -> None:
+    def __init__(self, inputs: int, outputs: int, drop: nn.Dropout | DropBlock) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
@@ -36,7 +71,11 @@ class Block(nn.Module):
         inner = self.act(self.bn1(self.conv1(x)))
         inner = self.act(self.bn2(self.conv2(inner)))
         inner = self.bn3(self.conv3(inner))
-        dropped: Tensor = self.drop(self.pool(self.act(inner + self.shortcut(x))))
+        outputs: Tensor = self.pool(self.act(inner + self.shortcut(x)))
+        # Batch norm counts the training steps, and its count is part of every checkpoint.
+        step = self.bn3.num_batches_tracked
+        assert step is not None
+        dropped: Tensor = self.drop(outputs, step) if isinstance(self.drop, DropBlock) else self.drop(outputs)
         return dropped
 
 
@@ -48,8 +87,8 @@ class ResNet12(nn.Module):
         in_chans: channels of the images.
         global_pool: how the last map becomes features, in timm's words.
         widths: channels of the four stages.
-        drop_rate: share dropped, elementwise after the first two stages and in blocks after the last two. It is the
-            same from the first step on; published code reaches it over the first 40,000.
+        drop_rate: fraction dropped: elementwise after the first two stages, from the first step; in blocks after the
+            last two, where the rate grows to this one over `DROPBLOCK_WARMUP_STEPS`.
         dropblock_size: side of a dropped block, in cells of the map; 5 at 84 px, 2 at 32 px.
     """
 
@@ -63,8 +102,8 @@ class ResNet12(nn.Module):
         dropblock_size: int = 5,
     ) -> None:
         super().__init__()
-        drops: list[nn.Module] = [nn.Dropout(drop_rate), nn.Dropout(drop_rate)]
-        drops += [DropBlock2d(drop_rate, dropblock_size), DropBlock2d(drop_rate, dropblock_size)]
+        drops = [nn.Dropout(drop_rate), nn.Dropout(drop_rate)]
+        drops += [DropBlock(drop_rate, dropblock_size), DropBlock(drop_rate, dropblock_size)]
         inputs = (in_chans, *widths[:-1])
         self.stages = nn.Sequential(*map(Block, inputs, widths, drops))
         self.num_classes = num_classes
@@ -75,7 +114,7 @@ class ResNet12(nn.Module):
         self.reset_classifier(num_classes, global_pool)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=0.1, mode="fan_out", nonlinearity="leaky_relu")
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def get_classifier(self) -> nn.Module:
         """The last linear layer."""

@@ -12,6 +12,7 @@ from torch import nn
 from coarsecon.config import BackboneSettings
 from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.nn.encoder import EncoderCard, InputRecipe, load_encoder, save_encoder
+from coarsecon.nn.resnet12 import DROPBLOCK_WARMUP_STEPS, DropBlock
 
 
 @pytest.mark.parametrize("side", [32, 84])
@@ -35,13 +36,75 @@ def test_it_behaves_like_a_timm_model():
     assert [info["reduction"] for info in model.feature_info] == [2, 4, 8, 16]
 
 
-def test_blocks_are_dropped_in_training_alone_and_by_the_global_seed():
+def expected_drop(rate: float, size: int, side: int) -> float:
+    """Mean probability that a cell is inside a block, from the published probability of a block's corner."""
+    corner = rate / size**2 * side**2 / (side - size + 1) ** 2
+    corners_of = [sum(0 <= cell - offset <= side - size for offset in range(size)) for cell in range(side)]
+    return sum(1 - (1 - corner) ** (rows * columns) for rows in corners_of for columns in corners_of) / side**2
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "stage"), [(32, 2, 2), (32, 2, 3), (84, 5, 2), (84, 5, 3)]
+)
+def test_dropblock_drops_the_published_fraction_of_each_stage(side, size, stage):
+    model = timm.create_model("resnet12", num_classes=0, drop_rate=0.1, dropblock_size=size)
+    drop, cells = model.stages[stage].drop, side // 2 ** (stage + 1)
+    torch.manual_seed(0)
+    dropped = drop.train()(torch.ones(64, 320, cells, cells), torch.tensor(DROPBLOCK_WARMUP_STEPS)) == 0
+    expected = expected_drop(0.1, size, cells)
+    assert 0.07 < expected <= 0.1001
+    assert dropped.float().mean().item() == pytest.approx(expected, rel=0.05)
+
+
+def test_dropblock_draws_a_mask_for_each_channel_and_keeps_the_mean():
+    torch.manual_seed(0)
+    dropped = DropBlock(0.1, 5).train()(torch.ones(64, 320, 5, 5), torch.tensor(DROPBLOCK_WARMUP_STEPS))
+    fractions = (dropped == 0).float().mean((1, 2, 3))
+    assert fractions.max() < 0.2  # with one mask for all channels, an image loses all of this map or nothing
+    assert fractions.std() == pytest.approx((0.1 * 0.9 / 320) ** 0.5, rel=0.4)
+    assert dropped.mean().item() == pytest.approx(1, abs=1e-5)
+    assert dropped.unique().numel() == 2
+
+
+def test_dropped_cells_form_squares_of_the_block_size():
+    torch.manual_seed(0)
+    zeros = DropBlock(0.002, 3).train()(torch.ones(32, 16, 10, 10), torch.tensor(DROPBLOCK_WARMUP_STEPS)) == 0
+    single = zeros[zeros.sum((2, 3)) == 9]
+    assert len(single) > 10
+    rows, columns = single.any(2), single.any(1)
+    assert (rows.sum(1) == 3).all()
+    assert (columns.sum(1) == 3).all()
+
+
+@pytest.mark.parametrize(("step", "fraction"), [(0, 0), (10_000, 0.25), (20_000, 0.5), (40_000, 1), (90_000, 1)])
+def test_dropblock_reaches_its_rate_linearly_over_40000_steps(step, fraction):
+    torch.manual_seed(0)
+    dropped = DropBlock(0.1, 2).train()(torch.ones(128, 320, 4, 4), torch.tensor(step)) == 0
+    assert dropped.float().mean().item() == pytest.approx(expected_drop(0.1 * fraction, 2, 4), rel=0.05)
+
+
+def test_the_schedule_counts_training_steps_and_is_saved_with_the_weights():
+    model = timm.create_model("resnet12", num_classes=0, widths=(4, 4, 4, 4), drop_rate=0.5, dropblock_size=2)
+    steps: list[int] = []
+    hook = lambda module, inputs: steps.append(int(inputs[1]))  # noqa: E731
+    model.stages[3].drop.register_forward_pre_hook(hook)
+    images = torch.randn(4, 3, 32, 32)
+    for _ in range(3):
+        model.train()(images)
+    model.eval()(images)
+    restored = timm.create_model("resnet12", num_classes=0, widths=(4, 4, 4, 4), drop_rate=0.5, dropblock_size=2)
+    restored.load_state_dict(model.state_dict())
+    restored.stages[3].drop.register_forward_pre_hook(hook)
+    restored.train()(images)
+    assert steps == [1, 2, 3, 3, 4]
+
+
+def test_blocks_are_dropped_only_in_training_and_by_the_global_seed():
     model = create_backbone(BackboneSettings(name="resnet12", args={"drop_rate": 0.1}), 84)
-    last = model.stages[3].drop
-    ones = torch.ones(64, 8, 10, 10)
-    dropped = last.train()(ones)
-    assert 0.05 < (dropped == 0).float().mean() < 0.25
-    assert torch.equal(last.eval()(ones), ones)
+    ones, late = torch.ones(64, 8, 10, 10), torch.tensor(DROPBLOCK_WARMUP_STEPS)
+    assert torch.equal(model.stages[3].drop.eval()(ones, late), ones)
+    for stage in model.stages:
+        stage.bn3.num_batches_tracked.fill_(DROPBLOCK_WARMUP_STEPS)
     images = torch.randn(2, 3, 84, 84)
     again = copy.deepcopy(model)
     outputs = []
@@ -53,8 +116,16 @@ def test_blocks_are_dropped_in_training_alone_and_by_the_global_seed():
 
 def test_the_first_two_stages_drop_single_cells_and_the_last_two_blocks():
     model = create_backbone(BackboneSettings(name="resnet12", args={"drop_rate": 0.1, "dropblock_size": 2}), 32)
-    assert [type(stage.drop).__name__ for stage in model.stages] == ["Dropout", "Dropout", "DropBlock2d", "DropBlock2d"]
-    assert model.stages[3].drop.block_size == 2
+    assert [type(stage.drop).__name__ for stage in model.stages] == ["Dropout", "Dropout", "DropBlock", "DropBlock"]
+    assert [stage.drop.size for stage in model.stages[2:]] == [2, 2]
+
+
+def test_a_block_larger_than_the_map_drops_the_map():
+    torch.manual_seed(0)
+    dropped = DropBlock(0.5, 5).train()(torch.ones(32, 32, 2, 2), torch.tensor(DROPBLOCK_WARMUP_STEPS)) == 0
+    assert set(dropped.float().mean((2, 3)).unique().tolist()) == {0, 1}
+    everything = DropBlock(1.0, 2).train()(torch.ones(2, 2, 2, 2), torch.tensor(DROPBLOCK_WARMUP_STEPS))
+    assert torch.equal(everything, torch.zeros(2, 2, 2, 2))
 
 
 def test_its_stem_is_small_already():
