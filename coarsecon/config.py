@@ -55,7 +55,12 @@ class BackboneSettings(Settings):
         description="small: 3x3 stride 1, no max-pool; small-pool keeps it; "
         "auto: small up to 64 px, where a convnet takes any side",
     )
-    batch_norm_splits: Count = Field(1, description="groups of the batch with batch statistics of their own")
+    init: Literal["torchvision", "timm", "maskcon"] = Field(
+        "torchvision",
+        description="initial weights: torchvision: every batch norm starts at scale 1; timm: as timm draws them, in "
+        "ResNets with residual branches at scale 0; maskcon: torchvision, with PyTorch's default for a small stem",
+    )
+    batch_norm_splits: Count = Field(1, description="virtual batch-norm groups of the global batch")
     pretrained: bool = Field(False, description="start from timm's weights, fetched from the hub")
     weights: Path | None = Field(None, strict=False, description="start from this file of weights")
     args: dict[str, Any] = Field(default_factory=dict, description="further arguments of timm.create_model")
@@ -81,7 +86,9 @@ class ScheduleSettings(Settings):
     warmup_epochs: float | None = Field(None, ge=0, description="default: 5, or a tenth of the epochs if that is less")
     warmup_from: float = Field(0.0, ge=0, description="learning rate at the first warm-up step")
     floor: Fraction = Field(0.0, description="the cosine ends at this share of the learning rate")
-    cycles: Count | None = Field(None, description="cosines of the cyclic schedule; default: one every 20 epochs")
+    cycles: Count | None = Field(
+        None, description="cosines of the cyclic schedule; default: one every 20 epochs, at most 10"
+    )
 
 
 class RunSettings(Settings):

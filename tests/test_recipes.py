@@ -129,7 +129,7 @@ def test_maskcons_recipes_hold_the_papers_settings():
 
 def test_ascls_recipes_hold_the_papers_settings():
     cifar = recipes.read("ascl-cifar100")
-    assert cifar["backbone"] == {"name": "resnet18", "stem": "small", "batch_norm_splits": 8}
+    assert cifar["backbone"] == {"name": "resnet18", "stem": "small", "init": "maskcon", "batch_norm_splits": 8}
     assert (cifar["method"]["neighbors"], recipes.read("ascl-cifar10")["method"]["neighbors"]) == (5, 1)
     assert (cifar["method"]["t0"], cifar["method"]["t"], cifar["method"]["queue_size"]) == (0.1, 0.05, 4096)
     assert {recipes.read(f"ascl-{name}")["backbone"]["stem"] for name in ("stl10", "tinyimagenet")} == {"small-pool"}
@@ -157,10 +157,23 @@ def test_ancors_recipes_hold_the_papers_settings():
         assert (small["optimizer"]["lr"], small["run"]["batch_size"]) == (0.12, 1024)
     assert [recipe["method"]["momentum"] for recipe in (breeds, cifar, tiered)] == [0.999, 0.99, 0.999]
     assert [recipe["method"]["query_view"] for recipe in (breeds, cifar, tiered)] == ["simclr-blur", "weak", "simclr"]
-    for recipe in (breeds, recipes.read("ancor-entity30-800ep")):
+    for recipe, epochs in ((breeds, 200), (recipes.read("ancor-entity30-800ep"), 800)):
         schedule = validate(ScheduleSettings, recipe["schedule"])
-        assert (schedule.kind, schedule.epochs) == ("cyclic", 20 * cycles_of(schedule))
+        assert (schedule.kind, schedule.epochs, cycles_of(schedule)) == ("cyclic", epochs, 10)
         assert (recipe["method"]["t0"], recipe["method"]["queue_size"]) == (0.2, 65536)
+
+
+def test_recipes_split_batch_norm_as_the_published_runs_did_over_their_gpus():
+    splits = {name: recipes.read(name)["backbone"].get("batch_norm_splits", 1) for name in NAMES}
+    for name, number in splits.items():
+        if name.startswith(("ancor-", "salmask-imagenet100-moco")):
+            expected = 4
+        elif name.startswith("moco-"):
+            expected = 1 if name in ("moco-cifar100", "moco-toy") else 4
+        else:
+            expected = 8 if name.startswith("ascl-") else 1
+        assert number == expected, name
+        assert recipes.read(name).get("run", {}).get("batch_size", 128) % number == 0
 
 
 def test_fine_upper_bounds_differ_in_their_labels_alone():

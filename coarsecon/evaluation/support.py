@@ -11,10 +11,11 @@ from coarsecon.data.loader import ImageLoader
 from coarsecon.data.store import PreparedDataset
 from coarsecon.evaluation.features import BATCH, FeatureStore, split_batches
 from coarsecon.evaluation.fewshot import Embedded
+from coarsecon.nn.backbone import SMALL_SIDE
 from coarsecon.views.geometry import resized_crop
 
 PAD = 8
-"""Pixels of black around a small image before the random crop."""
+"""Pixels of black around an image of more than `SMALL_SIDE` pixels that is stored at its own size (ANCOR, 84 px)."""
 
 
 def embedded_split(store: FeatureStore, dataset: PreparedDataset, split: str, copies: int) -> Embedded:
@@ -63,7 +64,8 @@ def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copie
             augmented = [augment(batch, size, generator, small=small) for _ in range(copies)]
             yield torch.stack([store.encoder.features(copy) for copy in augmented], dim=1).flatten(1).cpu()
 
-    title, checksum = f"{split}-copies{copies}", dataset.info.splits[split].checksum
+    # Version 1 cropped small images, too; its rows may still be in the folder.
+    title, checksum = f"{split}-copies{copies}-v2", dataset.info.splits[split].checksum
     kept = store.kept(title, checksum, len(images), pieces, piece=BATCH, what=f"copies of {split}")
     return kept.view(len(images) * copies, -1)
 
@@ -71,12 +73,14 @@ def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copie
 def augment(batch: ImageBatch, size: int, generator: torch.Generator, *, small: bool) -> ImageBatch:
     """Every image randomly cropped and, half of the time, mirrored, as 8-bit images [N, 3, size, size].
 
-    Small images are cropped to their own size from a border of 8 black pixels; of others, 7/8 of each side is
-    taken (ANCOR's 224 of 256 pixels), squeezed to the square as the test view squeezes the whole. The
-    generator is the CPU's, so that every device sees the same copies.
+    The crops are those of ANCOR's code. Small images keep their size: up to 64 px (CIFAR) they are not cropped at all,
+    larger ones (tieredImageNet) are cropped from a border of 8 black pixels. Of other images 7/8 of each side is taken
+    (224 of 256 pixels), resized to the square as in the test view. The generator is on the CPU, so that every device
+    draws the same copies.
     """
-    pixels, box = (F.pad(batch.pixels, [PAD] * 4), batch.sizes) if small else (batch.pixels, batch.sizes * 7 // 8)
-    room = torch.full_like(box, 2 * PAD) if small else batch.sizes - box
+    pad = PAD if small and batch.pixels.shape[-1] > SMALL_SIDE else 0
+    pixels, box = F.pad(batch.pixels, [pad] * 4), (batch.sizes if small else batch.sizes * 7 // 8)
+    room = batch.sizes + 2 * pad - box
     draws = torch.rand(len(batch), 3, generator=generator).to(pixels.device)
     corner = (draws[:, :2] * (room + 1)).long().minimum(room)
     crops = resized_crop(pixels, torch.cat([corner, box], dim=1), size, flip=draws[:, 2] < 0.5)

@@ -117,7 +117,7 @@ class SalMask(MomentumContrast):
         return config.model_copy(update={"saliency_pretrained": False, "saliency_weights": None})
 
     def step(self, views: Views, labels: Tensor) -> dict[str, Tensor]:
-        """Mask, project the three kinds of view in a batch each, and compare.
+        """Mask, project queries, keys and each set of hard negatives in a batch of its own, and compare.
 
         On the SimCLR base everything passes through the encoder, hard negatives too, and receives gradient.
         """
@@ -128,7 +128,7 @@ class SalMask(MomentumContrast):
             self.twin.update(self.encoder)
         project = self.project_keys if self.uses_queue else self._project
         q, k = self._project(masked.query), project(masked.key)
-        hard = project(masked.negatives.flatten(0, 1)).unflatten(0, masked.negatives.shape[:2])
+        hard = torch.stack([project(channels_last(negatives)) for negatives in masked.negatives.unbind(1)], dim=1)
         queries, keys = unit(raised(q.detach())), unit(raised(k.detach()))
         similarity = (queries[:, None] * unit(raised(hard.detach()))).sum(2)
         t, alpha = self.config.t0, self.config.alpha
@@ -163,7 +163,7 @@ class SalMask(MomentumContrast):
                 key.repeat_interleave(count, 0), in_key.repeat_interleave(count, 0),
                 HARD_NEGATIVE, self.config.strategy, generator,
             )  # fmt: skip
-        return Masked(channels_last(positive), key, channels_last(negatives).unflatten(0, (len(key), count)))
+        return Masked(channels_last(positive), key, negatives.unflatten(0, (len(key), count)))
 
     def filtered(self, views: Views) -> Views:
         """The views as the encoders expect them."""

@@ -30,12 +30,26 @@ def create_backbone(settings: BackboneSettings, side: int) -> nn.Module:
     if stem != "standard":
         if first_convolution(model) is None:
             raise InputError(f"backbone.stem: {settings.name} has no convolutional stem to make small; use standard")
-        use_small_stem(model, keep_pool=stem == "small-pool")
+        use_small_stem(model, keep_pool=stem == "small-pool", he_normal=settings.init != "maskcon")
+    if settings.init != "timm" and not settings.pretrained and "zero_init_last" not in settings.args:
+        reset_zero_scales(model)
     if settings.weights is not None:
         load_weights(model, settings.weights)
     if settings.batch_norm_splits > 1:
         split_batch_norm(model, settings.batch_norm_splits)
     return model
+
+
+@torch.no_grad()
+def reset_zero_scales(model: nn.Module) -> None:
+    """Set the batch-norm scales to 1 that timm starts at 0, those at the end of residual branches."""
+    for module in model.modules():
+        if (
+            isinstance(module, nn.modules.batchnorm._BatchNorm)
+            and module.weight is not None
+            and not module.weight.any()
+        ):
+            nn.init.ones_(module.weight)
 
 
 def resolve_stem(settings: BackboneSettings, side: int) -> BackboneSettings:

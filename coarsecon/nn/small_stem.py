@@ -28,17 +28,22 @@ def first_convolution(model: nn.Module) -> str | None:
     return next(inner, None)
 
 
-def use_small_stem(model: nn.Module, *, keep_pool: bool = False) -> None:
-    """Make the first convolution 3x3 with stride 1 and, as usual for 32 px, drop the max-pool that follows it."""
+def use_small_stem(model: nn.Module, *, keep_pool: bool = False, he_normal: bool = True) -> None:
+    """Make the first convolution 3x3 with stride 1 and, as usual for 32 px, drop the max-pool that follows it.
+
+    Its weights are drawn like those of ResNet's other convolutions (He et al., ICCV 2015, by fan-out), or with
+    `he_normal=False` from PyTorch's default uniform distribution.
+    """
     name = first_convolution(model)
     assert name is not None
     old = model.get_submodule(name)
     assert isinstance(old, nn.Conv2d)
     if old.kernel_size != (3, 3) or old.stride != (1, 1):
         new = nn.Conv2d(old.in_channels, old.out_channels, 3, stride=1, padding=1, bias=old.bias is not None)
-        nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
-        if new.bias is not None:
-            nn.init.zeros_(new.bias)
+        if he_normal:
+            nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+            if new.bias is not None:
+                nn.init.zeros_(new.bias)
         parent, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(parent), attribute, new)
     if not keep_pool and isinstance(getattr(model, "maxpool", None), nn.Module):

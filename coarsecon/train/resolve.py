@@ -57,6 +57,8 @@ class Plan:
         if self.restored:
             backbone = backbone.model_copy(update={"weights": None, "pretrained": False})
             settings = self.method_class.for_restoring(settings)
+        splits_per_rank = max(1, backbone.batch_norm_splits // comm.world_size)
+        backbone = backbone.model_copy(update={"batch_norm_splits": splits_per_rank})
         with torch.random.fork_rng():
             torch.manual_seed(self.config.run.seed)
             encoder = create_backbone(backbone, image.size)
@@ -100,6 +102,11 @@ def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
         method_settings, side=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
     )
     _check_lengths(config)
+    if config.run.batch_norm == "sync" and config.backbone.batch_norm_splits > 1 and (comm or Comm()).world_size > 1:
+        raise InputError(
+            "run.batch_norm: sync shares batch statistics that backbone.batch_norm_splits separates; "
+            "set backbone.batch_norm_splits to 1, or use shuffle or local"
+        )
     check_optimizer(config.optimizer)
     device = choose_device(config.run.device)
     steps = config.schedule.epochs * _full_batches(split, config)

@@ -49,8 +49,8 @@ def warmup_of(schedule: ScheduleSettings) -> float:
 
 
 def cycles_of(schedule: ScheduleSettings) -> int:
-    """The cosines of the cyclic schedule; by default one every 20 epochs, as ANCOR's paper has it."""
-    return max(1, round(schedule.epochs / 20)) if schedule.cycles is None else schedule.cycles
+    """The cosines of the cyclic schedule; by default one every 20 epochs (ANCOR's paper), at most 10 (its code)."""
+    return min(10, max(1, round(schedule.epochs / 20))) if schedule.cycles is None else schedule.cycles
 
 
 def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_per_epoch: int) -> float:

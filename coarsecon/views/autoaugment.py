@@ -1,4 +1,4 @@
-"""AutoAugment's policy for CIFAR-10 (Cubuk et al., 2019), with a sub-policy of its own for every sample."""
+"""AutoAugment's policy for CIFAR-10 (Cubuk et al., CVPR 2019) as MaskCon uses it, with a sub-policy per sample."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +12,8 @@ from coarsecon.views.colour import blend, grayscale
 
 FILL = 128
 
-# Table 7 of the paper. Each sub-policy is two of (operation, probability, level of 0..9).
+# Table 7 of the paper, except that number 16 has the second probability of MaskCon's code: 0.8, not 0.6.
+# Each sub-policy is two of (operation, probability, level of 0..9).
 CIFAR10_POLICY = (
     (("invert", 0.1, 0), ("contrast", 0.2, 6)),
     (("rotate", 0.7, 2), ("translate_x", 0.3, 9)),
@@ -30,7 +31,7 @@ CIFAR10_POLICY = (
     (("brightness", 0.9, 6), ("color", 0.2, 8)),
     (("solarize", 0.5, 2), ("invert", 0.0, 0)),
     (("equalize", 0.2, 0), ("autocontrast", 0.6, 0)),
-    (("equalize", 0.2, 0), ("equalize", 0.6, 0)),
+    (("equalize", 0.2, 0), ("equalize", 0.8, 0)),
     (("color", 0.9, 9), ("equalize", 0.6, 0)),
     (("autocontrast", 0.8, 0), ("solarize", 0.2, 8)),
     (("brightness", 0.1, 3), ("color", 0.7, 0)),
@@ -86,12 +87,12 @@ def policy_tensors(size: int, device: torch.device) -> tuple[Tensor, Tensor, Ten
 def magnitude_of(name: str, level: int, size: int) -> float:
     """What a level of 0..9 means for an operation on images of side `size`, before its sign is drawn.
 
-    The tangent of a shear, the pixels of a translation, the degrees of a rotation, what a blend's factor has
-    beyond 1, the bits that posterize keeps, the value from which on solarize inverts.
+    The tangent of a shear, the pixels of a translation (not rounded), the degrees of a rotation, what a blend's factor
+    has beyond 1, the bits that posterize keeps, the value from which on solarize inverts.
     """
     share = level / 9
     if name.startswith("translate"):
-        return float(int(share * 150 / 331 * size))
+        return share * 150 / 331 * size
     if name.startswith("shear"):
         return 0.3 * share
     if name in ENHANCE:

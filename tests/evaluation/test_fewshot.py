@@ -170,16 +170,25 @@ def test_a_single_episode_has_no_interval() -> None:
         few_shot(predictor(embedded(0), "cosine"), draw_episodes(LABELS, queries=5, episodes=1))
 
 
-def test_small_images_move_by_at_most_eight_pixels_and_half_are_mirrored() -> None:
-    pixels = torch.zeros(400, 3, 32, 32, dtype=torch.uint8)
-    pixels[:, :, 16, 10] = 200
-    moved = augment(ImageBatch.full(pixels), 32, torch.Generator().manual_seed(0), small=True).pixels
-    row, column = (moved[:, 0].flatten(1).argmax(1) // 32, moved[:, 0].flatten(1).argmax(1) % 32)
+@pytest.mark.parametrize("side", [28, 32, 64])
+def test_small_images_are_mirrored_half_of_the_time_and_not_cropped(side: int) -> None:
+    pixels = torch.randint(0, 256, (400, 3, side, side), dtype=torch.uint8)
+    copies = augment(ImageBatch.full(pixels), side, torch.Generator().manual_seed(0), small=True).pixels
+    plain = (copies == pixels).flatten(1).all(1)
+    assert torch.equal(copies[~plain], pixels[~plain].flip(3))
+    assert 0.4 < plain.float().mean() < 0.6
+
+
+def test_at_84_px_images_move_by_at_most_eight_pixels_and_half_are_mirrored() -> None:
+    pixels = torch.zeros(400, 3, 84, 84, dtype=torch.uint8)
+    pixels[:, :, 42, 30] = 200
+    moved = augment(ImageBatch.full(pixels), 84, torch.Generator().manual_seed(0), small=True).pixels
+    row, column = (moved[:, 0].flatten(1).argmax(1) // 84, moved[:, 0].flatten(1).argmax(1) % 84)
     assert (moved[:, 0].flatten(1).max(1).values == 200).all()
-    assert set((row - 16).tolist()) == set(range(-8, 9))
-    # Seen at column 10 or, mirrored, at 21, and up to eight pixels from there.
-    assert (column.min(), column.max()) == (2, 29)
-    assert 0.4 < (column < 16).float().mean() < 0.6
+    assert set((row - 42).tolist()) == set(range(-8, 9))
+    # Seen at column 30 or, mirrored, at 53, and up to eight pixels from there.
+    assert (column.min(), column.max()) == (22, 61)
+    assert 0.4 < (column < 42).float().mean() < 0.6
 
 
 def test_of_large_images_seven_eighths_of_each_side_are_seen() -> None:

@@ -340,3 +340,14 @@ def test_a_resumed_run_draws_the_masks_it_would_have_drawn(tiny_data, tmp_path):
     states = [load_checkpoint(run.checkpoint("last"))["method"] for run in (straight, resumed)]
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_every_set_of_hard_negatives_has_batch_statistics_of_its_own(tiny_data, base):
+    made = trainer(tiny_data, base=base, hard_negatives=3)
+    made.method.before_training(made.filling_batches())
+    network = made.method.twin.copies[0] if base == "moco" else made.method.encoder
+    sizes: list[int] = []
+    network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    made.method.step(*first_batch(made))
+    assert sizes == [32] * (4 if base == "moco" else 5)

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from forms import FAMILY, FORMS, trainer
 from tiny import first_batch, tiny_settings
+from torch import nn
 
+from coarsecon.comm import Comm
 from coarsecon.data.prepare import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.errors import InputError
@@ -132,3 +134,37 @@ def test_with_split_batch_norm_a_key_does_not_share_its_group_with_those_of_its_
     assert torch.equal(seen[0].sum((1, 2, 3)).sort().values, views["key"].sum((1, 2, 3)).sort().values)
     made.method.twin.eval()  # without batch statistics, restoring the order is all there is to it
     torch.testing.assert_close(made.method.project_keys(views["key"]), made.method.twin(views["key"]))
+
+
+def test_the_byol_base_keeps_keys_in_the_groups_of_their_queries(tiny_data):
+    method = {"base": "byol", "dim": 16, "hidden": 16}
+    settings = tiny_settings(tiny_data, "ascl", method=method, backbone={"batch_norm_splits": 4})
+    made = Trainer(plan(settings), Run(tiny_data / "unused"), Reporter())
+    seen = []
+    made.method.twin.copies[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    (views, labels) = first_batch(made)
+    made.method.step(views, labels)
+    assert torch.equal(seen[0], views["key"])
+
+
+class Ranks(Comm):
+    """Claims to be one of several ranks."""
+
+    def __init__(self, world_size: int) -> None:
+        self.world_size = world_size
+
+
+@pytest.mark.parametrize(("ranks", "splits"), [(1, 4), (2, 2), (3, 1), (4, 1), (8, 1)])
+def test_batch_norm_splits_are_those_of_the_global_batch(tiny_data, ranks, splits):
+    ready = plan(tiny_settings(tiny_data, "moco", backbone={"batch_norm_splits": 4}), Ranks(ranks))
+    method = ready.build_method(Ranks(ranks))
+    assert {getattr(norm, "splits", 1) for norm in method.modules() if isinstance(norm, nn.BatchNorm2d)} == {splits}
+    assert method._shuffles
+
+
+def test_synchronized_batch_norm_cannot_be_split(tiny_data):
+    settings = tiny_settings(tiny_data, "moco", backbone={"batch_norm_splits": 4}, run={"batch_norm": "sync"})
+    for ranks in (2, 4):
+        with pytest.raises(InputError, match=r"set backbone\.batch_norm_splits to 1"):
+            plan(settings, Ranks(ranks))
+    plan(settings, Ranks(1))

@@ -43,9 +43,7 @@ def expected_drop(rate: float, size: int, side: int) -> float:
     return sum(1 - (1 - corner) ** (rows * columns) for rows in corners_of for columns in corners_of) / side**2
 
 
-@pytest.mark.parametrize(
-    ("side", "size", "stage"), [(32, 2, 2), (32, 2, 3), (84, 5, 2), (84, 5, 3)]
-)
+@pytest.mark.parametrize(("side", "size", "stage"), [(32, 2, 2), (32, 2, 3), (84, 5, 2), (84, 5, 3)])
 def test_dropblock_drops_the_published_fraction_of_each_stage(side, size, stage):
     model = timm.create_model("resnet12", num_classes=0, drop_rate=0.1, dropblock_size=size)
     drop, cells = model.stages[stage].drop, side // 2 ** (stage + 1)
