@@ -102,7 +102,7 @@ class ResNet12(nn.Module):
         dropblock_size: int = 5,
     ) -> None:
         super().__init__()
-        drops = [nn.Dropout(drop_rate), nn.Dropout(drop_rate)]
+        drops: list[nn.Dropout | DropBlock] = [nn.Dropout(drop_rate), nn.Dropout(drop_rate)]
         drops += [DropBlock(drop_rate, dropblock_size), DropBlock(drop_rate, dropblock_size)]
         inputs = (in_chans, *widths[:-1])
         self.stages = nn.Sequential(*map(Block, inputs, widths, drops))
