@@ -22,7 +22,8 @@ from torch import Tensor
 
 from coarsecon.device import choose_device
 from coarsecon.evaluation import knn
-from coarsecon.evaluation.retrieval import Search, retrieval_values, summary, values_within
+from coarsecon.evaluation.query_ranks import Search
+from coarsecon.evaluation.retrieval import retrieval_values, summary, values_within
 from coarsecon.search.exact import nearest_others, unit
 
 Side = Callable[[Tensor], Tensor]

@@ -16,7 +16,7 @@ from coarsecon.data.store import open_dataset
 from coarsecon.evaluation import features, support
 from coarsecon.evaluation.features import FeatureStore
 from coarsecon.evaluation.pairing import Part, measure_retrieval, shared_values
-from coarsecon.evaluation.retrieval import Pairs, Search
+from coarsecon.evaluation.query_ranks import Pairs, Search
 from coarsecon.nn.encoder import Encoder
 from coarsecon.runs import Run
 

@@ -1,5 +1,10 @@
-"""Classify by a weighted vote of the nearest neighbours in a bank of labelled features."""
+"""Classify by a weighted vote of the nearest neighbours in a bank of labelled features.
 
+No prediction depends on the order of the bank: items as near as the k-th neighbor share the votes of the places that
+are left to them, and of classes with equal votes the one with the lowest number wins.
+"""
+
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +13,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.reporting import Progress, Reporter
-from coarsecon.search.exact import nearest, unit
+from coarsecon.search.exact import SCORES_AT_ONCE, nearest, products, tie_tolerance, unit
 
 PAPER = (200, 0.1)
 """The k and the temperature of ASCL."""
@@ -53,10 +58,16 @@ def knn_predictions(
     num_classes = int(bank_labels.max()) + 1
     predictions: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in ts}
     for chunk in queries.split(min(QUERIES_AT_ONCE, max(1, VOTES_AT_ONCE // max(*ks, num_classes)))):
-        cosines, indices = nearest(chunk, bank, max(ks))
+        cosines, indices = nearest(chunk, bank, max(ks) + 1)
+        classes, tied = bank_labels[indices], _tied_at_the_end(cosines, ks)
         for t in set(ts):
-            for k, winners in vote(cosines, bank_labels[indices], num_classes, ks=ks, t=t).items():
+            for k, winners in vote(cosines, classes, num_classes, ks=ks, t=t).items():
                 predictions[k, t].append(winners)
+        for rows in tied.split(max(1, SCORES_AT_ONCE // len(bank))):
+            scores = products(chunk[rows], bank)
+            for k, t in predictions:
+                last = cosines[rows, min(k, len(bank)) - 1]
+                predictions[k, t][-1][rows] = _shared_vote(scores, last, bank_labels, num_classes, k=k, t=t)
         progress.advance(len(chunk))
     return {pair: torch.cat(parts) for pair, parts in predictions.items()}
 
@@ -72,9 +83,36 @@ def vote(cosines: Tensor, classes: Tensor, num_classes: int, *, ks: Sequence[int
     winners, counted = {}, 0
     for k in sorted(set(ks)):  # the votes of a smaller k are the first of a larger one
         votes.scatter_add_(1, classes[:, counted:k], weights[:, counted:k])
-        winners[k] = votes.argmax(1)
+        winners[k] = _winners(votes, t)
         counted = k
     return winners
+
+
+def _shared_vote(scores: Tensor, last: Tensor, classes: Tensor, num_classes: int, *, k: int, t: float) -> Tensor:
+    """The winners [Q] of `vote`, where items with a score equal to the k-th best, `last` [Q], share what is left of
+    the k places. scores [Q, M] of a bank with classes [M]."""
+    tolerance = tie_tolerance(scores.dtype)
+    above = scores > last[:, None] + tolerance
+    equal = (scores >= last[:, None] - tolerance) & ~above
+    left = min(k, len(classes)) - above.sum(1)
+    shares = above + equal * (left / equal.sum(1))[:, None]
+    weights = shares * ((scores - scores.amax(1, keepdim=True)) / t).exp()
+    votes = weights.new_zeros(len(scores), num_classes)
+    return _winners(votes.index_add_(1, classes, weights), t)
+
+
+def _tied_at_the_end(cosines: Tensor, ks: Sequence[int]) -> Tensor:
+    """The rows of cosines [Q, K], best first, where for some k the next item is as near as the k-th."""
+    gaps = cosines[:, :-1] - cosines[:, 1:]
+    ends = [k - 1 for k in ks if k <= gaps.shape[1]]
+    return (gaps[:, ends] <= tie_tolerance(cosines.dtype)).any(1).nonzero().flatten()
+
+
+def _winners(votes: Tensor, t: float) -> Tensor:
+    """The class [Q] with the most votes [Q, C]; of equal ones the first. A cosine's tolerance scales its vote."""
+    most = votes.amax(1, keepdim=True)
+    least = (most * math.exp(-tie_tolerance(votes.dtype) / t)).clamp(min=torch.finfo(votes.dtype).tiny)
+    return (votes >= least).byte().argmax(1)
 
 
 def knn_metrics(

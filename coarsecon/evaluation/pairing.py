@@ -9,9 +9,8 @@ from coarsecon.comm import Comm
 from coarsecon.data.store import PreparedDataset
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import FeatureStore
+from coarsecon.evaluation.query_ranks import Pairs, Search
 from coarsecon.evaluation.retrieval import (
-    Pairs,
-    Search,
     Values,
     by_group,
     retrieval_values,

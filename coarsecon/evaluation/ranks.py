@@ -1,41 +1,38 @@
-"""The ranks of a class's items among all, where the class is too large to list that many nearest neighbours.
+"""Ranks of the items of a query's class: equal scores put the items of other classes first.
 
-A list of the k nearest with their indices costs ten times what the k largest values alone cost, and the values tell
-the ranks.
+Cosines within `tie_tolerance` of each other are equal. An item of the class then ranks behind every item of another
+class whose cosine is not lower than its own by more than that: features that separate nothing earn nothing, whatever
+the order of the files. With all scores of a query at hand, its ranks follow from the largest scores alone: a list of
+the k nearest with their indices costs ten times as much as the k largest values.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from coarsecon.search.exact import tie_tolerance
 
-def class_ranks(scores: Tensor, members: Tensor, top: tuple[Tensor, Tensor]) -> Tensor:
-    """The ranks [B, m], from 1, of the best of the `members` [M] in rows of scores [B, G], the best first.
-
-    `top` is what `largest` gives of the scores: ranks are exact up to that depth, and depth + 1 stands for any beyond
-    it; m is as many as some row has up to it, at least 1. Members rank behind all others of the same score, so that
-    features that tell nothing apart earn nothing.
-    """
-    values, ties = top
-    depth = values.shape[1]
-    own = _upwards(scores[:, members])
-    count = max(int((own >= values[:, :1]).sum(1).max()), 1)
-    own = own[:, -count:].contiguous()
-    at_least = depth - torch.searchsorted(values, own)
-    at_least = torch.where(own == values[:, :1], ties[:, None], at_least)
-    members_at_least = count - torch.searchsorted(own, own)
-    place = torch.arange(count, 0, -1, device=own.device)  # in a row sorted upwards, the last member is the first
-    ranks = (at_least - members_at_least + place).clamp(max=depth + 1)
-    return torch.where(own < values[:, :1], depth + 1, ranks).flip(1)
+BEYOND = torch.iinfo(torch.int64).max
+"""The rank of an item that is not among the nearest that were looked at."""
 
 
-def largest(scores: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-    """The `depth` largest values of each row of scores [B, G], upwards, and how many reach the least of them [B]."""
+class Largest(NamedTuple):
+    """The K largest `values` [B, K] of rows of scores, ascending, and how many scores are as large as the least of
+    them, or equal to it: `reached` [B]."""
+
+    values: Tensor
+    reached: Tensor
+
+
+def largest(scores: Tensor, depth: int) -> Largest:
+    """The `depth` largest values of each row of scores [B, G]; all of them when there are fewer."""
     if depth >= scores.shape[1]:
-        return scores.sort(1).values, torch.full((len(scores),), scores.shape[1], device=scores.device)
+        return Largest(scores.sort(1).values, torch.full((len(scores),), scores.shape[1], device=scores.device))
     if scores.device.type == "cpu":
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             parts = list(pool.map(lambda rows: _partitioned(rows.numpy(), depth), _shares(scores)))
@@ -43,13 +40,58 @@ def largest(scores: Tensor, depth: int) -> tuple[Tensor, Tensor]:
     else:
         found = scores.topk(depth + 1).values.flip(1)
     values = found[:, 1:].contiguous()
-    ties = torch.full((len(scores),), depth, device=scores.device)
-    beyond = (found[:, 0] == values[:, 0]).nonzero().flatten()
-    ties[beyond] = (scores[beyond] >= values[beyond, :1]).sum(1)
-    return values, ties
+    least = values[:, 0] - tie_tolerance(scores.dtype)
+    reached = torch.full((len(scores),), depth, device=scores.device)
+    further = (found[:, 0] >= least).nonzero().flatten()
+    reached[further] = (scores[further] >= least[further, None]).sum(1)
+    return Largest(values, reached)
 
 
-def _upwards(rows: Tensor) -> Tensor:
+def member_ranks(scores: Tensor, members: Tensor, top: Largest) -> Tensor:
+    """The ranks [B, m], from 1, of the `members` [M] of a class in rows of scores [B, G], best first.
+
+    `top` is `largest` of the scores. Ranks are exact up to its depth, and `BEYOND` stands for every other and for
+    items with the score -inf; m is as many as any row needs, at least 1.
+    """
+    own = _ascending(scores[:, members])
+    needed = (own >= top.values[:, :1] - tie_tolerance(scores.dtype)).sum(1)
+    count = int(needed.max()) if len(members) else 0
+    return _ranks(F.pad(own[:, own.shape[1] - count :], (1, 0), value=-torch.inf), top)
+
+
+def listed_ranks(scores: Tensor, hits: Tensor) -> tuple[Tensor, Tensor]:
+    """The ranks [B, m] of the `hits` [B, K] among the K largest scores [B, K], descending, as `member_ranks` gives
+    them, exact up to K - 1; and which rows are undecided [B].
+
+    A row is undecided when a hit before the last place equals the last score, so that items which are not listed may
+    rank before it. A last score of -inf says that all items are listed.
+    """
+    undecided = (hits[:, :-1] & (scores[:, :-1] - tie_tolerance(scores.dtype) <= scores[:, -1:])).any(1)
+    own = scores.new_full((len(scores), max(1, int(hits.sum(1).max()))), -torch.inf)
+    rows, columns = hits.nonzero(as_tuple=True)
+    own[rows, hits.cumsum(1)[rows, columns] - 1] = scores[rows, columns]
+    values = scores.flip(1)
+    return _ranks(
+        own.flip(1), Largest(values, torch.full_like(undecided, values.shape[1], dtype=torch.int64))
+    ), undecided
+
+
+def _ranks(own: Tensor, top: Largest) -> Tensor:
+    """The ranks [B, m], best first, of a class with the scores own [B, m], ascending, among all."""
+    lowest, tolerance = top.values[:, :1], tie_tolerance(own.dtype)
+    least = own - tolerance
+    place = torch.arange(own.shape[1], 0, -1, device=own.device)
+    at_least = top.values.shape[1] - torch.searchsorted(top.values, least)
+    members_at_least = own.shape[1] - torch.searchsorted(own, least)
+    # Of scores that equal the least of the largest, some may not be among these: they are counted as one group.
+    is_lowest = least <= lowest
+    at_least = torch.where(is_lowest, top.reached[:, None], at_least)
+    members_at_least = torch.where(is_lowest, (own >= lowest - tolerance).sum(1, keepdim=True), members_at_least)
+    ranks = at_least - members_at_least + place
+    return torch.where((own < lowest) | own.isneginf(), BEYOND, ranks).flip(1)
+
+
+def _ascending(rows: Tensor) -> Tensor:
     """The values of each row, the largest last; on the CPU NumPy sorts ten times faster than torch."""
     return torch.from_numpy(np.sort(rows.numpy(), axis=1)) if rows.device.type == "cpu" else rows.sort(1).values
 
@@ -60,7 +102,7 @@ def _shares(scores: Tensor) -> Iterator[Tensor]:
 
 
 def _partitioned(rows: np.ndarray, depth: int) -> np.ndarray:
-    """The depth + 1 largest values of each row, upwards."""
+    """The depth + 1 largest values of each row, ascending."""
     first = rows.shape[1] - depth - 1
     kept = np.partition(rows, first, axis=1)[:, first:]
     kept.sort(axis=1)

@@ -1,66 +1,19 @@
 """Retrieval by cosine: Recall@k, precision@k, mAP@R and R-precision, within a set of images or from one in another."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.evaluation.ranks import class_ranks, largest
+from coarsecon.evaluation.query_ranks import Pairs, Search, query_ranks
 from coarsecon.reporting import Progress
-from coarsecon.search.exact import SCORES_AT_ONCE, nearest, nearest_others, unit
 
 RECALL_KS = (1, 2, 5, 10, 50, 100)
 
-LARGE_CLASS = 256
-"""From so many items of a class on, their ranks are computed instead of a list of as many neighbours."""
-
-QUERIES_AT_ONCE = 4096
-NEIGHBOURS_AT_ONCE = 2**22
-"""How much of the matrix of neighbours is held at one time: at most so many rows, and so many entries."""
-
-NEIGHBOURS_AMONG = 2**24
-"""Entries of that matrix up to which it is held whole, 192 MiB with scores, where it then costs half the products."""
-
 Values = dict[str, Tensor]
 """A value [Q] of each metric for each query, NaN where the query does not count."""
-
-Pairs = Mapping[str, tuple[Tensor, Tensor]]
-"""Labels of queries [Q] and gallery [G] at each level, -1 where unknown; equal numbers are the same class."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """Queries [Q, D] that search a gallery [G, D], L2-normalised both; `own` [Q] is each one's place there, or -1.
-
-    A query does not find itself: it is left out by identity, never by rank, so that its duplicate may be found.
-    """
-
-    queries: Tensor
-    gallery: Tensor
-    own: Tensor
-
-    @classmethod
-    def among(cls, features: Tensor) -> "Search":
-        """Each of features [N, D], normalised here, among all the others (MaskCon's protocol)."""
-        features = unit(features)
-        return cls(features, features, torch.arange(len(features), device=features.device))
-
-    @property
-    def is_mutual(self) -> bool:
-        """Whether each gallery item is a query that does not find itself."""
-        places = torch.arange(len(self.gallery), device=self.own.device)
-        return self.queries is self.gallery and torch.equal(self.own, places)
-
-    def within(self, queries: Tensor, gallery: Tensor) -> "Search":
-        """The queries at some indices, among the gallery items at others."""
-        place = torch.full((len(self.gallery) + 1,), -1, device=gallery.device)  # the last is that of own = -1
-        place[gallery] = torch.arange(len(gallery), device=gallery.device)
-        among = self.gallery[gallery]
-        mutual = self.queries is self.gallery and torch.equal(queries, gallery)
-        return Search(among if mutual else self.queries[queries], among, place[self.own[queries]])
 
 
 def retrieval_values(
@@ -72,34 +25,13 @@ def retrieval_values(
     """
     labels = {level: _on(search.gallery.device, pair) for level, pair in labels.items()}
     relevant = {level: _relevant(search.own, *pair) for level, pair in labels.items()}
+    least = max([1, *ks])
+    depth = {level: torch.where(labels[level][0] >= 0, count.clamp(min=least), 0) for level, count in relevant.items()}
     names = [f"{name}@{k}" for name in ("recall", "precision") for k in ks] + ["map@r", "r_precision"]
     values = {level: {name: torch.full((len(search.queries),), torch.nan) for name in names} for level in labels}
-    listed = {level: (q >= 0) & (relevant[level] < LARGE_CLASS) for level, (q, _) in labels.items()}
-    ranked = {level: (q >= 0) & ~listed[level] for level, (q, _) in labels.items()}
-    comes_again = torch.stack(list(ranked.values())).any(0)
-
-    def keep(level: str, rows: Tensor, made: Values) -> None:
-        for name, value in made.items():
+    for level, rows, ranks in query_ranks(search, labels, depth, progress):
+        for name, value in _metrics(ranks, relevant[level][rows, None], ks).items():
             values[level][name][rows.cpu()] = value.cpu().float()
-
-    depths = [torch.where(listed[level], relevant[level].clamp(min=max(ks, default=1)), 0) for level in labels]
-    for rows, found in _neighbours(search, torch.stack(depths).amax(0)):
-        for level, (of_queries, of_gallery) in labels.items():
-            here = listed[level][rows]
-            wanted, count = of_queries[rows[here]], relevant[level][rows[here]]
-            if len(count):
-                hits = of_gallery[found[here, : max(int(count.max()), *ks, 1)]] == wanted[:, None]
-                keep(level, rows[here], _metrics(hits, count, ks))
-        progress.advance(int((~comes_again[rows]).sum()))
-    for rows, scores in _scored(search, torch.stack([torch.where(ranked[level], labels[level][0], -1)
-                                                     for level in labels])):  # fmt: skip
-        levels = [level for level in labels if ranked[level][rows[0]]]
-        depth = max([*(int(relevant[level][rows].max()) for level in levels), *ks])
-        top = largest(scores, min(depth, len(search.gallery)))
-        for level in levels:
-            members = (labels[level][1] == labels[level][0][rows[0]]).nonzero().flatten()
-            keep(level, rows, _metrics_of_ranks(class_ranks(scores, members, top), relevant[level][rows, None], ks))
-        progress.advance(len(rows))
     return values
 
 
@@ -181,10 +113,10 @@ def recall_at_k(features: Tensor, labels: Tensor, ks: Sequence[int]) -> dict[int
     """The recall of `retrieval_metrics` at each k of `ks`, in a search no deeper than the largest of them."""
     search, labels = _checked(features, labels)
     recalled = dict.fromkeys(ks, 0)
-    for rows, found in _neighbours(search, torch.where(labels < 0, 0, max(ks))):
-        hits = labels[found] == labels[rows, None]
+    depth = torch.where(labels < 0, 0, max(ks))
+    for _, _, ranks in query_ranks(search, {"": (labels, labels)}, {"": depth}):
         for k in ks:
-            recalled[k] += int(hits[:, :k].any(1).sum())
+            recalled[k] += int((ranks[:, 0] <= k).sum())
     return {k: count / int((labels >= 0).sum()) for k, count in recalled.items()}
 
 
@@ -222,62 +154,13 @@ def _relevant(own: Tensor, of_queries: Tensor, of_gallery: Tensor) -> Tensor:
     return found - ((own >= 0) & (of_gallery[own] == of_queries) & (of_queries >= 0)).long()
 
 
-def _neighbours(search: Search, depth: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Chunks of queries: their indices [B], and their nearest items [B, k], with k at least the `depth` [Q] of each.
-
-    Queries of depth 0 are left out; k is never more than there are items.
-    """
-    # The deepest first: the rows of one chunk then need about the same depth, which its first row tells.
-    queries = depth.argsort(descending=True)[: int((depth > 0).sum())]
-    deepest = int(depth.max()) if len(queries) else 0
-    if 2 * len(queries) > len(depth) and len(depth) * deepest <= NEIGHBOURS_AMONG and search.is_mutual:
-        found = nearest_others(search.gallery, deepest)[1]
-        yield from ((rows, found[rows]) for rows in queries.split(max(1, NEIGHBOURS_AT_ONCE // deepest)))
-        return
-    start = 0
-    while start < len(queries):
-        k = int(depth[queries[start]])
-        rows = queries[start : start + min(QUERIES_AT_ONCE, max(1, NEIGHBOURS_AT_ONCE // k))]
-        yield rows, nearest(search.queries[rows], search.gallery, k, exclude=search.own[rows])[1]
-        start += len(rows)
-
-
-def _scored(search: Search, classes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Chunks of queries that are alike in `classes` [L, Q]: their indices [B], and their scores [B, G], own ones -inf.
-
-    Queries that are -1 in all of them are left out.
-    """
-    kinds, kind = classes.unique(dim=1, return_inverse=True)
-    for number in (kinds >= 0).any(0).nonzero().flatten():
-        for rows in (kind == number).nonzero().flatten().split(max(1, SCORES_AT_ONCE // len(search.gallery))):
-            scores = search.queries[rows] @ search.gallery.T
-            found = (search.own[rows] >= 0).nonzero().flatten()
-            scores[found, search.own[rows[found]]] = -torch.inf
-            yield rows, scores
-
-
-def _metrics_of_ranks(ranks: Tensor, relevant: Tensor, ks: Sequence[int]) -> Values:
-    """The metrics [B] of the ranks [B, M] of a class's items, best first; `relevant` [B, 1] are to be found."""
+def _metrics(ranks: Tensor, relevant: Tensor, ks: Sequence[int]) -> Values:
+    """The metrics [B] of the ranks [B, m] of a class's items, best first; `relevant` [B, 1] are to be found."""
     place = torch.arange(1, ranks.shape[1] + 1, device=ranks.device)
     hits = ranks <= relevant
     return {
         **{f"recall@{k}": (ranks[:, 0] <= k).float() for k in ks},
         **{f"precision@{k}": (ranks <= k).sum(1) / k for k in ks},
-        "map@r": (place / ranks * hits / relevant).sum(1),
+        "map@r": (place / ranks * hits / relevant).sum(1),  # 0 / 0, not a number, where there is nothing to find
         "r_precision": (hits / relevant).sum(1),
-    }
-
-
-def _metrics(hits: Tensor, relevant: Tensor, ks: Sequence[int]) -> Values:
-    """The metrics [B] of ranked hits [B, k], of which at most `relevant` [B] are to be found."""
-    made = {f"recall@{k}": hits[:, :k].any(1).float() for k in ks}
-    made |= {f"precision@{k}": hits[:, :k].sum(1) / k for k in ks}
-    hits = hits[:, : max(int(relevant.max()), 1)]
-    ranks = torch.arange(1, hits.shape[1] + 1, device=hits.device)
-    hits = hits & (ranks <= relevant[:, None])
-    precision = hits.cumsum(1) / ranks
-    return {
-        **made,
-        "map@r": (precision * hits).sum(1) / relevant,  # 0 / 0, not a number, where there is nothing to find
-        "r_precision": hits.sum(1) / relevant,
     }

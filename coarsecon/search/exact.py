@@ -23,6 +23,9 @@ FAISS_LARGEST_K = 1024
 BLOCK = 1024
 """Rows and columns of a block of scores that is used from both sides."""
 
+TIE_ULPS = 8
+"""Cosines that differ by at most this many units in the last place of 1 count as equal."""
+
 
 def unit(features: Tensor) -> Tensor:
     """`features` [N, D], a tensor or an array, with rows of length one: no gradient, at least float32.
@@ -36,6 +39,14 @@ def unit(features: Tensor) -> Tensor:
     return F.normalize(features, dim=1)
 
 
+def tie_tolerance(dtype: torch.dtype) -> float:
+    """The difference up to which two cosines of this precision are equal.
+
+    The same two features give cosines that differ in the last bits, depending on the shape of the matrix product.
+    """
+    return TIE_ULPS * torch.finfo(dtype).eps
+
+
 @torch.no_grad()
 def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The `k` gallery items with the largest inner product with each query, best first.
@@ -45,16 +56,19 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None 
     own place in the gallery (-1: none), which is never among its neighbours; a duplicate of it may be. Equal
     scores come in no particular order.
 
-    Returns scores [Q, k'] and indices [Q, k'] int64, where k' is `k`, or the size of the gallery (less one
-    with `exclude`) when that is smaller. Works through FAISS on the CPU where it is installed, else through
+    Returns scores [Q, k'] and indices [Q, k'] int64, where k' is `k`, or the most items that a query can find when
+    that is smaller: the size of the gallery, less one if every query excludes an item. A row that runs out of items
+    before k' ends with score -inf and index -1. Works through FAISS on the CPU where it is installed, else through
     torch; the matrix [Q, G] is never held whole.
     """
     dtype = torch.promote_types(torch.promote_types(queries.dtype, gallery.dtype), torch.float32)
     queries = queries.detach().to(dtype).contiguous()
     gallery = gallery.detach().to(dtype).contiguous()
-    if exclude is None or len(gallery) == 0:
+    if exclude is None or not (exclude >= 0).any():
         return _search(queries, gallery, min(k, len(gallery)))
-    return _drop(*_search(queries, gallery, min(k + 1, len(gallery))), exclude)
+    scores, indices = _without(*_search(queries, gallery, min(k + 1, len(gallery))), exclude)
+    found = min(k, len(gallery) - int((exclude >= 0).all()))
+    return scores[:, :found], indices[:, :found]
 
 
 @torch.no_grad()
@@ -80,7 +94,7 @@ def nearest_others(features: Tensor, k: int, reporter: Reporter | None = None) -
     with (reporter or Reporter()).progress("neighbours", pairs, "parts") as progress:
         for row, rows in enumerate(blocks):
             for column, columns in enumerate(blocks[row:], row):
-                block = _products(rows, columns)
+                block = products(rows, columns)
                 if row == column:
                     block.fill_diagonal_(-torch.inf)
                 else:
@@ -106,19 +120,21 @@ def _search(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
     rows = max(1, SCORES_AT_ONCE // max(1, len(gallery)))
     for start in range(0, len(queries), rows):
         chunk = slice(start, start + rows)
-        torch.topk(_products(queries[chunk], gallery), k, out=(scores[chunk], indices[chunk]))
+        torch.topk(products(queries[chunk], gallery), k, out=(scores[chunk], indices[chunk]))
     return scores, indices
 
 
-def _products(queries: Tensor, gallery: Tensor) -> Tensor:
+def products(queries: Tensor, gallery: Tensor) -> Tensor:
     """Inner products [Q, G] in the features' own precision, whatever surrounds the call."""
     with torch.autocast(queries.device.type, enabled=False):
         return queries @ gallery.T
 
 
-def _drop(scores: Tensor, indices: Tensor, exclude: Tensor) -> tuple[Tensor, Tensor]:
-    """Take one column out of each row: the excluded item, or the last one where that item is not present."""
-    drop = indices == exclude[:, None]
-    drop[~drop.any(1), -1] = True
-    shape = (len(indices), indices.shape[1] - 1)
-    return scores[~drop].view(shape), indices[~drop].view(shape)
+def _without(scores: Tensor, indices: Tensor, exclude: Tensor) -> tuple[Tensor, Tensor]:
+    """Take the excluded item out of each row that has it; those behind it move up, and -inf and -1 end the row."""
+    width = indices.shape[1]
+    own = (indices == exclude[:, None]) & (exclude >= 0)[:, None]
+    place = torch.where(own.any(1), own.int().argmax(1), width)
+    columns = torch.arange(width, device=indices.device)
+    kept = columns + (columns >= place[:, None])
+    return F.pad(scores, (0, 1), value=-torch.inf).gather(1, kept), F.pad(indices, (0, 1), value=-1).gather(1, kept)

@@ -96,7 +96,7 @@ def test_one_pass_over_many_settings_equals_a_call_for_each(monkeypatch: pytest.
 
     monkeypatch.setattr(knn, "nearest", counted)
     together = knn_predictions(bank, labels, queries, ks=[20, 1, 500], ts=[0.05, 1.0])
-    assert searches == [500]
+    assert len(searches) == 1
     assert together.keys() == alone.keys()
     assert all(torch.equal(together[pair], alone[pair]) for pair in alone)
     assert not torch.equal(together[20, 0.05], together[1, 0.05])

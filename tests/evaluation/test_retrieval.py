@@ -8,9 +8,9 @@ from golden import golden_cases, golden_tensors
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.evaluation import map_at_r, r_precision, recall_at_k, retrieval, retrieval_metrics
+from coarsecon.evaluation import map_at_r, query_ranks, r_precision, recall_at_k, retrieval_metrics
+from coarsecon.evaluation.query_ranks import Search
 from coarsecon.evaluation.retrieval import (
-    Search,
     by_group,
     retrieval_values,
     summary,
@@ -88,11 +88,11 @@ def test_metrics_follow_the_definitions(seed: int) -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = problem()
     whole = retrieval_metrics(features, labels)
-    monkeypatch.setattr(retrieval, "NEIGHBOURS_AT_ONCE", 300)
+    monkeypatch.setattr(query_ranks, "NEIGHBORS_AT_ONCE", 300)
     monkeypatch.setattr(exact, "BLOCK", 16)
     assert retrieval_metrics(features, labels) == pytest.approx(whole)
-    monkeypatch.setattr(retrieval, "NEIGHBOURS_AMONG", 0)
-    monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr(query_ranks, "NEIGHBORS_AMONG", 0)
+    monkeypatch.setattr(query_ranks, "QUERIES_AT_ONCE", 7)
     monkeypatch.setattr(exact, "SCORES_AT_ONCE", 500)
     assert retrieval_metrics(features, labels) == pytest.approx(whole)
 
@@ -105,9 +105,9 @@ def test_the_neighbours_of_large_classes_are_never_held_all_at_once(monkeypatch:
         largest = max(largest, len(queries) * k)
         return exact.nearest(queries, gallery, k, **options)
 
-    monkeypatch.setattr(retrieval, "nearest", watched)
-    monkeypatch.setattr(retrieval, "NEIGHBOURS_AMONG", 0)
-    monkeypatch.setattr(retrieval, "NEIGHBOURS_AT_ONCE", 20_000)
+    monkeypatch.setattr(query_ranks, "nearest", watched)
+    monkeypatch.setattr(query_ranks, "NEIGHBORS_AMONG", 0)
+    monkeypatch.setattr(query_ranks, "NEIGHBORS_AT_ONCE", 20_000)
     retrieval_metrics(torch.randn(600, 4), torch.arange(600) % 3)
     assert 10_000 < largest <= 20_000
 
@@ -122,10 +122,10 @@ def test_progress_counts_every_labelled_query_once(monkeypatch: pytest.MonkeyPat
         def advance(self, amount: int = 1, note: str = "") -> None:
             pieces.append(amount)
 
-    monkeypatch.setattr(retrieval, "LARGE_CLASS", large)
-    monkeypatch.setattr(retrieval, "NEIGHBOURS_AMONG", 0)
-    monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", 7)
-    monkeypatch.setattr(retrieval, "SCORES_AT_ONCE", 1000)
+    monkeypatch.setattr(query_ranks, "LARGE_DEPTH", large)
+    monkeypatch.setattr(query_ranks, "NEIGHBORS_AMONG", 0)
+    monkeypatch.setattr(query_ranks, "QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr(query_ranks, "SCORES_AT_ONCE", 1000)
     coarse, fine = torch.arange(100) % 2, torch.arange(100) % 10
     coarse[90:], fine[80:] = -1, -1
     retrieval_values(

@@ -111,6 +111,31 @@ def test_asking_for_more_than_there_is_returns_what_there_is(backend: str, k: in
     assert nearest(gallery[:0], gallery, 5)[1].shape == (0, 5)
 
 
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 9])
+def test_queries_that_exclude_nothing_find_the_whole_gallery(backend: str, k: int) -> None:
+    queries, gallery = features(5), features(3, seed=1)
+    plain = nearest(queries, gallery, k)
+    for exclude in (torch.full((5,), -1), torch.tensor([-1, 2, -1, 0, -1])):
+        scores, indices = nearest(queries, gallery, k, exclude=exclude)
+        assert scores.shape == indices.shape == (5, min(k, 3))
+        for row, own in enumerate(exclude.tolist()):
+            kept = plain[1][row] != own
+            if own < 0:
+                assert torch.equal(indices[row], plain[1][row])
+            elif k >= 3:
+                assert indices[row].tolist() == [*plain[1][row][kept].tolist(), -1]
+                assert scores[row, -1] == -torch.inf
+                assert torch.equal(scores[row, :-1], plain[0][row][kept])
+
+
+def test_a_gallery_of_one_item_is_found_by_all_but_itself(backend: str) -> None:
+    gallery = features(1)
+    assert nearest(features(2, seed=1), gallery, 5, exclude=torch.full((2,), -1))[1].tolist() == [[0], [0]]
+    assert nearest(gallery, gallery, 5, exclude=torch.zeros(1, dtype=torch.int64))[1].shape == (1, 0)
+    both = torch.cat([gallery, features(1, seed=1)])
+    assert nearest(both, gallery, 5, exclude=torch.tensor([0, -1]))[1].tolist() == [[-1], [0]]
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_features_that_are_not_finite_are_refused(value: float) -> None:
     gallery = features(10)
