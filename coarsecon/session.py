@@ -1,7 +1,7 @@
 """A run in use: features, labels and metrics of a split, and the nearest images of files from anywhere."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import Tensor
 from coarsecon.comm import Comm
 from coarsecon.data.find import find_images
 from coarsecon.data.store import open_dataset
+from coarsecon.data.unlabeled import LEFT_OUT, unlabeled_note
 from coarsecon.device import choose_device
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import FeatureStore, files_fingerprint
@@ -137,6 +138,13 @@ class Session:
             raise InputError(f"{self.dataset.root}: no level of labels is known in {' and '.join(splits)}")
         return known
 
+    def tell_unlabeled(self, *splits: str, levels: Iterable[str] | None = None, consequence: str = LEFT_OUT) -> None:
+        """Report how many images of the splits have no label, a line for each of `levels` (default: every level)."""
+        for level in self.dataset.info.levels if levels is None else levels:
+            columns = {split: self.dataset.split(split).labels[level] for split in dict.fromkeys(splits)}
+            if note := unlabeled_note(level, columns, consequence):
+                self.reporter.info(note)
+
     def save_result(
         self,
         name: str,
@@ -180,7 +188,13 @@ class Session:
         other = self.dataset if gallery_data is None else open_dataset(gallery_data)
         gallery = Part(other, gallery_split or queries.split)
         name = gallery.split if other is self.dataset else f"{other.root.name}-{gallery.split}"
-        return measure_retrieval(self.store, queries, gallery), queries.split, name
+        metrics = measure_retrieval(self.store, queries, gallery)
+        self.tell_unlabeled(queries.split, consequence="and are no queries")
+        if gallery.checksum != queries.checksum:
+            for level, column in gallery.dataset.split(gallery.split).labels.items():
+                if note := unlabeled_note(level, {name: column}, "and match no query"):
+                    self.reporter.info(note)
+        return metrics, queries.split, name
 
     def examples(self, split: str, count: int, top_k: int) -> list[GalleryRow]:
         """Some queries of a split with their neighbours in it, themselves left out."""

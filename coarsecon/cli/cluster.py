@@ -98,9 +98,9 @@ def cluster(
         _print(found, within, split)
     if count == "auto" and all(group.count == 1 for group in groups):
         session.reporter.info(_nothing_stable(found, within))
-    left_out = int((labels[within] < 0).sum())
-    if left_out:
-        session.reporter.info(f"{left_out:,} images have no {within} label and are in no cluster")
+    session.tell_unlabeled(split, levels=[within], consequence="and are in no cluster")
+    others = [level for level in found if level in labels]
+    session.tell_unlabeled(split, levels=others, consequence="and are left out of the agreement")
     closing([result, csv, png, html, *([Path(json)] if json and json != "-" else [])], [])
 
 

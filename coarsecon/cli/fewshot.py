@@ -107,6 +107,7 @@ def fewshot(
             coarse=_labels(session, split, "coarse") if fine_within_coarse else None,
             names=session.dataset.info.levels["fine"],
         )  # fmt: skip
+        session.tell_unlabeled(split, levels=["fine", *["coarse"] * fine_within_coarse])
         session.tell_if_learned(split)
         model, coarse_by = embedded_split(session.store, session.dataset, split, support_copies), None
         if second is None:
@@ -174,4 +175,5 @@ def _coarse_classes(session: "Session", split: str, model: "Embedded", copies: i
     session.reporter.info(
         f"{session.run.root}: its method has no classifier; coarse classes come from logistic regression on train"
     )
+    session.tell_unlabeled("train", levels=["coarse"])
     return coarse_classes(model, session.features("train"), _labels(session, "train", "coarse")), "logistic"

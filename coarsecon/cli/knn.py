@@ -46,6 +46,7 @@ def knn(
         split = session.held_out()
         labels = session.labels("train", split)
         bank, queries = (session.features(name).to(session.device) for name in ("train", split))
+    session.tell_unlabeled("train", split)
     voters = min(int((bank_labels >= 0).sum()) for bank_labels, _ in labels.values())
     if 2 * max(ks) > voters:
         session.reporter.info(

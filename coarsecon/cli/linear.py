@@ -83,6 +83,7 @@ def linear(
         known = session.labels("train", split)
         if labels != "both" and labels not in known:
             raise InputError(f"--labels: {labels} labels are not known in train and {split} of {session.dataset.root}")
+        session.tell_unlabeled("train", split, levels=None if labels == "both" else [labels])
         kind = "finetune" if finetune else preset
         if views:
             probe = _of_views(session, split, kind, _settings(preset, finetune, lr, backbone_lr, epochs, batch_size))

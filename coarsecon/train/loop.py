@@ -78,6 +78,11 @@ def train(
     if has_state:
         trainer.load()
     reporter.info(plan.summary() + (f" on {comm.world_size} ranks" if comm.world_size > 1 else ""))
+    unmonitored = (
+        monitor.unlabeled_notes(plan.dataset, plan.config.data.labels) if plan.config.run.monitor_every else []
+    )
+    for note in filter(None, [plan.left_out, *unmonitored]):
+        reporter.info(note)
     trainer.run_to_end()
     return run
 

@@ -8,6 +8,7 @@ from coarsecon.comm import Comm
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
 from coarsecon.data.store import PreparedDataset, Split
+from coarsecon.data.unlabeled import unlabeled_note
 from coarsecon.evaluation.knn import knn_predict
 from coarsecon.evaluation.retrieval import recall_at_k
 
@@ -17,8 +18,19 @@ BATCH = 250
 
 
 def monitored_name(dataset: PreparedDataset) -> str:
-    """The validation split, else the test split, else the training split."""
-    return next(name for name in ("val", "test", "train") if name in dataset.splits)
+    """The validation split, else the test split, else the training split; the first with labels, if any has."""
+    names = [name for name in ("val", "test", "train") if name in dataset.splits]
+    labeled = (name for name in names if any((column >= 0).any() for column in dataset.split(name).labels.values()))
+    return next(labeled, names[0])
+
+
+def unlabeled_notes(dataset: PreparedDataset, level: str) -> list[str]:
+    """Say how many images of the monitored split have no label, for fine labels and those of `level`."""
+    name = monitored_name(dataset)
+    labels = dataset.split(name).labels
+    notes = [unlabeled_note(each, {name: labels[each]}, "and are not monitored")
+             for each in dict.fromkeys(("fine", level)) if each in labels]  # fmt: skip
+    return [note for note in notes if note]
 
 
 def monitored_split(dataset: PreparedDataset, images: int) -> Split:

@@ -12,6 +12,7 @@ from coarsecon.comm import Comm
 from coarsecon.config import RunConfig, merge, validate
 from coarsecon.data.store import PreparedDataset, Split, open_dataset
 from coarsecon.data.subset import draw_evenly
+from coarsecon.data.unlabeled import unlabeled_note
 from coarsecon.device import choose_device, choose_precision, place
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.methods import Method, Setup
@@ -34,6 +35,8 @@ class Plan:
     split: Split
     card: EncoderCard
     device: torch.device
+    left_out: str = ""
+    """A sentence on the training images that have no label to train on, if there are any."""
     restored: bool = False
     """Whether a saved state is loaded into the method, which needs no initial weights then."""
 
@@ -96,7 +99,7 @@ def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
     if config.data.path is None:
         raise InputError("which images? Pass --data DIR, a dataset made by `coarsecon prepare`")
     dataset = open_dataset(config.data.path)
-    split = _training_split(dataset, config, needs_labels=method_class.needs_labels)
+    split, left_out = _training_split(dataset, config, needs_labels=method_class.needs_labels)
     side = config.data.size or dataset.info.size
     method_settings = method_class.resolve(
         method_settings, side=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
@@ -134,7 +137,7 @@ def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
             filter=method_class.input_filter(method_settings),
         ),
     )
-    return Plan(resolved, method_class, method_settings, dataset, split, card, device)
+    return Plan(resolved, method_class, method_settings, dataset, split, card, device, left_out)
 
 
 def _check_lengths(config: RunConfig) -> None:
@@ -152,21 +155,28 @@ def _check_lengths(config: RunConfig) -> None:
         )
 
 
-def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels: bool) -> Split:
+def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels: bool) -> tuple[Split, str]:
+    """The images to train on, and a sentence on those that have no label and are left out."""
     level, root = config.data.labels, dataset.root
     if level not in dataset.info.levels:
         raise InputError(f"data.labels: {root} has no {level!r} labels; it has {', '.join(dataset.info.levels)}")
-    split = dataset.split("train")
+    split, left_out = dataset.split("train"), ""
+    if needs_labels:
+        known = (split.labels[level] >= 0).nonzero().flatten()
+        if not len(known):
+            raise InputError(
+                f"data.labels: the training images of {root} have no {level} label; train on another level"
+            )
+        left_out = unlabeled_note(level, {"train": split.labels[level]}, f"and are left out (data.labels={level})")
+        split = split.take(known) if left_out else split
     if config.data.limit is not None:
         split = _limited(split, config, config.data.limit)
-    if needs_labels and (split.labels[level] < 0).any():
-        raise InputError(f"{root}: some training images have no {level} label; learn from another with data.labels")
     if len(split) < config.run.batch_size:
         raise InputError(
-            f"run.batch_size: {config.run.batch_size} is more than the {len(split)} training images; "
-            f"pass --batch-size {max(2, min(32, len(split) // 2))}"
+            f"run.batch_size: {config.run.batch_size} is more than the {len(split)} training images"
+            f"{f' ({left_out})' * bool(left_out)}; pass --batch-size {max(2, min(32, len(split) // 2))}"
         )
-    return split
+    return split, left_out
 
 
 def _limited(split: Split, config: RunConfig, limit: int) -> Split:
