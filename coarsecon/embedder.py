@@ -1,11 +1,12 @@
 """A run's encoder in Python: embed, search, take a step of a scikit-learn pipeline, hand over to other tools."""
 
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 import numpy as np
 import torch
@@ -14,17 +15,26 @@ from torch import Tensor
 
 from coarsecon.data.convert import as_prepared, prepared
 from coarsecon.data.find import find_images
+from coarsecon.data.left_out import some
+from coarsecon.data.names import path_on_disk
 from coarsecon.errors import InputError
-from coarsecon.evaluation.features import FILES_AT_ONCE, FeatureStore
+from coarsecon.evaluation.features import FeatureStore
+from coarsecon.evaluation.image_files import FILES_AT_ONCE
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Layer, Which, open_run
-from coarsecon.search.collection import originals_among
 from coarsecon.search.index import EXACT, SearchIndex
 from coarsecon.session import Session
 
 PARAMETERS = ("run", "data", "which", "layer", "flip", "device", "workers")
 
 OneImage = str | Path | Image.Image | np.ndarray | Tensor
+
+
+class _Asked(NamedTuple):
+    """An image to embed, and whether it is a file that was found in a folder."""
+
+    image: OneImage
+    in_folder: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,14 +119,10 @@ class Embedder:
 
         Raises:
             InputError: a file is missing or broken, or something is no image of 8 bits.
+
+        Broken files in folders are skipped with a warning.
         """
-        several, size = _several(images), self.store.encoder.card.input.size
-        rows = []
-        with ThreadPoolExecutor(max(1, self.workers)) as pool:
-            for start in range(0, len(several), FILES_AT_ONCE):
-                piece = several[start : start + FILES_AT_ONCE]
-                rows.append(self.store.images(list(pool.map(lambda image: self._pixels(image, size), piece))))
-        return torch.cat(rows).numpy() if rows else np.zeros((0, self.dim), np.float32)
+        return self._embedded(images)[1]
 
     def split(self, split: str | None = None) -> np.ndarray:
         """Unit embeddings float32 [N, D] of a split of the dataset, as every command keeps and reads them."""
@@ -127,7 +133,7 @@ class Embedder:
     ) -> Neighbours:
         """The `k` images of a split nearest to each query; `query` is what `embed` takes, or embeddings float [Q, D].
 
-        A file that the split was prepared from is not its own neighbour. `index` is a FAISS factory string.
+        Images of the split with the content of a file are not its neighbors. `index` is a FAISS factory string.
 
         Raises:
             InputError: as `embed`; or there is no such split; or `k` is below 1.
@@ -135,16 +141,16 @@ class Embedder:
         if k < 1:
             raise InputError(f"k={k}: ask for one neighbour or more")
         is_embedded = isinstance(query, np.ndarray | Tensor) and query.ndim == 2 and _is_float(query)
-        images = [] if is_embedded else _several(query)
-        embedded = torch.as_tensor(query) if is_embedded else torch.from_numpy(self.embed(images))
+        images, made = ([], query) if is_embedded else self._embedded(query)
+        embedded = torch.as_tensor(made)
         collection = self.session.collection(split)
         if self._indices.get(f"{split} {index}") is None:
             self._indices[f"{split} {index}"] = SearchIndex.build(collection.features, collection.items, index)
-        hits = self._indices[f"{split} {index}"].query(embedded, k + 1)
-        own = [self._own(image, split) for image in images] or [None] * len(embedded)
+        own = [self._own(image, split) for image in images] or [set()] * len(embedded)
+        hits = self._indices[f"{split} {index}"].query(embedded, k + max(map(len, own), default=0))
         found = [
-            [(i, score) for i, score in zip(*row, strict=True) if i >= 0 and i != itself][:k]
-            for itself, *row in zip(own, hits.indices.tolist(), hits.scores.tolist(), strict=True)
+            [(i, score) for i, score in zip(*row, strict=True) if i >= 0 and i not in same][:k]
+            for same, *row in zip(own, hits.indices.tolist(), hits.scores.tolist(), strict=True)
         ]
         items = collection.items
         return Neighbours(
@@ -210,25 +216,52 @@ class Embedder:
             )
         return prepared(Image.fromarray(array), size)
 
-    def _own(self, image: OneImage, split: str) -> int | None:
-        """The place of a file in the split that was prepared from it."""
-        if not isinstance(image, str | Path):
-            return None
-        (place,) = originals_among([Path(image)], self.session.dataset)
-        return place[1] if place and place[0] == split else None
+    def _embedded(self, images: OneImage | Iterable[OneImage]) -> tuple[list[OneImage], np.ndarray]:
+        """The images that can be read and their embeddings; see `embed`."""
+        several, size = _several(images), self.store.encoder.card.input.size
+        kept: list[OneImage] = []
+        rows, broken = [], []
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            for start in range(0, len(several), FILES_AT_ONCE):
+                piece = several[start : start + FILES_AT_ONCE]
+                pixels = list(pool.map(lambda asked: self._pixels_or_problem(asked, size), piece))
+                broken += [found for found in pixels if isinstance(found, str)]
+                kept += [asked.image for asked, found in zip(piece, pixels, strict=True) if not isinstance(found, str)]
+                readable = [found for found in pixels if not isinstance(found, str)]
+                rows += [self.store.images(readable)] if readable else []
+        if broken and not kept:
+            raise InputError(f"none of the {len(broken):,} images can be read: {broken[0]}")
+        if broken:
+            warnings.warn(f"skipped {len(broken):,} images that cannot be read: {some(broken)}", stacklevel=3)
+        return kept, torch.cat(rows).numpy() if rows else np.zeros((0, self.dim), np.float32)
+
+    def _pixels_or_problem(self, asked: _Asked, size: int) -> np.ndarray | str:
+        """The pixels of an image; what is wrong with a file that was found in a folder."""
+        try:
+            return self._pixels(asked.image, size)
+        except InputError as error:
+            if asked.in_folder:
+                return str(error)
+            raise
+
+    def _own(self, image: OneImage, split: str) -> set[int]:
+        """The images of the split that are the same as a file."""
+        return self.session.prepared_images(Path(image), split) if isinstance(image, str | Path) else set()
 
 
-def _several(images: OneImage | Iterable[OneImage]) -> list[OneImage]:
+def _several(images: OneImage | Iterable[OneImage]) -> list[_Asked]:
     """One image or several as a list; folders become the files in them."""
     if isinstance(images, np.ndarray | Tensor):
-        return list(images) if images.ndim == 4 else [images]
+        return [_Asked(image) for image in (images if images.ndim == 4 else [images])]
     if isinstance(images, str | Path | Image.Image):
         images = [images]
     if not isinstance(images, Iterable):
         raise InputError(f"an image is a file, a PIL image, an array or a tensor, not {type(images).__name__}")
-    found: list[OneImage] = []
+    found: list[_Asked] = []
     for image in images:
-        found += find_images([Path(image)]) if isinstance(image, str | Path) else [image]
+        files: list[Any] = find_images([Path(image)]) if isinstance(image, str | Path) else [image]
+        in_folder = isinstance(image, str | Path) and path_on_disk(Path(image)).is_dir()
+        found += [_Asked(file, in_folder) for file in files]
     return found
 
 

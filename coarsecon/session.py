@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from coarsecon.data.store import open_dataset
 from coarsecon.data.unlabeled import LEFT_OUT, unlabeled_note
 from coarsecon.device import choose_device
 from coarsecon.errors import InputError
-from coarsecon.evaluation.features import FeatureStore, files_fingerprint
+from coarsecon.evaluation.features import FeatureStore
+from coarsecon.evaluation.image_files import files_fingerprint
 from coarsecon.evaluation.pairing import Part, measure_retrieval
 from coarsecon.files import atomic_write
 from coarsecon.report.rows import GalleryRow, Picture
@@ -27,21 +29,21 @@ from coarsecon.search.collection import (
     gallery_rows,
     indexed,
     labelled_files,
-    originals_among,
     sample_queries,
     split_collection,
 )
 from coarsecon.search.exact import nearest
+from coarsecon.search.identity import PreparedImages, SameFiles
 from coarsecon.search.index import Hits, index_recall
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """What is searched: images of a split called `name`, or (`folder`) of a folder called so."""
+    """What is searched: images of a split called `name`, or the image `files` of a folder called so."""
 
     name: str
     images: Collection
-    folder: bool
+    files: Sequence[Path] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,14 @@ class Session:
         if path is None or not path.exists():
             raise no_dataset(path, run.root)
         self.dataset = open_dataset(path)
+
+    @cached_property
+    def _prepared_images(self) -> PreparedImages:
+        return PreparedImages(self.dataset)
+
+    def prepared_images(self, file: Path, split: str) -> set[int]:
+        """The numbers of the images of a split that have the content of an image file."""
+        return {place.number for place in self._prepared_images.places(file) if place.split == split}
 
     def collection(self, split: str) -> Collection:
         """A split of the dataset with its features."""
@@ -202,30 +212,36 @@ class Session:
         chosen = sample_queries(len(collection.items), count)
         hits = Hits(*nearest(collection.features[chosen], collection.features, top_k, exclude=chosen))
         pictures = [collection.picture(query) for query in chosen.tolist()]
-        return gallery_rows(pictures, collection, hits, top_k, chosen.tolist())
+        return gallery_rows(pictures, collection, hits, top_k, [{query} for query in chosen.tolist()])
 
     def gallery(self, split: str | None, folder: Path | None = None) -> Gallery:
         """A split (default train), or a folder of images, to search in."""
         if folder is None:
             name = split or "train"
-            return Gallery(name, self.collection(name), folder=False)
-        name, files = folder.resolve().name, find_images([folder], self.reporter)
-        features = self.store.files(files, name=name)
+            return Gallery(name, self.collection(name))
+        name = folder.resolve().name
+        files, features = self.store.readable_files(find_images([folder], self.reporter), name=name)
         mark = self.store.mark(files_fingerprint(files))
-        return Gallery(name, files_collection(files, features, mark), folder=True)
+        return Gallery(name, files_collection(files, features, mark), files)
 
     def search(self, files: Sequence[Path], gallery: Gallery, *, top_k: int, factory: str) -> Found:
-        """The `top_k` nearest images of every file.
+        """The `top_k` nearest images of every file that can be read.
 
-        One that the searched split was prepared from is not its own neighbour.
+        Images with the content of the query are left out: it is not its own neighbor, whatever it is called.
+
+        Raises:
+            InputError: none of the files can be read.
         """
-        features = self.store.files(files)
-        originals = originals_among(files, self.dataset)
-        asked = labelled_files(files, originals, self.dataset, features)
+        files, features = self.store.readable_files(files)
+        places = [self._prepared_images.places(file) for file in files]
+        asked = labelled_files(files, places, self.dataset, features)
+        own = [{place.number for place in found if place.split == gallery.name} for found in places]
+        if gallery.files is not None:
+            same = SameFiles(gallery.files)
+            own = [set(same.equal(file.read_bytes())) for file in files]
         folder = self.run.index / gallery.name
         index = indexed(gallery.images, folder, factory)
-        hits = index.query(asked.features, top_k + 1)
-        own = [place[1] if place and not gallery.folder and place[0] == gallery.name else None for place in originals]
+        hits = index.query(asked.features, top_k + max(map(len, own)))
         pictures = [asked.picture(query) for query in range(len(files))]
         recall = None if index.exact else index_recall(index, gallery.images.features, top_k)
         return Found(gallery_rows(pictures, gallery.images, hits, top_k, own), folder, recall)

@@ -99,15 +99,23 @@ def test_search_finds_the_nearest_of_a_split(encoder, pixels):
     assert encoder.search(encoder.embed(pixels), k=3) == found
 
 
-def test_a_file_of_the_split_is_not_its_own_neighbour(encoder, pixels, tmp_path, monkeypatch):
+def test_a_file_of_the_split_is_not_its_own_neighbor(encoder, pixels, tmp_path):
     file = tmp_path / "a.png"
     Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).save(file)
-    first = encoder.search(file, k=2, split="test").indices[0]
+    first = encoder.search(pixels[:1], k=3, split="test").indices[0]
     assert first[0] == 0
-    monkeypatch.setattr("coarsecon.embedder.originals_among", lambda files, dataset: [("test", 0)])
-    others = encoder.search(file, k=2, split="test").indices[0]
-    assert len(others) == 2
-    assert 0 not in others
+    assert encoder.search(file, k=2, split="test").indices[0] == first[1:]
+
+
+def test_broken_files_in_a_folder_are_skipped_with_a_warning(encoder, pixels, tmp_path):
+    for i in range(2):
+        Image.fromarray(pixels[i].permute(1, 2, 0).numpy()).save(tmp_path / f"{i}.png")
+    expected = encoder.embed(tmp_path)
+    (tmp_path / "0broken.png").write_bytes(b"x")
+    with pytest.warns(UserWarning, match=r"skipped 1 images that cannot be read: .*0broken\.png"):
+        assert np.array_equal(encoder.embed(tmp_path), expected)
+    with pytest.raises(InputError, match=r"0broken\.png: not a readable image"):
+        encoder.embed([tmp_path / "0.png", tmp_path / "0broken.png"])
 
 
 def test_it_is_a_step_of_a_pipeline(encoder, tiny_data):

@@ -87,18 +87,28 @@ def localize(
 
 
 def _files(places: list[Path], limit: int) -> "list[Picture]":
-    """Image files in `places`, or a sample of them, shrunk to what a picture of them needs."""
+    """Image files in `places`, or a sample of them, shrunk to what a picture of them needs; broken ones are skipped."""
     import numpy as np
     from PIL import Image
 
     from coarsecon.data.images import decode
+    from coarsecon.data.left_out import some
     from coarsecon.report.rows import Picture
 
-    pictures = []
+    pictures, broken = [], []
     for file in _sampled_files(places, limit):
-        image = Image.fromarray(decode(file))
+        try:
+            image = Image.fromarray(decode(file))
+        except InputError as error:
+            broken.append(str(error))
+            continue
         image.thumbnail((LARGEST, LARGEST))
         pictures.append(Picture(np.asarray(image), str(file)))
+    if not pictures:
+        raise InputError(broken[0])
+    if broken:
+        count = f"{len(broken):,} of {len(broken) + len(pictures):,} images"
+        ConsoleReporter().info(f"skipped {count}, which cannot be read: {some(broken)}")
     return pictures
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from typing import get_args
@@ -14,12 +13,12 @@ from torch import Tensor
 
 from coarsecon.comm import Comm
 from coarsecon.data.batch import ImageBatch
-from coarsecon.data.convert import as_prepared
+from coarsecon.data.left_out import some
 from coarsecon.data.loader import ImageLoader, padded
-from coarsecon.data.pool import map_ahead
 from coarsecon.data.store import PreparedDataset
 from coarsecon.errors import InputError
 from coarsecon.evaluation.cache import cached_rows, remove_dead
+from coarsecon.evaluation.image_files import FILES_AT_ONCE, ImageFiles, files_fingerprint
 from coarsecon.methods.base import Method
 from coarsecon.methods.restore import load_method
 from coarsecon.nn.encoder import Encoder, load_encoder
@@ -28,7 +27,6 @@ from coarsecon.runs import Layer, Run, Which, no_encoder
 from coarsecon.search.exact import unit
 
 BATCH = 250
-FILES_AT_ONCE = 32
 ROWS_AT_ONCE = 8192
 """Features that pass through a head at one time."""
 
@@ -105,17 +103,19 @@ class FeatureStore:
         Raises:
             InputError: a file is missing or broken.
         """
-        batches = self._file_batches(files)
-        if name is None:
-            return self._both_sides(
-                lambda mirrored: torch.cat(
-                    list(self._made("features of files", len(files), self._embedded(batches, mirrored), FILES_AT_ONCE))
-                )
-            )
-        title, content = f"files-{name}", files_fingerprint(files)
-        return self._both_sides(
-            lambda mirrored: self._rows(title, content, len(files), batches, FILES_AT_ONCE, mirrored)
-        )
+        return self._file_features(files, name, skip_broken=False)[1]
+
+    def readable_files(self, files: Sequence[Path], *, name: str | None = None) -> tuple[list[Path], Tensor]:
+        """The image files that can be read, and their features [M, D] as by `files`; the others are reported.
+
+        Raises:
+            InputError: none of the files can be read.
+        """
+        broken, features = self._file_features(files, name, skip_broken=True)
+        if broken:
+            count = f"{len(broken):,} of {len(files):,} images"
+            self.reporter.info(f"skipped {count}, which cannot be read: {some(list(broken.values()))}")
+        return [file for i, file in enumerate(files) if i not in broken], features
 
     def images(self, pixels: list[np.ndarray]) -> Tensor:
         """Features [N, D] of N images uint8 [H, W, 3], as `coarsecon prepare` would have kept them; nothing is kept."""
@@ -139,17 +139,37 @@ class FeatureStore:
         batches = partial(split_batches, ImageLoader(images, self.device, self.workers), BATCH)
         return self._rows(split, dataset.info.splits[split].checksum, len(images), batches, BATCH, mirrored)
 
-    def _file_batches(self, files: Sequence[Path]) -> Batches:
-        def batch(start: int) -> ImageBatch:
-            size = self.encoder.card.input.size
-            return padded([as_prepared(file, size) for file in files[start : start + FILES_AT_ONCE]])
+    def _file_features(
+        self, files: Sequence[Path], name: str | None, *, skip_broken: bool
+    ) -> tuple[dict[int, str], Tensor]:
+        """What is wrong with the broken files, by number, and the features [M, D] of the others."""
+        size = self.encoder.card.input.size
+        images = ImageFiles(files, size, workers=self.workers, skip_broken=skip_broken)
+        rows = [self._file_rows(images, name, mirrored) for mirrored in (False, True)[: 1 + self.flip]]
+        broken = images.problems(rows[0])
+        if broken and (not skip_broken or len(broken) == len(files)):
+            which = f"none of the {len(files):,} images can be read, the first: " if len(broken) > 1 else ""
+            raise InputError(f"{which if skip_broken else ''}{next(iter(broken.values()))}")
+        if broken:
+            kept = [i for i in range(len(files)) if i not in broken]
+            rows = [side[kept] for side in rows]
+        return broken, self._both_sides(lambda mirrored: rows[mirrored])
+
+    def _file_rows(self, images: ImageFiles, name: str | None, mirrored: bool) -> Tensor:
+        """The rows [N, F] of image files; kept where there is a `name`."""
+        files = images.files
 
         def batches(starts: range) -> Iterator[ImageBatch]:
-            threads = max(1, self.workers)
-            loaded = map_ahead(batch, starts, pool=ThreadPoolExecutor(threads), ahead=threads)
-            return (images.to(self.device) for images in loaded)
+            return (batch.to(self.device) for batch in images.batches(starts))
 
-        return batches
+        def pieces(starts: range) -> Iterator[Tensor]:
+            return map(images.mark, starts, self._embedded(batches, mirrored)(starts))
+
+        if name is None:
+            return torch.cat(list(self._made("features of files", len(files), pieces, FILES_AT_ONCE)))
+        title = _mirrored(f"files-{name}") if mirrored else f"files-{name}"
+        what = f"features of files-{name}{', mirrored' * mirrored}"
+        return self.kept(title, files_fingerprint(files), len(files), pieces, piece=FILES_AT_ONCE, what=what)
 
     def _rows(self, name: str, content: str, count: int, batches: Batches, piece: int, mirrored: bool) -> Tensor:
         title = _mirrored(name) if mirrored else name
@@ -249,12 +269,3 @@ def encoder_mark(run: Run, which: Which) -> str:
         except FileNotFoundError:
             raise no_encoder(path) from None
     return digest.hexdigest()[:12]
-
-
-def files_fingerprint(files: Sequence[Path]) -> str:
-    """What a list of files is, by name, size and time of change."""
-    digest = hashlib.sha256()
-    for file in files:
-        status = file.stat()
-        digest.update(f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()

@@ -1,6 +1,6 @@
 """A collection to search: features, names and labels of images, and a way to see each of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from coarsecon.data.images import decode
 from coarsecon.data.store import PreparedDataset
 from coarsecon.errors import InputError
 from coarsecon.report.rows import GalleryRow, Neighbour, Picture, Pixels
+from coarsecon.search.identity import Place
 from coarsecon.search.index import EXACT, Hits, SearchIndex
 from coarsecon.search.items import ItemTable
 
@@ -50,33 +51,15 @@ def files_collection(files: Sequence[Path], features: Tensor, fingerprint: str =
     )
 
 
-def originals_among(files: Sequence[Path], dataset: PreparedDataset) -> list[tuple[str, int] | None]:
-    """For each file the (split, index) of the image that `dataset` was prepared from it; None where there is none.
-
-    A file is taken for an original when its path ends with what one prepared image was called.
-    """
-    by_name: dict[str, list[tuple[str, int]]] = {}
-    for split in dataset.splits.values():
-        for item, name in enumerate(split.names):
-            by_name.setdefault(name.rpartition("/")[2], []).append((split.name, item))
-    originals: list[tuple[str, int] | None] = []
-    for file in files:
-        path = file.resolve().as_posix()
-        found = [
-            (split, item)
-            for split, item in by_name.get(file.name, [])
-            if path.endswith(f"/{dataset.split(split).names[item]}")
-        ]
-        originals.append(found[0] if len(found) == 1 else None)
-    return originals
-
-
 def labelled_files(
-    files: Sequence[Path], originals: Sequence[tuple[str, int] | None], dataset: PreparedDataset, features: Tensor
+    files: Sequence[Path], places: Sequence[Sequence[Place]], dataset: PreparedDataset, features: Tensor
 ) -> Collection:
-    """Image files as a collection, with the labels of those that `dataset` was prepared from."""
+    """Image files as a collection, with the labels of the images of `dataset` that they are.
+
+    `places[i]` are the prepared images that equal file i, the best match first; see `PreparedImages`.
+    """
     labels = {
-        level: [-1 if place is None else int(dataset.split(place[0]).labels[level][place[1]]) for place in originals]
+        level: [int(dataset.split(own[0].split).labels[level][own[0].number]) if own else -1 for own in places]
         for level in dataset.info.levels
     }
     items = ItemTable(names=[str(file) for file in files], labels=labels, class_names=dict(dataset.info.levels))
@@ -97,16 +80,16 @@ def indexed(collection: Collection, folder: Path, factory: str = EXACT) -> Searc
 
 
 def gallery_rows(
-    queries: Sequence[Picture], gallery: Collection, hits: Hits, top_k: int, own: Sequence[int | None]
+    queries: Sequence[Picture], gallery: Collection, hits: Hits, top_k: int, own: Sequence[Container[int]]
 ) -> list[GalleryRow]:
     """Each of Q queries with its `top_k` best among `hits` [Q, k], as reports show them.
 
-    `own[i]` is the item that query i itself is, which is left out; None where it is none. Ask for one hit more than
-    `top_k` where there are such items.
+    `own[i]` holds the items that are the same image as query i, which are left out. Ask for as many hits more than
+    `top_k` as there are such items of one query.
     """
     rows = []
-    for query, scores, indices, itself in zip(queries, hits.scores.tolist(), hits.indices.tolist(), own, strict=True):
-        found = [pair for pair in zip(indices, scores, strict=True) if pair[0] >= 0 and pair[0] != itself][:top_k]
+    for query, scores, indices, same in zip(queries, hits.scores.tolist(), hits.indices.tolist(), own, strict=True):
+        found = [(i, score) for i, score in zip(indices, scores, strict=True) if i >= 0 and i not in same][:top_k]
         rows.append(GalleryRow(query, [Neighbour(gallery.picture(item), score) for item, score in found]))
     return rows
 
