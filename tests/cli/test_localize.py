@@ -35,6 +35,18 @@ def test_files_and_folders(coarsecon, tiny_run, photos, tmp_path):
     assert heat[int(y * 4), int(x * 4)] == heat.max()
 
 
+def test_broken_files_of_a_folder_are_skipped_and_named(coarsecon, tiny_run, photos, tmp_path):
+    (photos / "0.jpg").write_bytes(b"x")
+    path = tmp_path / "p.json"
+    done = coarsecon("localize", tiny_run, "--image", photos, "--png", tmp_path / "p.png", "--json", path, *QUICK)
+    assert done.code == 0, done.err
+    assert [entry["image"].rpartition("/")[2] for entry in json.loads(path.read_text())] == ["1.jpg", "2.jpg"]
+    assert "skipped 1 of 3 images, which cannot be read: " in " ".join(done.err.split())
+    only = coarsecon("localize", tiny_run, "--image", photos / "0.jpg", "--png", tmp_path / "q.png", *QUICK)
+    assert only.code == 2
+    assert "0.jpg: not a readable image" in " ".join(only.err.split())
+
+
 def test_some_images_of_a_folder_are_a_sample_of_its_classes(coarsecon, tiny_run, tmp_path):
     for name in ("ants", "bees"):
         (tmp_path / "photos" / name).mkdir(parents=True)
