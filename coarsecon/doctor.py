@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.requirements import Requirement
 
 from coarsecon import registry
 from coarsecon.config import BackboneSettings, RunConfig
@@ -67,6 +68,17 @@ def installed(package: str) -> str | None:
 def versions() -> dict[str, str | None]:
     """Python's version and those of the packages that results depend on."""
     return {"python": platform.python_version(), **{package: installed(package) for package in PACKAGES}}
+
+
+def outdated() -> list[str]:
+    """Required packages that are installed in another version than this installation requires, one phrase each."""
+    needed = [Requirement(requirement) for requirement in requires("coarsecon") or ()]
+    found = [(each, installed(each.name)) for each in needed if each.marker is None or each.marker.evaluate()]
+    return [
+        f"{each.name} {version} is installed, but {each.name}{each.specifier} is required"
+        for each, version in found
+        if version is not None and not each.specifier.contains(version, prereleases=True)
+    ]
 
 
 def extras() -> list[Extra]:

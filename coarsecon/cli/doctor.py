@@ -33,6 +33,8 @@ def doctor(device: Device = "auto", json: JsonFile = None) -> None:
             (each.name, "well" if each.is_well else "FAILED", f"{each.seconds:.1f} s", each.said) for each in trials
         ]
         table("Self-test", ["tried", "", "took", "found"], cells, numbers=False)
+    if outdated := library.outdated():
+        raise CoarseconError(f"{'; '.join(outdated)}. Upgrade with pip install -U coarsecon")
     failed = [f"{each.name}: {each.said}" for each in trials if not each.is_well]
     if failed:
         raise CoarseconError(f"the self-test failed: {'; '.join(failed)}")

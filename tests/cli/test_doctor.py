@@ -33,6 +33,15 @@ def test_a_missing_extra_comes_with_the_command_that_adds_it(coarsecon, monkeypa
     assert "pip install 'coarsecon[sky]'" in done.out
 
 
+def test_a_package_older_than_required_fails(coarsecon, monkeypatch):
+    monkeypatch.setattr(doctor, "requires", lambda _: ["timm>=1.0.31", "numpy>=1; extra == 'sky'", "torch>=2"])
+    monkeypatch.setattr(doctor, "installed", lambda package: {"timm": "1.0.22", "numpy": "0.9"}.get(package, "2.11.0"))
+    monkeypatch.setattr(doctor, "self_test", lambda _: [])
+    done = coarsecon("doctor", "--device", "cpu")
+    assert done.code == 1
+    assert "timm 1.0.22 is installed, but timm>=1.0.31 is required. Upgrade with pip install -U coarsecon" in done.err
+
+
 def test_a_training_step_that_gives_no_number_fails(coarsecon, monkeypatch):
     step = MaskCon.step
     monkeypatch.setattr(MaskCon, "step", lambda *given: {"loss": step(*given)["loss"] * float("nan")})
