@@ -121,36 +121,27 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def table(
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    *,
-    numbers: bool = True,
-    whole: str | None = None,
-) -> None:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: bool = True) -> None:
     """Print a table on stdout; columns after the first are aligned as numbers, or as text.
 
-    Where it is too wide, the column `whole` keeps to one line and the longest of the others give way; the first
-    keeps to one line unless another is named, since names are typed again. Headings over numbers break at blanks.
+    Where it is too wide, headings over numbers break at blanks, long texts are wrapped, and further columns follow in
+    another table under the same first column. Numbers are never cut.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from coarsecon.cli.layout import fit
+
     console = Console()
-    drawn = Table(title=Text(title), title_justify="left", title_style="bold")
-    cells = [columns, *([str(cell) for cell in row] for row in rows)]
-    too_wide = sum(max(map(len, column)) + 3 for column in zip(*cells, strict=True)) >= console.width
-    for place, column in enumerate(columns):
-        justify: Literal["left", "right"] = "right" if place and numbers else "left"
-        overflow: Literal["ellipsis", "fold"] = "ellipsis" if numbers else "fold"
-        no_wrap = column == whole if whole else not place
-        head = column.replace(" ", "\n") if numbers and too_wide else column
-        drawn.add_column(Text(head), justify=justify, overflow=overflow, no_wrap=no_wrap)
-    for row in cells[1:]:
-        drawn.add_row(*map(Text, row))
-    console.print(drawn)
+    for part in fit(columns, [[str(cell) for cell in row] for row in rows], console.width):
+        drawn = Table(title=Text(title), title_justify="left", title_style="bold")
+        for place, column in enumerate(part):
+            justify: Literal["left", "right"] = "right" if place and numbers else "left"
+            drawn.add_column(Text(column.heading), justify=justify, overflow="fold", width=column.width)
+        for cells in zip(*(column.cells for column in part), strict=True):
+            drawn.add_row(*map(Text, cells))
+        console.print(drawn)
 
 
 def facts(rows: Mapping[str, str]) -> None:

@@ -125,7 +125,7 @@ def _show_neighbours(rows: "list[GalleryRow]", json: str | None) -> None:
             (picture.name, f"{score:.3f}", *(getattr(picture, level) or "" for level in levels))
             for picture, score in row.neighbours
         ]
-        table(f"Nearest to {row.query.name}", ["image", "cosine", *levels], cells, numbers=False, whole="cosine")
+        table(f"Nearest to {row.query.name}", ["image", "cosine", *levels], cells, numbers=False)
 
 
 def _with_heat(session: "Session", rows: "list[GalleryRow]") -> "list[GalleryRow]":

@@ -70,9 +70,7 @@ def test_the_next_command_can_be_pasted(capsys, tmp_path):
 def test_long_names_give_way_to_the_column_that_is_to_stay_whole(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     name = "/home/somebody/pictures/" + 30 * "of-holidays/" + "1.jpg"
-    console.table(
-        "Nearest", ["image", "cosine", "fine"], [(name, "0.987", "a tall tree")], numbers=False, whole="cosine"
-    )
+    console.table("Nearest", ["image", "cosine", "fine"], [(name, "0.987", "a tall tree")], numbers=False)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     cells = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
