@@ -63,6 +63,11 @@ class BackboneSettings(Settings):
     batch_norm_splits: Count = Field(1, description="virtual batch-norm groups of the global batch")
     pretrained: bool = Field(False, description="start from timm's weights, fetched from the hub")
     weights: Path | None = Field(None, strict=False, description="start from this file of weights")
+    weights_key: str | None = Field(
+        None,
+        description="which weights of a file with several: their key or a part of their prefix, "
+        "such as state_dict_ema or teacher; default: the plain ones",
+    )
     args: dict[str, Any] = Field(default_factory=dict, description="further arguments of timm.create_model")
 
 

@@ -31,11 +31,19 @@ def import_(
     filter: Annotated[
         Literal["none", "high-pass"] | None, typer.Option(help="What it was trained to see images through.")
     ] = None,
+    weights_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which weights of a file with several, by their key or a part of their prefix, for example "
+            "state_dict_ema or teacher; default: plain weights before averaged ones.",
+        ),
+    ] = None,
 ) -> None:
     """Turn a checkpoint into a run that every evaluation takes; what of it was left out is named."""
     from coarsecon.importing import Wishes, import_checkpoint
 
-    wishes = Wishes(backbone=backbone, stem=stem, size=size, normalise=normalise, filter=filter)
+    wishes = Wishes(backbone=backbone, stem=stem, size=size, normalise=normalise, filter=filter, key=weights_key)
     account = import_checkpoint(file, form, out, data=data, wishes=wishes)
     reporter = ConsoleReporter()
     for word, things in vars(account).items():

@@ -2,32 +2,29 @@
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from coarsecon import registry
 from coarsecon.config import DataSettings, RunConfig, to_yaml, validate
 from coarsecon.data.store import PreparedDataset, open_dataset
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_folder
-from coarsecon.importing.checkpoint import read_checkpoint
 from coarsecon.importing.forms import FORMS, Form, Heads
 from coarsecon.importing.recipe import Wishes, card_beside, find_backbone, find_recipe
 from coarsecon.methods.restore import load_method
 from coarsecon.nn.backbone import check_side, create_backbone
+from coarsecon.nn.checkpoint import Checkpoint, read_checkpoint
 from coarsecon.nn.encoder import EncoderCard, save_encoder
+from coarsecon.nn.places import summarize
+from coarsecon.nn.weights import FoundWeights, check_finite, find_weights
 from coarsecon.runs import Run
 from coarsecon.train.environment import describe_environment
-
-COUNTERS = "num_batches_tracked"
-"""Entries that old files lack, and that nothing after training looks at."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +57,23 @@ def import_checkpoint(
         raise InputError(f"--from {form}: pass --filter high-pass if it was trained on filtered images, else none")
     dataset = None if data is None else open_dataset(data)
     checkpoint = read_checkpoint(file)
-    prefix, weights = _below_prefix(checkpoint.state, known, file)
     card = card_beside(file) if form == "timm" else None
-    backbone, names = find_backbone(weights, wishes, card, file)
+    backbone = find_backbone(checkpoint, known.prefixes, wishes, card, file)
     recipe, assumed = find_recipe(backbone, wishes, card, dataset)
     network = create_backbone(backbone, recipe.size)
     check_side(network, recipe.size)
-    taken = _fill(network, {names[name]: value for name, value in weights.items()}, file)
-    heads = known.heads(checkpoint.state)
-    used = {f"{prefix}{name}" for name in weights if names[name] in taken} | set(heads.names.values() if heads else ())
+    found = find_weights(checkpoint, network, file, key=wishes.key, usual=known.prefixes)
+    _check_form(checkpoint, found, known, file)
+    _fill(network, found, file)
+    state = checkpoint.sets[found.place.key]
+    heads = known.heads(state)
+    not_loaded = _not_loaded(checkpoint, found, set(heads.names.values() if heads else ()))
 
-    loaded = [f"{len(taken)} entries of {backbone.name} with {backbone.stem} stem, by {known.about}"]
+    where = f", found below {found.place}" if str(found.place) else ""
+    loaded = [f"{len(found.fit.taken)} entries of {backbone.name} with {backbone.stem} stem, by {known.about}{where}"]
+    assumed += found.fit.adapted
+    if found.others:
+        assumed.append(f"these weights and not those of {', '.join(map(str, found.others))} (--weights-key)")
     method: dict[str, Any] = {"name": form}
     classes: list[str] = []
     if heads is not None:
@@ -78,7 +81,7 @@ def import_checkpoint(
         classes, doubts = _classes(heads, dataset)
         assumed += doubts
         method = _method(form, heads, recipe.size, len(classes), recipe.filter)
-    account = Account(loaded, assumed, _grouped(set(checkpoint.state) - used), checkpoint.others)
+    account = Account(loaded, assumed, not_loaded, checkpoint.others)
     config = RunConfig(
         data=DataSettings(path=None if data is None else data.resolve(), size=recipe.size),
         backbone=backbone, method=method,
@@ -88,39 +91,46 @@ def import_checkpoint(
         run.config_file.write_text(to_yaml(config), encoding="utf-8")
         save_encoder(network, EncoderCard(backbone=backbone, input=recipe), run.encoder())
         if heads is not None:
-            state = {ours: checkpoint.state[name].float().contiguous() for ours, name in heads.names.items()}
-            run.heads().write_bytes(save(state, metadata={"classes": json.dumps(classes)}))
+            weights = {ours: state[name].float().contiguous() for ours, name in heads.names.items()}
+            run.heads().write_bytes(save(weights, metadata={"classes": json.dumps(classes)}))
             load_method(run)  # proves that they fit
         run.environment_file.write_text(json.dumps(_environment(file, form, account), indent=2), encoding="utf-8")
     return account
 
 
-def _below_prefix(state: Mapping[str, Tensor], form: Form, file: Path) -> tuple[str, dict[str, Tensor]]:
-    for prefix in form.prefixes:
-        found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        if found:
-            return prefix, found
-    begins = sorted({name.partition(".")[0] for name in state})[:6]
+def _check_form(checkpoint: Checkpoint, found: FoundWeights, form: Form, file: Path) -> None:
+    """Refuse a file of another form: whose network has no prefix, where this form has one."""
+    if found.place.prefix or "" in form.prefixes:
+        return
+    begins = sorted({name.partition(".")[0] for name in checkpoint.sets[found.place.key]})[:6]
     raise InputError(
         f"{file}: not a checkpoint of {form.about}: nothing in it begins with {' or '.join(form.prefixes)}, "
         f"but with {', '.join(begins)}; another --from?"
     )
 
 
-def _fill(network: nn.Module, weights: Mapping[str, Tensor], file: Path) -> set[str]:
-    """Load the network; returns the entries that were used. Raises InputError where one is missing or misfits."""
-    own = network.state_dict()
-    fitting = {name: weights[name] for name in own if name in weights and weights[name].shape == own[name].shape}
-    missing = [name for name in own if name not in fitting and not name.endswith(COUNTERS)]
-    if missing:
-        name = missing[0]
-        has = f"is {list(weights[name].shape)} instead of {list(own[name].shape)}" if name in weights else "is missing"
+def _fill(network: nn.Module, found: FoundWeights, file: Path) -> None:
+    """Load the network. Raises InputError where an entry is missing, misfits or is no number."""
+    check_finite(found.fit.taken, file)
+    misfits = found.fit.misfits
+    if misfits:
+        name, reason = next(iter(misfits.items()))
+        total = len(misfits) + len(found.fit.taken)
         raise InputError(
-            f"{file}: does not fit: {len(missing)} of {len(own)} entries of the backbone are missing or of another "
-            f"shape ({name} {has}); is --backbone or --from another?"
+            f"{file}: does not fit: {len(misfits)} of {total} entries of the backbone are missing or of another "
+            f"shape ({name} {reason}); is --backbone or --from another?"
         )
-    network.load_state_dict(fitting, strict=False)
-    return set(fitting)
+    network.load_state_dict(found.fit.taken, strict=False)
+
+
+def _not_loaded(checkpoint: Checkpoint, found: FoundWeights, heads: set[str]) -> list[str]:
+    """What of the file's weights was not loaded: of the same dictionary by module, of others by their keys."""
+    prefix, state = found.place.prefix, checkpoint.sets[found.place.key]
+    outside = {name for name in state if not name.startswith(prefix)}
+    inside = {f"{prefix}{name}" for name in found.unused}
+    unused = [f"{prefix}{module}" for module in summarize(name.removeprefix(prefix) for name in inside - heads)]
+    others = [f"{key} ({len(other)})" for key, other in checkpoint.sets.items() if key != found.place.key]
+    return sorted([*summarize(outside - heads), *unused, *others])
 
 
 def _classes(heads: Heads, dataset: PreparedDataset | None) -> tuple[list[str], list[str]]:
@@ -139,18 +149,6 @@ def _method(name: str, heads: Heads, side: int, classes: int, input_filter: str)
     settings = validate(method.Config, {**heads.settings, **heads.for_filter.get(input_filter, {})}, section="method")
     resolved = method.resolve(settings, side=side, images=max(classes, 1), classes=max(classes, 1))
     return {"name": name, **resolved.model_dump(mode="json")}
-
-
-def _grouped(names: Iterable[str]) -> list[str]:
-    """The names of weights by what they belong to, with their number where it is not one."""
-
-    def owner(name: str) -> str:
-        parts = name.split(".")
-        deep = len(parts) > 2 and parts[0] in ("encoder_q", "encoder")
-        return ".".join(parts[:2] if deep else parts[:1])
-
-    counts = Counter(map(owner, names))
-    return [f"{name} ({count})" if count > 1 else name for name, count in sorted(counts.items())]
 
 
 def _environment(file: Path, form: str, account: Account) -> dict[str, Any]:

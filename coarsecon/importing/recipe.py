@@ -1,20 +1,20 @@
 """What a checkpoint does not say of itself: which network, and what its images looked like."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
-from torch import Tensor
 
 from coarsecon.config import BackboneSettings
 from coarsecon.data.store import PreparedDataset
 from coarsecon.errors import InputError
-from coarsecon.importing.architecture import recognise
+from coarsecon.nn.architecture import recognise
 from coarsecon.nn.backbone import SMALL_SIDE
+from coarsecon.nn.checkpoint import Checkpoint
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
+from coarsecon.nn.places import choose_place, places
 from coarsecon.views.filters import InputFilter
 
 Statistics = Literal["imagenet", "cifar10", "cifar100", "data"]
@@ -28,6 +28,10 @@ STATISTICS = {
 """Mean and std of the channels, as the published codes have them."""
 
 
+MIN_ENTRIES = 30
+"""Minimum number of entries of a network that is recognized; ResNet-12 has 60."""
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What the user says; None: what the card beside the file says, else the weights, the dataset or custom."""
@@ -37,6 +41,8 @@ class Wishes:
     size: int | None = None
     normalise: Statistics | None = None
     filter: InputFilter | None = None
+    key: str | None = None
+    """Key or part of the prefix of the weights, of a file that holds several."""
 
 
 def card_beside(file: Path) -> EncoderCard | None:
@@ -51,22 +57,26 @@ def card_beside(file: Path) -> EncoderCard | None:
 
 
 def find_backbone(
-    state: Mapping[str, Tensor], wishes: Wishes, card: EncoderCard | None, file: Path
-) -> tuple[BackboneSettings, dict[str, str]]:
-    """The network, and timm's name of each entry by the file's.
+    checkpoint: Checkpoint, prefixes: tuple[str, ...], wishes: Wishes, card: EncoderCard | None, file: Path
+) -> BackboneSettings:
+    """The network, where the user names none: that of the card, or a ResNet recognized by its weights.
+
+    Weights below `prefixes` are looked at first.
 
     Raises:
-        InputError: it is not recognised, and nobody says what it is.
+        InputError: it is not recognized, and the user does not name it.
     """
     if card is not None and wishes.backbone is None:
-        return card.backbone, {name: name for name in state}
-    found = recognise(state)
-    if found is not None and wishes.backbone in (None, found[0]["name"]):
-        settings, names = found
-        return BackboneSettings(**{**settings, "stem": wishes.stem or settings["stem"]}), names
+        return card.backbone
+    candidates = places(checkpoint, min_entries=MIN_ENTRIES, key=wishes.key, path=file)
+    found = {place: known[0] for place in candidates if (known := recognise(place.state)) is not None}
+    found = {place: known for place, known in found.items() if wishes.backbone in (None, known["name"])}
+    if found:
+        settings = found[choose_place(list(found), prefixes)]
+        return BackboneSettings(**{**settings, "stem": wishes.stem or settings["stem"]})
     if wishes.backbone is None:
         raise InputError(f"{file}: not a ResNet that is recognised by its weights; say --backbone TIMM_NAME")
-    return BackboneSettings(name=wishes.backbone, stem=wishes.stem or "standard"), {name: name for name in state}
+    return BackboneSettings(name=wishes.backbone, stem=wishes.stem or "standard")
 
 
 def find_recipe(

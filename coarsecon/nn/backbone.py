@@ -1,6 +1,7 @@
 """Backbones: any timm model, with a stem for small images and weights only when asked for."""
 
 import difflib
+from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -13,19 +14,24 @@ from coarsecon.nn import resnet12  # noqa: F401  registers it with timm
 from coarsecon.nn.arguments import MODEL_NAME, check_arguments
 from coarsecon.nn.batch_norm import split_batch_norm
 from coarsecon.nn.small_stem import first_convolution, names_a_convolution, use_small_stem
-from coarsecon.nn.weights import load_weights
+from coarsecon.nn.weights import LoadedWeights, keep_weights, load_weights
 
 SMALL_SIDE = 64
 
 
-def create_backbone(settings: BackboneSettings, side: int) -> nn.Module:
+def create_backbone(
+    settings: BackboneSettings, side: int, on_weights: Callable[[LoadedWeights], None] | None = None
+) -> nn.Module:
     """The network [N, 3, side, side] -> [N, feature_dim(network)], without classifier.
+
+    `on_weights` is called with what was loaded, where the network starts from a file or timm's weights.
 
     Raises:
         InputError: no such model, wrong arguments, or weights that do not fit.
         CoarseconError: pretrained weights were asked for and cannot be fetched.
     """
     model = _create(settings, side)
+    published = model.state_dict()
     stem = resolve_stem(settings, side).stem
     if stem != "standard":
         if first_convolution(model) is None:
@@ -33,8 +39,15 @@ def create_backbone(settings: BackboneSettings, side: int) -> nn.Module:
         use_small_stem(model, keep_pool=stem == "small-pool", he_normal=settings.init != "maskcon")
     if settings.init != "timm" and not settings.pretrained and "zero_init_last" not in settings.args:
         reset_zero_scales(model)
+    loaded = None
+    if settings.weights_key is not None and settings.weights is None:
+        raise InputError("backbone.weights_key: pass the file of weights too, --init-from FILE")
     if settings.weights is not None:
-        load_weights(model, settings.weights)
+        loaded = load_weights(model, settings.weights, key=settings.weights_key)
+    elif settings.pretrained:
+        loaded = keep_weights(model, published, f"timm's {settings.name}")
+    if loaded is not None and on_weights is not None:
+        on_weights(loaded)
     if settings.batch_norm_splits > 1:
         split_batch_norm(model, settings.batch_norm_splits)
     return model

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from coarsecon.config import BackboneSettings
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.nn.backbone import create_backbone
-from coarsecon.nn.weights import load_weights
+from coarsecon.nn.weights import LoadedWeights, load_weights
 
 STRIDE = 32
 """Pixels to a cell of the last feature map of a network with the usual stem."""
@@ -26,8 +26,13 @@ def create_extractor(
         CoarseconError: timm's weights cannot be fetched.
     """
     settings = BackboneSettings(name=name, stem=stem, pretrained=pretrained and weights is None)
+
+    def refuse_new(loaded: LoadedWeights) -> None:
+        if loaded.new:  # frozen, it would keep its random values
+            raise InputError(f"method.saliency: not all of {name} comes from {loaded.origin}: {loaded.new[0]}")
+
     try:
-        network = create_backbone(settings, side)
+        network = create_backbone(settings, side, refuse_new)
     except InputError as error:  # blames a setting of the backbone, which this network is not
         raise InputError(f"method.saliency: {str(error).partition(': ')[2]}") from None
     except CoarseconError as error:
@@ -36,7 +41,7 @@ def create_extractor(
             "method.saliency_weights, or use method.saliency=momentum, which needs none."
         ) from error
     if weights is not None:
-        load_weights(network, weights, fresh_stem=False)  # frozen, it would stay as it was drawn
+        load_weights(network, weights, fresh_stem=False)
     return network.requires_grad_(False)
 
 

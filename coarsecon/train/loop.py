@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from coarsecon.files import atomic_write
 from coarsecon.methods import Method
 from coarsecon.methods.restore import save_heads
 from coarsecon.nn.encoder import Encoder, save_encoder
+from coarsecon.nn.weights import LoadedWeights
 from coarsecon.report.sheet import write_image_grid
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run, Which
@@ -108,7 +109,8 @@ class Trainer:
     def __init__(self, plan: Plan, run: Run, reporter: Reporter, comm: Comm | None = None) -> None:
         self.plan, self.run, self.reporter, self.comm = plan, run, reporter, comm or Comm()
         self.config, self.device = plan.config, plan.device
-        self.method = plan.build_method(self.comm).train()
+        self.initial_weights: dict[str, Any] | None = None
+        self.method = plan.build_method(self.comm, self.note_weights).train()
         if self.config.run.compile:
             compiled.compile_networks(self.method, self.device)
         self.step = shared_step(self.method, self.comm)
@@ -123,6 +125,12 @@ class Trainer:
         self.images = plan.dataset.info.splits["train"].checksum
         self.progress = Progress()
         self.saved = -math.inf
+
+    def note_weights(self, loaded: LoadedWeights) -> None:
+        """Report what the backbone starts from, and keep it for the run's record."""
+        self.initial_weights = asdict(loaded)
+        for line in loaded.lines():
+            self.reporter.info(line)
 
     def load(self) -> None:
         """Take up the state of the run's last checkpoint; raises InputError when it is of other images."""
@@ -160,6 +168,7 @@ class Trainer:
             return NoLog()
         atomic_write(self.run.config_file, to_yaml(self.config))
         environment = describe_environment(self.device, self.config.run.precision, ranks=self.comm.world_size)
+        environment["initial_weights"] = self.initial_weights or recorded_weights(self.run)
         atomic_write(self.run.environment_file, json.dumps(environment, indent=2))
         return MetricLog(self.run, self.config, from_step=self.progress.step, loggers=self.config.run.loggers)
 
@@ -335,6 +344,14 @@ class _Step(nn.Module):
 
     def forward(self, views: Views, labels: Tensor) -> dict[str, Tensor]:
         return self.method.step(views, labels)
+
+
+def recorded_weights(run: Run) -> Any:
+    """What the record of a run that is resumed says of its initial weights; None for random ones."""
+    try:
+        return json.loads(run.environment_file.read_text(encoding="utf-8")).get("initial_weights")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def running_statistics(method: Method) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """From layers of settings to a run ready to start; mistakes are found here, before anything is written."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from coarsecon.methods import Method, Setup
 from coarsecon.nn.backbone import check_side, create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
 from coarsecon.nn.sync_batch_norm import synchronise_batch_norm
+from coarsecon.nn.weights import LoadedWeights
 from coarsecon.train import batches, compiled
 from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, warmup_of
@@ -53,8 +54,13 @@ class Plan:
             f"{config.data.size} px, {epochs} epoch{'s' * (epochs != 1)}, {self.device} in {config.run.precision}"
         )
 
-    def build_method(self, comm: Comm | None = None) -> Method:
-        """The method with its initial weights, the same for the same seed, on the run's device."""
+    def build_method(
+        self, comm: Comm | None = None, on_weights: Callable[[LoadedWeights], None] | None = None
+    ) -> Method:
+        """The method with its initial weights, the same for the same seed, on the run's device.
+
+        `on_weights` is called with what a file of weights for the backbone, or timm's, gave.
+        """
         backbone, image, batch_norm = self.config.backbone, self.card.input, self.config.run.batch_norm
         comm, settings = comm or Comm(), self.method_settings
         if self.restored:
@@ -64,7 +70,7 @@ class Plan:
         backbone = backbone.model_copy(update={"batch_norm_splits": splits_per_rank})
         with torch.random.fork_rng():
             torch.manual_seed(self.config.run.seed)
-            encoder = create_backbone(backbone, image.size)
+            encoder = create_backbone(backbone, image.size, on_weights)
             check_side(encoder, image.size)
             setup = Setup(
                 encoder=encoder,
@@ -129,7 +135,9 @@ def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
         }
     )
     card = EncoderCard(
-        backbone=resolved.backbone.model_copy(update={"weights": None, "pretrained": False, "batch_norm_splits": 1}),
+        backbone=resolved.backbone.model_copy(
+            update={"weights": None, "weights_key": None, "pretrained": False, "batch_norm_splits": 1}
+        ),
         input=InputRecipe(
             size=side,
             mean=dataset.info.mean,

@@ -1,5 +1,6 @@
 """`coarsecon pretrain`: layers of settings, resuming, and what is printed at the end."""
 
+import json
 import re
 import shutil
 
@@ -153,6 +154,27 @@ def test_a_limited_run_from_before_images_were_drawn_resumes_with_its_first_imag
     done = coarsecon("pretrain", "--out", out, "--resume", "--set", "data.limit_draw=even")
     assert done.code == 2
     assert "data.limit_draw was 'first', now 'even'" in done.err
+
+
+def test_initial_weights_are_reported_and_recorded_also_once_the_run_is_resumed(coarsecon, tiny_data, tmp_path):
+    args = {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
+    net = timm.create_model("resnet18", num_classes=3, **args)
+    torch.save(
+        {"state_dict": {f"backbone.{name}": value for name, value in net.state_dict().items()}}, tmp_path / "w.pth"
+    )
+    words = ["--data", tiny_data, "--out", tmp_path / "run", "--method", "supce", "--set", f"backbone.args={args}",
+             "--epochs", 1, "--batch-size", 32, "--device", "cpu"]  # fmt: skip
+    done = coarsecon("pretrain", *words, "--init-from", tmp_path / "w.pth")
+    assert done.code == 0, done.err
+    assert f"initial weights: 77 of 78 backbone entries from {tmp_path / 'w.pth'} (state_dict.backbone)" in done.err
+    assert "not used: fc (2)" in done.err
+    assert "warning: 1 backbone entry is initialized as without weights: conv1.weight is [64, 3, 7, 7]" in done.err
+    assert "backbone.stem=standard keeps it" in done.err
+    done = coarsecon("pretrain", "--out", tmp_path / "run", "--resume")
+    assert "initial weights" not in done.err
+    record = json.loads((tmp_path / "run" / "environment.json").read_text())["initial_weights"]
+    assert (record["loaded"], record["total"], record["unused"]) == (77, 78, ["fc (2)"])
+    assert record["new"][0].startswith("conv1.weight")
 
 
 def test_a_transformer_trains_on_small_images_from_weights_for_larger_ones(coarsecon, tiny_data, tmp_path):

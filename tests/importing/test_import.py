@@ -3,9 +3,12 @@
 import json
 
 import pytest
+import timm
 import torch
 from encoders import FEW, encoder_run
 from published import STAND_INS, maskcon, moco, resnet, supervised
+from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed
 
 from coarsecon.data.batch import ImageBatch
 from coarsecon.errors import InputError
@@ -111,8 +114,8 @@ def test_what_was_exported_comes_back_with_equal_features(family, tmp_path):
 def refused(tmp_path, content, form, **wishes):
     torch.save(content, tmp_path / "c.pth")
     with pytest.raises(InputError) as error:
-        import_checkpoint(tmp_path / "c.pth", form, tmp_path / "run", wishes=Wishes(**wishes))
-    assert not (tmp_path / "run").exists()
+        import_checkpoint(tmp_path / "c.pth", form, tmp_path / "refused", wishes=Wishes(**wishes))
+    assert not (tmp_path / "refused").exists()
     return str(error.value)
 
 
@@ -130,6 +133,72 @@ def test_a_checkpoint_of_another_form_or_network_is_told(tmp_path):
     assert "layer4.1.bn2.weight is missing" in refused(tmp_path, state, "torchvision")
     state["layer4.1.bn2.weight"] = torch.ones(7)
     assert "[7] instead of [512]" in refused(tmp_path, state, "torchvision")
+
+
+def imported(tmp_path, content, form, out="run", **wishes):
+    torch.save(content, tmp_path / "c.pth")
+    account = import_checkpoint(tmp_path / "c.pth", form, tmp_path / out, wishes=Wishes(**wishes))
+    return account, load_file(open_run(tmp_path / out).encoder())
+
+
+def below(prefix, state):
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+def test_a_network_below_another_prefix_is_taken_and_the_prefix_is_named(tmp_path):
+    net, other = resnet(), resnet()
+    numbered = torch.nn.Sequential(*net.children()).state_dict()
+    files = {
+        ("torchvision", "state_dict.model"): {"state_dict": below("model.", net.state_dict())},
+        ("timm", "state_dict.backbone"): {"state_dict": below("backbone.", numbered)},
+        ("moco", "base_encoder"): {**below("module.momentum_encoder.", other.state_dict()),
+                                   **below("module.base_encoder.", net.state_dict())},
+        ("timm", "teacher.backbone"): {"student": below("module.backbone.", other.state_dict()),
+                                       "teacher": below("backbone.", net.state_dict())},
+    }  # fmt: skip
+    for i, ((form, place), content) in enumerate(files.items()):
+        account, state = imported(tmp_path, content, form, str(i))
+        assert all(torch.equal(state[name], value) for name, value in net.state_dict().items())
+        assert f"found below {place}" in account.loaded[0]
+    assert any("not those of student.backbone (--weights-key)" in line for line in account.assumed)
+    account, state = imported(tmp_path, content, "timm", "student", key="student")
+    assert torch.equal(state["conv1.weight"], other.conv1.weight)
+
+
+def test_averaged_weights_are_left_beside_plain_ones_unless_they_are_chosen(coarsecon, tmp_path):
+    net, average = resnet(), resnet()
+    torch.save({"model": net.state_dict(), "model_ema": average.state_dict()}, tmp_path / "c.pth")
+    for out, chosen, words in (("plain", net, ()), ("average", average, ("--weights-key", "model_ema"))):
+        done = coarsecon("import", tmp_path / "c.pth", "--from", "torchvision", "--out", tmp_path / out, *words)
+        assert done.code == 0, done.err
+        state = load_file(open_run(tmp_path / out).encoder())
+        assert torch.equal(state["conv1.weight"], chosen.conv1.weight)
+    done = coarsecon(
+        "import", tmp_path / "c.pth", "--from", "torchvision", "--out", tmp_path / "x", "--weights-key", "k"
+    )
+    assert done.code == 2
+    assert "no weights called 'k'; there are model, model_ema" in done.err
+
+
+def test_a_transformer_is_imported_for_images_of_another_size(tmp_path):
+    args = {"embed_dim": 16, "depth": 1, "num_heads": 2}
+    donor = timm.create_model("vit_tiny_patch16_224", img_size=96, **args)
+    card = {"backbone": {"name": "vit_tiny_patch16_224", "stem": "standard", "args": args},
+            "input": {"size": 96, "mean": [0.5] * 3, "std": [0.25] * 3}}  # fmt: skip
+    (tmp_path / "encoder.json").write_text(json.dumps(card))
+    _, state = imported(tmp_path, donor.state_dict(), "timm", size=64)
+    assert state["pos_embed"].shape == (1, 17, 16)
+    expected = resample_abs_pos_embed(donor.pos_embed, (4, 4), num_prefix_tokens=1)
+    torch.testing.assert_close(state["pos_embed"], expected.detach())
+
+
+def test_one_channel_is_repeated_and_numbers_that_are_none_are_refused(tmp_path):
+    gray = timm.create_model("resnet18", in_chans=1, num_classes=3).state_dict()
+    account, state = imported(tmp_path, gray, "timm")
+    assert any("one channel, which is repeated for 3" in line for line in account.assumed)
+    torch.testing.assert_close(state["conv1.weight"].sum(1, keepdim=True), gray["conv1.weight"])
+    gray["layer3.0.bn2.weight"][0] = float("nan")
+    assert "layer3.0.bn2.weight contains NaN (1 of 256 values)" in refused(tmp_path, gray, "timm")
 
 
 def test_old_files_without_counters_are_taken(tmp_path):

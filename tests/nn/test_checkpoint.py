@@ -4,13 +4,14 @@ import argparse
 import pathlib
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from coarsecon.errors import InputError
-from coarsecon.importing import checkpoint
-from coarsecon.importing.checkpoint import read_checkpoint
+from coarsecon.nn import checkpoint
+from coarsecon.nn.checkpoint import read_checkpoint
 
 
 class Hostile:
@@ -52,6 +53,48 @@ def test_namespaces_stay_unknown_to_torch_elsewhere(tmp_path):
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
 
 
+def test_metrics_and_histories_of_numpy_are_no_obstacle(tmp_path):
+    beside = {"best": np.float64(0.5), "epoch": np.int64(3), "history": np.arange(4.0), "names": np.array(["a", "b"])}
+    found = read_checkpoint(saved(tmp_path, {"model": {"w": torch.ones(2)}, **beside}))
+    assert found.state["w"].tolist() == [1, 1]
+    assert found.others == list(beside)
+
+
+def test_numpy_arrays_of_objects_run_nothing(tmp_path, capsys):
+    with pytest.raises(InputError, match="print"):
+        read_checkpoint(saved(tmp_path, {"w": torch.ones(2), "x": np.array([Hostile()], dtype=object)}))
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_every_set_of_weights_is_found_by_its_keys(tmp_path):
+    weights, momentum = {"a.w": torch.ones(2)}, {"state": {0: {"momentum_buffer": torch.ones(2)}}}
+    content = {
+        "state_dict": {f"_orig_mod.module.{name}": value for name, value in weights.items()}, "optimizer": momentum,
+        "ema": {"model": weights, "decay": 0.9}, "best": torch.tensor(1.0), "epoch": 3,
+    }  # fmt: skip
+    found = read_checkpoint(saved(tmp_path, content))
+    assert {key: list(state) for key, state in found.sets.items()} == {"state_dict": ["a.w"], "ema.model": ["a.w"]}
+    assert found.others == ["optimizer", "best", "epoch"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "is empty"), (b"<!DOCTYPE html><html>", "is a web page"), (b"<html>", "is a web page"),
+     (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer")],
+)  # fmt: skip
+def test_a_failed_download_is_named(content, words, tmp_path):
+    (tmp_path / "c.pth").write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        read_checkpoint(tmp_path / "c.pth")
+
+
+def test_a_list_and_a_safetensors_file_of_another_suffix(tmp_path):
+    with pytest.raises(InputError, match="holds a list, not weights by name"):
+        read_checkpoint(saved(tmp_path, [{"w": torch.ones(1)}]))
+    save_file({"x": torch.ones(1)}, tmp_path / "x.bin")
+    assert set(read_checkpoint(tmp_path / "x.bin").state) == {"x"}
+
+
 def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path):
     with pytest.raises(InputError, match="claims to have more"):
         read_checkpoint(saved(tmp_path, {"w": torch.ones(1).expand(10**6, 10**6)}))
@@ -69,7 +112,7 @@ def test_files_that_are_too_large_also_unpacked_are_refused(tmp_path, monkeypatc
 
 
 def test_a_file_of_something_else_is_told_without_torchs_advice(tmp_path):
-    for name, content in (("a.pth", b"import torch\n"), ("b.jpg", b"\xff\xd8\xff\xe0"), ("c.pth", b"")):
+    for name, content in (("a.pth", b"import torch\n"), ("b.jpg", b"\xff\xd8\xff\xe0")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=rf"{name}: not a checkpoint: neither safetensors nor what torch saves$"):
             read_checkpoint(tmp_path / name)
