@@ -42,7 +42,7 @@ class EncoderCard(Settings):
     @classmethod
     def _without_other_weights(cls, backbone: BackboneSettings) -> BackboneSettings:
         """A saved encoder has its own weights: whatever its card says, none are fetched or read from elsewhere."""
-        return backbone.model_copy(update={"pretrained": False, "weights": None})
+        return backbone.model_copy(update={"pretrained": False, "weights": None, "weights_key": None})
 
 
 class Encoder(nn.Module):

@@ -64,7 +64,7 @@ class Plan:
         backbone, image, batch_norm = self.config.backbone, self.card.input, self.config.run.batch_norm
         comm, settings = comm or Comm(), self.method_settings
         if self.restored:
-            backbone = backbone.model_copy(update={"weights": None, "pretrained": False})
+            backbone = backbone.model_copy(update={"weights": None, "weights_key": None, "pretrained": False})
             settings = self.method_class.for_restoring(settings)
         splits_per_rank = max(1, backbone.batch_norm_splits // comm.world_size)
         backbone = backbone.model_copy(update={"batch_norm_splits": splits_per_rank})

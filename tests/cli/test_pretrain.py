@@ -164,7 +164,7 @@ def test_initial_weights_are_reported_and_recorded_also_once_the_run_is_resumed(
     )
     words = ["--data", tiny_data, "--out", tmp_path / "run", "--method", "supce", "--set", f"backbone.args={args}",
              "--epochs", 1, "--batch-size", 32, "--device", "cpu"]  # fmt: skip
-    done = coarsecon("pretrain", *words, "--init-from", tmp_path / "w.pth")
+    done = coarsecon("pretrain", *words, "--init-from", tmp_path / "w.pth", "--set", "backbone.weights_key=backbone")
     assert done.code == 0, done.err
     assert f"initial weights: 77 of 78 backbone entries from {tmp_path / 'w.pth'} (state_dict.backbone)" in done.err
     assert "not used: fc (2)" in done.err
