@@ -9,6 +9,10 @@ class CoarseconError(Exception):
     """Whether another rank tells of it; None where that is not known."""
 
 
+class NotWritableError(CoarseconError):
+    """A place that this user cannot write to: a read-only disk, or missing permission."""
+
+
 class InputError(CoarseconError):
     """Wrong usage or wrong input: names the file or option and the remedy. Exit code 2."""
 

@@ -1,5 +1,6 @@
 """Writing without ever leaving something half-written: a temporary sibling first, then a rename."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -7,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from coarsecon.errors import CoarseconError, InputError
+from coarsecon.errors import CoarseconError, InputError, NotWritableError
 
 
 def atomic_write(path: Path | str, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) to `path`, whole or not at all; missing parent folders are made.
 
-    Raises CoarseconError when the disk refuses.
+    Raises CoarseconError when the disk refuses, NotWritableError when this user cannot write there.
     """
     path = Path(path)
     sibling = _sibling(path)
@@ -25,7 +26,22 @@ def atomic_write(path: Path | str, content: bytes | str) -> None:
         finally:
             sibling.unlink(missing_ok=True)
     except OSError as error:
-        raise CoarseconError(f"cannot write {path}: {error.strerror}") from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> CoarseconError:
+    """The error to raise where the system refused to write `path`."""
+    is_forbidden = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    kind = NotWritableError if is_forbidden else CoarseconError
+    return kind(f"cannot write {path}: {error.strerror}")
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether `path`, its symbolic links followed, is in the folder `root`; it need not exist."""
+    try:
+        return path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return False
 
 
 @contextmanager
@@ -40,7 +56,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     try:
         sibling.mkdir(parents=True)
     except OSError as error:
-        raise CoarseconError(f"cannot write {path}: {error.strerror}") from error
+        raise cannot_write(path, error) from error
     try:
         yield sibling
         _replace_folder(sibling, path)
@@ -64,7 +80,7 @@ def resumable_folder(path: Path, *, keep: Callable[[], bool]) -> Iterator[Path]:
         partial.mkdir(parents=True, exist_ok=True)
         lock = _lock(partial)
     except OSError as error:
-        raise CoarseconError(f"cannot write {path}: {error.strerror}") from error
+        raise cannot_write(path, error) from error
     is_kept = False
     try:
         try:
@@ -108,7 +124,7 @@ def _replace_folder(new: Path, path: Path) -> None:
                 aside.rename(path)
             raise
     except OSError as error:
-        raise CoarseconError(f"cannot write {path}: {error.strerror}") from error
+        raise cannot_write(path, error) from error
     if aside.is_dir():
         shutil.rmtree(aside, ignore_errors=True)
     else:

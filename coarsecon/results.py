@@ -22,13 +22,32 @@ from typing import Any, Literal
 
 from coarsecon.runs import Run
 
-CONTEXT = ("split", "encoder", "layer", "flip", "data", "run2")
+CONTEXT = ("split", "encoder", "layer", "flip", "data", "run2", "training_images")
 """What a result was computed on; these stand before its numbers."""
+
+COMPUTED_FROM = "computed_from"
+"""The entry of a result with the fingerprints of the encoder and of the splits that it was computed from."""
 
 SHARES = re.compile(r"recall@\d+|top\d+|accuracy")
 SCORES = re.compile(
     rf"{SHARES.pattern}|precision@\d+|map@r|r_precision|\w+_accuracy|\w+_top\d+|nmi|ami|ari|purity|ap(\d\d)?"
 )
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """Whether something was computed from the present encoder and dataset of a run.
+
+    `status` is "current", "stale", or "unverified" where that cannot be known; `note` says why. `is_usable` is False
+    for what is stale or probably is: it is shown with its note, and enters no comparison and no model card.
+    """
+
+    status: Literal["current", "stale", "unverified"] = "current"
+    note: str = ""
+    is_usable: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.note}" if self.status != "current" else self.note
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,8 @@ class Result:
     name: str
     record: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
+    freshness: Freshness = Freshness()
+    path: Path | None = None
 
     @property
     def context(self) -> dict[str, Any]:
@@ -45,9 +66,19 @@ class Result:
         return {name: self.record[name] for name in CONTEXT if name in self.record}
 
     @property
+    def fingerprints(self) -> list[tuple[str, str]]:
+        """The splits that it was computed from, with the fingerprint of each; empty where they are not recorded."""
+        try:
+            source = self.record[COMPUTED_FROM]
+            splits = [*source["splits"], *source.get("annotations", [])]
+            return sorted((each["split"], each["fingerprint"]) for each in splits)
+        except (TypeError, KeyError, AttributeError):
+            return []
+
+    @property
     def values(self) -> dict[str, Any]:
         """Everything else."""
-        return {name: value for name, value in self.record.items() if name not in CONTEXT}
+        return {name: value for name, value in self.record.items() if name not in (*CONTEXT, COMPUTED_FROM)}
 
 
 @dataclass(frozen=True)
@@ -92,7 +123,7 @@ class Comparison:
 
 def read_results(run: Run) -> list[Result]:
     """The run's result files in the order of their names; one that cannot be read says so."""
-    return [_read(path) for path in sorted(run.results.glob("*.json"))]
+    return [_read(path) for path in run.files(run.results, "*.json")]
 
 
 def _read(path: Path) -> Result:
@@ -100,7 +131,9 @@ def _read(path: Path) -> Result:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         return Result(path.stem, problem=f"cannot be read ({str(error).splitlines()[0][:200]})")
-    return Result(path.stem, record) if isinstance(record, dict) else Result(path.stem, problem="holds no JSON object")
+    if not isinstance(record, dict):
+        return Result(path.stem, problem="holds no JSON object")
+    return Result(path.stem, record, path=path)
 
 
 def word(text: str) -> str:

@@ -2,11 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from coarsecon.errors import InputError
+from coarsecon.errors import InputError, NotWritableError
+from coarsecon.files import is_inside
+from coarsecon.reporting import Reporter
 
 if TYPE_CHECKING:
     from coarsecon.config import RunConfig
@@ -34,6 +36,10 @@ class Run:
         self.results = root / "results"
         self.figures = root / "figures"
         self.index = root / "index"
+        self.image_hashes = root / "image-hashes"
+        self.stored: list[Path] = []
+        """Results and figures that `store` wrote, for the last lines of a command."""
+        self._is_reported_unwritable = False
 
     def checkpoint(self, which: Which) -> Path:
         """The training state."""
@@ -46,6 +52,56 @@ class Run:
     def heads(self, which: Which = "last") -> Path:
         """The weights of the method's heads, as they were with that encoder."""
         return self.root / ("heads.safetensors" if which == "last" else "heads-best.safetensors")
+
+    def owns(self, path: Path) -> bool:
+        """Whether `path` is in this run, and no symbolic link leads out of it."""
+        return is_inside(path, self.root)
+
+    def files(self, folder: Path, pattern: str) -> list[Path]:
+        """The regular files of a folder of the run that match `pattern`, by name; those that it `owns`."""
+        return sorted(file for file in folder.glob(pattern) if file.is_file() and self.owns(file))
+
+    def linked_out(self) -> list[Path]:
+        """The symbolic links in the run's folders that lead out of it, which nothing follows."""
+        folders = [self.figures, self.results, self.features, self.index]
+        places = [self.config_file, self.environment_file, self.metrics_file, self.views_picture, *folders]
+        places += [file for folder in folders if self.owns(folder) for file in folder.glob("*")]
+        return sorted(place for place in places if place.is_symlink() and not self.owns(place))
+
+    def store(
+        self,
+        path: Path,
+        write: Callable[[Path], object],
+        reporter: Reporter,
+        *,
+        given: Path | None = None,
+        is_listed: bool = True,
+    ) -> None:
+        """Write a result or a figure to `path` in the run, or to the place that was `given` instead.
+
+        A run that this user cannot write to is reported once, and the command goes on; as for any other file, the
+        error is raised where a place was given. What is written is `stored`, if it is to be listed there.
+        """
+        try:
+            if given is None:
+                self.check_owned(path)
+            write(given or path)
+            self.stored += [given or path] * is_listed
+        except NotWritableError as error:
+            if given is not None:
+                raise
+            self.report_unwritable(error, reporter)
+
+    def check_owned(self, path: Path) -> None:
+        """Raise NotWritableError where a symbolic link leads out of the run on the way to `path`."""
+        if not self.owns(path):
+            raise NotWritableError(f"cannot write {path}: a symbolic link leads out of the run")
+
+    def report_unwritable(self, error: NotWritableError, reporter: Reporter) -> None:
+        """Report once that nothing can be stored in this run."""
+        if not self._is_reported_unwritable:
+            reporter.info(f"Warning: {error}. Results, figures and features are not stored in {self.root}.")
+        self._is_reported_unwritable = True
 
     def check_format(self) -> None:
         """Make sure that this version of the program understands the run.
@@ -74,6 +130,14 @@ class Run:
         from coarsecon.config import RunConfig, read_config_file, validate  # every command passes here, few need it
 
         return validate(RunConfig, read_config_file(self.config_file))
+
+    def trained_on(self) -> str | None:
+        """The checksum of the training split; None where the run does not say (an earlier version made it)."""
+        try:
+            checksum = json.loads(self.environment_file.read_text(encoding="utf-8"))["training_images"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return checksum if isinstance(checksum, str) else None
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of the log; a last line that a crash cut short is left out."""
@@ -105,6 +169,8 @@ def no_encoder(path: Path) -> InputError:
 
 def no_dataset(path: Path | str | None, run: Path) -> InputError:
     """What to tell where the dataset of a run is missing."""
+    if path is None:
+        return InputError(f"{run}: the run names no dataset; pass --data DIR")
     return InputError(f"{path}: the dataset of {run} is not there any more; pass --data DIR")
 
 

@@ -11,17 +11,18 @@ from torch import Tensor
 
 from coarsecon.comm import Comm
 from coarsecon.data.find import find_images
-from coarsecon.data.store import open_dataset
+from coarsecon.data.store import PreparedDataset, open_dataset
 from coarsecon.data.unlabeled import LEFT_OUT, unlabeled_note
 from coarsecon.device import choose_device
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import FeatureStore
 from coarsecon.evaluation.image_files import files_fingerprint
 from coarsecon.evaluation.pairing import Part, measure_retrieval
+from coarsecon.evaluation.provenance import computed_from, store_entry
 from coarsecon.files import atomic_write
 from coarsecon.report.rows import GalleryRow, Picture
 from coarsecon.reporting import Reporter
-from coarsecon.results import word
+from coarsecon.results import COMPUTED_FROM, word
 from coarsecon.runs import Layer, Run, Which, no_dataset
 from coarsecon.search.collection import (
     Collection,
@@ -33,8 +34,9 @@ from coarsecon.search.collection import (
     split_collection,
 )
 from coarsecon.search.exact import nearest
-from coarsecon.search.identity import PreparedImages, SameFiles
-from coarsecon.search.index import Hits, index_recall
+from coarsecon.search.identity import Place, PreparedImages, SameFiles
+from coarsecon.search.index import Hits, SearchIndex, index_recall
+from coarsecon.train.overlap import trained_images, training_overlap
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,9 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search gave: a row per query, the index it used, and how many true neighbours that index finds."""
+    """What a search gave: a row per query, and how many true neighbours the index finds (None: all)."""
 
     rows: list[GalleryRow]
-    index_folder: Path
     index_recall: float | None
 
 
@@ -76,10 +77,33 @@ class Session:
         self.store = FeatureStore(
             run, which, layer=layer, flip=flip, device=self.device, workers=workers, reporter=reporter, comm=comm
         )
-        path = data or run.config().data.path
+        self._data = data
+        self._parts: dict[tuple[Path, str], Part] = {}
+
+    @cached_property
+    def dataset(self) -> PreparedDataset:
+        """The dataset that was named, or else the run's; opened when it is first used.
+
+        Raises:
+            InputError: it is not there, or not a prepared dataset.
+        """
+        path = self._data or self.run.config().data.path
         if path is None or not path.exists():
-            raise no_dataset(path, run.root)
-        self.dataset = open_dataset(path)
+            raise no_dataset(path, self.run.root)
+        return open_dataset(path)
+
+    def find_dataset(self) -> PreparedDataset | None:
+        """The dataset, for what can do without; None where the run's is not there or cannot be read.
+
+        Raises:
+            InputError: a dataset was named and cannot be used.
+        """
+        try:
+            return self.dataset
+        except InputError:
+            if self._data is not None:
+                raise
+            return None
 
     @cached_property
     def _prepared_images(self) -> PreparedImages:
@@ -97,7 +121,19 @@ class Session:
 
     def features(self, split: str) -> Tensor:
         """The features [N, D] of a split, on the CPU."""
-        return self.store.split(self.dataset, split)
+        features = self.store.split(self.dataset, split)
+        self._use(Part(self.dataset, split))
+        return features
+
+    def _use(self, *parts: Part) -> None:
+        self._parts |= {(part.dataset.root, part.split): part for part in parts}
+
+    def origin(self, *, second: FeatureStore | None = None, heads: bool = False) -> dict[str, Any]:
+        """What was used so far, for results and figures: the encoder, its heads, a second run's, and the splits."""
+        encoders = [store_entry(self.store, heads=heads)]
+        if second is not None:
+            encoders.append(store_entry(second, place=str(second.run.root.resolve())))
+        return computed_from(encoders, self._parts.values())
 
     def usual_split(self) -> str:
         """The split that is looked at where none is named: test, else val, else train."""
@@ -106,6 +142,7 @@ class Session:
     def picture(self, split: str, index: int) -> Picture:
         """One image of a split with its name and classes, as reports show it."""
         images = self.dataset.split(split)
+        self._use(Part(self.dataset, split))
         names = {level: classes[label] for level, classes in self.dataset.info.levels.items()
                  if (label := int(images.labels[level][index])) >= 0}  # fmt: skip
         return Picture(images.image(index), images.names[index], names.get("coarse"), names.get("fine"))
@@ -134,6 +171,29 @@ class Session:
         own = self.run.config().data.path
         return own is not None and own.resolve() == self.dataset.root.resolve()
 
+    def _training_images(self, split: str) -> int | None:
+        """How many images of a split the run was trained on, reported where there are any; None where unknown.
+
+        The other splits of the run's own dataset are taken as held out: `data check` finds what leaks between them.
+        """
+        part, own = Part(self.dataset, split), self.run.trained_on()
+        if self._own_data() and own in (None, self.dataset.info.splits["train"].checksum):
+            return len(trained_images(self.run, part)) if split == "train" else 0
+        count = len(self.dataset.split(split))
+        try:
+            found = training_overlap(self.run, part, workers=self.workers, reporter=self.reporter)
+        except InputError as error:
+            self.reporter.info(
+                f"Warning: cannot check whether the run was trained on {split} of {self.dataset.root}: {error}"
+            )
+            return None
+        if found:
+            self.reporter.info(
+                f"Warning: the run was trained on {found:,} of the {count:,} images of {split} of {self.dataset.root}; "
+                "the result is no estimate for new images."
+            )
+        return found
+
     def labels(self, *splits: str) -> dict[str, list[Tensor]]:
         """The labels of each split, for every level that is known in all of them, fine first.
 
@@ -141,6 +201,7 @@ class Session:
             InputError: there is no such level.
         """
         columns = [self.dataset.split(split).labels for split in splits]
+        self._use(*(Part(self.dataset, split) for split in splits))
         levels = sorted(columns[0], key=lambda level: (level != "fine", level != "coarse", level))
         known = {level: [labels[level] for labels in columns] for level in levels}
         known = {level: found for level, found in known.items() if all((labels >= 0).any() for labels in found)}
@@ -163,8 +224,12 @@ class Session:
         *,
         usual: str | None = None,
         options: Mapping[str, Any] | None = None,
+        second: FeatureStore | None = None,
     ) -> Path:
-        """Write `values`, and what they were computed on, among the run's results.
+        """Write `values`, and what they were computed on, among the run's results; returns the file's path.
+
+        Kept with them are the fingerprints of the encoder, of a `second` run's where it was used, and of the splits,
+        and how many images of the split the run was trained on, which is also reported.
 
         The file is called NAME.json for what is usual. Features of another encoder, layer or side than usual, another
         split (than `usual`, or else `usual_split`) or dataset, and the `options` that are not the command's defaults
@@ -179,11 +244,14 @@ class Session:
             unusual.append(word(f"data={self.dataset.root.resolve()}"))
         unusual += [word(f"{option}={value}") for option, value in (options or {}).items()]
         path = self.run.results / f"{'-'.join([name, *unusual])}.json"
+        self._use(Part(self.dataset, split))
+        overlap = self._training_images(split)
         record = {
             "split": split, "encoder": store.which, "layer": store.layer, "flip": store.flip,
-            "data": str(self.dataset.root), **values,
+            "data": str(self.dataset.root), **({"training_images": overlap} if overlap else {}), **values,
+            COMPUTED_FROM: self.origin(second=second),
         }  # fmt: skip
-        atomic_write(path, json.dumps(record, indent=2))
+        self.run.store(path, lambda place: atomic_write(place, json.dumps(record, indent=2)), self.reporter)
         return path
 
     def metrics(
@@ -198,6 +266,7 @@ class Session:
         other = self.dataset if gallery_data is None else open_dataset(gallery_data)
         gallery = Part(other, gallery_split or queries.split)
         name = gallery.split if other is self.dataset else f"{other.root.name}-{gallery.split}"
+        self._use(queries, gallery)
         metrics = measure_retrieval(self.store, queries, gallery)
         self.tell_unlabeled(queries.split, consequence="and are no queries")
         if gallery.checksum != queries.checksum:
@@ -233,15 +302,26 @@ class Session:
             InputError: none of the files can be read.
         """
         files, features = self.store.readable_files(files)
-        places = [self._prepared_images.places(file) for file in files]
-        asked = labelled_files(files, places, self.dataset, features)
+        places: list[list[Place]] = [[] for _ in files]
+        asked, dataset = files_collection(files, features), self.find_dataset()
+        if dataset is not None:
+            places = [self._prepared_images.places(file) for file in files]
+            asked = labelled_files(files, places, dataset, features)
         own = [{place.number for place in found if place.split == gallery.name} for found in places]
         if gallery.files is not None:
             same = SameFiles(gallery.files)
             own = [set(same.equal(file.read_bytes())) for file in files]
-        folder = self.run.index / gallery.name
-        index = indexed(gallery.images, folder, factory)
+        index = self.index(gallery.images, gallery.name, factory)
         hits = index.query(asked.features, top_k + max(map(len, own)))
         pictures = [asked.picture(query) for query in range(len(files))]
         recall = None if index.exact else index_recall(index, gallery.images.features, top_k)
-        return Found(gallery_rows(pictures, gallery.images, hits, top_k, own), folder, recall)
+        return Found(gallery_rows(pictures, gallery.images, hits, top_k, own), recall)
+
+    def index(self, images: Collection, name: str, factory: str) -> SearchIndex:
+        """The index of images, kept in the run's folder of that name and only computed where it is not there."""
+        folder = self.run.index / name
+
+        def save(index: SearchIndex) -> None:
+            self.run.store(folder, index.save, self.reporter)
+
+        return indexed(images, folder if self.run.owns(folder) else None, factory, save=save)

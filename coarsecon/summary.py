@@ -17,15 +17,18 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.evaluation.comparison import Outcomes, compare
 from coarsecon.evaluation.knn import knn_predict
 from coarsecon.evaluation.pairing import Part, paired_labels, search_between, shared_values
+from coarsecon.evaluation.provenance import Verifier
+from coarsecon.export import RECORD, read_export
 from coarsecon.mapping import draw_map, map_split, saved_map
 from coarsecon.report.feature_map import FeatureMap
 from coarsecon.report.gallery import gallery_fragment
 from coarsecon.report.images import data_uri, png
 from coarsecon.report.map_page import map_fragment
+from coarsecon.report.origin import read_origin
 from coarsecon.report.page import Fragment
-from coarsecon.report.run_report import RunReport
+from coarsecon.report.run_report import ReportPicture, RunReport
 from coarsecon.reporting import Reporter
-from coarsecon.results import Comparison, Result, is_number, read_results
+from coarsecon.results import Comparison, Result, is_number
 from coarsecon.runs import Layer, Run, Which, last_epoch
 from coarsecon.session import Session
 from coarsecon.train.monitor import monitored_name
@@ -43,9 +46,9 @@ class Summary:
 
     def __init__(self, runs: Sequence[Run], reporter: Reporter) -> None:
         self.names = run_names(runs)
-        self._kept = [KeptFeatures(run, reporter) for run in runs]
+        self._kept = [KeptFeatures(run, reporter, Verifier(run)) for run in runs]
         self.reports = [
-            replace(summarise(run, name), fragments=kept.fragments(name))
+            replace(summarise(run, name, kept.verifier), fragments=kept.fragments(name))
             for run, name, kept in zip(runs, self.names, self._kept, strict=True)
         ]
 
@@ -60,8 +63,8 @@ class Summary:
 class KeptFeatures:
     """What a run's kept features tell: nothing is computed from images."""
 
-    def __init__(self, run: Run, reporter: Reporter) -> None:
-        self.run, self.reporter = run, reporter
+    def __init__(self, run: Run, reporter: Reporter, verifier: Verifier) -> None:
+        self.run, self.reporter, self.verifier = run, reporter, verifier
 
     def fragments(self, name: str) -> dict[str, Fragment]:
         """A gallery and a map of the split that is usually looked at, where its features are kept."""
@@ -71,7 +74,7 @@ class KeptFeatures:
         split = session.usual_split()
         rows = session.examples(split, GALLERY_QUERIES, GALLERY_NEIGHBOURS)
         gallery = gallery_fragment(rows, title=f"Images of {split} with their nearest, by {name}", level=3)
-        return {"Gallery": gallery, "Map": map_fragment(_map(session, split), level=3)}
+        return {"Gallery": gallery, "Map": map_fragment(self._map(session, split), level=3)}
 
     def outcomes(self, result: Result) -> Outcomes | None:
         """How each query of a result fared, computed anew from the features; None where they are not kept."""
@@ -89,6 +92,17 @@ class KeptFeatures:
         except InputError:  # no labels any more, say
             return None
 
+    def _map(self, session: Session, split: str) -> FeatureMap:
+        """The newest map that `coarsecon tsne` kept of what is there now; else a quick one of a few images by PCA."""
+        maps = [result for result in self.verifier.results() if result.name.startswith(MAPS)]
+        files = [map.path for map in maps if map.path is not None and map.freshness.is_usable]
+        for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+            try:
+                return saved_map(session, file)
+            except InputError:  # broken, or of another dataset
+                continue
+        return draw_map(session, split, map_split(session, split, "pca", limit=MAP_IMAGES))
+
     def _session(self, context: Mapping[str, Any], split: str) -> Session | None:
         """The run with the features that the result was computed on, where those of the split are kept."""
         which, layer = context.get("encoder", "last"), context.get("layer", "backbone")
@@ -104,17 +118,6 @@ class KeptFeatures:
             return session if split in session.dataset.splits and session.store.holds(session.dataset, split) else None
         except (CoarseconError, OSError):
             return None
-
-
-def _map(session: Session, split: str) -> FeatureMap:
-    """The newest map that `coarsecon tsne` kept; else one of a few images by PCA, which takes no time."""
-    kept = [file for kind in MAPS for file in session.run.results.glob(f"{kind}*.json")]
-    for file in sorted(kept, key=lambda file: file.stat().st_mtime, reverse=True):
-        try:
-            return saved_map(session, file)
-        except InputError:  # broken, or of another dataset
-            continue
-    return draw_map(session, split, map_split(session, split, "pca", limit=MAP_IMAGES))
 
 
 def _retrieval_outcomes(session: Session, split: str, result: Result) -> Outcomes | None:
@@ -148,8 +151,8 @@ OUTCOMES: dict[str, Callable[[Session, str, Result], Outcomes | None]] = {
 """Results whose outcomes can be had from features; of others, each score's own interval is used."""
 
 
-def summarise(run: Run, name: str) -> RunReport:
-    """The run's settings, log, results and pictures; what is missing or broken is told instead.
+def summarise(run: Run, name: str, verifier: Verifier) -> RunReport:
+    """The run's settings, log, results and pictures; what is missing, broken or stale is told instead.
 
     Raises nothing of a run's own making: half of a run gives half a report.
     """
@@ -162,23 +165,46 @@ def summarise(run: Run, name: str) -> RunReport:
             problems.append(str(error).splitlines()[0][:300])
             return empty
 
-    settings = read(lambda: _plain_tree(read_config_file(run.config_file)), {})
-    environment = read(_read_object, {}, run.environment_file)
+    links = run.linked_out()
+    settings, environment, rows = {}, {}, []
+    if run.owns(run.config_file):
+        settings = read(lambda: _plain_tree(read_config_file(run.config_file)), {})
+    if run.owns(run.environment_file):
+        environment = read(_read_object, {}, run.environment_file)
+    if run.owns(run.metrics_file):
+        rows = read(run.metrics, [])
     if isinstance(environment.get("command"), list):
         environment["command"] = shlex.join(map(str, environment["command"]))
-    log = [row for row in read(run.metrics, []) if isinstance(row, dict)]
-    results = read_results(run)
+    log = [row for row in rows if isinstance(row, dict)]
+    results = verifier.results()
+    pictures = []
+    if run.views_picture.exists() and run.owns(run.views_picture):
+        pictures.append(ReportPicture("views of the first batch", read(_picture, "", run.views_picture)))
+    for path in run.files(run.figures, "*.png")[:MOST_FIGURES]:
+        pictures.append(ReportPicture(path.stem, read(_picture, "", path), verifier.check(read_origin(path), path)))
     problems += [f"{result.name}.json {result.problem}" for result in results if result.problem]
-    pictures = {}
-    if run.views_picture.exists():
-        pictures["views of the first batch"] = run.views_picture
-    pictures |= {path.stem: path for path in sorted(run.figures.glob("*.png"))[:MOST_FIGURES]}
-    uris = {title: read(_picture, "", path) for title, path in pictures.items()}
+    problems += _stale(run, results, verifier)
+    problems += [f"{link}: a symbolic link that leads out of the run; it is not followed" for link in links]
     return RunReport(
         name, _facts(run, settings, log), settings, environment, log, results,
-        pictures={title: uri for title, uri in uris.items() if uri},
+        pictures=[picture for picture in pictures if picture.uri],
         problems=problems, missing=_missing(run, log, bool(results)),
     )  # fmt: skip
+
+
+def _stale(run: Run, results: Sequence[Result], verifier: Verifier) -> list[str]:
+    """What is stale in a run: its results, the dataset itself, and exports."""
+    told = [
+        f"{result.name}.json is {result.freshness}; evaluate again"
+        for result in results
+        if not result.freshness.is_usable
+    ]
+    for file in run.files(run.root / "export", f"*/{RECORD}"):
+        freshness = verifier.check(read_export(file), file)
+        if not freshness.is_usable:
+            told.append(f"export/{file.parent.name} is {freshness}; export again")
+    told += [note] if (note := verifier.dataset_note()) else []
+    return told
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

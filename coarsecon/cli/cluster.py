@@ -1,5 +1,6 @@
 """`coarsecon cluster RUN`: the hidden sub-classes inside each coarse class, for people to review and to name."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -83,25 +84,26 @@ def cluster(
     found = numbers(groups, collection, within)
     values = {**found, "k": count, "model": model, "within": within, "restarts": restarts, "seed": seed}
     options = unusual(cluster, locals(), "k", "within", "model", "max_k", "restarts", "seed")
-    result = session.save_result("cluster", split, values, usual="train", options=options)
-    csv = csv or result.with_suffix(".csv")
-    html, png = html or opened.figures / f"{result.stem}.html", png or opened.figures / f"{result.stem}.png"
-    atomic_write(csv, csv_file(proposed_table(groups, collection, within, split)))
-    classes = shown(groups, collection, within, images)
-    title = f"Clusters inside each {within} class"
-    subtitle = f"{split} images of {session.dataset.info.name} by {run}; in each row the most typical images come first"
-    write_cluster_sheet(png, classes, title=title, subtitle=subtitle)
-    write_cluster_page(html, classes, title=title, subtitle=subtitle)
     if json:
         emit_json(values, json)
     if json != "-":
         _print(found, within, split)
+    result = session.save_result("cluster", split, values, usual="train", options=options)
+    proposals = csv_file(proposed_table(groups, collection, within, split))
+    opened.store(result.with_suffix(".csv"), lambda place: atomic_write(place, proposals), session.reporter, given=csv)
+    classes = shown(groups, collection, within, images)
+    title = f"Clusters inside each {within} class"
+    subtitle = f"{split} images of {session.dataset.info.name} by {run}; in each row the most typical images come first"
+    about: dict[str, Any] = {"title": title, "subtitle": subtitle, "origin": session.origin()}
+    for kind, write, given in (("png", write_cluster_sheet, png), ("html", write_cluster_page, html)):
+        draw = partial(write, classes=classes, **about)
+        opened.store(opened.figures / f"{result.stem}.{kind}", draw, session.reporter, given=given)
     if count == "auto" and all(group.count == 1 for group in groups):
         session.reporter.info(_nothing_stable(found, within))
     session.tell_unlabeled(split, levels=[within], consequence="and are in no cluster")
     others = [level for level in found if level in labels]
     session.tell_unlabeled(split, levels=others, consequence="and are left out of the agreement")
-    closing([result, csv, png, html, *([Path(json)] if json and json != "-" else [])], [])
+    closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 
 def _count(text: str) -> "Count":

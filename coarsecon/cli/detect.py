@@ -90,13 +90,13 @@ def detect(
         raise InterruptedRunError(f"{stopped}; continue with: {again}") from None
     except KeyboardInterrupt:
         raise InterruptedRunError(f"stopped at once; continue from what was saved, if anything: {again}") from None
-    result = _save(opened, planned, metrics)
     if json:
         emit_json(metrics, json)
     if json != "-":
         rows = [[name, *(percent(values[key]) for values in metrics.values())] for name, key in MEASURES.items()]
         table("AP, in %", ["", *(TITLES[kind] for kind in metrics)], rows)
-    closing([target / "checkpoints" / "last.pt", result, *([Path(json)] if json and json != "-" else [])], [])
+    _save(opened, planned, metrics, reporter)
+    closing([target / "checkpoints" / "last.pt", *opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 
 def _measure(model: Any, planned: "Plan", reporter: ConsoleReporter) -> dict[str, dict[str, Any]]:
@@ -113,13 +113,22 @@ def _measure(model: Any, planned: "Plan", reporter: ConsoleReporter) -> dict[str
     return metrics
 
 
-def _save(opened: Run, planned: "Plan", metrics: dict[str, dict[str, Any]]) -> Path:
-    """The result file, with the settings beside the scores."""
+def _save(opened: Run, planned: "Plan", metrics: dict[str, dict[str, Any]], reporter: ConsoleReporter) -> None:
+    """Write the result file, with the settings and what they were computed from beside the scores."""
     from coarsecon.detection.plan import result_name
+    from coarsecon.detection.samples import annotations_mark
+    from coarsecon.evaluation.provenance import computed_from, encoder_entry
     from coarsecon.files import atomic_write
+    from coarsecon.results import COMPUTED_FROM
 
     config = planned.config
+    data = [
+        {"split": split, "fingerprint": annotations_mark(images)}
+        for split, images in ((config.data.train, planned.train), (config.data.test, planned.test))
+    ]
+    encoder = encoder_entry(opened, config.model.encoder)
     record = {
+        COMPUTED_FROM: {**computed_from([encoder]), "annotations": data},
         "split": config.data.test, "encoder": config.model.encoder, "data": ", ".join(map(str, config.data.paths)),
         **metrics,
         "recipe": config.recipe, "head": config.model.head, "batch_norm": config.model.batch_norm,
@@ -127,5 +136,4 @@ def _save(opened: Run, planned: "Plan", metrics: dict[str, dict[str, Any]]) -> P
         "lr": config.optimizer.lr, "precision": config.run.precision, "seed": config.run.seed,
     }  # fmt: skip
     path = opened.results / f"detect-{result_name(config)}.json"
-    atomic_write(path, jsonlib.dumps(record, indent=2))
-    return path
+    opened.store(path, lambda place: atomic_write(place, jsonlib.dumps(record, indent=2)), reporter)

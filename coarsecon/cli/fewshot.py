@@ -24,6 +24,7 @@ from coarsecon.runs import open_run
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from coarsecon.evaluation.features import FeatureStore
     from coarsecon.evaluation.fewshot import Embedded
     from coarsecon.session import Session
 
@@ -110,6 +111,7 @@ def fewshot(
         session.tell_unlabeled(split, levels=["fine", *["coarse"] * fine_within_coarse])
         session.tell_if_learned(split)
         model, coarse_by = embedded_split(session.store, session.dataset, split, support_copies), None
+        store: FeatureStore | None = None
         if second is None:
             predict = predictor(model, classifier)
         else:
@@ -136,7 +138,6 @@ def fewshot(
         "support_copies", "combine", "run2",
     )  # fmt: skip
     kept = {**values, "by_episode": result.by_episode, "run2": run2 and str(run2)}
-    saved = session.save_result("fewshot", split, kept, options=options)
     if json:
         emit_json(values, json)
     if json != "-":
@@ -144,7 +145,8 @@ def fewshot(
         title = f"{result.ways}-way {shots}-shot on fine labels of {split}{within}, in %"
         row = (classifier, percent(result.accuracy), percent(result.ci95), f"{episodes:,}")
         table(title, ["", "accuracy", "± 95%", "episodes"], [row])
-    closing([saved, *([Path(json)] if json and json != "-" else [])], [])
+    session.save_result("fewshot", split, kept, options=options, second=store)
+    closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 
 def _ways(text: str) -> "int | Literal['all']":

@@ -57,7 +57,6 @@ def knn(
         level: knn_metrics(bank, bank_labels, queries, query_labels, ks=ks, ts=ts, reporter=session.reporter)
         for level, (bank_labels, query_labels) in labels.items()
     }
-    result = session.save_result("knn", split, metrics, options=unusual(knn, locals(), "k", "t"))
     if json:
         emit_json(metrics, json)
     if json != "-":
@@ -65,7 +64,8 @@ def knn(
         rows = [(f"k {row[0]['k']}, t {row[0]['t']:g}", *(percent(cell["top1"]) for cell in row)) for row in grids]
         rows += [(name, *(f"{values[name]:,}" for values in metrics.values())) for name in ("queries", "classes")]
         table(f"kNN top-1 of {split} among train, in %", ["", *metrics], rows)
-    closing([result, *([Path(json)] if json and json != "-" else [])], [])
+    session.save_result("knn", split, metrics, options=unusual(knn, locals(), "k", "t"))
+    closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 
 def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:

@@ -107,7 +107,6 @@ def linear(
         linear, locals(), "preset", "augment", "finetune", "labels", "epochs", "lr", "backbone_lr", "batch_size",
         "shots_per_class", "repeats", "seed",
     )  # fmt: skip
-    result = session.save_result("linear", split, metrics, options=options)
     if json:
         emit_json(metrics, json)
     if json != "-":
@@ -117,7 +116,8 @@ def linear(
         reporter.info(f"{preset}: {ABOUT_PRESETS}")
     if preset != "sweep" or views:
         reporter.info(ABOUT_BEST)
-    closing([result, *([Path(json)] if json and json != "-" else [])], [])
+    session.save_result("linear", split, metrics, options=options)
+    closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 
 def _check(

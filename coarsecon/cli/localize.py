@@ -1,5 +1,6 @@
 """`coarsecon localize RUN`: where in the image the embedding looks, as heat maps."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,9 +33,11 @@ def localize(
     data: DataFolder = None,
     split: Annotated[str | None, typer.Option(help="Default: test, else val, else train.")] = None,
     layer: Annotated[
-        Layer,
-        typer.Option(help="Whose norm is the heat: the projection's (ANCOR), or the backbone's features'."),
-    ] = "projector",
+        Layer | None,
+        typer.Option(
+            help="Layer whose norm is shown. Default: the projector (ANCOR), or the backbone where the run has none."
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of images; more are sampled at random.")] = 24,
     png: Annotated[Path | None, typer.Option(help="Default: RUN/figures/localize.png.")] = None,
     html: Annotated[Path | None, typer.Option(help="With --neighbours: a gallery page with heat maps.")] = None,
@@ -51,18 +54,13 @@ def localize(
     from coarsecon.evaluation.localize import load_localizer
     from coarsecon.report.heat import with_heat
     from coarsecon.report.sheet import write_heat_sheet, write_sheet
+    from coarsecon.session import Session
 
     reporter = ConsoleReporter()
-    localizer = load_localizer(opened, layer, encoder, choose_device(device))
-    if localizer.layer != layer:
-        reporter.info(f"the method of {run} has no projector; the heat is the norm of the backbone's features")
-    png = png or opened.figures / "localize.png"
+    localizer = load_localizer(opened, layer, encoder, choose_device(device), reporter)
     title = f"Where the embedding looks ({localizer.layer}), {run}"
 
-    def session() -> "Session":
-        from coarsecon.session import Session
-
-        return Session(opened, data, which=encoder, device=device, workers=workers, reporter=reporter)
+    session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=reporter)
 
     heats: list[Heat] = []
 
@@ -71,19 +69,24 @@ def localize(
         return heats
 
     if neighbours:
-        rows = with_heat(_with_neighbours(session(), image, split, limit, neighbours), look)
+        rows = with_heat(_with_neighbours(session, image, split, limit, neighbours), look)
         pictures = [picture for row in rows for picture in (row.query, *(found.picture for found in row.neighbours))]
-        write_sheet(png, rows, title=title)
+        write = partial(write_sheet, rows=rows)
     else:
-        pictures = _files(image, limit) if image else _sample(session(), split, limit)
-        write_heat_sheet(png, pictures, look([picture.pixels for picture in pictures]), title=title)
+        pictures = _files(image, limit) if image else _sample(session, split, limit)
+        write = partial(write_heat_sheet, pictures=pictures, heats=look([picture.pixels for picture in pictures]))
+    if json:
+        emit_json([_as_json(picture, heat) for picture, heat in zip(pictures, heats, strict=True)], json)
+    origin = session.origin(heads=localizer.layer == "projector")
+    draw = partial(write, title=title, origin=origin)
+    opened.store(opened.figures / "localize.png", draw, reporter, given=png)
     if html:
         from coarsecon.report.gallery import write_gallery
 
-        write_gallery(html, rows, title="Where the embedding looks", subtitle=f"{run}, {localizer.layer}")
-    if json:
-        emit_json([_as_json(picture, heat) for picture, heat in zip(pictures, heats, strict=True)], json)
-    closing([path for path in (png, html, Path(json) if json and json != "-" else None) if path], [])
+        subtitle = f"{run}, {localizer.layer}"
+        write_gallery(html, rows, title="Where the embedding looks", subtitle=subtitle, origin=origin)
+    written = [*opened.stored, *(path for path in (html, Path(json) if json and json != "-" else None) if path)]
+    closing(written, [])
 
 
 def _files(places: list[Path], limit: int) -> "list[Picture]":

@@ -66,25 +66,25 @@ def retrieve(
         _show_neighbours(found.rows, json)
         if found.index_recall is not None:
             ConsoleReporter().info(f"index {index} finds {percent(found.index_recall)} % of the true neighbours")
-        rows, title, written = found.rows, "Nearest images", [found.index_folder]
+        rows, title = found.rows, "Nearest images"
     else:
         title = f"within {chosen}" if chosen == among else f"of {chosen} in {among}"
         name = "retrieve" if chosen == among else f"retrieve-in-{among}"
-        result = session.save_result(name, chosen, {"gallery": among, **metrics})
         _show_metrics(metrics, title, json)
+        session.save_result(name, chosen, {"gallery": among, **metrics})
         wanted = html or png
-        rows, title, written = session.examples(chosen, SAMPLE, top_k) if wanted else [], "Examples", [result]
+        rows, title = session.examples(chosen, SAMPLE, top_k) if wanted else [], "Examples"
     if heat:
         rows = _with_heat(session, rows)
     if html:
         from coarsecon.report.gallery import write_gallery
 
-        write_gallery(html, rows, title=title, subtitle=str(run))
+        write_gallery(html, rows, title=title, subtitle=str(run), origin=session.origin())
     if png:
         from coarsecon.report.sheet import write_sheet
 
-        write_sheet(png, rows, title=f"{title}, {run}")
-    written += [path for path in (html, png, Path(json) if json and json != "-" else None) if path]
+        write_sheet(png, rows, title=f"{title}, {run}", origin=session.origin())
+    written = [*opened.stored, *(path for path in (html, png, Path(json) if json and json != "-" else None) if path)]
     closing(written, [] if query else ["coarsecon", "retrieve", run, "--query", "IMAGE", "--html", "result.html"])
 
 
@@ -133,7 +133,7 @@ def _with_heat(session: "Session", rows: "list[GalleryRow]") -> "list[GalleryRow
     from coarsecon.evaluation.localize import load_localizer
     from coarsecon.report.heat import with_heat
 
-    localizer = load_localizer(session.run, "projector", session.which, session.device)
+    localizer = load_localizer(session.run, None, session.which, session.device, session.reporter)
     return with_heat(rows, lambda images: localizer(images, session.reporter))
 
 

@@ -1,5 +1,6 @@
 """`coarsecon tsne RUN`: the features on a map, as pictures and as a page to look around in."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,15 +72,16 @@ def tsne(
         perplexity=perplexity, seed=seed, limit=limit or None, class_weights=class_weights,
     )  # fmt: skip
     options = unusual(tsne, locals(), "perplexity", "limit", "class_weights", "seed")
-    written = [session.save_result(method, split, record, options=options)]
-    drawn = draw_map(session, split, record)
-    if not (html or png or svg):
-        html, png, svg = (opened.figures / f"{written[0].stem}.{kind}" for kind in ("html", "png", "svg"))
-    for path, write in ((html, write_map_html), (png, write_map_png), (svg, write_map_svg)):
-        if path:
-            write(path, drawn)
-            written.append(path)
     if json:
         emit_json(record, json)
-        written += [Path(json)] * (json != "-")
-    closing(written, ["coarsecon", "report", run])
+    result = session.save_result(method, split, record, options=options)
+    drawn, some_given = draw_map(session, split, record), html or png or svg
+    for given, kind, write in (
+        (html, "html", write_map_html),
+        (png, "png", write_map_png),
+        (svg, "svg", write_map_svg),
+    ):
+        if given or not some_given:
+            draw = partial(write, drawn=drawn, origin=session.origin())
+            opened.store(opened.figures / f"{result.stem}.{kind}", draw, reporter, given=given)
+    closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], ["coarsecon", "report", run])

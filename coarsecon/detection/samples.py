@@ -1,5 +1,6 @@
 """What the readers of both formats make: images with the boxes, classes and masks of the objects in them."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +76,15 @@ class DetectionSet:
 def joined(sets: Sequence[DetectionSet]) -> DetectionSet:
     """The images of several sets as one."""
     return DetectionSet(", ".join(each.origin for each in sets), [image for each in sets for image in each.images])
+
+
+def annotations_mark(images: DetectionSet) -> str:
+    """Which images by name, with which objects, a set has, in 12 characters."""
+    digest = hashlib.sha256()
+    for image in images.images:
+        objects = [(each.box, each.label, each.crowd, each.difficult) for each in image.instances]
+        digest.update(repr((image.image.name, image.size, objects)).encode())
+    return digest.hexdigest()[:12]
 
 
 def check_classes(train: DetectionSet, test: DetectionSet) -> list[str]:

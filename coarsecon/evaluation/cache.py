@@ -16,6 +16,7 @@ from torch import Tensor
 
 from coarsecon.comm import Comm
 from coarsecon.errors import CoarseconError
+from coarsecon.files import cannot_write
 from coarsecon.reporting import Reporter
 
 try:
@@ -48,6 +49,7 @@ def cached_rows(
 
     Raises:
         CoarseconError: the disk refuses, or a rank does not see what the first has written.
+        NotWritableError: the rows are not there, and this user cannot write them.
     """
     comm = comm or Comm()
 
@@ -88,7 +90,7 @@ def _on_disk(path: Path, act: Callable[[], T]) -> T:
     try:
         return act()
     except OSError as error:
-        raise CoarseconError(f"cannot write {path}: {error.strerror}") from error
+        raise cannot_write(path, error) from error
 
 
 def read_rows(path: Path, count: int) -> Tensor | None:

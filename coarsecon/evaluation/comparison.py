@@ -14,7 +14,6 @@ All speak of other queries or draws of the same kind. None speaks of what anothe
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,9 +34,10 @@ Ask = Callable[[Result], Outcomes | None]
 def compare(runs: Sequence[Sequence[Result]], ask: Sequence[Ask] = ()) -> list[Comparison]:
     """The scores that two runs or more have, each against the first run's, in the order of the first to have them.
 
-    `ask[i]` gives the outcomes of run i's results. Results are the same when their files are called the same.
+    `ask[i]` gives the outcomes of run i's results. Results are the same when their files are called the same. Stale
+    ones are left out.
     """
-    by_name = [{result.name: result for result in run} for run in runs]
+    by_name = [{result.name: result for result in run if result.freshness.is_usable} for run in runs]
     names = dict.fromkeys(name for run in by_name for name in run)
     return [row for name in names for row in _compare_result(name, [run.get(name) for run in by_name], ask)]
 
@@ -62,7 +62,7 @@ def _compare_result(name: str, results: list[Result | None], ask: Sequence[Ask])
     found = [_scores(result) for result in results]
     draws = [_draws(result) for result in results]
     shared = [key for key in dict.fromkeys(key for run in found for key in run) if sum(key in run for run in found) > 1]
-    alike = [result is not None and _data(result) == _data(results[0]) for result in results]
+    alike = [result is not None and _same_data(result, results[0]) for result in results]
     outcomes: list[Outcomes] = [{}] * len(results)
     if ask and shared and sum(alike) > 1:
         outcomes = [(ask[run](result) or {}) if result and alike[run] else {} for run, result in enumerate(results)]
@@ -112,6 +112,10 @@ def _draws(result: Result | None) -> dict[tuple[str, str], list[float]]:
     return {(level, score.name): drawn(part, score.name) for level, part in parts.items() for score in scores(part)}
 
 
-def _data(result: Result | None) -> dict[str, Any]:
-    """What a result was computed on, apart from the run's own features."""
-    return {name: result.context.get(name) for name in ("split", "data")} if result else {}
+def _same_data(one: Result, other: Result | None) -> bool:
+    """Whether two results were computed on the same images, by the fingerprints of the splits where both have them."""
+    if other is None:
+        return False
+    if one.fingerprints and other.fingerprints:
+        return one.fingerprints == other.fingerprints
+    return all(one.context.get(name) == other.context.get(name) for name in ("split", "data"))

@@ -16,7 +16,7 @@ from coarsecon.data.batch import ImageBatch
 from coarsecon.data.left_out import some
 from coarsecon.data.loader import ImageLoader, padded
 from coarsecon.data.store import PreparedDataset
-from coarsecon.errors import InputError
+from coarsecon.errors import InputError, NotWritableError
 from coarsecon.evaluation.cache import cached_rows, remove_dead
 from coarsecon.evaluation.image_files import FILES_AT_ONCE, ImageFiles, files_fingerprint
 from coarsecon.methods.base import Method
@@ -65,6 +65,7 @@ class FeatureStore:
         self.run, self.which, self.layer, self.flip = run, which, layer, flip
         self.device, self.workers, self.reporter = torch.device(device), workers, reporter or Reporter()
         self.comm = comm or Comm()
+        self._in_memory: dict[Path, Tensor] = {}
         if layer == "projector" and self.method.project(torch.zeros(1, self.encoder.dim, device=self.device)) is None:
             raise InputError(
                 f"{run.root}: its method {run.config().method['name']} has no projector; use the layer backbone"
@@ -85,9 +86,15 @@ class FeatureStore:
         """What the kept rows depend on besides the images: 12 characters of the encoder's weights and card."""
         return encoder_mark(self.run, self.which)
 
+    @property
+    def uses_heads(self) -> bool:
+        """Whether the heads of the method were used, beside the encoder."""
+        return "method" in self.__dict__
+
     def mark(self, content: str) -> str:
         """What the features of images of this `content` (a checksum) depend on."""
-        return f"{self.layer}{'+mirror' * self.flip} {self.encoder_mark} {content}"
+        marks = [self.encoder_mark, *([heads_mark(self.run, self.which)] if self.layer == "projector" else []), content]
+        return f"{self.layer}{'+mirror' * self.flip} {' '.join(marks)}"
 
     def split(self, dataset: PreparedDataset, split: str) -> Tensor:
         """Features [N, D] of a prepared split, in its order, on the CPU.
@@ -182,17 +189,26 @@ class FeatureStore:
     def kept(self, name: str, content: str, count: int, pieces: Pieces, *, piece: int, what: str) -> Tensor:
         """Rows [count, W] of images of this `content` from the run folder; what is not there comes from `pieces`.
 
-        These are of `piece` images each; `what` they are is told while they are made.
+        These are of `piece` images each; `what` they are is told while they are made. In a run that cannot be written
+        to, they are kept in memory.
         """
         path = self._path(name, content)
-        if self.comm.rank == 0 and not path.exists():
+        if path in self._in_memory:
+            return self._in_memory[path]
+        if self.comm.rank == 0 and not path.exists() and self.run.owns(path):
             saved = [which for which in get_args(Which) if self.run.encoder(which).exists()]
             remove_dead(self.run.features, {encoder_mark(self.run, which) for which in saved})
 
         def rows(start: int) -> Iterator[Tensor]:
             return self._made(what, count, pieces, piece, start)
 
-        return cached_rows(path, count, rows, piece=piece, reporter=self.reporter, comm=self.comm)
+        try:
+            self.comm.from_first(lambda: self.run.check_owned(path))
+            return cached_rows(path, count, rows, piece=piece, reporter=self.reporter, comm=self.comm)
+        except NotWritableError as error:
+            self.run.report_unwritable(error, self.reporter)
+            self._in_memory[path] = torch.cat(list(rows(0)))
+            return self._in_memory[path]
 
     def _made(self, what: str, count: int, pieces: Pieces, piece: int, start: int = 0) -> Iterator[Tensor]:
         with self.reporter.progress(what, count) as progress:
@@ -204,8 +220,8 @@ class FeatureStore:
     def holds(self, dataset: PreparedDataset, split: str) -> bool:
         """Whether the features of a split are kept already, so that they cost next to nothing."""
         content = dataset.info.splits[split].checksum
-        names = [split, *[_mirrored(split)] * self.flip]
-        return all(self._path(name, content).exists() for name in names)
+        paths = [self._path(name, content) for name in [split, *[_mirrored(split)] * self.flip]]
+        return all(path.is_file() and self.run.owns(path) for path in paths)
 
     def _path(self, name: str, content: str) -> Path:
         """Where the rows of images of this `content` are kept."""
@@ -269,3 +285,12 @@ def encoder_mark(run: Run, which: Which) -> str:
         except FileNotFoundError:
             raise no_encoder(path) from None
     return digest.hexdigest()[:12]
+
+
+def heads_mark(run: Run, which: Which) -> str:
+    """Which heads were saved with an encoder, in 12 characters; empty where there are none."""
+    try:
+        with run.heads(which).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except OSError:
+        return ""

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from coarsecon import registry
 from coarsecon.data.convert import prepared
 from coarsecon.data.loader import padded
-from coarsecon.errors import InputError
+from coarsecon.errors import CoarseconError, InputError
 from coarsecon.methods.restore import load_method
 from coarsecon.nn.backbone import feature_dim
 from coarsecon.nn.encoder import Encoder, load_encoder
@@ -61,18 +62,42 @@ class Localizer:
         return heats
 
 
-def load_localizer(run: Run, layer: Layer, which: Which = "last", device: torch.device | str = "cpu") -> Localizer:
-    """The localizer of a run at that layer, or at the backbone where its method has no projector.
+def load_localizer(
+    run: Run,
+    layer: Layer | None = None,
+    which: Which = "last",
+    device: torch.device | str = "cpu",
+    reporter: Reporter | None = None,
+) -> Localizer:
+    """The localizer of a run at that layer; by default at the projector, if the run has one.
+
+    Where there is no projector, the backbone takes its place, and the reason is reported.
 
     Raises:
         InputError: the run has no encoder yet, or kept no heads and the projector is asked for.
     """
-    encoder = load_encoder(run.encoder(which), device)
-    if layer == "projector":
-        method = load_method(run, which, device, encoder=encoder)
-        if method.project(torch.zeros(1, encoder.dim, device=device)) is not None:
-            return Localizer(encoder, method.project, "projector")
+    encoder, reason = load_encoder(run.encoder(which), device), ""
+    if layer != "backbone":
+        reason = "" if layer else _no_heads(run, which)
+        if not reason:
+            method = load_method(run, which, device, encoder=encoder)
+            if method.project(torch.zeros(1, encoder.dim, device=device)) is not None:
+                return Localizer(encoder, method.project, "projector")
+            reason = "its method has no projector"
+    if reason and reporter is not None:
+        reporter.info(f"{run.root}: {reason}; using the backbone's features (--layer backbone)")
     return Localizer(encoder, None, "backbone")
+
+
+def _no_heads(run: Run, which: Which) -> str:
+    """Why a run has no heads that could be loaded; empty where it has some."""
+    if not run.heads(which).is_file():
+        return f"there is no {run.heads(which).name}"
+    try:
+        registry.load(registry.METHODS, run.config().method["name"])
+    except CoarseconError as error:
+        return str(error).rstrip(".")
+    return ""
 
 
 @torch.no_grad()

@@ -1,13 +1,20 @@
 """A run's encoder for other tools: one file per format, each compared with the run before it is put in place."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from coarsecon.errors import InputError
+from coarsecon.evaluation.provenance import computed_from, encoder_entry
 from coarsecon.export import detectron2, hub, onnx, timm, torch_export, torchvision
 from coarsecon.export.subject import Subject
 from coarsecon.files import atomic_folder
+from coarsecon.results import COMPUTED_FROM
 from coarsecon.runs import Run, Which
+
+RECORD = "export.json"
+"""The file in the folder of an export that tells which encoder it was made from."""
 
 FORMATS: dict[str, Callable[[Subject, Path], list[str]]] = {
     "timm": timm.write,
@@ -37,4 +44,15 @@ def export(run: Run, format: str, out: Path, *, which: Which = "last") -> list[s
         raise InputError(f"{out}: is a run; name a new folder")
     subject = Subject(run, which)
     with atomic_folder(out) as folder:
-        return FORMATS[format](subject, folder)
+        notes = FORMATS[format](subject, folder)
+        record = {"format": format, COMPUTED_FROM: computed_from([encoder_entry(run, which)])}
+        (folder / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
+        return notes
+
+
+def read_export(record: Path) -> Any:
+    """What an export was made from, by the file `RECORD` in its folder; None where that does not tell."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))[COMPUTED_FROM]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None

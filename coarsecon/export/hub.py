@@ -1,6 +1,6 @@
 """A folder for the Hugging Face hub: what timm loads from there, with a model card filled from the run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,21 @@ from coarsecon import __version__, registry
 from coarsecon.config import RunConfig
 from coarsecon.data.store import open_dataset
 from coarsecon.errors import CoarseconError, InputError
+from coarsecon.evaluation.provenance import Verifier
 from coarsecon.export import timm
 from coarsecon.export.subject import Subject
-from coarsecon.results import Score, levels, read_results, scores
+from coarsecon.results import Result, Score, levels, scores
 from coarsecon.runs import last_epoch
 
 
 def write(subject: Subject, folder: Path) -> list[str]:
     """What `timm.write` writes, named as the hub's loader looks for it, and README.md. Returns what to know of it."""
     notes = timm.write(subject, folder, weights="model.safetensors")
+    results = _own_results(subject)
+    stale = [f"{result.name} ({result.freshness})" for result in results if not result.freshness.is_usable]
     (folder / "README.md").write_text(model_card(subject), encoding="utf-8")
+    if stale:
+        notes.append(f"left out of README.md: {'; '.join(stale)}. Evaluate again to include them.")
     return [*notes, "read README.md before it is shared: the licence and the purpose are yours to say"]
 
 
@@ -95,17 +100,31 @@ def _use(subject: Subject) -> str:
 
 
 def _results(subject: Subject) -> str:
-    rows = []
-    for result in read_results(subject.run):
-        if result.record.get("encoder", "last") == subject.which:
-            where = result.context.get("split", "")
-            for level, part in levels(result.values).items():
-                rows += [
-                    f"| {_cell(result.name)} | {_cell(where)} | {_cell(level)} | {text} |" for text in _shown(part)
-                ]
+    usable = [result for result in _own_results(subject) if result.freshness.is_usable]
+    rows = [
+        f"| {_cell(result.name)} | {_cell(result.context.get('split', ''))} | {_cell(level)} | {text} |"
+        for result in usable
+        for level, part in levels(result.values).items()
+        for text in _shown(part)
+    ]
     if not rows:
         return "Nothing yet."
-    return "\n".join(["| result | split | labels | score in % |", "| --- | --- | --- | --- |", *rows])
+    table = "\n".join(["| result | split | labels | score in % |", "| --- | --- | --- | --- |", *rows])
+    unverified = [result for result in usable if result.freshness.status == "unverified"]
+    trained = [result for result in usable if result.record.get("training_images")]
+    notes = [f"{_names(unverified)}: unverified, the checkpoint and the dataset are not recorded."] * bool(unverified)
+    notes += [f"{_names(trained)}: measured on images of the training set, among others."] * bool(trained)
+    return "\n\n".join([table, *notes])
+
+
+def _own_results(subject: Subject) -> list[Result]:
+    """The results of the encoder that is exported, with their freshness."""
+    results = Verifier(subject.run).results()
+    return [result for result in results if result.record.get("encoder", "last") == subject.which]
+
+
+def _names(results: Sequence[Result]) -> str:
+    return ", ".join(_cell(result.name) for result in results)
 
 
 def _shown(part: dict[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from coarsecon.files import atomic_write
 from coarsecon.report.draw import INK, MUTED, PAPER, WELL, write
 from coarsecon.report.images import SMALL, fit, png, thumbnail_uri
+from coarsecon.report.origin import Origin
 from coarsecon.report.page import Fragment, asset, page
 from coarsecon.report.rows import Picture
 
@@ -37,7 +38,9 @@ class ClusteredClass(NamedTuple):
     clusters: Sequence[Cluster]
 
 
-def write_cluster_sheet(path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str) -> None:
+def write_cluster_sheet(
+    path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str, origin: Origin | None = None
+) -> None:
     """Write a PNG: a block for each coarse class, with a row of images for each cluster."""
     columns = max((len(cluster.pictures) for found in classes for cluster in found.clusters), default=0)
     width = max(MARGIN + NAMES + columns * (TILE + GAP) - GAP, 720) + MARGIN
@@ -64,10 +67,12 @@ def write_cluster_sheet(path: Path | str, classes: Sequence[ClusteredClass], *, 
                 sheet.paste(image, (x + (TILE - image.width) // 2, y + (TILE - image.height) // 2))
             y += TILE + GAP
         y += GAP
-    atomic_write(path, png(sheet))
+    atomic_write(path, png(sheet, origin))
 
 
-def write_cluster_page(path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str) -> None:
+def write_cluster_page(
+    path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str, origin: Origin | None = None
+) -> None:
     """Write the same as a page that loads nothing from elsewhere, with a list of the classes to jump to.
 
     Every text is escaped. The same classes give the same bytes.
@@ -79,7 +84,7 @@ def write_cluster_page(path: Path | str, classes: Sequence[ClusteredClass], *, t
         jumps="".join(jumps),
         classes="\n".join(_class(i, found) for i, found in enumerate(classes, 1)),
     )
-    atomic_write(path, page(title, Fragment(body, styles=("clusters.css",))))
+    atomic_write(path, page(title, Fragment(body, styles=("clusters.css",)), origin=origin))
 
 
 def _class(number: int, found: ClusteredClass) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 from coarsecon.files import atomic_write
 from coarsecon.report.heat import SCALE_NOTE, scale_picture
 from coarsecon.report.images import SMALL, data_uri, jpeg, png, thumbnail_uri
+from coarsecon.report.origin import Origin
 from coarsecon.report.page import Fragment, asset, page
 from coarsecon.report.rows import VERDICTS, GalleryRow, Neighbour, Picture, Verdict, judge
 
@@ -18,13 +19,15 @@ THUMBNAIL = 160
 GLYPHS = {"right": "✓", "near": "≈", "wrong": "✕"}
 
 
-def write_gallery(path: Path | str, rows: Sequence[GalleryRow], *, title: str, subtitle: str = "") -> None:
+def write_gallery(
+    path: Path | str, rows: Sequence[GalleryRow], *, title: str, subtitle: str = "", origin: Origin | None = None
+) -> None:
     """Write `rows` as a page that loads nothing from elsewhere; a neighbour is marked by `rows.judge`.
 
     Every text is escaped. The same rows give the same bytes.
     """
     part = gallery_fragment(rows, title=title, subtitle=subtitle, level=1)
-    atomic_write(path, page(title, part._replace(html=f"<main>\n{part.html}</main>")))
+    atomic_write(path, page(title, part._replace(html=f"<main>\n{part.html}</main>"), origin=origin))
 
 
 def gallery_fragment(

@@ -12,6 +12,7 @@ from coarsecon.files import atomic_write
 from coarsecon.report.draw import WELL, Colour
 from coarsecon.report.feature_map import FeatureMap
 from coarsecon.report.images import data_uri, fit, jpeg
+from coarsecon.report.origin import Origin
 from coarsecon.report.page import Fragment, asset, json_block, page
 from coarsecon.report.palette import UNKNOWN
 from coarsecon.report.rows import Pixels
@@ -24,13 +25,14 @@ BLOCK = 16
 """JPEG's unit: tiles of whole blocks do not bleed into each other."""
 
 
-def write_map_html(path: Path | str, drawn: FeatureMap) -> None:
+def write_map_html(path: Path | str, drawn: FeatureMap, *, origin: Origin | None = None) -> None:
     """Write the map as a self-contained page that fills the window.
 
     All images go into one picture of about 32 million pixels at most, so that a browser can hold the page.
     """
     part = map_fragment(drawn, level=1)
-    atomic_write(path, page(drawn.title, part._replace(html=f'<main class="whole">\n{part.html}</main>')))
+    part = part._replace(html=f'<main class="whole">\n{part.html}</main>')
+    atomic_write(path, page(drawn.title, part, origin=origin))
 
 
 def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragment:

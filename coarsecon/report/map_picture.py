@@ -12,6 +12,7 @@ from coarsecon.files import atomic_write
 from coarsecon.report.draw import INK, MUTED, WELL, Colour, font, shorten
 from coarsecon.report.feature_map import FeatureMap, Level, spread
 from coarsecon.report.images import fit
+from coarsecon.report.origin import Origin
 from coarsecon.report.palette import UNKNOWN
 from coarsecon.report.surface import Place, RasterSheet, Surface, VectorSheet
 
@@ -27,14 +28,14 @@ OPACITY = 0.8
 STAR, STAR_NAME = 9, 13
 
 
-def write_map_png(path: Path | str, drawn: FeatureMap) -> None:
+def write_map_png(path: Path | str, drawn: FeatureMap, *, origin: Origin | None = None) -> None:
     """Write the map as a PNG; classes have a legend as far as they are not too many."""
-    atomic_write(path, _draw(drawn, RasterSheet(*_size(drawn))).save())
+    atomic_write(path, _draw(drawn, RasterSheet(*_size(drawn))).save(origin))
 
 
-def write_map_svg(path: Path | str, drawn: FeatureMap) -> None:
+def write_map_svg(path: Path | str, drawn: FeatureMap, *, origin: Origin | None = None) -> None:
     """Write the same as vectors, to be scaled and edited; the images are inside the file."""
-    atomic_write(path, _draw(drawn, VectorSheet(*_size(drawn))).save())
+    atomic_write(path, _draw(drawn, VectorSheet(*_size(drawn))).save(origin))
 
 
 def _size(drawn: FeatureMap) -> tuple[int, int]:

@@ -8,6 +8,8 @@ from importlib.resources import files
 from string import Template
 from typing import Any, NamedTuple
 
+from coarsecon.report.origin import Origin, html_origin
+
 
 class Fragment(NamedTuple):
     """A part of a page: HTML already escaped, and the files of this package that style it and bring it to life.
@@ -20,8 +22,8 @@ class Fragment(NamedTuple):
     scripts: tuple[str, ...] = ()
 
 
-def page(title: str, *parts: Fragment) -> bytes:
-    """The whole page of `parts`, each style and script once; `title` is plain text.
+def page(title: str, *parts: Fragment, origin: Origin | None = None) -> bytes:
+    """The whole page of `parts`, each style and script once; `title` is plain text. The page carries its `origin`.
 
     The Content-Security-Policy admits exactly those, by their hashes, and images only as `data:` addresses.
     """
@@ -35,6 +37,7 @@ def page(title: str, *parts: Fragment) -> bytes:
     text = Template(asset("page.html")).substitute(
         policy=policy,
         title=escape(title),
+        origin=html_origin(origin),
         style=style,
         body="\n".join(part.html for part in parts),
         scripts="\n".join(f'<script type="module">{script}</script>' for script in scripts),

@@ -6,7 +6,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from coarsecon.results import SCORES, Comparison, Difference, Result, levels, score
+from coarsecon.results import SCORES, Comparison, Difference, Freshness, Result, levels, score
 
 MOST_ROWS = 60
 LONG = 20
@@ -100,7 +100,7 @@ def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> str:
         for name in dict.fromkeys(name for context in alike for name in context)
         if name not in shared
     ]
-    about = ", ".join(f"{name} {_plain(value)}" for name, value in shared.items() if value not in (None, False))
+    about = ", ".join(f"{_words(name)} {_plain(value)}" for name, value in shared.items() if value not in (None, False))
     for level in dict.fromkeys(level for run in parts for level in run):
         said = [dict(_sayings(run.get(level, {}))) for run in parts]
         labels = dict.fromkeys(label for run in said for label in run)
@@ -113,6 +113,11 @@ def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> str:
         f'<p class="problem">{escape(name)}: {escape(kind)}.json {escape(result.problem)}</p>'
         for result, name in zip(results, names, strict=True)
         if result and result.problem
+    ]
+    problems += [
+        freshness_note(result.freshness, of=name if len(names) > 1 else "")
+        for result, name in zip(results, names, strict=True)
+        if result and str(result.freshness)
     ]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     inside = [
@@ -131,6 +136,14 @@ def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> str:
     context = f'<p class="context">{about}</p>' if about else ""
     content = f"{context}{main}{more}" if rows else ""
     return f'<section class="kind"><h3>{escape(kind)}</h3>{"".join(problems)}{content}</section>'
+
+
+def freshness_note(freshness: Freshness, *, of: str = "") -> str:
+    """A note that something, `of` a run, is stale or cannot be verified; nothing where it is current."""
+    if not str(freshness):
+        return ""
+    text = f"{of}: {freshness}" if of else str(freshness)
+    return f'<p class="freshness {freshness.status}">{escape(text)}</p>'
 
 
 def _sayings(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -5,20 +5,28 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 from coarsecon.files import atomic_write
 from coarsecon.report.chart import swatch
 from coarsecon.report.curves import curves, legend
 from coarsecon.report.page import Fragment, asset, page
-from coarsecon.report.results_table import comparison_table, results_tables, settings_table
-from coarsecon.results import Comparison, Result
+from coarsecon.report.results_table import comparison_table, freshness_note, results_tables, settings_table
+from coarsecon.results import Comparison, Freshness, Result
 
 LEAVES_OUT = (
     "Intervals are of 95%, so about one in twenty differences that are nothing is marked all the same. They say what "
     "other queries or draws of the same kind would give, and nothing of another training seed: train with several "
     "seeds to know that."
 )
+
+
+class ReportPicture(NamedTuple):
+    """A figure as a `data:` address."""
+
+    title: str
+    uri: str
+    freshness: Freshness = Freshness()
 
 
 @dataclass(frozen=True)
@@ -31,8 +39,7 @@ class RunReport:
     environment: Mapping[str, Any] = field(default_factory=dict)
     log: Sequence[Mapping[str, Any]] = ()
     results: Sequence[Result] = ()
-    pictures: Mapping[str, str] = field(default_factory=dict)
-    """Figures as `data:` addresses by title."""
+    pictures: Sequence[ReportPicture] = ()
     fragments: Mapping[str, Fragment] = field(default_factory=dict)
     """Galleries and maps by title."""
     problems: Sequence[str] = ()
@@ -45,7 +52,7 @@ def write_report(path: Path, runs: Sequence[RunReport], comparison: Sequence[Com
     names = [run.name for run in runs]
     fragments = [fragment for run in runs for fragment in run.fragments.values()]
     sections = {
-        "Comparison": _comparison(comparison, names) if len(runs) > 1 else "",
+        "Comparison": _comparison(comparison, names) + _left_out(runs) if len(runs) > 1 else "",
         "Curves": _curves(runs),
         "Results": _results(runs, names),
         "Pictures": _pictures(runs),
@@ -92,6 +99,17 @@ def _comparison(rows: Sequence[Comparison], names: Sequence[str]) -> str:
     return f'<p class="about">{about}</p>{switch}{comparison_table(rows, names)}'
 
 
+def _left_out(runs: Sequence[RunReport]) -> str:
+    """The stale results, which are compared with nothing."""
+    items = "".join(
+        f"<li>{escape(run.name)}, {escape(result.name)}: {escape(str(result.freshness))}</li>"
+        for run in runs
+        for result in run.results
+        if not result.freshness.is_usable
+    )
+    return f'<p class="about">Left out of the comparison:</p><ul class="notes left-out">{items}</ul>' if items else ""
+
+
 def _results(runs: Sequence[RunReport], names: Sequence[str]) -> str:
     tables = results_tables([run.results for run in runs], names)
     return f'<div class="kinds">{tables}</div>' if tables else _nothing("no result yet")
@@ -106,10 +124,11 @@ def _curves(runs: Sequence[RunReport]) -> str:
 
 def _pictures(runs: Sequence[RunReport]) -> str:
     figures = "".join(
-        f'<figure class="picture"><figcaption>{escape(_titled(run, title, runs))}</figcaption>'
-        f'<img src="{uri}" alt="{escape(title)}"></figure>'
+        f'<figure class="picture"><figcaption>{escape(_titled(run, picture.title, runs))}'
+        f"{freshness_note(picture.freshness)}</figcaption>"
+        f'<img src="{picture.uri}" alt="{escape(picture.title)}"></figure>'
         for run in runs
-        for title, uri in run.pictures.items()
+        for picture in run.pictures
     )
     return f'<div class="pictures">{figures}</div>' if figures else ""
 

@@ -12,6 +12,7 @@ from coarsecon.files import atomic_write
 from coarsecon.report.draw import INK, MARKS, MUTED, PAPER, WELL, font, write
 from coarsecon.report.heat import draw_scale, heat_picture, overlay
 from coarsecon.report.images import fit, png
+from coarsecon.report.origin import Origin
 from coarsecon.report.rows import VERDICTS, GalleryRow, Picture, Pixels, Verdict, judge
 
 TILE, GAP, MARGIN = 128, 14, 36
@@ -24,7 +25,7 @@ STROKES = {  # in units of the badge's side
 }
 
 
-def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = "") -> None:
+def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = "", origin: Origin | None = None) -> None:
     """Write each query and its neighbours, marked by `rows.judge`, as one row of a PNG; heat maps below the images."""
     columns = max((len(row.neighbours) for row in rows), default=0)
     hot = any(row.query.heat is not None for row in rows)
@@ -48,10 +49,17 @@ def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = ""
         x += BADGE + 36 + int(font(14).getlength(verdict.meaning))
     if hot:
         draw_scale(sheet, (MARGIN, MARGIN + 66))
-    atomic_write(path, png(sheet))
+    atomic_write(path, png(sheet, origin))
 
 
-def write_heat_sheet(path: Path | str, pictures: Sequence[Picture], heats: Sequence[ArrayLike], *, title: str) -> None:
+def write_heat_sheet(
+    path: Path | str,
+    pictures: Sequence[Picture],
+    heats: Sequence[ArrayLike],
+    *,
+    title: str,
+    origin: Origin | None = None,
+) -> None:
     """Write a PNG: each image, its heat map and both together in three columns, as many threes side by side as fit."""
     wide = min(3, max(1, -(-len(pictures) // 6)))
     block = 3 * STEP + 2 * GAP
@@ -74,7 +82,7 @@ def write_heat_sheet(path: Path | str, pictures: Sequence[Picture], heats: Seque
         write(draw, (x, y + TILE + 5), labels or name, 14, INK, room)
         below = f"norm {values.min():.3g} to {values.max():.3g}" + f", {name}" * bool(labels)
         write(draw, (x, y + TILE + 5 + LINE), below, 14, MUTED, room)
-    atomic_write(path, png(sheet))
+    atomic_write(path, png(sheet, origin))
 
 
 def write_image_grid(path: Path | str, columns: dict[str, list[Pixels]]) -> None:

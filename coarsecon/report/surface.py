@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from coarsecon.report.draw import PAPER, Colour, font
 from coarsecon.report.images import data_uri, png
+from coarsecon.report.origin import Origin, svg_origin
 
 SUPERSAMPLING = 3
 """Pixels are drawn so much larger and shrunk, for smooth edges."""
@@ -70,9 +71,9 @@ class RasterSheet:
         how = Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS
         self._sheet.paste(image.resize((width, height), how), (left, top))
 
-    def save(self) -> bytes:
+    def save(self, origin: Origin | None = None) -> bytes:
         """The bytes of a PNG file."""
-        return png(self._sheet.resize(self.size, Image.Resampling.BOX))
+        return png(self._sheet.resize(self.size, Image.Resampling.BOX), origin)
 
 
 class VectorSheet:
@@ -124,9 +125,9 @@ class VectorSheet:
             f'<image {place} style="image-rendering:pixelated" href="{data_uri("png", png(image))}"/>'
         )
 
-    def save(self) -> bytes:
+    def save(self, origin: Origin | None = None) -> bytes:
         """The bytes of an SVG file."""
-        return "\n".join([*self._elements, "</svg>\n"]).encode()
+        return "\n".join([*self._elements, svg_origin(origin), "</svg>\n"]).encode()
 
 
 def _large(place: Place) -> Place:

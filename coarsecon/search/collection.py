@@ -66,16 +66,18 @@ def labelled_files(
     return Collection(features, items, lambda i: decode(files[i]))
 
 
-def indexed(collection: Collection, folder: Path, factory: str = EXACT) -> SearchIndex:
-    """The collection's index: the one saved in `folder` if it is still that, else built and saved there."""
+def indexed(
+    collection: Collection, folder: Path | None, factory: str = EXACT, *, save: Callable[[SearchIndex], object]
+) -> SearchIndex:
+    """The collection's index: the one in `folder` if it is still that, else a new one, which is handed to `save`."""
     try:
-        index = SearchIndex.load(folder)
-        if index.factory == factory and index.items == collection.items:
+        index = SearchIndex.load(folder) if folder is not None else None
+        if index is not None and index.factory == factory and index.items == collection.items:
             return index
     except InputError:
         pass
     index = SearchIndex.build(collection.features, collection.items, factory)
-    index.save(folder)
+    save(index)
     return index
 
 

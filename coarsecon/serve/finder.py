@@ -13,7 +13,6 @@ from torch import Tensor
 from coarsecon.data.convert import as_prepared
 from coarsecon.errors import InputError
 from coarsecon.report.rows import Pixels
-from coarsecon.search.collection import indexed
 from coarsecon.search.exact import nearest
 from coarsecon.search.index import EXACT, SearchIndex
 from coarsecon.session import Session
@@ -71,7 +70,7 @@ class Finder:
         if factory == EXACT:
             index = SearchIndex.build(collection.features, collection.items)
         else:
-            index = indexed(collection, session.run.index / split, factory)
+            index = session.index(collection, split, factory)
         store = session.store
         size = store.encoder.card.input.size
         features = index.vectors if index.exact else collection.features

@@ -8,7 +8,9 @@ from string import Template
 from typing import Any, get_args
 
 from coarsecon.evaluation.projection import Projection
+from coarsecon.evaluation.provenance import Verifier
 from coarsecon.report import page as report
+from coarsecon.report.origin import read_origin
 from coarsecon.runs import Run
 from coarsecon.serve.finder import Finder
 from coarsecon.serve.guard import TOKEN_HEADER
@@ -31,6 +33,7 @@ class Page:
 
     def __init__(self, finder: Finder, marks: Marks, run: Run, token: str) -> None:
         self.finder, self.marks, self.run = finder, marks, run
+        self._verifier = Verifier(run)
         self.style = "".join(map(report.asset, ("page.css", "gallery.css"))) + _asset("page.css")
         self.script = _asset("page.js")
         self._data: dict[str, Any] = {
@@ -51,7 +54,7 @@ class Page:
         text = Template(_asset("page.html")).substitute(
             run=escape(str(self.run.root)),
             subtitle=f"Search {count:,} images of {split}{'' if self.finder.index.exact else ', approximate index'}",
-            map=_map_link(self.run.root, map_file),
+            map=_map_link(self.run.root, map_file, self._verifier),
             table=escape(self.marks.file.name),
             table_place=escape(str(self.marks.file)),
             data=report.json_block({**self._data, "marks": len(self.marks)}),
@@ -61,14 +64,15 @@ class Page:
 
 def latest_map(run: Run) -> Path | None:
     """The newest map page among the figures of a run; none to which a link leads out of the run."""
-    found = [file for method in get_args(Projection) for file in run.figures.glob(f"{method}*.html") if file.is_file()]
-    inside = [file for file in found if file.resolve().is_relative_to(run.root.resolve())]
-    return max(inside, key=lambda file: file.stat().st_mtime, default=None)
+    found = [file for method in get_args(Projection) for file in run.files(run.figures, f"{method}*.html")]
+    return max(found, key=lambda file: file.stat().st_mtime, default=None)
 
 
-def _map_link(run: Path, file: Path | None) -> str:
+def _map_link(run: Path, file: Path | None, verifier: Verifier) -> str:
     if file is not None:
-        return f'<a class="map-link" href="map" target="_blank" rel="noopener">Map ({escape(file.stem)})</a>'
+        note = str(verifier.check(read_origin(file), file))
+        about = ", ".join(filter(None, [file.stem, note]))
+        return f'<a class="map-link" href="map" target="_blank" rel="noopener">Map ({escape(about)})</a>'
     return f'<span class="no-map">No map yet: <code>{escape(shlex.join(["coarsecon", "tsne", str(run)]))}</code></span>'
 
 

@@ -169,6 +169,7 @@ class Trainer:
         atomic_write(self.run.config_file, to_yaml(self.config))
         environment = describe_environment(self.device, self.config.run.precision, ranks=self.comm.world_size)
         environment["initial_weights"] = self.initial_weights or recorded_weights(self.run)
+        environment["training_images"] = self.images
         atomic_write(self.run.environment_file, json.dumps(environment, indent=2))
         return MetricLog(self.run, self.config, from_step=self.progress.step, loggers=self.config.run.loggers)
 

@@ -168,17 +168,14 @@ def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels
     level, root = config.data.labels, dataset.root
     if level not in dataset.info.levels:
         raise InputError(f"data.labels: {root} has no {level!r} labels; it has {', '.join(dataset.info.levels)}")
-    split, left_out = dataset.split("train"), ""
+    split, left_out = training_images(dataset.split("train"), config, needs_labels=needs_labels), ""
     if needs_labels:
-        known = (split.labels[level] >= 0).nonzero().flatten()
-        if not len(known):
+        if not len(split):
             raise InputError(
                 f"data.labels: the training images of {root} have no {level} label; train on another level"
             )
-        left_out = unlabeled_note(level, {"train": split.labels[level]}, f"and are left out (data.labels={level})")
-        split = split.take(known) if left_out else split
-    if config.data.limit is not None:
-        split = _limited(split, config, config.data.limit)
+        columns = {"train": dataset.split("train").labels[level]}
+        left_out = unlabeled_note(level, columns, f"and are left out (data.labels={level})")
     if len(split) < config.run.batch_size:
         raise InputError(
             f"run.batch_size: {config.run.batch_size} is more than the {len(split)} training images"
@@ -187,7 +184,16 @@ def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels
     return split, left_out
 
 
-def _limited(split: Split, config: RunConfig, limit: int) -> Split:
+def training_images(split: Split, config: RunConfig, *, needs_labels: bool) -> Split:
+    """The images of the training split that are trained on: those with a label where one is needed, within data.limit.
+
+    Empty where no image has a label.
+    """
+    known, limit = split.labels[config.data.labels] >= 0, config.data.limit
+    if needs_labels and not known.all():
+        split = split.take(known.nonzero().flatten())
+    if limit is None or not len(split):
+        return split
     if config.data.limit_draw == "first" or limit >= len(split):
         return split.subset(limit)
     seed = batches.derived_seed(config.run.seed, batches.SUBSET)

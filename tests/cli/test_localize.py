@@ -108,11 +108,15 @@ def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
     assert says in done.err
 
 
-def test_a_run_without_heads_leads_to_the_backbone(coarsecon, tiny_run, tmp_path):
+def test_a_run_without_heads_falls_back_to_the_backbone_and_says_so(coarsecon, tiny_run, tmp_path):
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
     (run / "heads.safetensors").unlink()
-    done = coarsecon("localize", run, "--limit", 2, *QUICK)
-    assert done.code == 2
-    assert "heads" in done.err
-    assert coarsecon("localize", run, "--limit", 2, "--layer", "backbone", *QUICK).code == 0
+    fallen = coarsecon("localize", run, "--limit", 2, "--json", "-", *QUICK)
+    assert fallen.code == 0, fallen.err
+    assert "there is no heads.safetensors; using the backbone's features (--layer backbone)" in fallen.err
+    asked = coarsecon("localize", run, "--limit", 2, "--layer", "backbone", "--json", "-", *QUICK)
+    assert json.loads(fallen.out) == json.loads(asked.out)
+    refused = coarsecon("localize", run, "--limit", 2, "--layer", "projector", *QUICK)
+    assert refused.code == 2
+    assert "heads.safetensors" in refused.err

@@ -116,6 +116,63 @@ def test_results_of_other_settings_have_files_of_their_own(coarsecon, two_runs):
     }
 
 
+def trained_further(run: Path) -> None:
+    """Change the weights of a run, as further training does."""
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(run / "encoder.safetensors")
+    changed = {key: value + 0.1 if value.is_floating_point() else value for key, value in state.items()}
+    save_file(changed, run / "encoder.safetensors", metadata={"format": "pt"})
+
+
+def test_numbers_of_an_earlier_checkpoint_are_marked_and_not_compared(coarsecon, two_runs, tmp_path):
+    runs = [shutil.copytree(run, tmp_path / run.name) for run in two_runs]
+    for run in runs:
+        shutil.rmtree(run / "results", ignore_errors=True)
+        for command in (("retrieve",), ("tsne", "--method", "pca")):
+            assert coarsecon(*command[:1], run, *command[1:], *QUICK).code == 0
+    assert coarsecon("export", runs[1], "--format", "torchvision").code == 2
+    assert coarsecon("export", runs[1]).code == 0
+    assert json.loads(coarsecon("report", *runs, "--json", "-").out)
+    trained_further(runs[1])
+    done = coarsecon("report", *runs, "--json", "-")
+    assert json.loads(done.out) == []
+    assert "two: retrieve.json is stale: computed from an earlier checkpoint; evaluate again" in done.err
+    assert "two: export/timm is stale: computed from an earlier checkpoint; export again" in done.err
+    text = Page(runs[0] / "report.html").text
+    assert "<li>two, retrieve: stale: computed from an earlier checkpoint</li>" in text
+    assert '<p class="freshness stale">two: stale: computed from an earlier checkpoint</p>' in text
+    captions = re.findall(r"<figcaption>(\w+): pca(<p class=.freshness stale.>[^<]*</p>)?", text)
+    stale = '<p class="freshness stale">stale: computed from an earlier checkpoint</p>'
+    assert captions == [("one", ""), ("two", stale)]
+
+
+def test_a_stale_map_is_not_drawn_among_the_present_features(coarsecon, two_runs, tmp_path):
+    run = shutil.copytree(two_runs[0], tmp_path / "run")
+    assert coarsecon("tsne", run, "--perplexity", 5, *QUICK).code == 0
+    assert coarsecon("report", run).code == 0
+    assert "t-SNE, perplexity 5, of 48" in (run / "report.html").read_text()
+    trained_further(run)
+    assert coarsecon("retrieve", run, *QUICK).code == 0
+    assert coarsecon("report", run).code == 0
+    page = (run / "report.html").read_text()
+    assert "t-SNE, perplexity 5, of 48" not in page
+    assert re.search("[^<]*of 48 test images", page)
+
+
+def test_a_run_whose_dataset_was_replaced_says_so(coarsecon, two_runs, tiny_data, tmp_path):
+    from tiny import write_tiny_dataset
+
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    run = shutil.copytree(two_runs[0], tmp_path / "run")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace(str(tiny_data), str(data)))
+    shutil.rmtree(data)
+    write_tiny_dataset(data, train=64, test=16)
+    done = coarsecon("report", run)
+    assert f"{data} holds another dataset than the one that this run was trained on" in done.err
+
+
 def test_half_a_run_and_broken_files_give_a_page_that_says_so(coarsecon, tiny_run, tmp_path):
     run = tmp_path / "half"
     (run / "results").mkdir(parents=True)

@@ -31,11 +31,32 @@ def test_the_card_is_filled_from_the_run(card, tiny_run):
     assert "| method | maskcon |" in card
     assert "| retrieve-card | test | fine | recall@1 43.21 |" in card
     assert "98.76" not in card  # of another encoder
+    assert "retrieve-card: unverified" in card
     assert "96 images" in card
     assert "Say here whose the training images are" in card  # no source is called tiny
     assert "import model" in card  # a small stem
     assert str(tiny_run) not in card
     assert yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])["method"]["name"] == "maskcon"
+
+
+def test_stale_numbers_enter_no_card(tiny_run, coarsecon, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    root = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("results"))
+    assert coarsecon("retrieve", root, "--device", "cpu", "--workers", 0).code == 0
+    value = json.loads((root / "results" / "retrieve.json").read_text())["fine"]["recall@1"]
+    shown = f"| retrieve | test | fine | recall@1 {100 * value:.2f} |"
+    export(Run(root), "hub", tmp_path / "before")
+    assert shown in (tmp_path / "before" / "README.md").read_text()
+    state = load_file(root / "encoder.safetensors")
+    changed = {key: value + 0.1 if value.is_floating_point() else value for key, value in state.items()}
+    save_file(changed, root / "encoder.safetensors", metadata={"format": "pt"})
+    notes = export(Run(root), "hub", tmp_path / "after")
+    assert "recall@1" not in (tmp_path / "after" / "README.md").read_text()
+    assert any("left out of README.md: retrieve (stale: computed from an earlier checkpoint)" in note for note in notes)
+    assert json.loads((tmp_path / "after" / "export.json").read_text())["computed_from"]["encoders"][0]["fingerprint"]
 
 
 def test_the_card_tells_how_long_the_run_was_trained(tiny_run, tmp_path):

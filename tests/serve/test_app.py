@@ -235,6 +235,18 @@ def test_a_foreign_table_in_the_place_of_marks_stays_as_it_is(serve, tiny_run):
     assert served.marks.read_text() == "my,own,table\n1,2,3\n"
 
 
+def test_a_map_of_an_earlier_checkpoint_is_marked(serve, tiny_run, coarsecon):
+    from safetensors.torch import load_file, save_file
+
+    served = serve(tiny_run)
+    assert coarsecon("tsne", served.run, "--method", "pca", "--device", "cpu", "--workers", 0).code == 0
+    assert ">Map (pca)</a>" in served.ask("GET", "/", headers={}).body.decode()
+    weights = served.run / "encoder.safetensors"
+    save_file({key: value + 1 for key, value in load_file(weights).items()}, weights, metadata={"format": "pt"})
+    page = served.ask("GET", "/", headers={}).body.decode()
+    assert ">Map (pca, stale: computed from an earlier checkpoint)</a>" in page
+
+
 def test_the_page_tells_of_the_map_or_of_the_command_that_makes_one(serve, tiny_run):
     served = serve(tiny_run)
     (served.run / "figures").mkdir(exist_ok=True)
