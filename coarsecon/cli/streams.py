@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-CLOSED_PIPE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN}
+CLOSED_PIPE = {errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN} | ({errno.EINVAL} if os.name == "nt" else set())
 """Errors of writing to a reader that has gone, such as `head`."""
+RAISING = {"strict", "surrogateescape"}
+"""Ways to handle characters that the encoding lacks which end in an error; the second is that of the locale C."""
 
 
 @contextmanager
@@ -40,7 +42,7 @@ class _Stream:
         self._drops = drops
         self._stream: Any = stream if stream is not None and not stream.closed else _nowhere()
         self._is_terminal = self._stream.isatty()
-        if isinstance(self._stream, io.TextIOWrapper) and self._stream.errors == "strict":
+        if isinstance(self._stream, io.TextIOWrapper) and self._stream.errors in RAISING:
             self._stream.reconfigure(errors="replace")
 
     def __getattr__(self, name: str) -> Any:

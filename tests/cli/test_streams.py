@@ -33,17 +33,20 @@ def closed_pipe() -> int:
 def stdout(monkeypatch: pytest.MonkeyPatch):
     """Replaces standard output by a stream of the given encoding and returns its bytes."""
 
-    def replace(encoding: str) -> io.BytesIO:
+    def replace(encoding: str, errors: str = "strict") -> io.BytesIO:
         raw = io.BytesIO()
-        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding))
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding, errors))
         return raw
 
     return replace
 
 
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 @pytest.mark.parametrize(("encoding", "expected"), [("ascii", b"K?se ??"), ("cp1252", b"K\xe4se ??")])
-def test_characters_that_the_encoding_lacks_become_question_marks(stdout, encoding: str, expected: bytes) -> None:
-    raw = stdout(encoding)
+def test_characters_that_the_encoding_lacks_become_question_marks(
+    stdout, encoding: str, expected: bytes, errors: str
+) -> None:
+    raw = stdout(encoding, errors)
     with standard_streams():
         print("Käse 日本")
         table("Käse", ["name", "recall"], [("日本", "12.34")])
