@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from coarsecon.data.names import canonical
 from coarsecon.errors import InputError
 
 PICTURES = ("image", "img", "photo", "picture")
@@ -102,4 +103,4 @@ class ColumnChoice:
 
 
 def _key(name: str) -> str:
-    return re.sub(r"[\s_.-]+", "", name.casefold())
+    return re.sub(r"[\s_.-]+", "", canonical(name).casefold())

@@ -81,8 +81,9 @@ def _relative(path: str, root: Path, where: str) -> PurePosixPath:
     """A path of a table once it is known to name a file inside `root`; links in `root` are followed."""
     if re.match(r"\w[\w+.-]+://", path):
         raise InputError(f"{where}: {path} is a web address; download the images and give paths of files")
-    base = next((base for base in (root.absolute(), root.resolve()) if Path(path).is_relative_to(base)), None)
-    path = str(Path(path).relative_to(base)) if base else path
+    given = path_on_disk(Path(path)) if Path(path).is_absolute() else Path(path)
+    base = next((base for base in (root.absolute(), root.resolve()) if given.is_relative_to(base)), None)
+    path = str(given.relative_to(base)) if base else path
     as_windows = PureWindowsPath(path)  # knows both kinds of separators, and drives
     if as_windows.anchor or ".." in as_windows.parts:
         raise InputError(

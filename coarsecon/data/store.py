@@ -6,7 +6,9 @@ images were called and, in the form `files`, where under `images/SPLIT/` they li
 """
 
 import os
+import shlex
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from coarsecon.data.formats import is_image
 from coarsecon.data.images import decode
+from coarsecon.data.left_out import some
+from coarsecon.data.names import path_on_disk
 from coarsecon.data.schema import DatasetInfo, SplitFiles, read_info, read_record
+from coarsecon.data.walk import walk
 from coarsecon.errors import InputError
 
+LOOKED_AT = 2000
+"""Entries of a folder that is not a prepared dataset which are searched for images and prepared datasets."""
 AGAIN = "prepare the dataset again"
 
 
@@ -88,13 +96,36 @@ def open_dataset(path: Path | str) -> PreparedDataset:
         InputError: it is no prepared dataset or of a newer format version, or its files are missing,
             truncated, outside the folder, or contradict `dataset.json`.
     """
-    root = Path(path)
+    root = path_on_disk(Path(path))
     if not root.exists():
         raise InputError(f"{root}: no such folder; `coarsecon prepare NAME --out {root}` makes a prepared dataset")
     if not is_prepared(root):
-        raise InputError(f"{root} is not a prepared dataset; `coarsecon prepare NAME --out {root}` makes one")
+        raise _not_prepared(root)
     info = read_info(root / "dataset.json")
     return PreparedDataset(root, info, {name: _open_split(root, name, info) for name in info.splits})
+
+
+def _not_prepared(root: Path) -> InputError:
+    """What to do with a folder or file that was given for a prepared dataset."""
+    if not root.is_dir():
+        option = "--table" if root.suffix.lower() in (".csv", ".tsv", ".txt", ".parquet", ".pq") else "--source"
+        return InputError(f"{root} is a file, not a prepared dataset; {_prepare(option, root, root.stem)}")
+    entries = list(islice(walk(root), LOOKED_AT))
+    folders = [root.joinpath(*entry.parts) for entry in entries if entry.kind == "folder"]
+    if datasets := [str(folder) for folder in folders if is_prepared(folder)]:
+        return InputError(f"{root} is not a prepared dataset, but holds some; choose one of {some(datasets)}")
+    if any(entry.kind == "file" and is_image(root.joinpath(*entry.parts)) for entry in entries):
+        name = root.resolve().name
+        return InputError(f"{root} holds images but is not a prepared dataset; {_prepare('--source', root, name)}")
+    return InputError(f"{root} is not a prepared dataset; `coarsecon prepare NAME --out DIR` makes one")
+
+
+def _prepare(option: str, original: Path, name: str) -> str:
+    """The command that prepares a user's images, to a folder that does not exist yet."""
+    names = chain([name], (f"{name}-prepared{i}" for i in ("", *range(2, 100))))
+    out = next((out for name in names if not (out := Path("data") / name).exists()), Path("data/NAME"))
+    command = shlex.join(["coarsecon", "prepare", "folder", option, str(original), "--out", str(out)])
+    return f"run `{command}` and pass {out}"
 
 
 def is_prepared(path: Path) -> bool:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from coarsecon.data.names import canonical
 from coarsecon.detection.masks import read_segmentation
 from coarsecon.detection.samples import Annotated, DetectionSet, Instance, Size, clipped, file_in, image_size
 from coarsecon.errors import InputError
@@ -31,7 +32,7 @@ def read_coco(folder: Path, split: str, *, masks: bool) -> DetectionSet:
         raise InputError(f"data: {split!r} is not the name of a split, as train2017 is")
     path = folder / "annotations" / f"instances_{split}.json"
     content = _parse(path)
-    names = {_integer(row, "id", path): _text(row, "name", path) for row in content["categories"]}
+    names = {_integer(row, "id", path): canonical(_text(row, "name", path)) for row in content["categories"]}
     if len(set(names.values())) < len(content["categories"]):
         raise InputError(f"{path}: two categories share an id or a name")
     rows: dict[int, list[Record]] = defaultdict(list)

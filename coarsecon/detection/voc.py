@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
+from coarsecon.data.names import canonical
 from coarsecon.detection.samples import Annotated, DetectionSet, Instance, clipped, file_in, image_size
 from coarsecon.errors import InputError
 
@@ -68,7 +69,7 @@ def _read_image(folder: Path, name: str) -> Annotated:
 
 
 def _read_object(element: Element, size: tuple[int, int], path: Path) -> Instance | None:
-    name = (element.findtext("name") or "").strip()
+    name = canonical((element.findtext("name") or "").strip())
     if not name:
         raise InputError(f"{path}: an object has no name")
     left, top, right, bottom = (_number(element, f"bndbox/{side}", path) for side in SIDES)

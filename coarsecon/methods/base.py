@@ -60,6 +60,9 @@ class Method(nn.Module):
     needs_labels: ClassVar[bool] = True
     """Whether every training image must have a label of the level learned from; else an unknown one is -1."""
 
+    min_classes: ClassVar[int] = 1
+    """Fewest classes of the training images from which there is something to learn."""
+
     heads: ClassVar[tuple[str, ...]] = ("projector", "classifier")
     """Attributes, where there are such, whose weights stay with the encoder; all else only training needs."""
 

@@ -18,6 +18,8 @@ from coarsecon.views.recipes import ViewName, default_views
 class SupCE(Method):
     """A linear classifier on the features."""
 
+    min_classes = 2
+
     class Config(MethodSettings):
         """Settings of the cross-entropy baseline."""
 

@@ -12,6 +12,8 @@ from coarsecon.methods.in_batch import InBatchContrast, InBatchSettings
 class SupCon(InBatchContrast):
     """Supervised contrast: positives are the images of the same label."""
 
+    min_classes = 2
+
     class Config(InBatchSettings):
         """Settings of SupCon."""
 

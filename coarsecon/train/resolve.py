@@ -106,6 +106,8 @@ def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
         raise InputError("which images? Pass --data DIR, a dataset made by `coarsecon prepare`")
     dataset = open_dataset(config.data.path)
     split, left_out = _training_split(dataset, config, needs_labels=method_class.needs_labels)
+    if method_class.needs_labels:
+        left_out = " ".join(filter(None, [left_out, _single_class_note(split, config, dataset, method_class)]))
     side = config.data.size or dataset.info.size
     method_settings = method_class.resolve(
         method_settings, side=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
@@ -182,6 +184,21 @@ def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels
             f"{f' ({left_out})' * bool(left_out)}; pass --batch-size {max(2, min(32, len(split) // 2))}"
         )
     return split, left_out
+
+
+def _single_class_note(split: Split, config: RunConfig, dataset: PreparedDataset, method: type[Method]) -> str:
+    """A sentence for training images of one class, which raises InputError where the method cannot learn from them."""
+    level = config.data.labels
+    classes = split.labels[level].unique()
+    if len(classes) > 1:
+        return ""
+    name = dataset.info.levels[level][int(classes[0])]
+    problem = f"all {len(split):,} training images are of one {level} class ({name})"
+    remedy = "train on another level (data.labels), or without labels (--method moco)"
+    if method.min_classes > 1:
+        method_name = config.method["name"]
+        raise InputError(f"{dataset.root}: {problem}, and {method_name} learns what separates classes; {remedy}")
+    return f"Warning: {problem}: its label says nothing about the images; {remedy}."
 
 
 def training_images(split: Split, config: RunConfig, *, needs_labels: bool) -> Split:

@@ -61,3 +61,8 @@ def test_a_missing_column_is_an_error_that_lists_the_columns() -> None:
         choice.choose("path", "nope")
     with pytest.raises(InputError, match=r"table.csv: no column path; it has a, b; name the right one with --path COL"):
         choice.require("path", choice.choose("path"))
+
+
+def test_columns_match_in_any_unicode_form() -> None:
+    choice = ColumnChoice("t.csv", ["path", "cate\u0301gorie"])
+    assert choice.choose("coarse", "cat\u00e9gorie") == "cate\u0301gorie"

@@ -188,3 +188,11 @@ def test_paths_of_a_table_are_found_in_any_unicode_form(tree: Callable[..., Path
         assert [image.path for image in listed(root / "table.csv")] == [spelled]
     (root / "table.csv").write_text(f"path,coarse\n{mixed},dog\n", encoding="utf-8")
     assert [image.path for image in listed(root / "table.csv")] == [spelled]
+
+
+def test_absolute_paths_are_found_in_any_unicode_form(tmp_path: Path) -> None:
+    root = tmp_path / "cafe\u0301"
+    root.mkdir()
+    (root / "1.jpg").touch()
+    (tmp_path / "t.csv").write_text(f"path,coarse\n{tmp_path}/caf\u00e9/1.jpg,dog\n", encoding="utf-8")
+    assert [image.path for image in list_table(tmp_path / "t.csv", root)[0]] == ["1.jpg"]

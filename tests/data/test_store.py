@@ -102,6 +102,40 @@ def test_another_folder_is_said_not_to_be_prepared(tmp_path: Path) -> None:
         open_dataset(tmp_path / "nowhere")
 
 
+def test_photos_given_as_a_dataset_name_the_command_that_prepares_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = Path("my photos")
+    (photos / "dog").mkdir(parents=True)
+    (photos / "dog" / "1.jpg").touch()
+    command = "`coarsecon prepare folder --source 'my photos' --out 'data/my photos'` and pass data/my photos"
+    with pytest.raises(InputError, match=f"my photos holds images but is not a prepared dataset; run {command}"):
+        open_dataset(photos)
+    photos.rename("data")
+    (tmp_path / "data" / "data").mkdir()
+    with pytest.raises(InputError, match="--source data --out data/data-prepared` and pass data/data-prepared"):
+        open_dataset(Path("data"))
+
+
+def test_a_table_given_as_a_dataset_names_the_command_that_prepares_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,coarse\n")
+    with pytest.raises(
+        InputError, match=r"t\.csv is a file, not a prepared .* --table \S*t\.csv --out data/t` and pass"
+    ):
+        open_dataset(tmp_path / "t.csv")
+
+
+def test_a_folder_of_prepared_datasets_names_them(arrays: PreparedDataset) -> None:
+    with pytest.raises(InputError, match=f"is not a prepared dataset, but holds some; choose one of .*{arrays.root}"):
+        open_dataset(arrays.root.parent)
+
+
+def test_a_dataset_is_found_in_any_unicode_form(arrays: PreparedDataset) -> None:
+    arrays.root.rename(arrays.root.with_name("cafe\u0301"))
+    assert open_dataset(arrays.root.with_name("caf\u00e9")).info == arrays.info
+
+
 def test_another_format_version_is_named(arrays: PreparedDataset) -> None:
     edit_json(arrays.root / "dataset.json", format_version=2, novelty="x")
     with pytest.raises(InputError, match="format version 2, but this coarsecon reads versions up to 1; update it"):

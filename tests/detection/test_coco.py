@@ -181,3 +181,18 @@ def test_a_broken_image_is_told_by_a_worker_without_a_traceback(coco):
     with pytest.raises(InputError) as told:
         list(load_batches(Examples(images, ["disc", "square"]), [[0, 1]], workers=1))
     assert "Traceback" not in str(told.value)
+
+
+def test_categories_and_files_match_in_any_unicode_form(coco):
+    path, content = content_of(coco)
+    nfc, nfd = "caf\u00e9", "cafe\u0301"
+    content["categories"][0]["name"] = nfd
+    image = content["images"][0]
+    (coco / "train2017" / image["file_name"]).rename(coco / "train2017" / f"{nfd}.jpg")
+    image["file_name"] = f"{nfc}.jpg"
+    path.write_text(json.dumps(content))
+    found = read_coco(coco, "train2017", masks=False)
+    assert found.images[0].image.name == f"{nfd}.jpg"
+    labels = {each.label for annotated in found.images for each in annotated.instances}
+    assert nfc in labels
+    assert nfd not in labels

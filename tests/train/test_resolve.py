@@ -1,8 +1,12 @@
 """From layers of settings to a plan: which images are trained on, and what cannot be trained on."""
 
+import numpy as np
 import pytest
 from tiny import tiny_settings, write_tiny_dataset
 
+from coarsecon.data.prepare import write_dataset
+from coarsecon.data.sources import SourceData, SplitData
+from coarsecon.errors import InputError
 from coarsecon.train.resolve import plan
 
 
@@ -29,3 +33,31 @@ def test_limit_draws_images_evenly_over_the_classes_by_the_seed(sorted_data):
 def test_limit_can_take_the_first_images(sorted_data):
     planned = plan(tiny_settings(sorted_data, data={"limit": 40, "limit_draw": "first"}))
     assert planned.split.names == planned.dataset.split("train").names[:40]
+
+
+@pytest.fixture(scope="module")
+def one_class(tmp_path_factory):
+    """A dataset whose training images are of one coarse class, with two fine classes; a test image is of another."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), dtype=np.uint8)
+    splits = {
+        "train": SplitData({"coarse": np.ones(64, np.int64), "fine": np.arange(64) % 2}, pixels),
+        "test": SplitData({"coarse": np.zeros(8, np.int64), "fine": np.arange(8) % 2}, pixels[:8]),
+    }
+    levels = {"coarse": ["bird", "dog"], "fine": ["pug", "boxer"]}
+    folder = tmp_path_factory.mktemp("one-class") / "data"
+    write_dataset(folder, SourceData("one", 32, levels, splits))
+    return folder
+
+
+@pytest.mark.parametrize("method", ["supce", "supcon"])
+def test_methods_that_separate_classes_refuse_a_single_one(one_class, method):
+    says = rf"all 64 training images are of one coarse class \(dog\), and {method} learns .*data\.labels.*moco"
+    with pytest.raises(InputError, match=says):
+        plan(tiny_settings(one_class, method))
+    assert len(plan(tiny_settings(one_class, method, data={"labels": "fine"})).split) == 64
+
+
+def test_a_single_class_is_a_warning_for_methods_that_compare_images_too(one_class):
+    told = plan(tiny_settings(one_class, "maskcon")).left_out
+    assert told.startswith("Warning: all 64 training images are of one coarse class (dog): its label says nothing")
+    assert plan(tiny_settings(one_class, "moco")).left_out == ""
