@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 WORST = 10
 """Coarse classes shown of many; JSON has them all."""
 
+COUNTS = {
+    "queries": "queries", "queries_without_match": "queries without match", "classes": "classes",
+    "coarse_classes": "coarse classes",
+}  # fmt: skip
+"""Numbers of things in the metrics, and what to call them."""
+
 SAMPLE = 24
 """Queries on a page of examples."""
 
@@ -94,9 +100,11 @@ def _show_metrics(metrics: dict[str, Any], title: str, json: str | None) -> None
     if json == "-":
         return
     levels = {level.replace("_", " "): values for level, values in metrics.items() if level != "by_coarse_class"}
-    first, counts = next(iter(levels.values())), ("queries", "classes")
-    rows = [(name, *(percent(values[name]) for values in levels.values())) for name in first if name not in counts]
-    rows += [(name, *(f"{values[name]:,}" for values in levels.values())) for name in counts]
+    first = next(iter(levels.values()))
+    rows = [(name, *(percent(values[name]) for values in levels.values())) for name in first if name not in COUNTS]
+    for name, label in COUNTS.items():
+        cells = [f"{values[name]:,}" if name in values else "" for values in levels.values()]
+        rows += [(label, *cells)] if any(cells) else []
     table(f"Retrieval {title}, in %", ["", *levels], rows)
     classes = metrics.get("by_coarse_class", [])
     if len(classes) > 1:

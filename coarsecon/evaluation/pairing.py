@@ -1,4 +1,7 @@
-"""What is retrieved from what: a split within itself, or from another split or dataset; classes meet by name."""
+"""Measure retrieval within a split, or from another split or dataset.
+
+When two classes of two datasets are the same, `coarsecon.data.classes` defines.
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,6 +9,7 @@ import torch
 from torch import Tensor
 
 from coarsecon.comm import Comm
+from coarsecon.data.classes import class_keys, matching
 from coarsecon.data.store import PreparedDataset
 from coarsecon.errors import InputError
 from coarsecon.evaluation.features import FeatureStore
@@ -13,6 +17,7 @@ from coarsecon.evaluation.query_ranks import Pairs, Search
 from coarsecon.evaluation.retrieval import (
     Values,
     by_group,
+    relevant_counts,
     retrieval_values,
     summary,
     values_within,
@@ -20,6 +25,14 @@ from coarsecon.evaluation.retrieval import (
 from coarsecon.reporting import Reporter
 
 WITHIN = "fine_within_coarse"
+"""Fine classes within the query's coarse class, over the queries whose coarse class has two or more in the gallery."""
+WITHIN_ALL = "fine_within_coarse_all_queries"
+"""The same over all queries, also those that are right because their coarse class has a single fine class."""
+
+NO_COMMON = ", or they share no class name; fine classes are the same if their coarse classes are called the same, too"
+
+EXAMPLES = 3
+"""Classes named in a message."""
 
 
 class Part(NamedTuple):
@@ -42,28 +55,67 @@ class Part(NamedTuple):
 def measure_retrieval(store: FeatureStore, queries: Part, gallery: Part) -> dict[str, Any]:
     """Retrieval metrics of every level known on both sides, fine first.
 
-    Where fine and coarse labels are known, also those of "fine_within_coarse", each query in its own coarse class
-    alone, and "by_coarse_class": a list of what "fine" and "fine_within_coarse" are in each, the worst first.
+    "queries_without_match" counts the queries of a level without an item of their class to find. Where fine and coarse
+    labels are known, there are also the metrics `WITHIN` (missing when no coarse class has two fine classes) and
+    `WITHIN_ALL`, with the number of "coarse_classes" in each, and "by_coarse_class": a list of the metrics "fine" and
+    `WITHIN` of each coarse class, the worst first.
 
     The ranks of the store share the queries out, and all have the whole result.
 
     Raises:
-        InputError: no class name of a level is known on both sides, or a split cannot be read.
+        InputError: no class of a level is known on both sides, or a split cannot be read.
     """
     labels = paired_labels(queries, gallery)
-    values = shared_values(search_between(store, queries, gallery), labels, store.comm, store.reporter)
-    report: dict[str, Any] = {level: summary(values[level], labels[level][0]) for level in labels}
-    if {"fine", "coarse"} <= labels.keys():
-        fine, coarse = labels["fine"][0], labels["coarse"][0]
-        if ((fine >= 0) & (coarse >= 0)).any():
-            names = queries.dataset.info.levels["coarse"]
-            report[WITHIN] = summary(values[WITHIN], fine, coarse >= 0)
-            report["by_coarse_class"] = by_group({kind: values[kind] for kind in ("fine", WITHIN)}, fine, coarse, names)
+    search = search_between(store, queries, gallery)
+    values = shared_values(search, labels, store.comm, store.reporter)
+    report: dict[str, Any] = {}
+    for level, pair in labels.items():
+        missed = (pair[0] >= 0) & (relevant_counts(search.own.cpu(), *pair) == 0)
+        report[level] = {**summary(values[level], pair[0]), "queries_without_match": int(missed.sum())}
+        _tell_missed(store.reporter, queries.dataset.info.levels[level], level, pair[0], missed)
+    if not {"fine", "coarse"} <= labels.keys():
+        return report
+    (fine, _), (coarse, _) = labels["fine"], labels["coarse"]
+    placed = (fine >= 0) & (coarse >= 0)
+    several = placed & _with_several(labels["fine"], labels["coarse"])
+    for kind, chosen in ((WITHIN, several), (WITHIN_ALL, placed)):
+        if chosen.any():
+            found = summary(values[kind], fine, chosen)
+            report[kind] = {**found, "coarse_classes": len(coarse[chosen].unique())}
+    if placed.any():
+        names = queries.dataset.info.levels["coarse"]
+        kinds = {"fine": values["fine"], WITHIN: values[WITHIN_ALL]}
+        report["by_coarse_class"] = by_group(kinds, fine, coarse, names)
+        if not several.any():
+            store.reporter.info("no coarse class has two fine classes to tell apart: no fine within coarse")
     return report
 
 
+def _tell_missed(reporter: Reporter, names: list[str], level: str, labels: Tensor, missed: Tensor) -> None:
+    """Say one line about the queries that have nothing to find."""
+    if not missed.any():
+        return
+    classes = [names[label] for label in labels[missed].unique().tolist()]
+    some = ", ".join(classes[:EXAMPLES]) + ", ..." * (len(classes) > EXAMPLES)
+    count, known = int(missed.sum()), int((labels >= 0).sum())
+    reporter.info(
+        f"{count:,} of {known:,} queries have no other image of their {level} class in the gallery "
+        f"({len(classes):,} class{'es' * (len(classes) != 1)}: {some}); Recall@k and precision@k count them as misses, "
+        "mAP@R and R-precision leave them out"
+    )
+
+
+def _with_several(fine: tuple[Tensor, Tensor], coarse: tuple[Tensor, Tensor]) -> Tensor:
+    """Which queries [Q] are of a coarse class with at least two fine classes in the gallery."""
+    known = (fine[1] >= 0) & (coarse[1] >= 0)
+    pairs = torch.stack([coarse[1][known], fine[1][known]]).unique(dim=1)
+    classes, counts = pairs[0].unique(return_counts=True)
+    return torch.isin(coarse[0], classes[counts >= 2])
+
+
 def shared_values(search: Search, labels: Pairs, comm: Comm, reporter: Reporter = Reporter()) -> dict[str, Values]:
-    """The metrics of each query at every level, and WITHIN coarse classes; each rank searches for a part of them."""
+    """The metrics of each query at every level, `WITHIN` coarse classes and `WITHIN_ALL`; each rank searches for a part
+    of them."""
     if comm.world_size == 1:
         return _values(search, labels, reporter)
     count = len(search.queries)
@@ -85,7 +137,10 @@ def _values(search: Search, labels: Pairs, reporter: Reporter) -> dict[str, Valu
         with reporter.progress("searching within coarse classes", int(both.sum()), "queries") as progress:
             within = values_within(search, labels["fine"], labels["coarse"], progress=progress)
         uncounted = torch.full((len(search.queries),), torch.nan)
-        values[WITHIN] = {name: within.get(name, uncounted) for name in (*values["fine"], "chance")}
+        every = {name: within.get(name, uncounted) for name in (*values["fine"], "chance")}
+        several = _with_several(labels["fine"], labels["coarse"])
+        values[WITHIN] = {name: value.where(several, torch.nan) for name, value in every.items()}
+        values[WITHIN_ALL] = every
     return values
 
 
@@ -106,9 +161,8 @@ def paired_labels(queries: Part, gallery: Part) -> Pairs:
     """
     levels = sorted(queries.dataset.info.levels, key=lambda level: (level != "fine", level != "coarse", level))
     asked, among = (part.dataset.split(part.split).labels for part in (queries, gallery))
-    names = [part.dataset.info.levels for part in (gallery, queries)]
     pairs = {
-        level: (asked[level], renumbered(among[level], names[0][level], names[1][level]))
+        level: (asked[level], _renumbered(among[level], gallery.dataset, queries.dataset, level))
         for level in levels
         if level in among
     }
@@ -116,14 +170,17 @@ def paired_labels(queries: Part, gallery: Part) -> Pairs:
     if not pairs:
         same = queries.checksum == gallery.checksum
         where = queries.title if same else f"{queries.title} and {gallery.title} together"
-        raise InputError(f"{where}: no level of labels is known" + ("" if same else ", or they share no class name"))
+        raise InputError(f"{where}: no level of labels is known" + ("" if same else NO_COMMON))
     return pairs
 
 
-def renumbered(labels: Tensor, names: list[str], wanted: list[str]) -> Tensor:
-    """labels [N], of classes called `names`, as numbers of the classes called `wanted`; others come after those."""
-    place = {name: number for number, name in enumerate(wanted)}
-    numbers = torch.tensor([place.get(name, len(wanted) + i) for i, name in enumerate(names)], dtype=torch.int64)
+def _renumbered(labels: Tensor, dataset: PreparedDataset, wanted: PreparedDataset, level: str) -> Tensor:
+    """labels [N] of a dataset as numbers of the classes of another; other classes come after those."""
+    if dataset is wanted:
+        return labels
+    others = len(wanted.info.levels[level])
+    found = matching(class_keys(dataset, level), class_keys(wanted, level))
+    numbers = torch.tensor([number if number >= 0 else others + i for i, number in enumerate(found)])
     return torch.where(labels >= 0, numbers[labels], -1)
 
 

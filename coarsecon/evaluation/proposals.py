@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coarsecon.data.fine_names import name_within
 from coarsecon.evaluation.agreement import agreement
 from coarsecon.evaluation.cluster import Group, overall
 from coarsecon.report.clusters import Cluster, ClusteredClass
@@ -34,7 +35,7 @@ def proposed_table(groups: Sequence[Group], collection: Collection, level: str, 
                 i = place[image]
                 margin = "" if group.margin[i].isnan() else round(float(group.margin[i]), 4)
                 closeness = [round(float(group.typicality[i]), 4), margin]
-                known = items.label("fine", image) or ""
+                known = name_within(items.label("fine", image) or "", name)
                 rows.append([items.names[image], name, proposed(name, cluster), *closeness, known, split])
     return csv_text(COLUMNS, rows)
 

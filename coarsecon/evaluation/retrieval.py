@@ -24,7 +24,7 @@ def retrieval_values(
     `progress` counts the queries with a label at some level, each when it is done.
     """
     labels = {level: _on(search.gallery.device, pair) for level, pair in labels.items()}
-    relevant = {level: _relevant(search.own, *pair) for level, pair in labels.items()}
+    relevant = {level: relevant_counts(search.own, *pair) for level, pair in labels.items()}
     least = max([1, *ks])
     depth = {level: torch.where(labels[level][0] >= 0, count.clamp(min=least), 0) for level, count in relevant.items()}
     names = [f"{name}@{k}" for name in ("recall", "precision") for k in ks] + ["map@r", "r_precision"]
@@ -55,7 +55,7 @@ def values_within(
         part, pair = search.within(asked, among), (labels[0][asked], labels[1][among])
         found = retrieval_values(part, {"": pair}, ks, progress)[""]
         searched = (len(among) - (part.own >= 0).long()).clamp(min=1)
-        found["chance"] = (_relevant(part.own, *pair) / searched).where(pair[0] >= 0, torch.nan).cpu()
+        found["chance"] = (relevant_counts(part.own, *pair) / searched).where(pair[0] >= 0, torch.nan).cpu()
         for name, value in found.items():
             parts.setdefault(name, torch.full((count,), torch.nan))[asked.cpu()] = value
     return parts
@@ -144,7 +144,7 @@ def _on(device: torch.device, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tens
     return pair[0].to(device), pair[1].to(device)
 
 
-def _relevant(own: Tensor, of_queries: Tensor, of_gallery: Tensor) -> Tensor:
+def relevant_counts(own: Tensor, of_queries: Tensor, of_gallery: Tensor) -> Tensor:
     """R [Q]: how many gallery items other than itself are of each query's class; 0 where that is unknown."""
     classes, counts = of_gallery[of_gallery >= 0].unique(return_counts=True)
     if not len(classes):

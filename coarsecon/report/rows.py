@@ -55,7 +55,7 @@ def judge(query: Picture, item: Picture) -> Verdict | None:
     """Compare by fine class, else by coarse class; None when neither is known of both images."""
     same_coarse = None if query.coarse is None or item.coarse is None else query.coarse == item.coarse
     if query.fine is not None and item.fine is not None:
-        if query.fine == item.fine:
+        if query.fine == item.fine and same_coarse is not False:
             return SAME_FINE
         if same_coarse is None:
             return OTHER_FINE

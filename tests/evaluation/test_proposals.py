@@ -1,6 +1,7 @@
 """The table and the pictures that propose fine labels, on images whose names are no friends of a spreadsheet."""
 
 import csv
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -38,6 +39,13 @@ def test_the_table_has_every_clustered_image_the_most_typical_first() -> None:
     assert [row["fine"] for row in rows] == ["", "heels", "heels", "boots"]
     assert [row["margin"] for row in rows] == ["", "0.25", "-0.1", "0.4"]
     assert {row["split"] for row in rows} == {"val"}
+
+
+def test_the_table_has_fine_names_without_the_coarse_class_so_that_it_prepares_to_the_same_classes() -> None:
+    names = {**ITEMS.class_names, "fine": ["shoes/red", "clogs", "heels"]}
+    collection = replace(COLLECTION, items=ITEMS.model_copy(update={"class_names": names}))
+    rows = list(csv.DictReader(StringIO(proposed_table(GROUPS, collection, "coarse", "val"))))
+    assert [row["fine"] for row in rows] == ["", "heels", "heels", "red"]
 
 
 def test_numbers_are_overall_and_by_class() -> None:

@@ -10,6 +10,7 @@ from launch import HERE, on_two_ranks
 from sharing_ranks import found
 
 from coarsecon.comm import Comm
+from coarsecon.evaluation.pairing import WITHIN_ALL
 from coarsecon.runs import Run
 
 HEADER = 128
@@ -69,7 +70,7 @@ def test_every_rank_has_the_metrics_of_one_process(told):
 def test_every_query_is_valued_as_by_one_process(told):
     for rank in told["ranks"]:
         for ours, alone in zip(rank["searches"], told["alone"]["searches"], strict=True):
-            assert list(ours) == list(alone) == ["fine", "coarse", "fine_within_coarse"]
+            assert list(ours) == list(alone) == ["fine", "coarse", "fine_within_coarse", WITHIN_ALL]
             for level, values in alone.items():
                 assert list(ours[level]) == list(values)
                 for name, value in values.items():

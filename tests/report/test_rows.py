@@ -14,6 +14,7 @@ PIXELS = np.zeros((4, 4, 3), np.uint8)
         (("pear", "anjou"), ("pear", "anjou"), "right", "same fine class"),
         (("pear", "anjou"), ("pear", "conference"), "near", "same coarse, other fine class"),
         (("pear", "anjou"), ("milk", "oat"), "wrong", "other coarse class"),
+        (("pear", "red"), ("apple", "red"), "wrong", "other coarse class"),
         ((None, "anjou"), (None, "anjou"), "right", "same fine class"),
         ((None, "anjou"), ("pear", "conference"), "wrong", "other fine class"),
         (("pear", None), ("pear", "anjou"), "right", "same coarse class"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from coarsecon.data.coarse_map import check_mapped, read_coarse_map
+from coarsecon.data.fine_names import written_names
 from coarsecon.data.image_table import Columns, list_table
 from coarsecon.data.listing import LAYOUT, ListedImage, list_tree
 from coarsecon.data.missing import look_alikes
@@ -34,7 +35,7 @@ def read(request: SourceRequest) -> SourceData:
             "classes have a fine class of that name"
         )
     classes = {level: sorted(set(column) - {None}) for level, column in keys.items()}
-    levels = {level: _fine_names(found) if level == "fine" else found for level, found in classes.items()}
+    levels = {level: written_names(found) if level == "fine" else found for level, found in classes.items()}
     for level, names in levels.items():
         for alike in look_alikes(names):
             request.reporter.info(f"{place}: the {level} classes {alike} differ in spelling only and stay apart")
@@ -69,6 +70,7 @@ def _list(request: SourceRequest) -> tuple[Path, list[ListedImage], list[str]]:
             raise InputError(f"{root}: no images; expected {LAYOUT}")
         notes += [*left_out.warnings, *_spelling_notes(images)]
         if request.coarse_map:  # then folders of one level are fine classes
+            _check_apart(images, request.coarse_map)
             images = [image._replace(fine=image.fine or image.coarse) for image in images]
     if request.coarse_map:
         coarse = read_coarse_map(path_on_disk(request.coarse_map), keep_na=request.keep_na)
@@ -77,6 +79,19 @@ def _list(request: SourceRequest) -> tuple[Path, list[ListedImage], list[str]]:
         if images and not any(image.coarse for image in images):
             raise InputError(f"{request.table}: no image has a fine label that {request.coarse_map} maps")
     return root, images, notes
+
+
+def _check_apart(images: list[ListedImage], coarse_map: Path) -> None:
+    """Raise InputError where two class folders of one name would become one class, as a coarse map has only names."""
+    folders: dict[str, set[str]] = {}
+    for image in images:
+        if image.fine:
+            folders.setdefault(image.fine, set()).add(image.coarse)
+    if several := next(((fine, above) for fine, above in sorted(folders.items()) if len(above) > 1), None):
+        raise InputError(
+            f"{coarse_map}: it maps the fine class {several[0]}, which is in several folders: "
+            f"{', '.join(sorted(several[1])[:5])}; rename the folders, or leave out --coarse-map"
+        )
 
 
 def _spelling_notes(images: list[ListedImage]) -> list[str]:
@@ -131,12 +146,6 @@ def _numbers(keys: list[Any], classes: list[Any]) -> np.ndarray:
     """The number of each class among `classes`, -1 for None."""
     numbers = {key: number for number, key in enumerate(classes)}
     return np.array([numbers.get(key, -1) for key in keys], np.int64)
-
-
-def _fine_names(fine: list[tuple[str, str]]) -> list[str]:
-    """The names of the fine classes; those that stand under two coarse classes become coarse/fine."""
-    uses = Counter(name for _, name in fine)
-    return [f"{coarse}/{name}" if uses[name] > 1 else name for coarse, name in fine]
 
 
 def _select(images: list[ListedImage], split: str, root: Path, labels: dict[str, np.ndarray]) -> SplitData:

@@ -8,6 +8,7 @@ import numpy as np
 
 from coarsecon.data.coarse_map import check_mapped, read_coarse_map
 from coarsecon.data.columns import CLASSES, ColumnChoice
+from coarsecon.data.fine_names import written_names
 from coarsecon.data.hub import HubImages, cache_folder, library, open_hub_dataset
 from coarsecon.data.listing import split_name
 from coarsecon.data.missing import LabelColumns
@@ -32,6 +33,8 @@ def read(request: SourceRequest) -> SourceData:
         request.reporter.info(note)
     if request.coarse_map:
         columns_of = {"coarse": _mapped(columns_of["fine"], request.coarse_map, request.keep_na), **columns_of}
+    elif "fine" in columns_of and not isinstance(splits["train"].features[columns["fine"]], library().ClassLabel):
+        columns_of["fine"] = _within(columns_of["coarse"], columns_of["fine"])
     for level in ("coarse", "fine"):
         if level in columns_of and not columns_of[level][0]:
             raise InputError(f"{request.source}: the column {columns[level]} holds no label: all are missing")
@@ -123,6 +126,24 @@ def _mapped(fine: Labelled, table: Path, keep_na: bool) -> Labelled:
     classes = sorted({coarse_of[name] for name in names})
     numbers = np.array([*(classes.index(coarse_of[name]) for name in names), -1])
     return classes, {split: numbers[column] for split, column in labels.items()}
+
+
+def _within(coarse: Labelled, fine: Labelled) -> Labelled:
+    """Fine classes by coarse class and name, of a column of text: one name in two coarse classes is two classes.
+
+    A fine label without a coarse one is of the only coarse class that has that name, else unknown.
+    """
+    pairs = {split: list(zip(coarse[1][split].tolist(), column.tolist(), strict=True))
+             for split, column in fine[1].items()}  # fmt: skip
+    known = sorted({(c, f) for column in pairs.values() for c, f in column if c >= 0 and f >= 0})
+    homes = {f: [pair for pair in known if pair[1] == f] for f in range(len(fine[0]))}
+    classes = known + [(-1, f) for f, found in homes.items() if not found]
+    number = {pair: i for i, pair in enumerate(classes)}
+    number |= {(-1, f): number[found[0]] for f, found in homes.items() if len(found) == 1}
+    names = written_names([(coarse[0][c] if c >= 0 else "", fine[0][f]) for c, f in classes])
+    return names, {
+        split: np.array([number.get(pair, -1) for pair in column], np.int64) for split, column in pairs.items()
+    }
 
 
 SOURCE = Source(

@@ -74,6 +74,24 @@ def test_fine_names_that_stand_twice_tell_their_coarse_class(tree: Callable[...,
     assert data.splits["train"].labels["fine"].tolist() == [0, 1, 2]
 
 
+def test_a_fine_name_with_a_slash_stays_another_class_than_the_name_in_its_coarse_class(
+    tree: Callable[..., Path], tmp_path: Path
+) -> None:
+    source, table = tree("1.jpg", "2.jpg", "3.jpg", "4.jpg"), tmp_path / "t.csv"
+    rows = zip(range(1, 5), ["x", "z", "w", "x"], ["y", "y", "x/y", "x/y"], strict=True)
+    table.write_text("path,coarse,fine\n" + "".join(f"{i}.jpg,{coarse},{fine}\n" for i, coarse, fine in rows))
+    data = SOURCE.read(SourceRequest(source, table=table))
+    labels = data.splits["train"].labels["fine"].tolist()
+    assert [data.levels["fine"][label] for label in labels] == ["x/y", "z/y", "w/x/y", "x/x/y"]
+
+
+def test_a_coarse_map_does_not_merge_class_folders_of_one_name(tree: Callable[..., Path], tmp_path: Path) -> None:
+    source, table = tree("apple/red/1.jpg", "pepper/red/1.jpg"), tmp_path / "map.csv"
+    table.write_text("fine,coarse\nred,warm\n")
+    with pytest.raises(InputError, match="fine class red, which is in several folders: apple, pepper"):
+        SOURCE.read(SourceRequest(source, coarse_map=table))
+
+
 def test_a_small_size_gives_an_array_of_squares(tree: Callable[..., Path], tmp_path: Path) -> None:
     source = tree("Ä pfel/1.jpg", "日本/1.png")
     dataset = prepare_dataset(SOURCE, SourceRequest(source, size=32, workers=1), tmp_path / "out")

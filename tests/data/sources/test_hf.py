@@ -71,6 +71,22 @@ def test_two_columns_of_labels_become_levels(tmp_path: Path, shop: Any, form: st
     assert train.files[3].read_bytes() == (tmp_path / "photos" / "train" / "3.jpg").read_bytes()
 
 
+def test_one_text_in_two_coarse_classes_is_two_fine_classes(tmp_path: Path, save_image: Callable[..., Path]) -> None:
+    photo = save_image(tmp_path / "photo.jpg", (90, 80), 0).read_bytes()
+    coarse = ["x", "z", "x", "w", "w", None, None]
+    fine = ["y", "y", "v", "x/y", None, "v", "y"]
+    columns = {"photo": [{"bytes": photo, "path": None}] * 7, "department": coarse, "product": fine}
+    features = {"photo": datasets.Image(), "department": datasets.Value("string"), "product": datasets.Value("string")}
+    split = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    datasets.DatasetDict({"train": split}).save_to_disk(tmp_path / "shop")
+    data = SOURCE.read(request(tmp_path / "shop"))
+    labels = data.splits["train"].labels["fine"].tolist()
+    assert [data.levels["fine"][label] if label >= 0 else None for label in labels] == [
+        "x/y", "z/y", "v", "w/x/y", None, "v", None,
+    ]  # fmt: skip
+    assert len(set(data.levels["fine"])) == len(data.levels["fine"]) == 4
+
+
 def test_coarse_labels_may_come_from_a_map(tmp_path: Path, shop: Any) -> None:
     shop.save_to_disk(tmp_path / "shop")
     table = tmp_path / "map.csv"
