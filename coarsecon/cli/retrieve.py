@@ -34,7 +34,10 @@ def retrieve(
     split: Annotated[str | None, typer.Option(help="Default: test for metrics, train to search.")] = None,
     gallery_split: Annotated[str | None, typer.Option(help="Metrics of queries in this split instead.")] = None,
     gallery_data: Annotated[
-        Path | None, typer.Option(help="Metrics in this prepared dataset; classes are matched by name.")
+        Path | None,
+        typer.Option(
+            help="Metrics in this prepared dataset. Classes match by name, fine classes by coarse class and name."
+        ),
     ] = None,
     query: Annotated[list[Path] | None, typer.Option(help="Search with this image or folder; repeatable.")] = None,
     gallery: Annotated[Path | None, typer.Option(help="Search this folder of images instead of the dataset.")] = None,

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coarsecon.data.prepare import write_dataset
+from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE
 from coarsecon.data.store import open_dataset
 
@@ -279,6 +281,46 @@ def test_coarse_classes_are_shown_the_worst_first(coarsecon, tiny_run, tmp_path)
     total = sum(row["fine"]["recall@1"] * row["fine"]["queries"] for row in rows)
     assert total / 48 == pytest.approx(metrics["fine"]["recall@1"])
     assert metrics["fine_within_coarse"]["recall@1"] >= metrics["fine"]["recall@1"]
+
+
+def test_fine_within_coarse_has_a_value_with_and_without_coarse_classes_of_one_fine_class(
+    coarsecon, tiny_run, tmp_path
+):
+    levels = {"coarse": ["a", "b"], "fine": ["a1", "a2", "b1"]}
+    fine = np.arange(24) % 3
+    images = np.random.default_rng(0).integers(0, 256, (24, 3, 32, 32), np.uint8)
+    part = SplitData({"fine": fine, "coarse": fine // 2}, images)
+    lonely = SplitData({"fine": np.array([0, 0, 1, 2]), "coarse": np.array([0, 0, 0, 1])}, images[:4])
+    write_dataset(tmp_path / "data", SourceData("kinds", 32, levels, {"train": part, "test": part, "few": lonely}))
+    done = coarsecon("retrieve", tiny_run, "--data", tmp_path / "data", "--json", tmp_path / "metrics.json")
+    assert done.code == 0, done.err
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    counts = ("queries", "classes", "coarse_classes")
+    assert [metrics["fine_within_coarse"][name] for name in counts] == [16, 2, 1]
+    assert [metrics["fine_within_coarse_all_queries"][name] for name in counts] == [24, 3, 2]
+    share = metrics["fine_within_coarse"]["recall@1"] * 16 + 8
+    assert metrics["fine_within_coarse_all_queries"]["recall@1"] == pytest.approx(share / 24)
+    assert re.search(r"coarse classes.* 1 .* 2 ", done.out)
+    assert "no other image" not in done.err
+    told = coarsecon("retrieve", tiny_run, "--data", tmp_path / "data", "--split", "few").err
+    assert "2 of 4 queries have no other image of their fine class in the gallery (2 classes: a2, b1)" in " ".join(
+        told.split()
+    )
+
+
+def test_a_gallery_of_one_image_is_found(coarsecon, tiny_run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), np.uint8)
+    labels = {"fine": np.array([0, 0, 0, 1]), "coarse": np.array([0, 0, 0, 1])}
+    one = SplitData({level: column[:1] for level, column in labels.items()}, images[:1] // 2)
+    levels = {"coarse": ["a", "b"], "fine": ["a1", "b1"]}
+    splits = {"train": SplitData(labels, images), "test": SplitData(labels, images), "one": one}
+    write_dataset(tmp_path / "data", SourceData("kinds", 32, levels, splits))
+    done = coarsecon("retrieve", tiny_run, "--data", tmp_path / "data", "--gallery-split", "one", "--json", "-")
+    metrics = json.loads(done.out)
+    for level in ("fine", "coarse"):
+        assert (metrics[level]["recall@1"], metrics[level]["map@r"]) == (0.75, 1)
+        assert metrics[level]["queries_without_match"] == 1
+    assert metrics["fine_within_coarse_all_queries"]["recall@1"] == 0.75
 
 
 def test_a_run_that_is_not_finished_is_told(coarsecon, tiny_run, tmp_path):
