@@ -1,14 +1,31 @@
-"""Writing without ever leaving something half-written: a temporary sibling first, then a rename."""
+"""Writing files and folders as a whole or not at all: each is completed under a hidden name, then renamed.
+
+A process may be killed between any two steps. The next writer, or reader, of the same place then finds the former
+state or the new one: `recover_folder` and `recover_files` finish or undo what was begun.
+"""
 
 import errno
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedRandom
 from pathlib import Path
 from uuid import uuid4
 
 from coarsecon.errors import CoarseconError, InputError, NotWritableError
+from coarsecon.locks import Lock, waiting_lock
+
+LEFTOVER_SECONDS = 600
+"""Age from which the temporary file of an `atomic_write` belongs to no process that still writes."""
+
+MARKER = ".coarsecon-temporary"
+"""A file that marks a folder as temporary: only marked folders are ever removed."""
+
+STAGED, COMMITTED = ".files.partial", ".files"
+"""Folders in which `files_together` completes a set of files, and holds it until each file is in its place."""
 
 
 def atomic_write(path: Path | str, content: bytes | str) -> None:
@@ -25,6 +42,7 @@ def atomic_write(path: Path | str, content: bytes | str) -> None:
             sibling.replace(path)
         finally:
             sibling.unlink(missing_ok=True)
+        _remove_leftovers(path)
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -45,23 +63,18 @@ def is_inside(path: Path, root: Path) -> bool:
 
 
 @contextmanager
-def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """A temporary folder beside `path` to fill in a `with` block.
+def atomic_folder(path: Path | str, *, wait: bool = False) -> Iterator[Path]:
+    """A temporary folder to fill in a `with` block; it replaces `path` when the block ends without an error.
 
-    It takes the place of `path` when the block ends well (an older folder there is replaced as a whole)
-    and is removed when the block fails. Raises CoarseconError when the disk refuses.
+    It is removed when the block fails. A symbolic link at `path` is followed, and stays. With `wait`, a process that
+    finds another one writing to `path` waits for it.
+
+    Raises:
+        InputError: Another process writes to `path`.
+        CoarseconError: The disk refuses.
     """
-    path = Path(path)
-    sibling = _sibling(path)
-    try:
-        sibling.mkdir(parents=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
-        yield sibling
-        _replace_folder(sibling, path)
-    finally:
-        shutil.rmtree(sibling, ignore_errors=True)
+    with _temporary_folder(Path(path), keep=lambda: False, resume=False, wait=wait) as folder:
+        yield folder
 
 
 @contextmanager
@@ -72,65 +85,260 @@ def resumable_folder(path: Path, *, keep: Callable[[], bool]) -> Iterator[Path]:
     removed, unless `keep()` says that it is worth going on with.
 
     Raises:
-        InputError: another process writes to it.
-        CoarseconError: the disk refuses.
+        InputError: Another process writes to it, or `.NAME.partial` is something else.
+        CoarseconError: The disk refuses.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        lock = _lock(partial)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    with _temporary_folder(path, keep=keep, resume=True, wait=False) as folder:
+        yield folder
+
+
+@contextmanager
+def _temporary_folder(path: Path, *, keep: Callable[[], bool], resume: bool, wait: bool) -> Iterator[Path]:
+    path = path.resolve()
+    partial, lock = path.with_name(f".{path.name}.partial"), Lock(_lock_file(path))
     is_kept = False
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if wait:
+            lock.wait()
+        elif not lock.acquire():
+            raise InputError(f"{path}: another process writes there; wait for it to end, or choose another folder")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
         try:
-            yield partial
-        except BaseException:
-            is_kept = keep()
-            raise
-        _replace_folder(partial, path)
+            _recover_locked(path)
+            _begin(partial, resume=resume)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            try:
+                yield partial
+            except BaseException:
+                is_kept = keep()
+                raise
+            _replace_folder(partial, path)
+        finally:
+            if not is_kept:
+                with suppress(OSError):
+                    _remove_temporary(partial)
     finally:
-        if not is_kept:
-            shutil.rmtree(partial, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        lock.release()
 
 
-def _lock(folder: Path) -> int | None:
-    """Lock a folder against other processes until the handle returned is closed, or its process ends."""
+def recover_folder(path: Path) -> Path:
+    """Where the last complete state of the folder `path` is: there, unless a process was killed while replacing it.
+
+    In that case the former folder gets its name back, if this process may do that.
+    """
+    resolved = path.resolve()
+    aside = _aside(resolved)
+    if resolved.exists() or not _is_temporary(aside):
+        return path
+    with suppress(OSError):
+        lock = Lock(_lock_file(resolved))
+        if lock.acquire():
+            try:
+                _recover_locked(resolved)
+            finally:
+                lock.release()
+    return path if path.exists() else aside
+
+
+@contextmanager
+def files_together(root: Path) -> Iterator[Path]:
+    """A folder to fill with files for the folder `root`; at the end of the `with` block all take their places there.
+
+    From one moment on the set is complete in `root/.files`, where `current_file` finds it; then each file replaces
+    that of the same relative name in `root`, and `.files` goes. A process that was killed in between leaves `.files`
+    to `recover_files`. Other processes that write to `root` in this way wait.
+
+    Raises:
+        CoarseconError: The disk refuses.
+    """
+    staged, committed = root / STAGED, root / COMMITTED
     try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    handle = os.open(folder, os.O_RDONLY)
+        root.mkdir(parents=True, exist_ok=True)
+        with waiting_lock(root / f"{COMMITTED}.lock"):
+            _finish(root)
+            staged.mkdir()
+            try:
+                yield staged
+                for file in _files(staged):
+                    _flush(file)
+                staged.rename(committed)
+                _finish(root)
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(Path(error.filename or root), error) from error
+
+
+def recover_files(root: Path) -> None:
+    """Finish a `files_together` that was killed, unless another process is at it or this one must not write."""
+    if (root / COMMITTED).is_dir():
+        with suppress(OSError):
+            lock = Lock(root / f"{COMMITTED}.lock")
+            if lock.acquire():
+                try:
+                    _finish(root)
+                finally:
+                    lock.release()
+
+
+def current_file(root: Path, name: str) -> Path:
+    """Where to read the file called `name` in `root`: there, or in a complete set whose files are not yet in place."""
+    committed = root / COMMITTED / name
+    return committed if committed.is_file() else root / name
+
+
+def settled_file(file: Path) -> Path:
+    """Where a file that `current_file` found in a complete set is once all of it is in place."""
+    return file.parent.parent / file.name if file.parent.name == COMMITTED else file
+
+
+def current_files(root: Path, pattern: str) -> list[Path]:
+    """The files of `root` that match a pattern such as `results/*.json`, sorted by name, each as `current_file`."""
+    found = {path.relative_to(root) for path in root.glob(pattern)}
+    found |= {path.relative_to(root / COMMITTED) for path in (root / COMMITTED).glob(pattern)}
+    return [current_file(root, str(name)) for name in sorted(found)]
+
+
+def open_to_append(path: Path) -> BufferedRandom:
+    """Open a file to read it and to append to it; raises OSError where it is a symbolic link."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    return open(path, "a+b", opener=opener)
+
+
+def several(names: list[str], most: int = 3) -> str:
+    """Some of the names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _finish(root: Path) -> None:
+    """Put the files of a committed set in their places; what was never committed is removed. For the lock's holder."""
+    staged, committed = root / STAGED, root / COMMITTED
+    if staged.is_dir():
+        shutil.rmtree(staged)
+    if not committed.is_dir():
+        return
+    for file in _files(committed):
+        target = root / file.relative_to(committed)
+        sibling = target.with_name(f".{target.name}.partial")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sibling.unlink(missing_ok=True)
+        _link(file, sibling)
+        sibling.replace(target)
+        sibling.unlink(missing_ok=True)  # replacing a file by another link to it does nothing
+    committed.rename(staged)  # at once, so that no reader finds a part of the set
+    shutil.rmtree(staged)
+
+
+def _link(file: Path, place: Path) -> None:
+    """A second name for a file, or a copy on file systems without links."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InputError(f"{folder}: another process writes there; let it end, or choose another place") from None
-    return handle
+        place.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, place)
+        _flush(place)
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _begin(partial: Path, *, resume: bool) -> None:
+    """Make the temporary folder, or take the one that an earlier attempt left.
+
+    Raises:
+        InputError: Something else has its name.
+    """
+    _check_temporary(partial)
+    if not resume:
+        _remove_temporary(partial)
+    partial.mkdir(exist_ok=True)
+    (partial / MARKER).touch()
 
 
 def _replace_folder(new: Path, path: Path) -> None:
     """Rename `new` to `path`; what was there is set aside until that is done, and then removed."""
-    aside = _sibling(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file; choose another folder")
     try:
         if path.exists():
-            path.rename(aside)
+            (path / MARKER).touch()
+            path.rename(_aside(path))
         try:
             new.rename(path)
-        except OSError:
-            if aside.exists():
-                aside.rename(path)
-            raise
+        finally:
+            _recover_locked(path)
     except OSError as error:
         raise cannot_write(path, error) from error
-    if aside.is_dir():
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        aside.unlink(missing_ok=True)
+
+
+def _recover_locked(path: Path) -> None:
+    """Complete or undo a replacement of `path` that was interrupted. For the lock's holder."""
+    aside = _aside(path)
+    _check_temporary(aside)
+    if path.exists():
+        _remove_temporary(aside)
+    elif aside.exists():
+        aside.rename(path)
+    if _is_temporary(path):
+        (path / MARKER).unlink()
+
+
+def _check_temporary(folder: Path) -> None:
+    """Raise InputError where something else has the name of a temporary folder."""
+    is_empty = not folder.is_symlink() and folder.is_dir() and not any(folder.iterdir())
+    if os.path.lexists(folder) and not is_empty and not _is_temporary(folder):
+        raise InputError(f"{folder}: not a temporary folder of coarsecon; move it away and run the command again")
+
+
+def _remove_temporary(folder: Path) -> None:
+    """Remove a temporary folder if there is one; its mark goes last, so that an interrupted removal can go on."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARKER:
+            path.unlink()
+    (folder / MARKER).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _is_temporary(folder: Path) -> bool:
+    """Whether the folder, which must not be a link, carries the mark of a temporary one."""
+    return not folder.is_symlink() and (folder / MARKER).is_file()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.replaced")
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
 
 
 def _sibling(path: Path) -> Path:
     """A hidden name beside `path`, on the same file system, that nothing else uses."""
-    return path.with_name(f".{path.name}.{uuid4().hex}")
+    return path.with_name(f".{path.name}.{uuid4().hex}.partial")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files beside `path` that processes left which were killed while writing it."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.partial")
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            is_leftover = pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            if is_leftover and time.time() - entry.stat().st_mtime > LEFTOVER_SECONDS:
+                Path(entry.path).unlink()

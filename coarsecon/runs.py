@@ -2,12 +2,23 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from coarsecon.errors import InputError, NotWritableError
-from coarsecon.files import is_inside
+from coarsecon.files import (
+    COMMITTED,
+    STAGED,
+    cannot_write,
+    current_file,
+    current_files,
+    files_together,
+    is_inside,
+    recover_files,
+)  # fmt: skip
+from coarsecon.locks import acquire_or_refuse
 from coarsecon.reporting import Reporter
 
 if TYPE_CHECKING:
@@ -21,6 +32,10 @@ Which = Literal["last", "best"]
 
 Layer = Literal["backbone", "projector"]
 """Where features are taken: the backbone's pooled output, or its projection."""
+
+
+LOCK = ".lock"
+"""A file in a run folder that the process which trains it holds locked."""
 
 
 class Run:
@@ -40,18 +55,62 @@ class Run:
         self.stored: list[Path] = []
         """Results and figures that `store` wrote, for the last lines of a command."""
         self._is_reported_unwritable = False
+        self._staging: Path | None = None
 
     def checkpoint(self, which: Which) -> Path:
         """The training state."""
-        return self.root / "checkpoints" / f"{which}.pt"
+        return current_file(self.root, f"checkpoints/{which}.pt")
 
     def encoder(self, which: Which = "last") -> Path:
         """The encoder's weights; its card lies beside them."""
-        return self.root / ("encoder.safetensors" if which == "last" else "encoder-best.safetensors")
+        return current_file(self.root, f"encoder{_suffix(which)}.safetensors")
 
     def heads(self, which: Which = "last") -> Path:
         """The weights of the method's heads, as they were with that encoder."""
-        return self.root / ("heads.safetensors" if which == "last" else "heads-best.safetensors")
+        return current_file(self.root, f"heads{_suffix(which)}.safetensors")
+
+    @contextmanager
+    def writing(self) -> Iterator["Run"]:
+        """A run folder to write files to that take their places in this one together, at the end of the block.
+
+        A process that is killed leaves all of them, or none. Commands that write to one run in this way wait for each
+        other.
+
+        Raises:
+            CoarseconError: The disk refuses.
+        """
+        with files_together(self.root) as folder:
+            yield Run(folder)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder within the `with` block. A new folder is made.
+
+        Raises:
+            InputError: Another process trains there.
+            CoarseconError: The disk refuses.
+        """
+        is_new = not self.root.exists()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = acquire_or_refuse(
+                self.root / LOCK,
+                f"{self.root}: another process is training this run; wait for it to end, or choose another --out",
+            )
+        except OSError as error:
+            raise cannot_write(self.root, error) from error
+        try:
+            recover_files(self.root)
+            yield
+        finally:
+            lock.release()
+            if is_new and not any(self.root.iterdir()):
+                self.root.rmdir()
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing yet but what a training leaves that is killed before it begins."""
+        own = (LOCK, STAGED, f"{COMMITTED}.lock", ".config.yaml.")
+        return not self.root.is_dir() or all(path.name.startswith(own) for path in self.root.iterdir())
 
     def owns(self, path: Path) -> bool:
         """Whether `path` is in this run, and no symbolic link leads out of it."""
@@ -59,7 +118,8 @@ class Run:
 
     def files(self, folder: Path, pattern: str) -> list[Path]:
         """The regular files of a folder of the run that match `pattern`, by name; those that it `owns`."""
-        return sorted(file for file in folder.glob(pattern) if file.is_file() and self.owns(file))
+        found = current_files(self.root, f"{folder.relative_to(self.root)}/{pattern}")
+        return [file for file in found if file.is_file() and self.owns(file)]
 
     def linked_out(self) -> list[Path]:
         """The symbolic links in the run's folders that lead out of it, which nothing follows."""
@@ -85,12 +145,30 @@ class Run:
         try:
             if given is None:
                 self.check_owned(path)
-            write(given or path)
+                write(self._staging / path.relative_to(self.root) if self._staging else path)
+            else:
+                write(given)
             self.stored += [given or path] * is_listed
         except NotWritableError as error:
             if given is not None:
                 raise
             self.report_unwritable(error, reporter)
+
+    @contextmanager
+    def storing_together(self, reporter: Reporter) -> Iterator[None]:
+        """Within the block, `store` keeps files aside; at its end they take their places together, as in `writing`.
+
+        A run that this user cannot write to is reported once, as `store` does.
+        """
+        with ExitStack() as stack:
+            try:
+                self._staging = stack.enter_context(self.writing()).root
+            except NotWritableError as error:
+                self.report_unwritable(error, reporter)
+            try:
+                yield
+            finally:
+                self._staging = None
 
     def check_owned(self, path: Path) -> None:
         """Raise NotWritableError where a symbolic link leads out of the run on the way to `path`."""
@@ -152,6 +230,10 @@ class Run:
         return rows
 
 
+def _suffix(which: Which) -> str:
+    return "" if which == "last" else f"-{which}"
+
+
 def last_epoch(log: Iterable[Mapping[str, Any]]) -> int:
     """The last epoch that the rows of a log tell of; 0 where none does."""
     told = (row.get("epoch") for row in log)
@@ -184,4 +266,5 @@ def open_run(path: Path) -> Run:
     if not run.config_file.is_file():
         raise InputError(f"{path}: not a run folder (no config.yaml); `coarsecon pretrain --out {path}` makes one")
     run.check_format()
+    recover_files(path)
     return run

@@ -18,7 +18,8 @@ from coarsecon.evaluation.comparison import Outcomes, compare
 from coarsecon.evaluation.knn import knn_predict
 from coarsecon.evaluation.pairing import Part, paired_labels, search_between, shared_values
 from coarsecon.evaluation.provenance import Verifier
-from coarsecon.export import RECORD, read_export
+from coarsecon.export import read_export
+from coarsecon.export.manifest import RECORD
 from coarsecon.mapping import draw_map, map_split, saved_map
 from coarsecon.report.feature_map import FeatureMap
 from coarsecon.report.gallery import gallery_fragment

@@ -12,7 +12,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
     {"errors", "reporting", "inspection"},
-    {"config", "files", "registry", "losses", "comm", "device"},
+    {"config", "files", "locks", "registry", "losses", "comm", "device"},
     {"data", "recipes", "runs", "results", "report"},
     {"views"},
     {"nn"},
@@ -26,7 +26,9 @@ LAYERS = [
 ]
 """Every room may import from its own and lower ones."""
 
-LIGHT = ("config", "registry", "inspection", "errors", "reporting", "files", "runs", "results", "recipes", "cli")
+LIGHT = (
+    "config", "registry", "inspection", "errors", "reporting", "files", "locks", "runs", "results", "recipes", "cli",
+)  # fmt: skip
 """Rooms that every command passes: they import nothing heavy at module level."""
 
 

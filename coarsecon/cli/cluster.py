@@ -88,16 +88,18 @@ def cluster(
         emit_json(values, json)
     if json != "-":
         _print(found, within, split)
-    result = session.save_result("cluster", split, values, usual="train", options=options)
     proposals = csv_file(proposed_table(groups, collection, within, split))
-    opened.store(result.with_suffix(".csv"), lambda place: atomic_write(place, proposals), session.reporter, given=csv)
     classes = shown(groups, collection, within, images)
     title = f"Clusters inside each {within} class"
     subtitle = f"{split} images of {session.dataset.info.name} by {run}; in each row the most typical images come first"
     about: dict[str, Any] = {"title": title, "subtitle": subtitle, "origin": session.origin()}
-    for kind, write, given in (("png", write_cluster_sheet, png), ("html", write_cluster_page, html)):
-        draw = partial(write, classes=classes, **about)
-        opened.store(opened.figures / f"{result.stem}.{kind}", draw, session.reporter, given=given)
+    with opened.storing_together(session.reporter):
+        result = session.save_result("cluster", split, values, usual="train", options=options)
+        table_file = result.with_suffix(".csv")
+        opened.store(table_file, lambda place: atomic_write(place, proposals), session.reporter, given=csv)
+        for kind, write, given in (("png", write_cluster_sheet, png), ("html", write_cluster_page, html)):
+            draw = partial(write, classes=classes, **about)
+            opened.store(opened.figures / f"{result.stem}.{kind}", draw, session.reporter, given=given)
     if count == "auto" and all(group.count == 1 for group in groups):
         session.reporter.info(_nothing_stable(found, within))
     session.tell_unlabeled(split, levels=[within], consequence="and are in no cluster")

@@ -9,7 +9,8 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, percent, table
 from coarsecon.cli.pretrain import moved, refuse_changes
-from coarsecon.files import atomic_write
+from coarsecon.errors import InputError
+from coarsecon.files import atomic_write, several
 
 METHODS = {
     "maskcon": "MaskCon: coarse labels and images",
@@ -42,6 +43,7 @@ def quickstart(
 
     start, reporter = time.monotonic(), ConsoleReporter()
     data = out / "data"
+    _check_output(out, data)
     if not is_prepared(data):
         request = SourceRequest(seed=seed, reporter=reporter)
         prepare_dataset(registry.load(registry.DATASETS, "toy"), request, data)
@@ -89,3 +91,14 @@ def quickstart(
     atomic_write(result, json.dumps(results, indent=2))
     reporter.info(f"took {time.monotonic() - start:.0f} s")
     closing([result, gallery, map_page, map_picture], ["coarsecon", "retrieve", out / "runs" / "maskcon"])
+
+
+def _check_output(out: Path, data: Path) -> None:
+    """Raise InputError where the folder holds anything but an earlier quickstart."""
+    from coarsecon.data.store import is_prepared
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; --out names a folder")
+    others = [path.name for path in out.iterdir() if not path.name.startswith(".data.")] if out.is_dir() else []
+    if others and not is_prepared(data):
+        raise InputError(f"{out}: holds other files ({several(sorted(others))}); --out names a new folder")

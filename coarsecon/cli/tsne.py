@@ -74,14 +74,15 @@ def tsne(
     options = unusual(tsne, locals(), "perplexity", "limit", "class_weights", "seed")
     if json:
         emit_json(record, json)
-    result = session.save_result(method, split, record, options=options)
     drawn, some_given = draw_map(session, split, record), html or png or svg
-    for given, kind, write in (
-        (html, "html", write_map_html),
-        (png, "png", write_map_png),
-        (svg, "svg", write_map_svg),
-    ):
-        if given or not some_given:
-            draw = partial(write, drawn=drawn, origin=session.origin())
-            opened.store(opened.figures / f"{result.stem}.{kind}", draw, reporter, given=given)
+    with opened.storing_together(reporter):
+        result = session.save_result(method, split, record, options=options)
+        for given, kind, write in (
+            (html, "html", write_map_html),
+            (png, "png", write_map_png),
+            (svg, "svg", write_map_svg),
+        ):
+            if given or not some_given:
+                draw = partial(write, drawn=drawn, origin=session.origin())
+                opened.store(opened.figures / f"{result.stem}.{kind}", draw, reporter, given=given)
     closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], ["coarsecon", "report", run])

@@ -13,6 +13,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 from coarsecon.errors import CoarseconError, InputError
+from coarsecon.files import open_to_append
+from coarsecon.locks import waiting_lock
 from coarsecon.reporting import Reporter
 
 CHUNK = 2**20
@@ -27,8 +29,8 @@ class _BrokenError(Exception):
 def download(url: str, target: Path, *, md5: str, reporter: Reporter) -> Path:
     """Fetch `url` (http or https) to the file `target`, unless it is there already, and return `target`.
 
-    What came of an interrupted fetch is kept beside it as `NAME.part`, and the next call goes on from there. Two
-    processes that fetch the same file wait for each other.
+    What came of an interrupted fetch is kept beside it as `NAME.coarsecon-part`, and the next call goes on from
+    there. Two processes that fetch the same file wait for each other.
 
     Raises:
         InputError: the link cannot be reached, breaks off or leads elsewhere than to http, or the file that lies
@@ -40,7 +42,7 @@ def download(url: str, target: Path, *, md5: str, reporter: Reporter) -> Path:
         if target.exists():
             return _checked(target, md5)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(target.with_name(f"{target.name}.part")) as part:
+        with _exclusive(target.with_name(f"{target.name}.coarsecon-part"), target) as part:
             if target.exists():  # another process was first
                 return _checked(target, md5)
             _fetch_right(url, part, md5, reporter)
@@ -67,34 +69,18 @@ def _checked(target: Path, md5: str) -> Path:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[BufferedRandom]:
-    """The file at `path`, locked, to read and append; removed afterwards if it is empty."""
-    while True:
-        with path.open("a+b") as file:
-            _lock(file)
-            if not _is_at(file, path):  # whoever had it before has put it in place
-                continue
-            try:
+def _exclusive(path: Path, target: Path) -> Iterator[BufferedRandom]:
+    """The file at `path`, to read and append, after waiting for other processes that fetch `target`.
+
+    It is removed afterwards if it is empty.
+    """
+    with waiting_lock(target.with_name(f".{target.name}.lock")):
+        try:
+            with open_to_append(path) as file:
                 yield file
-            finally:
-                if _is_at(file, path) and _size(file) == 0:
-                    path.unlink()
-            return
-
-
-def _lock(file: BufferedRandom) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def _is_at(file: BufferedRandom, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        finally:
+            if path.is_file() and not path.is_symlink() and path.stat().st_size == 0:
+                path.unlink()
 
 
 def _size(file: BufferedRandom) -> int:

@@ -16,15 +16,16 @@ from coarsecon.data.convert import ARRAY_MAX_SIZE, SUFFIX, Conversion, CopyKind,
 from coarsecon.data.journal import Journal, Pixels, write_arrays
 from coarsecon.data.schema import DatasetInfo, SplitFiles, SplitInfo, write_record
 from coarsecon.data.sources import Chunked, Images, SourceData, SplitData
+from coarsecon.data.store import BROKEN
 from coarsecon.data.writers import ArrayWriter, CopyWriter, Writer
 from coarsecon.errors import InputError
+from coarsecon.files import MARKER
 from coarsecon.reporting import Progress, Reporter
 
 WORTH_KEEPING = 1000
 """Converted images that are kept for the next attempt when this one fails."""
 TOLD = 20
 """Most broken images that are told one by one."""
-BROKEN = "broken.csv"
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Preparation:
 
     def _remove_leftovers(self, folder: Path, info: DatasetInfo) -> None:
         """Remove the journals, and what an earlier attempt at something else left."""
-        wanted = {"dataset.json", *(BROKEN,) * bool(self.broken), *("images",) * (info.form == "files")}
+        wanted = {"dataset.json", MARKER, *(BROKEN,) * bool(self.broken), *("images",) * (info.form == "files")}
         wanted |= {f"{name}{suffix}" for name in info.splits for suffix in (".safetensors", ".files.json")}
         for path in folder.iterdir():
             if path.is_dir() and path.name not in wanted:

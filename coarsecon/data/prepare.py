@@ -7,9 +7,9 @@ from safetensors import SafetensorError
 
 from coarsecon.data.preparation import Preparation, Writing
 from coarsecon.data.sources import Source, SourceData, SourceRequest, check_request
-from coarsecon.data.store import PreparedDataset, is_prepared, open_dataset
+from coarsecon.data.store import PreparedDataset, is_prepared, open_dataset, other_files
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.files import resumable_folder
+from coarsecon.files import recover_folder, resumable_folder, several
 from coarsecon.reporting import Reporter
 
 
@@ -31,13 +31,23 @@ def prepare_dataset(
 
 
 def check_output(out: Path, *, overwrite: bool) -> None:
-    """Raise InputError where a dataset must not be written; `overwrite` allows replacing a prepared one."""
+    """Raise InputError where a dataset must not be written.
+
+    `overwrite` allows replacing a prepared one that holds nothing else.
+    """
+    out = recover_folder(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
         raise InputError(f"{out} exists already; choose another --out, or replace it with --overwrite")
     if not is_prepared(out):
         raise InputError(f"{out} is not a prepared dataset, so --overwrite leaves it alone; choose another --out")
+    others = other_files(out)
+    if others:
+        raise InputError(
+            f"{out} also holds files that are not of the dataset ({several(others)}); move them away, or choose "
+            "another --out"
+        )
 
 
 def write_dataset(
@@ -64,6 +74,7 @@ def write_dataset(
         with resumable_folder(Path(out).resolve(), keep=work.is_kept) as folder:
             work.write(folder)
             open_dataset(folder)  # refuses what a source gave in the wrong shape before it takes its place
+            check_output(Path(out), overwrite=overwrite)  # it may have been written meanwhile
     except (OSError, SafetensorError) as error:
         raise CoarseconError(f"{out}: the dataset cannot be written ({error})") from error
     except BrokenProcessPool as error:

@@ -6,6 +6,7 @@ images were called and, in the form `files`, where under `images/SPLIT/` they li
 """
 
 import os
+import re
 import shlex
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -23,10 +24,13 @@ from coarsecon.data.names import path_on_disk
 from coarsecon.data.schema import DatasetInfo, SplitFiles, read_info, read_record
 from coarsecon.data.walk import walk
 from coarsecon.errors import InputError
+from coarsecon.files import MARKER, recover_folder
 
 LOOKED_AT = 2000
 """Entries of a folder that is not a prepared dataset which are searched for images and prepared datasets."""
 AGAIN = "prepare the dataset again"
+BROKEN = "broken.csv"
+"""The list of the images that were left out."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def open_dataset(path: Path | str) -> PreparedDataset:
         InputError: it is no prepared dataset or of a newer format version, or its files are missing,
             truncated, outside the folder, or contradict `dataset.json`.
     """
-    root = path_on_disk(Path(path))
+    root = recover_folder(path_on_disk(Path(path)))
     if not root.exists():
         raise InputError(f"{root}: no such folder; `coarsecon prepare NAME --out {root}` makes a prepared dataset")
     if not is_prepared(root):
@@ -131,6 +135,20 @@ def _prepare(option: str, original: Path, name: str) -> str:
 def is_prepared(path: Path) -> bool:
     """Whether the folder `path` looks like a prepared dataset."""
     return (path / "dataset.json").is_file()
+
+
+def other_files(root: Path) -> list[str]:
+    """Everything in the folder of a prepared dataset that is not of the dataset, by its path there; sorted."""
+    own = {"dataset.json", BROKEN, MARKER}
+    splits = [path.name.removesuffix(".files.json") for path in root.glob("*.files.json")]
+    own |= {f"{name}{suffix}" for name in splits for suffix in (".safetensors", ".files.json")}
+    copy = re.compile(rf"images/({'|'.join(map(re.escape, splits))})/\d{{4,}}/\d{{6,}}\.\w+")
+    found = []
+    for folder, subfolders, files in os.walk(root):
+        links = [name for name in subfolders if (Path(folder) / name).is_symlink()]
+        paths = [(Path(folder) / name).relative_to(root).as_posix() for name in [*files, *links]]
+        found += [path for path in paths if path not in own and not copy.fullmatch(path)]
+    return sorted(found)
 
 
 def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:

@@ -34,17 +34,18 @@ def train_detector(plan: Plan, folder: Path, *, resume: bool = False, reporter: 
     """The detector, trained as planned and kept in `folder`; with `resume`, from the last state there.
 
     Raises:
-        InputError: the folder holds something else, or a training and `resume` is off.
+        InputError: the folder holds something else, or a training and `resume` is off, or another process trains there.
         CoarseconError: the loss became infinite or not a number.
         InterruptedRunError: it was asked to stop; its state is saved.
     """
     check_folder(folder, resume=resume)
-    trainer = _Trainer(plan, Run(folder), reporter or Reporter())
-    if resume:
-        trainer.load()
-    if trainer.step < plan.config.schedule.steps:
-        trainer.run_to_end()
-    return trainer.model
+    with Run(folder).locked():
+        trainer = _Trainer(plan, Run(folder), reporter or Reporter())
+        if resume:
+            trainer.load()
+        if trainer.step < plan.config.schedule.steps:
+            trainer.run_to_end()
+        return trainer.model
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
@@ -58,7 +59,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
         raise InputError(f"{folder}: holds no training to resume; leave --resume out to start one")
     if has_state and not resume:
         raise InputError(f"{folder}: holds a training already; pass --resume to continue it, or another --out")
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / CONFIG).exists())):
+    if folder.exists() and (not folder.is_dir() or (not Run(folder).is_empty() and not (folder / CONFIG).exists())):
         raise InputError(f"{folder}: holds something else; --out names a new folder, or a training to resume")
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -16,17 +17,13 @@ from torch import Tensor
 
 from coarsecon.comm import Comm
 from coarsecon.errors import CoarseconError
-from coarsecon.files import cannot_write
+from coarsecon.files import cannot_write, open_to_append
+from coarsecon.locks import Lock
 from coarsecon.reporting import Reporter
-
-try:
-    import fcntl
-except ImportError:  # not on Windows: there two commands at once would make the same file twice
-    fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 
-SUFFIXES = (".npy", ".partial", ".safetensors")
+NAME = re.compile(r"(?P<name>.+)-[0-9a-f]{12}-(?P<encoder>[0-9a-f]{12})\.npy")
 KEPT_OF_A_NAME = 8
 """Files kept of one name and one encoder, for example of a folder whose images change."""
 
@@ -59,10 +56,9 @@ def cached_rows(
     if not first(lambda: _is_whole(path, count)):
         growing = _Growing(path, count)
         try:
-            first(growing.open)
-            if not first(growing.is_locked):
+            if not first(growing.acquire):
                 reporter.info(f"another command is making {path.name}; waiting for it")
-                while not first(growing.is_locked):  # asked again and again: no rank could wait for long
+                while not first(growing.acquire):  # asked again and again: no rank could wait for long
                     time.sleep(ASK_AGAIN)
             start = first(lambda: growing.resumed(piece))
             if start is not None:
@@ -106,17 +102,47 @@ def read_rows(path: Path, count: int) -> Tensor | None:
 def remove_dead(folder: Path, alive: Collection[str]) -> None:
     """Remove the files of encoders other than those `alive`, and of each name the least used beyond a few.
 
-    Files are called NAME-CONTENT-ENCODER.npy.
+    Only files called NAME-CONTENT-ENCODER.npy that `cached_rows` has recorded as its own are removed, and nothing
+    in a folder that is a symbolic link.
     """
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    files = [(folder / name, match) for name in _recorded(folder) if (match := NAME.fullmatch(name))]
+    made = [(each, match) for file, match in files for each in (file, _partial(file)) if _is_regular(each)]
     kept: dict[tuple[str, str], int] = {}
-    files = [file for file in folder.iterdir() if file.suffix in SUFFIXES] if folder.is_dir() else []
-    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-        rest, _, encoder = file.name.removesuffix(".partial").lstrip(".").removesuffix(".npy").rpartition("-")
-        kind = rest.rpartition("-")[0], encoder
+    for file, match in sorted(made, key=lambda each: each[0].stat().st_mtime, reverse=True):
+        kind = match["name"], match["encoder"]
         kept[kind] = kept.get(kind, 0) + 1
-        if encoder not in alive or kept[kind] > KEPT_OF_A_NAME:
+        if match["encoder"] not in alive or kept[kind] > KEPT_OF_A_NAME:
             with suppress(OSError):
                 file.unlink()
+
+
+def _manifest(folder: Path) -> Path:
+    """The list, beside a folder, of the names of all files that `cached_rows` has made in it, one a line."""
+    return folder.with_name(f".{folder.name}.files")
+
+
+def _recorded(folder: Path) -> set[str]:
+    try:
+        return set(_manifest(folder).read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError):
+        return set()
+
+
+def _record(file: Path) -> None:
+    """Add a file to its folder's manifest, before it is made: what a killed process left is then known too."""
+    if NAME.fullmatch(file.name) and file.name not in _recorded(file.parent):
+        with _manifest(file.parent).open("a", encoding="utf-8") as manifest:
+            manifest.write(f"{file.name}\n")
+
+
+def _partial(file: Path) -> Path:
+    return file.with_name(f".{file.name}.partial")
+
+
+def _is_regular(file: Path) -> bool:
+    return file.is_file() and not file.is_symlink()
 
 
 class _Growing:
@@ -126,26 +152,22 @@ class _Growing:
 
     def __init__(self, path: Path, count: int) -> None:
         self.path, self.count = path, count
-        self.place = path.with_name(f".{path.name}.partial")
+        self.place = _partial(path)
+        self.lock = Lock(path.with_name(f".{path.name}.lock"))
+        self.has_lock = False
 
-    def open(self) -> None:
+    def acquire(self) -> bool:
+        """Take the lock if no other process has it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.place.open("a+b")
-
-    def is_locked(self) -> bool:
-        """Whether this process has the lock now; it does until the file is closed, or the process gone."""
-        if fcntl is not None:
-            try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-        return True
+        self.has_lock = self.lock.acquire()
+        return self.has_lock
 
     def resumed(self, piece: int) -> int | None:
         """How many rows are there to go on from; None when another process has made the whole in the meantime."""
         if _is_whole(self.path, self.count):
-            self.place.unlink(missing_ok=True)
             return None
+        _record(self.path)
+        self.file = open_to_append(self.place)
         return _resumed(self.file, self.count, piece)
 
     def append(self, chunk: Tensor) -> None:
@@ -156,13 +178,14 @@ class _Growing:
 
     def put_in_place(self) -> None:
         os.fsync(self.file.fileno())
-        self.close()
-        with suppress(FileNotFoundError):  # a process that waited may have been faster
-            self.place.replace(self.path)
+        self.file.close()
+        self.place.replace(self.path)
 
     def close(self) -> None:
         if hasattr(self, "file"):
             self.file.close()
+        if self.has_lock:
+            self.lock.release()
 
 
 def _resumed(file: BinaryIO, count: int, piece: int) -> int:

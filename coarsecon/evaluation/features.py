@@ -73,8 +73,16 @@ class FeatureStore:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The run's encoder, on the device."""
-        return load_encoder(self.run.encoder(self.which), self.device)
+        """The run's encoder, on the device.
+
+        Raises:
+            InputError: It cannot be read, or a training has saved another one since this store looked at it.
+        """
+        mark = self.encoder_mark
+        encoder = load_encoder(self.run.encoder(self.which), self.device)
+        if encoder_mark(self.run, self.which) != mark:
+            raise InputError(f"{self.run.root}: the encoder was saved again while it was read; run the command again")
+        return encoder
 
     @cached_property
     def method(self) -> Method:

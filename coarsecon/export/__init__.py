@@ -8,13 +8,11 @@ from typing import Any
 from coarsecon.errors import InputError
 from coarsecon.evaluation.provenance import computed_from, encoder_entry
 from coarsecon.export import detectron2, hub, onnx, timm, torch_export, torchvision
+from coarsecon.export.manifest import RECORD, digests, other_files
 from coarsecon.export.subject import Subject
-from coarsecon.files import atomic_folder
+from coarsecon.files import atomic_folder, several
 from coarsecon.results import COMPUTED_FROM
 from coarsecon.runs import Run, Which
-
-RECORD = "export.json"
-"""The file in the folder of an export that tells which encoder it was made from."""
 
 FORMATS: dict[str, Callable[[Subject, Path], list[str]]] = {
     "timm": timm.write,
@@ -29,7 +27,8 @@ FORMATS: dict[str, Callable[[Subject, Path], list[str]]] = {
 def export(run: Run, format: str, out: Path, *, which: Which = "last") -> list[str]:
     """Write the run's encoder in a format to the folder `out`, whole or not at all; returns what to know of it.
 
-    `encoder.json` beside the weights says what images they expect. A folder of an earlier export is replaced.
+    `encoder.json` beside the weights says what images they expect. A folder of an earlier export is replaced,
+    unless files in it were added or edited.
 
     Raises:
         InputError: no such format or encoder; `out` holds something else; a package is missing, or the format
@@ -38,16 +37,30 @@ def export(run: Run, format: str, out: Path, *, which: Which = "last") -> list[s
     """
     if format not in FORMATS:
         raise InputError(f"--format {format}: known are {', '.join(FORMATS)}")
-    if out.exists() and not (out / "encoder.json").exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: holds something else than an export; name a new folder")
-    if (out / "config.yaml").exists():
-        raise InputError(f"{out}: is a run; name a new folder")
+    check_output(out)
     subject = Subject(run, which)
     with atomic_folder(out) as folder:
         notes = FORMATS[format](subject, folder)
-        record = {"format": format, COMPUTED_FROM: computed_from([encoder_entry(run, which)])}
+        record = {
+            "format": format, COMPUTED_FROM: computed_from([encoder_entry(run, which)]), "files": digests(folder),
+        }  # fmt: skip
         (folder / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
+        check_output(out)
         return notes
+
+
+def check_output(out: Path) -> None:
+    """Raise InputError where an export would replace anything but an earlier export that nobody edited."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; name a new folder")
+    if (out / "config.yaml").exists():
+        raise InputError(f"{out}: is a run; name a new folder")
+    others = other_files(out)
+    if others:
+        raise InputError(
+            f"{out}: holds files that are not as an export wrote them ({several(others)}); name a new folder, or move "
+            "them away"
+        )
 
 
 def read_export(record: Path) -> Any:

@@ -1,5 +1,6 @@
 """A run's method again, as evaluations need it: the trained encoder and heads, without what only training needs."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,21 +14,29 @@ from coarsecon import registry
 from coarsecon.config import validate
 from coarsecon.device import place
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
+from coarsecon.files import atomic_write, settled_file
 from coarsecon.methods.base import Method, Setup
 from coarsecon.nn.encoder import Encoder, load_encoder, plain_state
-from coarsecon.runs import Run, Which
+from coarsecon.runs import Run, Which, no_encoder
 
 
-def save_heads(method: Method, classes: Sequence[str], path: Path) -> None:
-    """Write the weights of the method's heads, with the names of the classes it learns from, in one move."""
+def save_heads(method: Method, classes: Sequence[str], path: Path, *, encoder: Path) -> None:
+    """Write the weights of the method's heads, with the names of the classes it learns from, in one move.
+
+    `encoder` is the file of the encoder they belong to; its digest is kept with them.
+    """
     state = {
         f"{name}.{key}": value
         for name in method.heads
         if hasattr(method, name)
         for key, value in plain_state(getattr(method, name)).items()
     }
-    atomic_write(path, save(state, metadata={"classes": json.dumps(list(classes))}))
+    atomic_write(path, save(state, metadata=heads_metadata(classes, encoder)))
+
+
+def heads_metadata(classes: Sequence[str], encoder: Path) -> dict[str, str]:
+    """The metadata of a file of heads: the classes, and the digest of the encoder's file."""
+    return {"classes": json.dumps(list(classes)), "encoder": _digest(encoder)}
 
 
 def load_method(
@@ -42,7 +51,12 @@ def load_method(
         InputError: the run keeps no heads, its method is not installed, or the files do not fit each other.
     """
     path = run.heads(which)
-    state, classes = _read_heads(path)
+    state, classes, belongs_to = _read_heads(path)
+    if belongs_to is not None and belongs_to != _digest(run.encoder(which)):
+        raise InputError(
+            f"{path}: these heads were saved with another encoder than {run.encoder(which).name}; if the run is being "
+            "trained, run the command again, else copy all files of the run again"
+        )
     config = run.config()
     name = config.method["name"]
     method_class = registry.load(registry.METHODS, name)
@@ -83,11 +97,24 @@ def coarse_classes(run: Run, which: Which = "last") -> list[str]:
     return _read_heads(run.heads(which))[1]
 
 
-def _read_heads(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise no_encoder(path) from None
+
+
+def _read_heads(path: Path) -> tuple[dict[str, Tensor], list[str], str | None]:
+    """The weights, the names of the classes, and the digest of the encoder they belong to, if it is recorded."""
     try:
         with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["classes"])  # noqa: SIM118
+            metadata = file.metadata()
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return state, json.loads(metadata["classes"]), metadata.get("encoder")
     except FileNotFoundError:
+        if settled_file(path) != path:  # a training has put it in place in the meantime
+            return _read_heads(settled_file(path))
         raise InputError(
             f"{path}: this run kept no heads (it was made by an older version, or has not finished its first epoch); "
             "the backbone's features can be evaluated, its projector and classifier cannot: train it again for those"

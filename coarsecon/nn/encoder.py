@@ -14,7 +14,7 @@ from coarsecon.config import BackboneSettings, Settings
 from coarsecon.data.batch import ImageBatch
 from coarsecon.device import place
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
+from coarsecon.files import atomic_write, settled_file
 from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.runs import no_encoder
 from coarsecon.views.filters import InputFilter, apply_filter
@@ -106,6 +106,8 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
         card = EncoderCard.model_validate_json(card_path.read_bytes())
         state = load_file(path)
     except FileNotFoundError as error:
+        if settled_file(path) != path:  # a training has put it in place in the meantime
+            return load_encoder(settled_file(path), device)
         raise no_encoder(Path(error.filename or path)) from None
     except (OSError, SafetensorError, ValidationError, ValueError) as error:
         raise InputError(f"{path}: the encoder cannot be read ({str(error).splitlines()[0]})") from None

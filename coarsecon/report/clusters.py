@@ -12,7 +12,7 @@ from coarsecon.files import atomic_write
 from coarsecon.report.draw import INK, MUTED, PAPER, WELL, write
 from coarsecon.report.images import SMALL, fit, png, thumbnail_uri
 from coarsecon.report.origin import Origin
-from coarsecon.report.page import Fragment, asset, page
+from coarsecon.report.page import Fragment, asset, write_page
 from coarsecon.report.rows import Picture
 
 TILE, GAP, MARGIN = 96, 10, 36
@@ -84,7 +84,7 @@ def write_cluster_page(
         jumps="".join(jumps),
         classes="\n".join(_class(i, found) for i, found in enumerate(classes, 1)),
     )
-    atomic_write(path, page(title, Fragment(body, styles=("clusters.css",)), origin=origin))
+    write_page(path, title, Fragment(body, styles=("clusters.css",)), origin=origin)
 
 
 def _class(number: int, found: ClusteredClass) -> str:

@@ -8,11 +8,10 @@ from typing import Literal
 
 from PIL import Image
 
-from coarsecon.files import atomic_write
 from coarsecon.report.heat import SCALE_NOTE, scale_picture
 from coarsecon.report.images import SMALL, data_uri, jpeg, png, thumbnail_uri
 from coarsecon.report.origin import Origin
-from coarsecon.report.page import Fragment, asset, page
+from coarsecon.report.page import Fragment, asset, write_page
 from coarsecon.report.rows import VERDICTS, GalleryRow, Neighbour, Picture, Verdict, judge
 
 THUMBNAIL = 160
@@ -27,7 +26,7 @@ def write_gallery(
     Every text is escaped. The same rows give the same bytes.
     """
     part = gallery_fragment(rows, title=title, subtitle=subtitle, level=1)
-    atomic_write(path, page(title, part._replace(html=f"<main>\n{part.html}</main>"), origin=origin))
+    write_page(path, title, part._replace(html=f"<main>\n{part.html}</main>"), origin=origin)
 
 
 def gallery_fragment(

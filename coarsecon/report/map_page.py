@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from coarsecon.files import atomic_write
 from coarsecon.report.draw import WELL, Colour
 from coarsecon.report.feature_map import FeatureMap
 from coarsecon.report.images import data_uri, fit, jpeg
 from coarsecon.report.origin import Origin
-from coarsecon.report.page import Fragment, asset, json_block, page
+from coarsecon.report.page import Fragment, asset, json_block, write_page
 from coarsecon.report.palette import UNKNOWN
 from coarsecon.report.rows import Pixels
 
@@ -32,7 +31,7 @@ def write_map_html(path: Path | str, drawn: FeatureMap, *, origin: Origin | None
     """
     part = map_fragment(drawn, level=1)
     part = part._replace(html=f'<main class="whole">\n{part.html}</main>')
-    atomic_write(path, page(drawn.title, part, origin=origin))
+    write_page(path, drawn.title, part, origin=origin)
 
 
 def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragment:

@@ -5,9 +5,12 @@ import hashlib
 import json
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
+from coarsecon.errors import InputError
+from coarsecon.files import atomic_write
 from coarsecon.report.origin import Origin, html_origin
 
 
@@ -22,6 +25,29 @@ class Fragment(NamedTuple):
     scripts: tuple[str, ...] = ()
 
 
+POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+"""How the Content-Security-Policy of every page begins; it tells these pages from others."""
+
+HEAD_BYTES = 4096
+"""Bytes at the start of a page within which that policy stands."""
+
+
+def write_page(path: Path | str, title: str, *parts: Fragment, origin: Origin | None = None) -> None:
+    """Write the page of `parts` to `path`, in one move.
+
+    Raises:
+        InputError: Another file is there, which coarsecon did not make.
+        CoarseconError: The disk refuses.
+    """
+    path = Path(path)
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        if head and POLICY.encode() not in head:
+            raise InputError(f"{path}: exists and is not a page made by coarsecon; choose another file")
+    atomic_write(path, page(title, *parts, origin=origin))
+
+
 def page(title: str, *parts: Fragment, origin: Origin | None = None) -> bytes:
     """The whole page of `parts`, each style and script once; `title` is plain text. The page carries its `origin`.
 
@@ -30,10 +56,7 @@ def page(title: str, *parts: Fragment, origin: Origin | None = None) -> bytes:
     style = "".join(map(asset, dict.fromkeys(["page.css", *(name for part in parts for name in part.styles)])))
     scripts = ["".join(map(asset, names)) for names in dict.fromkeys(part.scripts for part in parts) if names]
     known = " ".join(map(_hash, scripts)) or "'none'"
-    policy = (
-        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src {_hash(style)}; script-src {known}"
-    )
+    policy = f"{POLICY}style-src {_hash(style)}; script-src {known}"
     text = Template(asset("page.html")).substitute(
         policy=policy,
         title=escape(title),

@@ -7,10 +7,9 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from coarsecon.files import atomic_write
 from coarsecon.report.chart import swatch
 from coarsecon.report.curves import curves, legend
-from coarsecon.report.page import Fragment, asset, page
+from coarsecon.report.page import Fragment, asset, write_page
 from coarsecon.report.results_table import comparison_table, freshness_note, results_tables, settings_table
 from coarsecon.results import Comparison, Freshness, Result
 
@@ -70,7 +69,7 @@ def write_report(path: Path, runs: Sequence[RunReport], comparison: Sequence[Com
         ),
     )
     whole = Fragment(body, styles=("report.css",), scripts=("report.js",))
-    atomic_write(path, page(title, whole, *(fragment._replace(html="") for fragment in fragments)))
+    write_page(path, title, whole, *(fragment._replace(html="") for fragment in fragments))
 
 
 def _run(series: int, run: RunReport, count: int) -> str:

@@ -12,13 +12,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_folder
+from coarsecon.files import MARKER, atomic_folder, several
 from coarsecon.search.exact import faiss, nearest, unit
 from coarsecon.search.items import ItemTable
 from coarsecon.search.signature import is_signed, sign
 
 EXACT = "Flat"
 MANIFEST = "items.json"
+
+OWN_FILES = (MANIFEST, "features.safetensors", "index.faiss", MARKER)
+"""All that a saved index may consist of."""
 
 LEARNED_FROM = 2**18
 """Images at most that an approximate index is trained on."""
@@ -106,9 +109,8 @@ class SearchIndex:
         An older index there is replaced as a whole. Raises InputError when the folder holds anything else.
         """
         folder = Path(folder)
-        if folder.exists() and not (folder / MANIFEST).exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} is not empty and holds no index: name a new folder for the index")
-        with atomic_folder(folder) as new:
+        _check_replaceable(folder)
+        with atomic_folder(folder, wait=True) as new:
             file = _vectors_file(new, self.factory)
             if self.exact:
                 save_file({"features": self.vectors}, file)
@@ -118,6 +120,7 @@ class SearchIndex:
             signature = "" if self.exact else sign(digest, self.factory)
             manifest = _Manifest(factory=self.factory, sha256=digest, signature=signature, items=self.items)
             (new / MANIFEST).write_text(manifest.model_dump_json(), encoding="utf-8")
+            _check_replaceable(folder)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -149,6 +152,17 @@ class _Manifest(BaseModel):
     sha256: str
     signature: str = ""
     items: ItemTable
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Raise InputError where saving an index would remove anything but an index."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: name a new folder for the index")
+    entries = list(folder.iterdir()) if folder.exists() else []
+    others = sorted(path.name for path in entries if path.name not in OWN_FILES or not path.is_file())
+    if others or (entries and not (folder / MANIFEST).exists()):
+        named = f" ({several(others)})" if others else ""
+        raise InputError(f"{folder} holds files that are not of an index{named}: name a new folder, or move them away")
 
 
 def _vectors_file(folder: Path, factory: str) -> Path:

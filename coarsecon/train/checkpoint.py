@@ -12,7 +12,7 @@ from coarsecon.errors import InputError
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Write `state` (tensors and plain values) to `path` in one move; a crash leaves the former file whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as file:
             torch.save(state, file)

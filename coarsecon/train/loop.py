@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,8 @@ def train(
     On several ranks, which `comm` is for, rank 0 alone reads and writes the folder.
 
     Raises:
-        InputError: the folder holds a run already, or one of other images is resumed; or the batch cannot be shared
-            out evenly.
+        InputError: the folder holds a run already, or another process trains there, or a run of other images is
+            resumed; or the batch cannot be shared out evenly.
         CoarseconError: the loss became infinite or not a number.
         InterruptedRunError: the run was asked to stop; its state is saved.
     """
@@ -73,19 +74,27 @@ def train(
         raise InputError(
             f"run.batch_size: {plan.config.run.batch_size} images cannot be shared evenly by {comm.world_size} ranks"
         )
-    has_state = comm.from_first(lambda: _has_state(run, resume))
-    reporter = reporter or Reporter()
-    trainer = Trainer(replace(plan, restored=has_state), run, reporter, comm)
-    if has_state:
-        trainer.load()
-    reporter.info(plan.summary() + (f" on {comm.world_size} ranks" if comm.world_size > 1 else ""))
-    unmonitored = (
-        monitor.unlabeled_notes(plan.dataset, plan.config.data.labels) if plan.config.run.monitor_every else []
-    )
-    for note in filter(None, [plan.left_out, *unmonitored]):
-        reporter.info(note)
-    trainer.run_to_end()
+    with ExitStack() as held:
+        has_state = comm.from_first(lambda: _claim(run, resume, held))
+        reporter = reporter or Reporter()
+        trainer = Trainer(replace(plan, restored=has_state), run, reporter, comm)
+        if has_state:
+            trainer.load()
+        reporter.info(plan.summary() + (f" on {comm.world_size} ranks" if comm.world_size > 1 else ""))
+        unmonitored = (
+            monitor.unlabeled_notes(plan.dataset, plan.config.data.labels) if plan.config.run.monitor_every else []
+        )
+        for note in filter(None, [plan.left_out, *unmonitored]):
+            reporter.info(note)
+        trainer.run_to_end()
     return run
+
+
+def _claim(run: Run, resume: bool, held: ExitStack) -> bool:
+    """Lock the run until `held` closes, and say whether it holds a state to resume from."""
+    _has_state(run, resume)  # a folder that is not a run must not get a lock file either
+    held.enter_context(run.locked())
+    return _has_state(run, resume)
 
 
 def _has_state(run: Run, resume: bool) -> bool:
@@ -98,7 +107,7 @@ def _has_state(run: Run, resume: bool) -> bool:
         )
     if root.exists() and not root.is_dir():
         raise InputError(f"{root}: is a file; --out names a folder")
-    if root.is_dir() and any(root.iterdir()) and not run.config_file.exists():
+    if not run.is_empty() and not run.config_file.exists():
         raise InputError(f"{root}: holds other files; --out names a new folder, or a run to resume")
     return has_state
 
@@ -145,7 +154,7 @@ class Trainer:
         self.progress = Progress(**state["progress"])
 
     def save(self, which: Which) -> None:
-        """Write training state, encoder and the method's heads; rank 0 does, after all have agreed on what differs."""
+        """Write training state, encoder and the method's heads together, on rank 0; all ranks call this."""
         self.comm.average_(running_statistics(self.method))
         if which == "last":
             self.saved = time.monotonic()
@@ -157,10 +166,11 @@ class Trainer:
             "progress": vars(self.progress),
             "images": self.images,
         }
-        save_checkpoint(state, self.run.checkpoint(which))
-        save_encoder(self.method.encoder, self.plan.card, self.run.encoder(which))
         classes = self.plan.dataset.info.levels[self.config.data.labels]
-        save_heads(self.method, classes, self.run.heads(which))
+        with self.run.writing() as new:
+            save_checkpoint(state, new.checkpoint(which))
+            save_encoder(self.method.encoder, self.plan.card, new.encoder(which))
+            save_heads(self.method, classes, new.heads(which), encoder=new.encoder(which))
 
     def open_log(self) -> Sink:
         """Write what is known at the start, and begin or continue the log; on rank 0 alone."""

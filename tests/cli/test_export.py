@@ -11,7 +11,7 @@ def test_it_says_what_was_written_and_how_it_loads(coarsecon, tiny_run, tmp_path
     assert f"local-dir:{tmp_path / 'timm'}" in done.err
     assert f"wrote {tmp_path / 'timm'}" in done.err
     assert {path.name for path in (tmp_path / "timm").iterdir()} == {
-        "config.json", "encoder.json", "encoder.safetensors", "model.py",
+        "config.json", "encoder.json", "encoder.safetensors", "export.json", "model.py",
     }  # fmt: skip
 
 

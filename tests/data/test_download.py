@@ -55,7 +55,7 @@ class Place(NamedTuple):
 def place(served: Files, tmp_path: Path) -> Place:
     served.content["/set.tar.gz"] = CONTENT
     target = tmp_path / "cache" / "set.tar.gz"
-    return Place(f"{served.url}/set.tar.gz", target, target.with_name("set.tar.gz.part"))
+    return Place(f"{served.url}/set.tar.gz", target, target.with_name("set.tar.gz.coarsecon-part"))
 
 
 def test_the_file_is_fetched_with_progress_and_kept(place: Place) -> None:
@@ -154,6 +154,25 @@ def test_a_part_that_is_whole_or_too_long_comes_right(place: Place, extra: bytes
     place.part.write_bytes(CONTENT + extra)
     place.fetch()
     assert place.target.read_bytes() == CONTENT
+
+
+def test_the_partial_file_of_another_program_survives(place: Place) -> None:
+    """Browsers keep what they fetch as NAME.part."""
+    place.target.parent.mkdir()
+    other = place.target.with_name("set.tar.gz.part")
+    other.write_bytes(b"half of something")
+    assert place.fetch().read_bytes() == CONTENT
+    assert other.read_bytes() == b"half of something"
+    assert {path.name for path in place.target.parent.iterdir()} == {"set.tar.gz", "set.tar.gz.part"}
+
+
+def test_nothing_is_fetched_through_a_link(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "user.txt").write_bytes(b"kept")
+    place.part.parent.mkdir()
+    place.part.symlink_to(tmp_path / "user.txt")
+    with pytest.raises(CoarseconError, match="cannot be written"):
+        place.fetch()
+    assert (tmp_path / "user.txt").read_bytes() == b"kept"
 
 
 def test_wrong_bytes_leave_nothing(place: Place) -> None:

@@ -140,13 +140,58 @@ def test_a_disk_that_refuses_is_told(tmp_path):
         cached(tmp_path / "file" / "rows.npy", maker([]))
 
 
+NEW, OTHER, OLD, CONTENT = "a" * 12, "b" * 12, "c" * 12, "0123456789ab"
+
+
 def test_files_of_older_encoders_go_and_of_one_name_the_last_used_stay(tmp_path):
-    names = [f"files-photos-{i:02d}-new.npy" for i in range(KEPT_OF_A_NAME + 3)]
-    others = ["test-a-new.npy", "test-a-other.npy"]
-    dead = ["test-a-old.npy", ".test-a-old.npy.partial", "test-0123.safetensors"]
-    for age, name in enumerate([*names, *others, *dead, "notes.txt"]):
-        (tmp_path / name).write_text("")
-        os.utime(tmp_path / name, (1000 + age, 1000 + age))
-    remove_dead(tmp_path, {"new", "other"})
-    assert {file.name for file in tmp_path.iterdir()} == {*names[3:], *others, "notes.txt"}
-    remove_dead(tmp_path / "nowhere", {"new"})
+    names = [f"files-photos-{i:012d}-{NEW}.npy" for i in range(KEPT_OF_A_NAME + 3)]
+    others = [f"test-{CONTENT}-{NEW}.npy", f"test-{CONTENT}-{OTHER}.npy"]
+    dead = [f"test-{CONTENT}-{OLD}.npy"]
+    folder = tmp_path / "features"
+    for age, name in enumerate([*names, *others, *dead]):
+        cached(folder / name, maker([]))
+        os.utime(folder / name, (1000 + age, 1000 + age))
+    with pytest.raises(RuntimeError):
+        cached(folder / f"train-{CONTENT}-{OLD}.npy", maker([], until=8))
+    assert (folder / f".train-{CONTENT}-{OLD}.npy.partial").exists()
+    remove_dead(folder, {NEW, OTHER})
+    assert {file.name for file in folder.iterdir()} == {*names[3:], *others}
+    remove_dead(tmp_path / "nowhere", {NEW})
+
+
+def test_files_that_the_tool_did_not_make_survive(tmp_path):
+    """Whatever a user keeps in the folder of features stays there, also under names like the tool's."""
+    users = [
+        "mine.npy", "embeddings.safetensors", "download.zip.partial", ".hidden.npy.partial", "test-a-b.npy",
+        f"test-{CONTENT}-{OLD}.npy", f".train-{CONTENT}-{OLD}.npy.partial", "notes.txt",
+    ]  # fmt: skip
+    folder = tmp_path / "features"
+    cached(folder / f"made-{CONTENT}-{OLD}.npy", maker([]))
+    for name in users:
+        (folder / name).write_text("user")
+    remove_dead(folder, {NEW})
+    assert {file.name for file in folder.iterdir()} == {*users}
+
+
+def test_nothing_is_removed_through_a_link(tmp_path):
+    name = f"test-{CONTENT}-{OLD}.npy"
+    (tmp_path / "elsewhere").mkdir()
+    cached(tmp_path / "elsewhere" / name, maker([]))
+    (tmp_path / "features").symlink_to(tmp_path / "elsewhere")
+    remove_dead(tmp_path / "features", {NEW})
+    assert (tmp_path / "elsewhere" / name).is_file()
+
+    cached(tmp_path / "own" / name, maker([]))
+    (tmp_path / "own" / name).unlink()
+    (tmp_path / "own" / name).symlink_to(tmp_path / "elsewhere" / name)
+    remove_dead(tmp_path / "own", {NEW})
+    assert (tmp_path / "own" / name).is_symlink()
+    assert (tmp_path / "elsewhere" / name).is_file()
+
+
+def test_rows_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "user.bin").write_bytes(b"kept")
+    (tmp_path / ".rows.npy.partial").symlink_to(tmp_path / "user.bin")
+    with pytest.raises(CoarseconError, match="cannot write"):
+        cached(tmp_path / "rows.npy", maker([]))
+    assert (tmp_path / "user.bin").read_bytes() == b"kept"

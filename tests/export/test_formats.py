@@ -184,6 +184,28 @@ def test_other_folders_are_left_alone_and_earlier_exports_replaced(tmp_path):
         with pytest.raises(InputError, match="name a new folder"):
             export(run, "timm", out)
     export(run, "timm", tmp_path / "out")
-    (tmp_path / "out" / "stale").touch()
-    export(run, "timm", tmp_path / "out")
-    assert not (tmp_path / "out" / "stale").exists()
+    export(run, "hub", tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= {"README.md", "model.safetensors"}
+    assert "encoder.safetensors" not in names
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "README.md"], ids=["added", "edited"])
+def test_files_that_a_user_added_or_edited_in_an_export_survive(tmp_path, name):
+    run = encoder_run(tmp_path / "run", "deep")
+    export(run, "hub", tmp_path / "out")
+    (tmp_path / "out" / name).write_text("by hand")
+    with pytest.raises(InputError, match=f"{name}.*name a new folder, or move them away"):
+        export(run, "hub", tmp_path / "out")
+    assert (tmp_path / "out" / name).read_text() == "by hand"
+    assert not [*tmp_path.glob(".out.partial"), *tmp_path.glob(".out.lock")]
+
+
+def test_an_export_follows_a_link_and_leaves_it(tmp_path):
+    run = encoder_run(tmp_path / "run", "deep")
+    (tmp_path / "disk" / "out").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "disk" / "out")
+    for _ in range(2):
+        export(run, "timm", tmp_path / "out")
+        assert (tmp_path / "out").is_symlink()
+        assert (tmp_path / "disk" / "out" / "encoder.json").is_file()

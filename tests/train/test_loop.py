@@ -1,20 +1,25 @@
 """The training loop: what a run leaves behind, resuming bit for bit, and refusing what it should."""
 
 import json
+import shutil
 import signal
 import time
 
 import pytest
 import torch
 import yaml
+from kills import killed_at_every_change
 from launch import python
 from PIL import Image
+from safetensors.torch import load_file
 from tiny import tiny_settings, tiny_trainer, write_tiny_dataset
 
-from coarsecon.config import RunConfig, validate
+from coarsecon.config import RunConfig, to_yaml, validate
 from coarsecon.errors import CoarseconError, InputError
+from coarsecon.files import atomic_write
+from coarsecon.methods.restore import load_method
 from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.runs import Run, open_run
 from coarsecon.train import batches, loop
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.loop import Trainer, train
@@ -101,6 +106,90 @@ def test_a_killed_run_resumes_bit_for_bit(straight, tiny_data, tmp_path):
     killed = Run(root)
     assert [row["step"] for row in killed.metrics() if "loss" in row] == [2, 3, 4]
     assert_same_run(straight, train(plan(tiny_settings(tiny_data)), root, resume=True))
+
+
+def test_a_state_that_is_killed_between_any_two_files_is_read_as_the_old_or_the_new_one(tiny_data, tmp_path):
+    """Training state, encoder, card and heads are always those of one step, for readers that write nothing too."""
+    trainer = tiny_trainer(tiny_data, "supce")
+    trainer.run = Run(tmp_path / "run")
+
+    def save(step: int) -> None:
+        trainer.progress.step = step
+        with torch.no_grad():
+            for parameter in trainer.method.parameters():
+                parameter.fill_(step)
+        trainer.save("last")
+
+    def prepare() -> None:
+        shutil.rmtree(trainer.run.root, ignore_errors=True)
+        save(1)
+        atomic_write(trainer.run.config_file, to_yaml(trainer.config))
+
+    def steps() -> set[float]:
+        run = trainer.run
+        weights = load_file(run.encoder())["conv1.0.weight"], load_file(run.heads())["classifier.weight"]
+        return {
+            *(each.flatten()[0].item() for each in weights),
+            load_checkpoint(run.checkpoint("last"))["progress"]["step"],
+        }
+
+    seen = []
+    for change in killed_at_every_change(prepare, lambda: save(2)):
+        found = steps()
+        assert len(found) == 1, change
+        open_run(trainer.run.root)
+        assert steps() == found
+        assert load_file(trainer.run.root / "encoder.safetensors")["conv1.0.weight"].flatten()[0] == min(found)
+        seen.append(min(found))
+        if seen.count(min(found)) == 1:
+            load_method(trainer.run)  # the heads belong to the encoder
+    assert seen == sorted(seen)
+    assert set(seen) == {1, 2}
+
+
+def test_heads_of_another_state_than_the_encoder_are_refused(tiny_data, tmp_path):
+    """A copy that left a file out does not mix two states."""
+    settings = tiny_settings(tiny_data, run={"monitor_every": 1})
+    run = train(plan(settings), tmp_path / "run")
+    shutil.copy(run.heads("best"), tmp_path / "best")
+    other = train(plan(tiny_settings(tiny_data, run={"seed": 1})), tmp_path / "other")
+    shutil.copy(other.heads(), run.heads())
+    with pytest.raises(InputError, match="these heads were saved with another encoder than encoder"):
+        load_method(run)
+
+
+def test_a_second_training_in_a_folder_is_refused_before_it_writes(tiny_data, tmp_path):
+    root, messages = tmp_path / "run", []
+    settings = tiny_settings(tiny_data, "supce")
+
+    class Nosy(Reporter):
+        def info(self, text: str) -> None:
+            before = {path.name: path.stat().st_mtime_ns for path in root.iterdir()}
+            for resume in (False, True):
+                with pytest.raises(InputError) as error:
+                    train(plan(tiny_settings(tiny_data, "simclr")), root, resume=resume)
+                messages.append(str(error.value))
+            assert {path.name: path.stat().st_mtime_ns for path in root.iterdir()} == before
+
+    run = train(plan(settings), root, reporter=Nosy())
+    assert set(messages) == {
+        f"{root}: another process is training this run; wait for it to end, or choose another --out"
+    }
+    assert run.config().method["name"] == "supce"
+    alone = train(plan(settings), tmp_path / "alone")
+    assert rows(run) == rows(alone)
+    assert run.encoder().read_bytes() == alone.encoder().read_bytes()
+    assert not [path.name for path in root.iterdir() if path.name.startswith(".")]
+
+
+def test_a_training_that_cannot_begin_leaves_no_folder(tiny_data, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise CoarseconError("cannot begin")
+
+    monkeypatch.setattr(loop, "Trainer", fails)
+    with pytest.raises(CoarseconError, match="cannot begin"):
+        train(plan(tiny_settings(tiny_data)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("seconds", "saved"), [(0, [3, 6, 9, 12]), (1000, [3, 12])])
