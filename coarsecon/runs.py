@@ -205,9 +205,20 @@ class Run:
 
     def config(self) -> "RunConfig":
         """The settings this run was made with."""
-        from coarsecon.config import RunConfig, read_config_file, validate  # every command passes here, few need it
+        from coarsecon.config import RunConfig, validate  # every command passes here, few need it
 
-        return validate(RunConfig, read_config_file(self.config_file))
+        return validate(RunConfig, self.settings())
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as `config.yaml` has them, before they are checked.
+
+        Earlier versions do not say how `data.limit` chooses images: they took the first.
+        """
+        from coarsecon.config import merge, read_config_file
+
+        layers = read_config_file(self.config_file)
+        is_limited = (layers.get("data") or {}).get("limit") is not None
+        return merge({"data": {"limit_draw": "first"}} if is_limited else {}, layers)
 
     def trained_on(self) -> str | None:
         """The checksum of the training split; None where the run does not say (an earlier version made it)."""
@@ -241,12 +252,26 @@ def last_epoch(log: Iterable[Mapping[str, Any]]) -> int:
 
 
 def no_encoder(path: Path) -> InputError:
-    """What to tell where `path`, a file of an encoder, is missing: a run that was stopped early can be resumed."""
+    """The error for a missing file of an encoder: why a run has none yet, or no best one, and what to do."""
     run = Run(path.parent)
+    if path.with_suffix("") == run.encoder("best").with_suffix("") and run.encoder().exists():
+        return InputError(f"{path}: {run.root} has no best encoder, because {_why_no_best(run)}; use --encoder last")
     remedy = ""
     if run.config_file.is_file() and not run.encoder().exists():
         remedy = f" Resume it: {shlex.join(['coarsecon', 'pretrain', '--out', str(run.root), '--resume'])}"
     return InputError(f"{path}: no encoder here; has the run finished its first epoch?{remedy}")
+
+
+def _why_no_best(run: Run) -> str:
+    if not run.checkpoint("last").exists():
+        return "it was imported, or copied without it"
+    try:
+        every = run.config().run.monitor_every
+    except InputError:
+        return "no epoch was monitored"
+    if not every:
+        return "it was trained without monitoring (run.monitor_every=0)"
+    return f"no epoch has been monitored yet (run.monitor_every={every})"
 
 
 def no_dataset(path: Path | str | None, run: Path) -> InputError:

@@ -1,9 +1,66 @@
 """What a run's folder tells of itself."""
 
-from coarsecon.runs import last_epoch
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+from tiny import tiny_settings
+
+from coarsecon.runs import Run, last_epoch, no_encoder
+from coarsecon.train.loop import train
+from coarsecon.train.resolve import plan
 
 
 def test_the_last_epoch_is_the_largest_that_a_log_tells():
     assert last_epoch([{"epoch": 1}, {"epoch": 3, "loss": 1.0}, {"epoch": 2}]) == 3
     assert last_epoch([{"loss": 1.0}, {"epoch": "x"}, {"epoch": float("nan")}]) == 0
     assert last_epoch([]) == 0
+
+
+def test_limited_runs_of_earlier_versions_were_trained_on_their_first_images(tmp_path):
+    run = Run(tmp_path)
+    for text, draw in (
+        ("data: {limit: 40}", "first"), ("data: {limit: 40, limit_draw: even}", "even"), ("data: {limit: null}", "even"),
+    ):  # fmt: skip
+        run.config_file.write_text(text)
+        assert run.config().data.limit_draw == draw
+
+
+@pytest.fixture(scope="module")
+def unmonitored(tiny_data, tmp_path_factory):
+    """A finished run that was trained without monitoring."""
+    settings = tiny_settings(tiny_data, run={"monitor_every": 0}, schedule={"epochs": 1, "warmup_epochs": 0})
+    return train(plan(settings), tmp_path_factory.mktemp("runs") / "unmonitored")
+
+
+@pytest.mark.parametrize("command", ["retrieve", "knn", "localize", "export"])
+def test_a_run_without_monitoring_says_why_it_has_no_best_encoder(command, coarsecon, unmonitored):
+    more = ["--format", "timm"] if command == "export" else ["--device", "cpu"]
+    done = coarsecon(command, unmonitored.root, "--encoder", "best", *more)
+    assert done.code == 2
+    assert "has no best encoder, because it was trained without monitoring (run.monitor_every=0)" in done.err
+    assert "use --encoder last" in done.err
+    assert "first epoch" not in done.err
+
+
+def test_other_runs_without_a_best_encoder_say_why(unmonitored, tmp_path):
+    copy = Run(Path(shutil.copytree(unmonitored.root, tmp_path / "copy")))
+    text = copy.config_file.read_text()
+    copy.config_file.write_text(text.replace("monitor_every: 0", "monitor_every: 10"))
+    assert "no epoch has been monitored yet (run.monitor_every=10)" in str(no_encoder(copy.encoder("best")))
+    copy.checkpoint("last").unlink()
+    assert "it was imported" in str(no_encoder(copy.encoder("best")))
+    copy.encoder().unlink()
+    assert "has the run finished its first epoch?" in str(no_encoder(copy.encoder("best")))
+
+
+def test_a_run_whose_weights_are_no_numbers_is_not_evaluated(coarsecon, unmonitored, tmp_path):
+    copy = Run(Path(shutil.copytree(unmonitored.root, tmp_path / "copy")))
+    state = load_file(copy.encoder())
+    name = next(name for name in state if name.endswith("bn2.weight"))
+    state[name][0] = float("nan")
+    save_file(state, copy.encoder())
+    done = coarsecon("retrieve", copy.root, "--device", "cpu")
+    assert done.code == 2
+    assert f"encoder.safetensors: {name} contains NaN (1 of 16 values)" in done.err

@@ -100,16 +100,11 @@ def given(flags: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _saved_settings(out: Path) -> dict[str, Any]:
-    """The settings of the run in `out`, of which earlier versions left out how `data.limit` chooses images."""
-    from coarsecon.config import merge, read_config_file
-
-    path = out / "config.yaml"
-    if not path.exists():
+    run = Run(out)
+    if not run.config_file.exists():
         raise InputError(f"{out}: holds no run to resume (no config.yaml); leave --resume out to start one")
-    Run(out).check_format()
-    layers = read_config_file(path)
-    is_limited = (layers.get("data") or {}).get("limit") is not None
-    return merge({"data": {"limit_draw": "first"}} if is_limited else {}, layers)
+    run.check_format()
+    return run.settings()
 
 
 def moved(saved: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from coarsecon.config import to_yaml
 from coarsecon.detection.data import Example, Examples, load_batches, mirrored
 from coarsecon.detection.plan import Plan
 from coarsecon.device import autocast
-from coarsecon.errors import CoarseconError, InputError
+from coarsecon.errors import InputError
 from coarsecon.evaluation.features import encoder_mark
 from coarsecon.files import atomic_write
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run
 from coarsecon.train import batches
 from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
+from coarsecon.train.divergence import diverged
 from coarsecon.train.environment import describe_environment
 from coarsecon.train.log import MetricLog
 from coarsecon.train.schedule import warmup_drops
@@ -117,10 +118,7 @@ class _Trainer:
                     losses = self._train_step(batch, rate)
                     self.step += 1
                     if not bool(losses["loss"].isfinite()):
-                        raise CoarseconError(
-                            f"the loss is {float(losses['loss'])} at step {self.step}; "
-                            "pass a lower --set optimizer.lr=..."
-                        )
+                        raise diverged(float(losses["loss"]), self.step, from_the_start=self.step == 1)
                     window.add(losses)
                     note = ""
                     if self.step % config.run.log_every == 0 or self.step == steps:

@@ -50,7 +50,7 @@ def load_method(
     Raises:
         InputError: the run keeps no heads, its method is not installed, or the files do not fit each other.
     """
-    path = run.heads(which)
+    path = _heads_file(run, which)
     state, classes, belongs_to = _read_heads(path)
     if belongs_to is not None and belongs_to != _digest(run.encoder(which)):
         raise InputError(
@@ -94,7 +94,14 @@ def coarse_classes(run: Run, which: Which = "last") -> list[str]:
     Raises:
         InputError: the run keeps no heads.
     """
-    return _read_heads(run.heads(which))[1]
+    return _read_heads(_heads_file(run, which))[1]
+
+
+def _heads_file(run: Run, which: Which) -> Path:
+    """The file of heads; raises InputError where there is no such encoder, which heads would belong to."""
+    if not run.encoder(which).is_file():
+        raise no_encoder(run.encoder(which))
+    return run.heads(which)
 
 
 def _digest(path: Path) -> str:

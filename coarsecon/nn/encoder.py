@@ -16,6 +16,7 @@ from coarsecon.device import place
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write, settled_file
 from coarsecon.nn.backbone import create_backbone, feature_dim
+from coarsecon.nn.weights import check_finite
 from coarsecon.runs import no_encoder
 from coarsecon.views.filters import InputFilter, apply_filter
 from coarsecon.views.recipes import test_view
@@ -111,6 +112,7 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
         raise no_encoder(Path(error.filename or path)) from None
     except (OSError, SafetensorError, ValidationError, ValueError) as error:
         raise InputError(f"{path}: the encoder cannot be read ({str(error).splitlines()[0]})") from None
+    check_finite(state, path)
     backbone = create_backbone(card.backbone, card.input.size)
     try:
         backbone.load_state_dict(state)

@@ -19,7 +19,7 @@ from coarsecon.config import to_yaml
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
 from coarsecon.device import autocast
-from coarsecon.errors import CoarseconError, InputError
+from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.methods import Method
 from coarsecon.methods.restore import save_heads
@@ -30,6 +30,7 @@ from coarsecon.reporting import Reporter
 from coarsecon.runs import Run, Which
 from coarsecon.train import batches, compiled, monitor
 from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
+from coarsecon.train.divergence import diverged
 from coarsecon.train.environment import describe_environment
 from coarsecon.train.log import MetricLog, NoLog, Sink
 from coarsecon.train.optimizer import build_optimizer
@@ -134,6 +135,7 @@ class Trainer:
         self.images = plan.dataset.info.splits["train"].checksum
         self.progress = Progress()
         self.saved = -math.inf
+        self.first_loss: Tensor | None = None
 
     def note_weights(self, loaded: LoadedWeights) -> None:
         """Report what the backbone starts from, and keep it for the run's record."""
@@ -217,7 +219,10 @@ class Trainer:
             rate = learning_rate(
                 progress.step, base=config.optimizer.lr, schedule=config.schedule, steps_per_epoch=per_epoch
             )
-            window.add(self.train_step(views, labels, rate))
+            scalars = self.train_step(views, labels, rate)
+            if self.first_loss is None:
+                self.first_loss = scalars["loss"].clone()
+            window.add(scalars)
             progress.step += 1
             bar.advance(config.run.batch_size)
             if progress.step % config.run.log_every == 0 or progress.step % per_epoch == 0:
@@ -225,7 +230,8 @@ class Trainer:
                 log.write(row)
                 bar.advance(0, f"epoch {epoch + 1}/{config.schedule.epochs}, loss {row['loss']:.3f}")
                 if not math.isfinite(row["loss"]):
-                    raise CoarseconError(f"the loss is {row['loss']} at step {progress.step}; lower optimizer.lr")
+                    from_the_start = not math.isfinite(float(self.first_loss))
+                    raise diverged(row["loss"], progress.step, from_the_start=from_the_start)
             if progress.step % per_epoch and self.should_stop(stop):
                 self.save("last")
                 raise InterruptedRunError(f"stopped at step {progress.step}")

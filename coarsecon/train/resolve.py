@@ -178,6 +178,11 @@ def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels
             )
         columns = {"train": dataset.split("train").labels[level]}
         left_out = unlabeled_note(level, columns, f"and are left out (data.labels={level})")
+    if len(split) < 2:
+        raise InputError(
+            f"{root}: training needs at least 2 images, found {len(split)}{f' ({left_out})' * bool(left_out)}; "
+            "add images to the training split, or raise data.limit if it is set"
+        )
     if len(split) < config.run.batch_size:
         raise InputError(
             f"run.batch_size: {config.run.batch_size} is more than the {len(split)} training images"

@@ -61,3 +61,20 @@ def test_a_single_class_is_a_warning_for_methods_that_compare_images_too(one_cla
     told = plan(tiny_settings(one_class, "maskcon")).left_out
     assert told.startswith("Warning: all 64 training images are of one coarse class (dog): its label says nothing")
     assert plan(tiny_settings(one_class, "moco")).left_out == ""
+
+
+@pytest.mark.parametrize("settings", [{}, {"limit": 1}, {"limit": 1, "limit_draw": "first"}])
+def test_a_single_training_image_is_refused_without_advice_on_the_batch(settings, tmp_path):
+    data = write_tiny_dataset(tmp_path / "data", train=96 if settings else 1)
+    with pytest.raises(InputError, match="training needs at least 2 images, found 1; add images") as error:
+        plan(tiny_settings(data, data=settings))
+    assert "batch" not in str(error.value)
+
+
+def test_fewer_images_than_a_batch_name_a_batch_size_that_works(tmp_path):
+    data = write_tiny_dataset(tmp_path / "data", train=5)
+    with pytest.raises(
+        InputError, match=r"run.batch_size: 32 is more than the 5 training images; pass --batch-size 2$"
+    ):
+        plan(tiny_settings(data))
+    assert plan(tiny_settings(data, run={"batch_size": 2})).steps_per_epoch == 2
