@@ -20,10 +20,8 @@ def test_the_last_epoch_is_the_largest_that_a_log_tells():
 
 def test_limited_runs_of_earlier_versions_were_trained_on_their_first_images(tmp_path):
     run = Run(tmp_path)
-    for text, draw in (
-        ("data: {limit: 40}", "first"), ("data: {limit: 40, limit_draw: even}", "even"), ("data: {limit: null}", "even"),
-    ):  # fmt: skip
-        run.config_file.write_text(text)
+    for values, draw in (("limit: 40", "first"), ("limit: 40, limit_draw: even", "even"), ("limit: null", "even")):
+        run.config_file.write_text(f"data: {{{values}}}")
         assert run.config().data.limit_draw == draw
 
 
