@@ -99,8 +99,9 @@ def coarse_classes(run: Run, which: Which = "last") -> list[str]:
 
 def _heads_file(run: Run, which: Which) -> Path:
     """The file of heads; raises InputError where there is no such encoder, which heads would belong to."""
-    if not run.encoder(which).is_file():
-        raise no_encoder(run.encoder(which))
+    encoder = run.encoder(which)
+    if not encoder.is_file() and not settled_file(encoder).is_file():
+        raise no_encoder(encoder)
     return run.heads(which)
 
 
