@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from coarsecon.data.hub import library
+from coarsecon.data.missing import LabelColumns
 from coarsecon.data.store import Split
 from coarsecon.data.tables import read_rows
 from coarsecon.embedder import Embedder
@@ -97,8 +98,9 @@ def class_names(embedder: Embedder, images: Split) -> dict[str, list[str | None]
 
 def proposed_labels(images: Split, table: Path) -> list[str | None]:
     """The label that the table of `coarsecon cluster` proposes for each image; None for those it lacks."""
-    proposed = {row["path"]: row["proposed"] for _, row in read_rows(table, {"path", "proposed"})}
-    found = [proposed.get(name) for name in images.names]
+    labels = LabelColumns()
+    proposed = {row["path"]: labels.label(row["proposed"]) for _, row in read_rows(table, {"path", "proposed"})}
+    found = [proposed.get(name) or None for name in images.names]
     if not any(found):
         raise InputError(f"{table}: has no image of the split {images.name}; cluster that split, or name another")
     return found

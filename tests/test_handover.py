@@ -8,7 +8,7 @@ import pytest
 
 import coarsecon
 from coarsecon.errors import InputError
-from coarsecon.handover import to_datasets, to_fiftyone
+from coarsecon.handover import proposed_labels, to_datasets, to_fiftyone
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,14 @@ def test_a_dataset_of_hugging_face_has_images_labels_embeddings_and_proposals(en
     assert row["proposed"] == "c-2"
     assert dataset[len(split) - 1]["proposed"] is None
     assert (np.asarray(row["image"]) == split.image(4)).all()
+
+
+def test_a_proposal_that_was_taken_out_of_the_table_is_none(encoder, tmp_path):
+    images = encoder.session.dataset.split("test")
+    cells = ["c-1", "", "NaN", "null"]
+    rows = [f"{name},{cell}" for name, cell in zip(images.names, cells, strict=False)]
+    (tmp_path / "cluster.csv").write_text("\n".join(["path,proposed", *rows]))
+    assert proposed_labels(images, tmp_path / "cluster.csv")[:4] == ["c-1", None, None, None]
 
 
 class FakeSample(dict):

@@ -19,6 +19,8 @@ INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Characters without width, which text from web pages begins or ends with."""
 END = "\uffff"
 """A line of its own after the last one: inside a cell, it shows that a quoted text does not end."""
+HEAD = 2**16
+"""Characters within which the first line is looked for."""
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 SAVE_AS = "save it as CSV in UTF-8"
 
@@ -130,7 +132,7 @@ def _lines(path: Path, body: str, separator: str, *, first: int) -> Iterator[tup
 
 def _separator(body: str) -> str:
     """The most frequent separator outside quotes of the first line that holds more than separators."""
-    lines = (re.sub(r'"[^"]*"', "x", line) for line in body.splitlines())
+    lines = (re.sub(r'"[^"]*"', "x", line) for line in body[:HEAD].splitlines())
     head = next((line for line in lines if line.strip("".join(SEPARATORS) + " ")), "")
     return max(SEPARATORS, key=head.count)
 

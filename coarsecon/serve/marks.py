@@ -92,7 +92,7 @@ class Marks:
             head, *rows = list(csv.reader(StringIO(self._text(), newline=""), strict=True)) or [list(Mark._fields)]
         except csv.Error as error:
             raise InputError(f"{self.file}: not a readable CSV table ({error}); move it away") from error
-        rows = [row for row in rows if row]
+        rows = [row for row in rows if any(row)]
         whole = all(len(row) >= len(Mark._fields) and row[KEY[-1]].isdecimal() for row in rows)
         if head[: len(Mark._fields)] != list(Mark._fields) or not whole:
             raise InputError(f"{self.file}: not a table with the columns {', '.join(Mark._fields)}; move it away")

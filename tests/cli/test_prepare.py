@@ -88,3 +88,27 @@ def test_what_a_dataset_does_not_take_is_said(coarsecon, tmp_path):
     done = coarsecon("prepare", "cifar10", "--coarse-map", "map.csv", "--out", tmp_path / "out")
     assert done.code == 2
     assert "cifar10 takes no --coarse-map" in done.err
+
+
+def test_columns_and_class_names_of_a_table_can_be_chosen(coarsecon, photos, tmp_path):
+    table = photos / "table.csv"
+    names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
+    rows = [f"x{i},{name},{('NA', 'US')[i % 2]},{i % 3}" for i, name in enumerate(names)]
+    table.write_text("\n".join(["image,where,country,label", *rows]))
+    base = ["prepare", "folder", "--table", table, "--size", "32"]
+    done = coarsecon(*base, "--out", tmp_path / "out")
+    assert done.code == 2
+    assert "there is no file" in done.err
+    done = coarsecon(*base, "--path", "where", "--coarse", "country", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "column country: 3 of 6 labels are missing and stay unknown (3 NA); pass --keep-na if NA is" in done.err
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.info.levels["coarse"] == ["US"]
+    assert dataset.split("train").labels["coarse"].tolist() == [-1, 0] * 3
+    words = ("--path", "where", "--coarse", "country", "--keep-na", "--overwrite")
+    done = coarsecon(*base, *words, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert open_dataset(tmp_path / "out").info.levels["coarse"] == ["NA", "US"]
+    done = coarsecon(*base, "--path", "nowhere", "--out", tmp_path / "other")
+    assert done.code == 2
+    assert "no column nowhere; it has image, where, country, label" in done.err

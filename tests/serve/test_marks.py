@@ -92,3 +92,13 @@ def test_what_is_no_table_of_marks_is_told_and_left_alone(marks, content):
         with pytest.raises(InputError, match=r"marks\.csv: .*move it away"):
             call()
     assert marks.file.read_bytes() == content
+
+
+def test_rows_of_separators_that_a_spreadsheet_left_are_no_marks(marks):
+    marks.add(mark())
+    with marks.file.open("a", encoding="utf-8") as file:
+        file.write(",,,,,,,,,,\n\n,,\n")
+    assert len(marks) == 1
+    marks.add(mark(neighbour=5))
+    marks.remove("train:1", "train", 2)
+    assert [row["neighbour"] for row in rows(marks)] == ["5"]
