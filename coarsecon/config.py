@@ -1,20 +1,20 @@
 """What a run is made of: strict settings, layered recipe < config file < --set < flags, with one-line errors."""
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from coarsecon.documents import MAX_YAML_BYTES, parse_yaml
 from coarsecon.errors import InputError
 
 S = TypeVar("S", bound=BaseModel)
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=2**31)]
 
 
 class Settings(BaseModel):
@@ -100,7 +100,7 @@ class RunSettings(Settings):
     """Where and how the run happens."""
 
     batch_size: int = Field(128, ge=2, description="images in a step, over all ranks")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
     batch_norm: Literal["shuffle", "sync", "local"] = Field(
         "shuffle",
@@ -131,31 +131,13 @@ class RunConfig(Settings):
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     run: RunSettings = Field(default_factory=RunSettings)
 
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, that also reads 1e-3 as a number, as YAML 1.2 does."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$"),
-    list("-+0123456789."),
-)
-# Integers are tried first, so that `3` stays an integer.
-_Loader.yaml_implicit_resolvers = {
-    first: sorted(resolvers, key=lambda pair: pair[0] != "tag:yaml.org,2002:int")
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
-
-
-def parse_yaml(text: str, origin: str) -> Any:
-    """The value of a piece of YAML; `origin` names it in the `InputError` raised when it is malformed."""
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        place = f", line {where.line + 1}" if where else ""
-        raise InputError(f"{origin}{place}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    @field_validator("method")
+    @classmethod
+    def _named(cls, method: dict[str, Any]) -> dict[str, Any]:
+        named = {"name": "maskcon", **method}
+        if not isinstance(named["name"], str):
+            raise ValueError("its name is text; `coarsecon methods` lists them")
+        return named
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
@@ -165,7 +147,8 @@ def read_config_file(path: Path) -> dict[str, Any]:
         InputError: the file is missing, is not YAML, or is not a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_YAML_BYTES + 1)
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror or error) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"{path}: cannot be read as a config file ({why})") from None

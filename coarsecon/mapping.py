@@ -1,12 +1,12 @@
 """A run's features as a map: projected once, kept among the run's results, and drawn from there as often as wanted."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from coarsecon.documents import read_json
 from coarsecon.errors import InputError
 from coarsecon.evaluation.projection import Projection, project
 from coarsecon.methods.restore import coarse_classes
@@ -79,12 +79,12 @@ def saved_map(session: Session, file: Path, *, title: str | None = None) -> Feat
         InputError: the file is no such record, or not of this dataset.
     """
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_json(file)
         for image in record["images"]:
             if not image.items() >= _identity(session, record["split"], image["index"]).items():
                 raise ValueError(f"{image['name']} is not of {session.dataset.root}")
         return draw_map(session, record["split"], record, title=title)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (OSError, InputError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{file}: no map of this dataset can be drawn from it; run `coarsecon tsne` again") from error
 
 

@@ -12,7 +12,6 @@ A result file is one JSON object; whatever it holds is shown. These names mean s
 """
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from coarsecon.documents import read_json_object
+from coarsecon.errors import InputError
 from coarsecon.runs import Run
 
 CONTEXT = ("split", "encoder", "layer", "flip", "data", "run2", "training_images")
@@ -128,11 +129,9 @@ def read_results(run: Run) -> list[Result]:
 
 def _read(path: Path) -> Result:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        return Result(path.stem, problem=f"cannot be read ({str(error).splitlines()[0][:200]})")
-    if not isinstance(record, dict):
-        return Result(path.stem, problem="holds no JSON object")
+        record = read_json_object(path)
+    except (OSError, InputError) as error:
+        return Result(path.stem, problem=str(error).removeprefix(f"{path}: ").splitlines()[0][:200])
     return Result(path.stem, {_current_name(name, value): value for name, value in record.items()}, path=path)
 
 

@@ -1,12 +1,12 @@
 """The run folder, the unit users keep: where everything in it lies."""
 
-import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from coarsecon.documents import parse_json, read_json_object
 from coarsecon.errors import InputError, NotWritableError
 from coarsecon.files import (
     COMMITTED,
@@ -190,14 +190,14 @@ class Run:
         if not self.environment_file.exists():
             return
         try:
-            environment = json.loads(self.environment_file.read_text(encoding="utf-8"))
-            version = environment.get("format_version", 1)
-            made_by = environment.get("packages", {}).get("coarsecon", "?")
-        except (OSError, ValueError, AttributeError):
+            environment = read_json_object(self.environment_file)
+        except (OSError, InputError):
             return
+        version, packages = environment.get("format_version", 1), environment.get("packages")
         if not isinstance(version, int) or version < 1:
-            raise InputError(f"{self.environment_file}: {version!r} is no format version")
+            raise InputError(f"{self.environment_file}: {version!r:.40} is no format version; restore the file")
         if version > FORMAT_VERSION:
+            made_by = packages.get("coarsecon", "?") if isinstance(packages, dict) else "?"
             raise InputError(
                 f"{self.root}: a run of format {version}, made by coarsecon {made_by}, but this coarsecon reads "
                 f"formats up to {FORMAT_VERSION}; update it: pip install -U coarsecon"
@@ -223,22 +223,46 @@ class Run:
     def trained_on(self) -> str | None:
         """The checksum of the training split; None where the run does not say (an earlier version made it)."""
         try:
-            checksum = json.loads(self.environment_file.read_text(encoding="utf-8"))["training_images"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            checksum = read_json_object(self.environment_file).get("training_images")
+        except (OSError, InputError):
             return None
         return checksum if isinstance(checksum, str) else None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of the log; a last line that a crash cut short is left out."""
-        if not self.metrics_file.exists():
-            return []
-        rows = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
+        """Return the rows of the log: objects with an integer `step`; a last line that a crash cut short is left out.
+
+        Raises:
+            InputError: the file cannot be read, or another line is no such row.
+        """
+        rows, problem = self.readable_metrics()
+        if problem:
+            raise InputError(problem)
         return rows
+
+    def readable_metrics(self) -> tuple[list[dict[str, Any]], str]:
+        """Return the rows of the log that can be read, and what is wrong with the first that cannot (else empty)."""
+        file, rows, problem, remedy = self.metrics_file, [], "", "delete that line"
+        try:
+            lines = file.read_bytes().splitlines()
+        except FileNotFoundError:
+            return [], ""
+        except OSError as error:
+            return [], f"{file}: cannot be read ({error.strerror})"
+        for number, line in enumerate(lines, 1):
+            try:
+                row = parse_json(line, f"{file}, line {number}", remedy=remedy)
+            except InputError as error:
+                problem = problem or str(error) * (number < len(lines))
+                continue
+            if isinstance(row, dict) and all(_is_count(row.get(key, 0)) for key in ("step", "epoch")):
+                rows.append({"step": 0, **row})
+            else:
+                problem = problem or f"{file}, line {number}: not a row of the log (step, epoch and numbers); {remedy}"
+        return rows, problem
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _suffix(which: Which) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 from coarsecon.config import read_config_file
 from coarsecon.data.images import opened
 from coarsecon.data.store import open_dataset
+from coarsecon.documents import read_json_object
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.evaluation.comparison import Outcomes, compare
 from coarsecon.evaluation.knn import knn_predict
@@ -167,16 +168,17 @@ def summarise(run: Run, name: str, verifier: Verifier) -> RunReport:
             return empty
 
     links = run.linked_out()
-    settings, environment, rows = {}, {}, []
+    settings, environment, problem = {}, {}, ""
+    log: list[dict[str, Any]] = []
     if run.owns(run.config_file):
         settings = read(lambda: _plain_tree(read_config_file(run.config_file)), {})
     if run.owns(run.environment_file):
         environment = read(_read_object, {}, run.environment_file)
     if run.owns(run.metrics_file):
-        rows = read(run.metrics, [])
+        log, problem = run.readable_metrics()
     if isinstance(environment.get("command"), list):
         environment["command"] = shlex.join(map(str, environment["command"]))
-    log = [row for row in rows if isinstance(row, dict)]
+    problems += [problem] * bool(problem)
     results = verifier.results()
     pictures = []
     if run.views_picture.exists() and run.owns(run.views_picture):
@@ -260,14 +262,9 @@ def _missing(run: Run, log: Sequence[Any], has_results: bool) -> list[str]:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: holds no JSON object")
-    return value
 
 
 def _plain_tree(value: Any) -> Any:

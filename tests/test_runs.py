@@ -7,6 +7,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tiny import tiny_settings
 
+from coarsecon.errors import InputError
 from coarsecon.runs import Run, last_epoch, no_encoder
 from coarsecon.train.loop import train
 from coarsecon.train.resolve import plan
@@ -62,3 +63,37 @@ def test_a_run_whose_weights_are_no_numbers_is_not_evaluated(coarsecon, unmonito
     done = coarsecon("retrieve", copy.root, "--device", "cpu")
     assert done.code == 2
     assert f"encoder.safetensors: {name} contains NaN (1 of 16 values)" in done.err
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["[1]", "null", '"text"', '{"step": -1}', '{"step": Infinity}', '{"step": "3"}', '{"step": 1, "epoch": 1e999}',
+     '{"step": ' + "9" * 30 + "}", "[" * 9000, '{"step": 1, "loss": '],
+    ids=lambda row: row[:24],
+)  # fmt: skip
+def test_a_line_of_the_log_that_is_no_row_is_named_with_the_remedy(tmp_path, row):
+    run = Run(tmp_path)
+    run.metrics_file.write_text(f'{{"step": 1}}\n{row}\n{{"step": 3}}\n')
+    with pytest.raises(InputError, match=rf"{run.metrics_file}, line 2: .*; delete that line$"):
+        run.metrics()
+
+
+def test_losses_that_are_not_finite_are_rows_and_a_line_cut_by_a_crash_is_none(tmp_path):
+    run = Run(tmp_path)
+    run.metrics_file.write_text('{"step": 1, "loss": NaN}\n{"step": 2, "loss": Infinity}\n{"step": 3, "lo')
+    assert [row["step"] for row in run.metrics()] == [1, 2]
+
+
+@pytest.mark.parametrize("content", ["{" * 5000, '{"a":' * 5000 + "1" + "}" * 5000, "[]", "\x00", '{"packages": 3}'])
+def test_a_broken_description_of_the_environment_does_not_refuse_a_run(tmp_path, content):
+    run = Run(tmp_path)
+    run.environment_file.write_text(content)
+    run.check_format()
+
+
+@pytest.mark.parametrize("version", ['"2"', "0", "null", "1.5"])
+def test_a_format_version_that_is_no_number_is_refused(tmp_path, version):
+    run = Run(tmp_path)
+    run.environment_file.write_text(f'{{"format_version": {version}}}')
+    with pytest.raises(InputError, match="is no format version"):
+        run.check_format()

@@ -61,7 +61,7 @@ def pretrain(
     layers = merge(layers, given(flags))
     target = out or Path("runs") / str(layers.get("method", {}).get("name", "maskcon"))
     path = (layers.get("data") or {}).get("path")
-    if resume and path and not Path(path).exists():
+    if resume and isinstance(path, str) and not Path(path).exists():
         raise no_dataset(path, target)
     if not resume and "path" not in (layers.get("data") or {}) and Run(target).config_file.is_file():
         raise InputError(f"{target}: holds a run; pass --resume to continue it, or --data DIR to begin another")

@@ -61,7 +61,11 @@ def _tell_if_unfinished(run: Run, reporter: Reporter) -> None:
     """Say one line where the run was stopped, so that its numbers are not taken for those of its settings."""
     if not run.checkpoint("last").exists():  # imported, or cleaned up
         return
-    done, planned = last_epoch(row for row in run.metrics() if isinstance(row, dict)), run.config().schedule.epochs
+    try:
+        done, planned = last_epoch(run.metrics()), run.config().schedule.epochs
+    except InputError as error:  # the log is not needed to evaluate the run
+        reporter.info(f"WARNING: {error}")
+        return
     if done < planned:
         resume = f"coarsecon pretrain --out {run.root} --resume"
         reporter.info(f"{run.root} is at epoch {done} of {planned}, not finished; to go on: {resume}")

@@ -10,6 +10,9 @@ from coarsecon.errors import InputError
 FORMAT_VERSION = 1
 """What `prepare` writes today; older versions stay readable."""
 
+MAX_COUNT, MAX_SIZE = 2**40, 2**16
+"""Images of a split, and pixels of their side, that a file may claim."""
+
 Form = Literal["array", "files"]
 LEVEL_NAME = r"^[A-Za-z0-9_-]+$"
 Name = Annotated[str, Field(pattern=LEVEL_NAME)]
@@ -24,15 +27,15 @@ MIN_STD = 0.02
 class Record(BaseModel):
     """Base of what is stored: nothing unknown passes, nothing is coerced."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class SplitInfo(Record):
     """One split: its number of images, the SHA-256 of its images and labels, and how many broken images it lacks."""
 
-    count: int = Field(gt=0)
+    count: int = Field(gt=0, le=MAX_COUNT)
     checksum: str
-    broken: int = 0
+    broken: int = Field(0, ge=0, le=MAX_COUNT)
 
 
 class DatasetInfo(Record):
@@ -45,10 +48,10 @@ class DatasetInfo(Record):
 
     format_version: int = Field(FORMAT_VERSION, ge=1)
     name: str
-    size: int = Field(gt=0)
+    size: int = Field(gt=0, le=MAX_SIZE)
     form: Form
-    splits: dict[Name, SplitInfo]
-    levels: dict[Name, list[str]]
+    splits: dict[Name, SplitInfo] = Field(min_length=1)
+    levels: dict[Name, list[str]] = Field(min_length=1)
     mean: Channels
     std: Channels
     notes: str = ""

@@ -92,10 +92,10 @@ def _on_disk(path: Path, act: Callable[[], T]) -> T:
 def read_rows(path: Path, count: int) -> Tensor | None:
     """The file at `path`, mapped; None when it is not there, is broken, or has another number of rows."""
     try:
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        array = npy.open_memmap(path, mode="c")  # `np.load` would also open archives and pickles
+    except Exception:  # a broken header can raise anything
         return None
-    fits = isinstance(array, np.ndarray) and array.dtype == np.float32 and array.ndim == 2 and len(array) == count
+    fits = array.dtype == np.float32 and array.ndim == 2 and len(array) == count and array.shape[1] > 0
     return torch.from_numpy(array) if fits else None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from coarsecon.documents import read_json
 from coarsecon.errors import InputError
 from coarsecon.evaluation.provenance import computed_from, encoder_entry
 from coarsecon.export import detectron2, hub, onnx, timm, torch_export, torchvision
@@ -66,6 +67,6 @@ def check_output(out: Path) -> None:
 def read_export(record: Path) -> Any:
     """What an export was made from, by the file `RECORD` in its folder; None where that does not tell."""
     try:
-        return json.loads(record.read_text(encoding="utf-8"))[COMPUTED_FROM]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return read_json(record)[COMPUTED_FROM]
+    except (OSError, InputError, KeyError, TypeError, IndexError):
         return None

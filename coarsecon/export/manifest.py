@@ -1,9 +1,10 @@
 """The files that an export wrote, so that replacing it removes nothing that a person put there or edited."""
 
 import hashlib
-import json
 from pathlib import Path
 
+from coarsecon.documents import read_json_object
+from coarsecon.errors import InputError
 from coarsecon.files import MARKER
 
 RECORD = "export.json"
@@ -18,8 +19,8 @@ def digests(folder: Path) -> dict[str, str]:
 def other_files(folder: Path) -> list[str]:
     """The files in `folder` that no export wrote there, or that changed since; sorted by name."""
     try:
-        recorded = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        recorded = read_json_object(folder / RECORD).get("files")
+    except (OSError, InputError):
         recorded = None
     if not isinstance(recorded, dict):
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

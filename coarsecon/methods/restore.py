@@ -13,11 +13,14 @@ from torch import Tensor
 from coarsecon import registry
 from coarsecon.config import validate
 from coarsecon.device import place
+from coarsecon.documents import parse_json
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write, settled_file
 from coarsecon.methods.base import Method, Setup
 from coarsecon.nn.encoder import Encoder, load_encoder, plain_state
 from coarsecon.runs import Run, Which, no_encoder
+
+TRAIN_AGAIN = "restore the file, or resume the run to write it again"
 
 
 def save_heads(method: Method, classes: Sequence[str], path: Path, *, encoder: Path) -> None:
@@ -118,8 +121,11 @@ def _read_heads(path: Path) -> tuple[dict[str, Tensor], list[str], str | None]:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
+            classes = parse_json(metadata["classes"], f"{path}, classes", remedy=TRAIN_AGAIN)
+            if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+                raise InputError(f"{path}: the classes are not a list of names; {TRAIN_AGAIN}")
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return state, json.loads(metadata["classes"]), metadata.get("encoder")
+            return state, classes, metadata.get("encoder")
     except FileNotFoundError:
         if settled_file(path) != path:  # a training has put it in place in the meantime
             return _read_heads(settled_file(path))
@@ -128,4 +134,4 @@ def _read_heads(path: Path) -> tuple[dict[str, Tensor], list[str], str | None]:
             "the backbone's features can be evaluated, its projector and classifier cannot: train it again for those"
         ) from None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the heads cannot be read ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: the heads cannot be read ({str(error).splitlines()[0]}); {TRAIN_AGAIN}") from None

@@ -25,7 +25,7 @@ from coarsecon.views.recipes import test_view
 class InputRecipe(Settings):
     """How an image becomes the encoder's input: resized to a square by antialiased bilinear, normalised, filtered."""
 
-    size: int = Field(gt=0)
+    size: int = Field(gt=0, le=2**16)
     mean: tuple[float, float, float]
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     resize: Literal["square"] = "square"

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from coarsecon.config import Settings, parse_yaml, validate
+from coarsecon.config import Settings, validate
+from coarsecon.documents import parse_yaml
 from coarsecon.errors import InputError
 
 Command = Literal["pretrain", "detect"]

@@ -10,6 +10,9 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from coarsecon.documents import parse_json
+from coarsecon.errors import InputError
+
 Origin = Mapping[str, Any]
 """Fingerprints as `evaluation.provenance.computed_from` makes them."""
 
@@ -48,6 +51,6 @@ def read_origin(file: Path) -> Any:
                 head = stream.read(HEAD).decode("utf-8", "replace")
             found = re.search(rf'<meta name="{NAME}" content="([^"]*)">', head)
             text = unescape(found[1]) if found else None
-        return None if text is None else json.loads(text)
-    except (OSError, ValueError, RecursionError, SyntaxError):  # Pillow raises SyntaxError on a broken header
+        return None if text is None else parse_json(text, str(file), remedy="draw it again")
+    except (OSError, ValueError, InputError, SyntaxError):  # Pillow raises SyntaxError on a broken header
         return None

@@ -19,6 +19,7 @@ from coarsecon.config import to_yaml
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.loader import ImageLoader
 from coarsecon.device import autocast
+from coarsecon.documents import read_json_object
 from coarsecon.errors import InputError
 from coarsecon.files import atomic_write
 from coarsecon.methods import Method
@@ -29,7 +30,7 @@ from coarsecon.report.sheet import write_image_grid
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run, Which
 from coarsecon.train import batches, compiled, monitor
-from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
+from coarsecon.train.checkpoint import load_checkpoint, restore, save_checkpoint
 from coarsecon.train.divergence import diverged
 from coarsecon.train.environment import describe_environment
 from coarsecon.train.log import MetricLog, NoLog, Sink
@@ -151,9 +152,8 @@ class Trainer:
                 f"{self.plan.dataset.root}: other images than those {self.run.root} learned from so far; "
                 "pass the dataset it began with as --data, or begin another run with another --out"
             )
-        self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**state["progress"])
+        path = self.run.checkpoint("last")
+        self.progress = Progress(**restore(state, path, self.method, self.optimizer))
 
     def save(self, which: Which) -> None:
         """Write training state, encoder and the method's heads together, on rank 0; all ranks call this."""
@@ -366,8 +366,8 @@ class _Step(nn.Module):
 def recorded_weights(run: Run) -> Any:
     """What the record of a run that is resumed says of its initial weights; None for random ones."""
     try:
-        return json.loads(run.environment_file.read_text(encoding="utf-8")).get("initial_weights")
-    except (OSError, ValueError, AttributeError):
+        return read_json_object(run.environment_file).get("initial_weights")
+    except (OSError, InputError):
         return None
 
 
