@@ -55,10 +55,10 @@ class BackboneSettings(Settings):
         description="small: 3x3 stride 1, no max-pool; small-pool keeps it; "
         "auto: small up to 64 px, where a convnet takes any side",
     )
-    init: Literal["torchvision", "timm", "maskcon"] = Field(
-        "torchvision",
-        description="initial weights: torchvision: every batch norm starts at scale 1; timm: as timm draws them, in "
-        "ResNets with residual branches at scale 0; maskcon: torchvision, with PyTorch's default for a small stem",
+    init: Literal["timm", "torchvision", "maskcon"] = Field(
+        "timm",
+        description="initial weights: timm: as timm draws them, residual branches of ResNets at scale 0; torchvision: "
+        "every batch norm at scale 1; maskcon: the same, with PyTorch's default for a small stem",
     )
     batch_norm_splits: Count = Field(1, description="virtual batch-norm groups of the global batch")
     pretrained: bool = Field(False, description="start from timm's weights, fetched from the hub")

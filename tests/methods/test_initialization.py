@@ -120,16 +120,15 @@ def test_heads_start_with_pytorchs_defaults_and_key_encoders_as_copies(recipe):
                 assert torch.equal(ours, source), name
 
 
-def test_without_a_recipe_residual_branches_start_at_full_scale_and_timms_zeros_are_a_setting():
+def test_without_a_recipe_residual_branches_start_as_timm_draws_them():
     def zero_scales(**settings: Any) -> int:
         network = create_backbone(BackboneSettings(name="resnet18", **settings), 32)
         return sum(not value.any() for name, value in network.named_parameters() if name.endswith("bn2.weight"))
 
-    assert zero_scales() == 0
-    assert zero_scales(init="maskcon") == 0
-    assert zero_scales(init="timm") == 8
-    assert zero_scales(args={"zero_init_last": True}) == 8
-    assert zero_scales(init="timm", args={"zero_init_last": False}) == 0
+    assert zero_scales() == zero_scales(init="timm") == 8
+    assert zero_scales(init="torchvision") == zero_scales(init="maskcon") == 0
+    assert zero_scales(args={"zero_init_last": False}) == 0
+    assert zero_scales(init="torchvision", args={"zero_init_last": True}) == 8
 
 
 def test_every_paper_recipe_on_a_torchvision_resnet_names_its_initialization():

@@ -351,8 +351,8 @@ def test_a_run_in_bfloat16_is_monitored_and_leaves_a_float32_encoder(tiny_data, 
     settings = tiny_settings(tiny_data, run={"precision": "bfloat16", "monitor_knn": True}, schedule={"epochs": 1})
     run = train(plan(settings), tmp_path / "run")
     seen = run.metrics()[-1]
-    assert 0 < seen["coarse_recall@1"] <= 1
-    assert 0 < seen["coarse_knn"] <= 1
+    assert 0 < seen["fine_recall@1"] <= 1
+    assert 0 < seen["fine_knn"] <= 1
     state = load_checkpoint(run.checkpoint("last"))["method"]
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float32}
 
