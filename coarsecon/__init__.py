@@ -3,12 +3,16 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from coarsecon.distributions import skip_broken_distributions
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from coarsecon.embedder import Embedder
 
 __all__ = ["__version__", "load"]
+
+skip_broken_distributions()  # before torch is imported, which looks for entry points
 
 try:
     __version__ = version("coarsecon")

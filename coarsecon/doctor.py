@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,10 @@ class Trial:
 
 
 def installed(package: str) -> str | None:
-    """The version of a distribution, None where it is missing."""
+    """The version of a distribution, None where it is missing or its metadata cannot be read."""
     try:
         return version(package)
-    except PackageNotFoundError:
+    except Exception:
         return None
 
 
@@ -180,7 +180,7 @@ def training_step(device: torch.device) -> str:
 
 
 def _small_method(name: str, device: torch.device) -> Method:
-    method_class = registry.load(registry.METHODS, name)
+    method_class = registry.own(registry.METHODS, name).load()  # also where another package claims the name
     settings = method_class.Config(queue_size=QUEUE)
     settings = method_class.resolve(settings, side=SIDE, images=QUEUE, classes=CLASSES)
     encoder = create_backbone(BackboneSettings(name="resnet18", stem="small", args=SMALL), SIDE)

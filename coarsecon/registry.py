@@ -2,9 +2,10 @@
 
 import difflib
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
+from coarsecon.distributions import broken_distributions, entry_points_in, owner_of
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.inspection import Description, describe
 
@@ -43,16 +44,33 @@ class Entry:
 
 def entries(group: Group) -> list[Entry]:
     """All entries of a group, sorted by name; a name that two distributions claim stands twice."""
-    points = entry_points(group=group)
-    distributions = {point.dist for point in points}
-    owners = {each: _owner(each) for each in distributions}  # once: a name or a version parses the metadata anew
-    found = {Entry(point.name, point.value, *owners[point.dist]) for point in points}
+    found = {Entry(point.name, point.value, *owner_of(owner)) for owner, point in entry_points_in(group)}
     return sorted(found, key=lambda entry: (entry.name, entry.distribution != "coarsecon", entry.distribution))
 
 
-def _owner(distribution: Distribution | None) -> tuple[str, str]:
-    """Its name and version; a half removed package has no metadata left."""
-    return (distribution and distribution.name) or "?", (distribution and distribution.version) or "?"
+def problems() -> list[str]:
+    """Return a sentence for each distribution that is broken, and for each name that two distributions claim."""
+    clashes = []
+    for group in (METHODS, DATASETS):
+        table = entries(group)
+        names = [entry.name for entry in table]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            clashes.append(_clash(group, name, [entry for entry in table if entry.name == name]))
+    return [*broken_distributions(), *clashes]
+
+
+def _clash(group: Group, name: str, claims: list[Entry]) -> str:
+    owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in claims)
+    return f"the {_kind(group)} name {name!r} is claimed by {owners}; uninstall one of them."
+
+
+def _kind(group: Group) -> str:
+    return group.rpartition(".")[2].removesuffix("s")
+
+
+def own(group: Group, name: str) -> Entry:
+    """Return the entry called `name` of coarsecon itself, whoever else claims the name."""
+    return next(entry for entry in entries(group) if (entry.name, entry.distribution) == (name, "coarsecon"))
 
 
 def find(group: Group, name: str) -> Entry:
@@ -63,15 +81,14 @@ def find(group: Group, name: str) -> Entry:
     """
     table = entries(group)
     claims = [entry for entry in table if entry.name == name]
-    kind = group.rpartition(".")[2].removesuffix("s")
+    kind = _kind(group)
     if not claims:
         names = sorted({entry.name for entry in table})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}."
         raise InputError(f"there is no {kind} called {name!r}; {hint} `coarsecon {kind}s` lists them.")
     if len(claims) > 1:
-        owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in claims)
-        raise InputError(f"the {kind} name {name!r} is claimed by {owners}; uninstall one of them.")
+        raise InputError(_clash(group, name, claims))
     return claims[0]
 
 

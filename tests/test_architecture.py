@@ -11,7 +11,7 @@ ROOT = Path(coarsecon.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "reporting", "inspection", "documents"},
+    {"errors", "reporting", "inspection", "documents", "distributions"},
     {"config", "files", "locks", "registry", "losses", "comm", "device"},
     {"data", "recipes", "runs", "results", "report"},
     {"views"},

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from coarsecon import registry
 from coarsecon.cli.console import emit_json, facts, table
 from coarsecon.cli.options import Device, JsonFile
 from coarsecon.errors import CoarseconError
@@ -20,14 +21,18 @@ def doctor(device: Device = "auto", json: JsonFile = None) -> None:
 
     chosen = choose_device(device)
     versions, machine, extras = library.versions(), library.machine(chosen), library.extras()
-    trials = library.self_test(chosen)
+    trials, problems = library.self_test(chosen), registry.problems()
     if json:
         rows = [{"name": each.name, "present": each.is_present, "packages": each.packages} for each in extras]
-        told = {"versions": versions, "machine": machine, "extras": rows, "trials": [asdict(each) for each in trials]}
+        told = {
+            "versions": versions, "machine": machine, "extras": rows, "plugins": problems,
+            "trials": [asdict(each) for each in trials],
+        }  # fmt: skip
         emit_json(told, json)
     if json != "-":
         facts({name: found or "missing" for name, found in versions.items()})
         facts(_machine(machine))
+        facts({"plugins": "\n".join(problems)})
         table("Extras", ["name", "state", "to add it"], [_extra(each) for each in extras], numbers=False)
         cells = [
             (each.name, "well" if each.is_well else "FAILED", f"{each.seconds:.1f} s", each.said) for each in trials

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from coarsecon import registry
-from coarsecon.cli.console import emit_json, table, wrapped
+from coarsecon.cli.console import ConsoleReporter, emit_json, table, wrapped
+from coarsecon.distributions import broken_distributions
 
 
 def methods(
@@ -36,6 +37,8 @@ def show_list(title: str, group: registry.Group, json: str | None) -> None:
                 "summary": description.doc.strip().partition("\n")[0], "problem": problem,
             }
         )  # fmt: skip
+    for problem in broken_distributions():
+        ConsoleReporter().info(f"WARNING: {problem}")
     if json:
         emit_json(rows, json)
         return

@@ -44,6 +44,8 @@ def _version(package: str) -> str:
         return version(package)
     except ImportError:
         return "not installed"
+    except Exception:  # its metadata cannot be read
+        return "unknown"
 
 
 def system() -> str:
