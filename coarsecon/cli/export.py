@@ -7,7 +7,7 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing
 from coarsecon.cli.options import EncoderChoice, RunFolder
-from coarsecon.errors import InputError
+from coarsecon.errors import InputError, NotWritableError
 from coarsecon.runs import open_run
 
 Format = Literal["timm", "onnx", "torch-export", "hub", "torchvision", "detectron2"]
@@ -37,7 +37,11 @@ def export(
     from coarsecon.export import hub
 
     reporter = ConsoleReporter()
-    for note in write(opened, format, target, which=encoder):
+    try:
+        notes = write(opened, format, target, which=encoder)
+    except NotWritableError as error:
+        raise NotWritableError(f"{error}; pass --out FOLDER to write it elsewhere") from error
+    for note in notes:
         reporter.info(note.replace("FOLDER", str(target)))
     if push is not None:
         reporter.info(f"pushed to {hub.push(target, push)}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json
-from coarsecon.errors import InputError
+from coarsecon.errors import InputError, NotWritableError
 from coarsecon.runs import open_run
 
 
@@ -34,10 +34,13 @@ def report(
     summary = Summary(opened, reporter)
     page = out or opened[0].root / "report.html"
     title = f"Report of {', '.join(summary.names)}" if len(runs) <= 3 else f"Report of {len(runs)} runs"
-    write_report(page, summary.reports, summary.comparison, title=title)
     if json:
         rows = [{**asdict(row), "runs": summary.names} for row in summary.comparison]
         emit_json(rows, json)
+    try:
+        write_report(page, summary.reports, summary.comparison, title=title)
+    except NotWritableError as error:
+        raise NotWritableError(f"{error}; pass --out FILE.html to write it elsewhere") from error
     for name, one in zip(summary.names, summary.reports, strict=True):
         for problem in one.problems:
             reporter.info(f"{name}: {problem}")
