@@ -33,6 +33,8 @@ def export(
     if push is not None and format != "hub":
         raise InputError("--push is for --format hub")
     target = out or opened.root / "export" / format
+    if out is None:
+        opened.check_owned(target)
     from coarsecon.export import export as write
     from coarsecon.export import hub
 

@@ -49,6 +49,7 @@ def serve(
     from coarsecon.session import Session
 
     reporter = ConsoleReporter()
+    opened.check_owned(opened.results / "marks.csv")
     marks = Marks(opened.results / "marks.csv")
     before = len(marks)
     with listen(host, port) as listening:  # a port that is taken is told before any work
