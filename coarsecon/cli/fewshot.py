@@ -171,11 +171,13 @@ def _coarse_classes(session: "Session", split: str, model: "Embedded", copies: i
     from coarsecon.evaluation.fewshot import coarse_classes
     from coarsecon.evaluation.support import predicted_classes
 
-    predicted = predicted_classes(session.store, session.dataset, split, copies)
-    if predicted is not None:
-        return predicted, "classifier"
-    session.reporter.info(
-        f"{session.run.root}: its method has no classifier; coarse classes come from logistic regression on train"
-    )
+    heads, reason = session.run.heads(session.which), "its method has no classifier"
+    if heads.is_file():
+        predicted = predicted_classes(session.store, session.dataset, split, copies)
+        if predicted is not None:
+            return predicted, "classifier"
+    else:
+        reason = f"there is no {heads.name}"
+    session.reporter.info(f"{session.run.root}: {reason}; coarse classes come from logistic regression on train")
     session.tell_unlabeled("train", levels=["coarse"])
     return coarse_classes(model, session.features("train"), _labels(session, "train", "coarse")), "logistic"

@@ -112,7 +112,7 @@ class Service:
         return level, number
 
     def _found(self, query: Query, k: int, within: Within | None) -> dict[str, Any]:
-        marked = self.marks.of(query.id, self.finder.split)
+        marked = self.marks.of(query.id, self.finder.split, self.finder.items.names)
         return {
             "query": {"id": query.id, "name": query.name, "number": query.number, "labels": self._labels(query)},
             "among": len(self.finder.items) if within is None else len(self.finder.members(within)),

@@ -2,6 +2,7 @@
 
 import csv
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -31,6 +32,7 @@ class Mark(NamedTuple):
     cosine: float
 
 
+NAME = Mark._fields.index("name")
 KEY = tuple(Mark._fields.index(name) for name in ("query_id", "split", "neighbour"))
 
 
@@ -49,10 +51,19 @@ class Marks:
         self.file = file
         self._lock = threading.Lock()
 
-    def of(self, query_id: str, split: str) -> set[int]:
-        """The numbers of the neighbours that are marked for a query."""
+    def of(self, query_id: str, split: str, names: Sequence[str] | None = None) -> set[int]:
+        """The numbers of the neighbours that are marked for a query.
+
+        Given the `names` of the split's images, only marks of images that are still called so: a number means another
+        image once another dataset is prepared.
+        """
+        marked = {int(row[KEY[2]]): row[NAME] for row in self._table()[1:] if _key(row)[:2] == (query_id, split)}
+        if names is None:
+            return set(marked)
         return {
-            int(number) for query, place, number in map(_key, self._table()[1:]) if (query, place) == (query_id, split)
+            number
+            for number, name in marked.items()
+            if number < len(names) and name in (names[number], f"'{names[number]}")
         }
 
     def add(self, mark: Mark) -> None:

@@ -102,3 +102,12 @@ def test_rows_of_separators_that_a_spreadsheet_left_are_no_marks(marks):
     marks.add(mark(neighbour=5))
     marks.remove("train:1", "train", 2)
     assert [row["neighbour"] for row in rows(marks)] == ["5"]
+
+
+def test_marks_of_images_of_another_dataset_do_not_count(tmp_path):
+    marks = Marks(tmp_path / "marks.csv")
+    marks.add(mark("train:0", 1, name="b.jpg"))
+    marks.add(mark("train:0", 2, name="=c.jpg"))
+    assert marks.of("train:0", "train", ["a.jpg", "b.jpg", "=c.jpg"]) == {1, 2}
+    assert marks.of("train:0", "train", ["a.jpg", "other.jpg", "=c.jpg"]) == {2}
+    assert marks.of("train:0", "train", ["a.jpg"]) == set()
