@@ -216,8 +216,10 @@ def index_recall(index: SearchIndex, features: Tensor, k: int, sample: int = 100
     """The share of the true `k` nearest neighbours that `index` finds, to be told wherever it is not exact.
 
     features [N, D] are those the index was built from; `sample` of them, evenly spread, are the queries. An
-    item is not counted as its own neighbour.
+    item is not counted as its own neighbour; where it is the only one, there is nothing to miss.
     """
+    if len(features) < 2:
+        return 1.0
     rows = torch.arange(min(sample, len(features))) * len(features) // min(sample, len(features))
     true = _true_neighbours(features, rows, k)
     found = index.query(features[rows], k + 1).indices

@@ -177,7 +177,7 @@ def test_a_gallery_with_one_fine_class_in_each_coarse_class_has_nothing_to_tell_
     report = measure_retrieval(store, Part(data, "test"), Part(data, "train"))
     assert "fine_within_coarse" not in report
     assert report["fine_within_coarse_all_queries"]["recall@1"] == 1
-    assert any("no coarse class has two fine classes" in line for line in store.reporter.seen)
+    assert any("no coarse class has two fine classes in the gallery" in line for line in store.reporter.seen)
 
 
 def test_queries_without_an_image_to_find_are_counted_and_named(tmp_path):

@@ -184,3 +184,9 @@ def test_items_name_their_classes_where_known() -> None:
 def test_labels_that_do_not_fit_the_images_or_classes_are_refused(labels: list[int]) -> None:
     with pytest.raises(InputError, match="fine labels"):
         ItemTable(names=["a", "b"], labels={"fine": labels}, class_names={"fine": ["x", "y"]})
+
+
+def test_an_index_of_one_image_misses_nothing():
+    pytest.importorskip("faiss")
+    features = torch.ones(1, 4)
+    assert index_recall(SearchIndex.build(features, ItemTable(names=["a"]), "HNSW32"), features, 5) == 1
