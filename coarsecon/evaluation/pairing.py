@@ -88,8 +88,8 @@ def measure_retrieval(store: FeatureStore, queries: Part, gallery: Part) -> dict
         report["by_coarse_class"] = by_group(kinds, fine, coarse, names)
         if not several.any():
             store.reporter.info(
-                "no coarse class has two fine classes in the gallery, so there are none to tell apart: fine within coarse is "
-                "reported over all queries only"
+                "no coarse class has two fine classes in the gallery, so there are none to tell apart: fine within "
+                "coarse is reported over all queries only"
             )
     return report
 
