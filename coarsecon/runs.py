@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +38,10 @@ LOCK = ".lock"
 """A file in a run folder that the process which trains it holds locked."""
 
 
+Postponed = tuple[Path, Callable[[Path], object], bool]
+"""A file that `Run.store` is to write, the function that writes it, and whether it is listed."""
+
+
 class Run:
     """A run folder: settings, log, training states, encoders, features, results and figures."""
 
@@ -55,7 +59,7 @@ class Run:
         self.stored: list[Path] = []
         """Results and figures that `store` wrote, for the last lines of a command."""
         self._is_reported_unwritable = False
-        self._staging: Path | None = None
+        self._postponed: list[Postponed] | None = None
 
     def checkpoint(self, which: Which) -> Path:
         """The training state."""
@@ -145,9 +149,10 @@ class Run:
         try:
             if given is None:
                 self.check_owned(path)
-                write(self._staging / path.relative_to(self.root) if self._staging else path)
-            else:
-                write(given)
+                if self._postponed is not None:
+                    self._postponed.append((path, write, is_listed))
+                    return
+            write(given or path)
             self.stored += [given or path] * is_listed
         except NotWritableError as error:
             if given is not None:
@@ -156,19 +161,23 @@ class Run:
 
     @contextmanager
     def storing_together(self, reporter: Reporter) -> Iterator[None]:
-        """Within the block, `store` keeps files aside; at its end they take their places together, as in `writing`.
+        """Postpone what `store` writes in the run to the end of the block, where it takes its place together.
 
         A run that this user cannot write to is reported once, as `store` does.
         """
-        with ExitStack() as stack:
-            try:
-                self._staging = stack.enter_context(self.writing()).root
-            except NotWritableError as error:
-                self.report_unwritable(error, reporter)
-            try:
-                yield
-            finally:
-                self._staging = None
+        postponed: list[Postponed] = []
+        self._postponed = postponed
+        try:
+            yield
+        finally:
+            self._postponed = None
+        try:
+            with self.writing() as new:
+                for path, write, _ in postponed:
+                    write(new.root / path.relative_to(self.root))
+            self.stored += [path for path, _, is_listed in postponed if is_listed]
+        except NotWritableError as error:
+            self.report_unwritable(error, reporter)
 
     def check_owned(self, path: Path) -> None:
         """Raise NotWritableError where a symbolic link leads out of the run on the way to `path`."""

@@ -9,12 +9,12 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.trun
 """Audit events of changes; opening a file to write is one more."""
 
 
-def killed_at_every_change(prepare: Callable[[], None], action: Callable[[], None]) -> Iterator[int]:
-    """Run `prepare` here and `action` in a process killed before its n-th change, for n = 1, 2, ...
+def killed_at_every_change(prepare: Callable[[], None], action: Callable[[], None], *, step: int = 1) -> Iterator[int]:
+    """Run `prepare` here and `action` in a process killed before its n-th change, for n = 1, 1 + step, ...
 
     Yields n after each kill, for the caller to check what is left; ends when `action` finishes without being killed.
     """
-    for change in range(1, 10_000):
+    for change in range(1, 10_000, step):
         prepare()
         if _exit_code(action, change) == 0:
             return

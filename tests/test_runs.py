@@ -4,10 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from kills import killed_at_every_change
 from safetensors.torch import load_file, save_file
 from tiny import tiny_settings
 
 from coarsecon.errors import InputError
+from coarsecon.files import atomic_write
+from coarsecon.reporting import Reporter
 from coarsecon.runs import Run, last_epoch, no_encoder
 from coarsecon.train.loop import train
 from coarsecon.train.resolve import plan
@@ -97,3 +100,49 @@ def test_a_format_version_that_is_no_number_is_refused(tmp_path, version):
     run.environment_file.write_text(f'{{"format_version": {version}}}')
     with pytest.raises(InputError, match="is no format version"):
         run.check_format()
+
+
+def store_results(run: Run, content: str) -> None:
+    with run.storing_together(Reporter()):
+        for path in (run.results / "cluster.json", run.results / "cluster.csv", run.figures / "cluster.png"):
+            run.store(path, lambda place: atomic_write(place, content), Reporter())
+
+
+def test_results_that_belong_together_are_all_old_or_all_new_after_a_kill(tmp_path: Path) -> None:
+    run, seen = Run(tmp_path / "run"), set()
+
+    def prepare() -> None:
+        shutil.rmtree(run.root, ignore_errors=True)
+        store_results(run, "old")
+
+    for change in killed_at_every_change(prepare, lambda: store_results(Run(run.root), "new"), step=3):
+        files = [*run.files(run.results, "*"), *run.files(run.figures, "*.png")]
+        found = {path.read_text() for path in files if not path.name.startswith(".")}
+        assert len(found) == 1, change
+        seen |= found
+    assert seen == {"old", "new"}
+    store_results(run, "newer")
+    assert {path.read_text() for path in run.root.rglob("cluster.*")} == {"newer"}
+    assert {path.name for path in run.root.iterdir()} == {"results", "figures"}
+
+
+def test_stored_files_are_listed_once_they_are_in_place(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    given = tmp_path / "given.txt"
+    with run.storing_together(Reporter()):
+        for place in (None, given):
+            run.store(run.results / "a.txt", lambda path: atomic_write(path, "text"), Reporter(), given=place)
+        assert not (run.results / "a.txt").exists()
+    assert (run.results / "a.txt").read_text() == given.read_text() == "text"
+    assert set(run.stored) == {run.results / "a.txt", given}
+
+
+def test_one_process_trains_a_run_at_a_time(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    message = "run: another process is training this run; wait for it to end, or choose another --out"
+    with run.locked():
+        with pytest.raises(InputError, match=message), Run(tmp_path / "run").locked():
+            pass
+        assert run.is_empty()
+    with run.locked():
+        pass

@@ -174,7 +174,7 @@ class Preparation:
         wanted = {"dataset.json", MARKER, *(BROKEN,) * bool(self.broken), *("images",) * (info.form == "files")}
         wanted |= {f"{name}{suffix}" for name in info.splits for suffix in (".safetensors", ".files.json")}
         for path in folder.iterdir():
-            if path.is_dir() and path.name not in wanted:
+            if path.is_dir() and not path.is_symlink() and path.name not in wanted:
                 shutil.rmtree(path)
             elif path.name not in wanted:
                 path.unlink()

@@ -18,6 +18,7 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
     try:
+        temporary.unlink(missing_ok=True)  # never through a link
         with temporary.open("wb") as file:
             torch.save(state, file)
             file.flush()

@@ -7,6 +7,15 @@ import pytest
 from coarsecon.data.sources import toy
 
 
+def test_files_of_a_user_in_the_folder_survive(coarsecon, tmp_path):
+    for name in ("results.json", "gallery.html", "notes.txt"):
+        (tmp_path / name).write_text("mine")
+    done = coarsecon("quickstart", "--out", tmp_path)
+    assert done.code == 2
+    assert "holds other files (gallery.html, notes.txt, results.json); --out names a new folder" in done.err
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
+
+
 @pytest.mark.slow
 def test_the_quickstart_writes_its_table_gallery_and_map_and_can_be_repeated(coarsecon, tmp_path, monkeypatch):
     monkeypatch.setitem(toy.COUNTS, "train", 800)

@@ -224,3 +224,14 @@ def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
     done = coarsecon("report", *[str(tiny_run) if word == "RUN" else word for word in arguments])
     assert done.code == 2
     assert says in done.err
+
+
+def test_another_file_at_the_place_of_the_page_survives(coarsecon, tiny_run, tmp_path):
+    mine = tmp_path / "page.html"
+    mine.write_text("<!doctype html><title>mine</title>")
+    done = coarsecon("report", tiny_run, "--out", mine)
+    assert done.code == 2
+    assert f"{mine}: exists and is not a page made by coarsecon; choose another file" in done.err
+    assert "mine" in mine.read_text()
+    for _ in range(2):
+        assert coarsecon("report", tiny_run, "--out", tmp_path / "new.html").code == 0

@@ -1,6 +1,7 @@
 """Preparing writes a dataset as a whole or leaves things as they were, and always the same one."""
 
 import hashlib
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kills import killed_at_every_change
 
 from coarsecon.data.prepare import prepare_dataset, write_dataset
 from coarsecon.data.sources import Chunked, Source, SourceData, SourceRequest, SplitData, Stored, check_request
@@ -146,6 +148,54 @@ def test_overwrite_leaves_anything_else_alone(tmp_path: Path, array_data: Source
     with pytest.raises(InputError, match="not a prepared dataset"):
         write_dataset(tmp_path / "out" / "thesis.txt", array_data, overwrite=True)
     assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "images/train/mine.jpg", "more/notes.txt", "other.safetensors"])
+def test_overwrite_keeps_files_of_a_user_inside_a_prepared_dataset(
+    tmp_path: Path, array_data: SourceData, photos: SourceData, name: str
+) -> None:
+    write_dataset(tmp_path / "out", photos)
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("precious")
+    with pytest.raises(InputError, match=rf"also holds files that are not of the dataset \({name}\)"):
+        write_dataset(tmp_path / "out", array_data, overwrite=True)
+    assert mine.read_text() == "precious"
+    mine.unlink()
+    assert write_dataset(tmp_path / "out", array_data, overwrite=True).info.name == "noise"
+
+
+def test_a_dataset_that_appears_meanwhile_is_not_replaced(tmp_path: Path, array_data: SourceData) -> None:
+    class Rival(Reporter):
+        def progress(self, *_: object, **__: object):  # type: ignore[no-untyped-def, override]
+            (tmp_path / "out").mkdir(exist_ok=True)
+            (tmp_path / "out" / "thesis.txt").write_text("precious")
+            return super().progress("")
+
+    with pytest.raises(InputError, match="exists already"):
+        write_dataset(tmp_path / "out", array_data, reporter=Rival())
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_dataset_whose_replacement_was_killed_opens_as_it_was(
+    tmp_path: Path, array_data: SourceData, photos: SourceData
+) -> None:
+    out, seen = tmp_path / "data" / "out", []
+
+    def prepare() -> None:
+        shutil.rmtree(out.parent, ignore_errors=True)
+        shutil.copytree(tmp_path / "old", out)
+
+    def replace_it() -> None:
+        write_dataset(out, array_data, overwrite=True)
+
+    write_dataset(tmp_path / "old", photos)
+    for _ in killed_at_every_change(prepare, replace_it, step=2):
+        seen.append(open_dataset(out).info.name)
+    assert seen == sorted(seen, reverse=True)
+    assert set(seen) == {"photos", "noise"}
+    replace_it()
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path, array_data: SourceData) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
+from coarsecon.locks import waiting_lock
 from coarsecon.search import exact, index
 from coarsecon.search.index import SearchIndex, index_recall
 from coarsecon.search.items import ItemTable
@@ -172,6 +174,24 @@ def test_saving_replaces_an_index_but_no_other_folder(tmp_path: Path, features: 
     with pytest.raises(InputError, match="photos"):
         built.save(tmp_path / "photos")
     assert (tmp_path / "photos" / "cat.jpg").exists()
+    (tmp_path / "index" / "cat.jpg").write_text("")
+    with pytest.raises(InputError, match=r"files that are not of an index \(cat.jpg\)"):
+        built.save(tmp_path / "index")
+    assert (tmp_path / "index" / "cat.jpg").exists()
+
+
+def test_saving_an_index_waits_for_another_process_that_saves_one(
+    tmp_path: Path, features: Tensor, items: ItemTable
+) -> None:
+    built, order = SearchIndex.build(features, items), []
+    with waiting_lock(tmp_path / ".index.lock"):
+        thread = threading.Thread(target=lambda: (built.save(tmp_path / "index"), order.append("saved")))
+        thread.start()
+        thread.join(0.3)
+        order.append("released")
+    thread.join(30)
+    assert order == ["released", "saved"]
+    assert len(SearchIndex.load(tmp_path / "index").items) == len(items)
 
 
 def test_items_name_their_classes_where_known() -> None:
