@@ -1,12 +1,13 @@
 # Two commands set everything up on a machine that has Python 3.11 or newer and make:
 #   make quickstart   the main job on the embedded toy images
 #   make test         lint, types and the tests
+# make fuzz damages 10,000 files of all kinds, and fails where a command does anything but answer (COUNT=200 for fewer).
 # make docs builds the documentation into build/site; make pictures draws its pictures again, in some ten minutes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint bench docs pictures clean
+.PHONY: quickstart test lint bench fuzz docs pictures clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/coarsecon quickstart --out quickstart
@@ -31,6 +32,10 @@ bench: $(VENV)/developed
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/toy.py
+
+COUNT ?= 10000
+fuzz: $(VENV)/developed
+	$(BIN)/python tests/fuzz/run.py --count $(COUNT)
 
 docs: $(VENV)/developed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -22,6 +22,8 @@ MAX_HELD_BYTES = 2**30
 MAX_PADDING = 2**20
 """Zeros behind the end of a tar."""
 MAX_DEPTH = 4
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
+"""What `zipfile` raises on broken archives, OSError and ValueError for places outside of the file among it."""
 AGAIN = "fetch the archive again"
 
 
@@ -201,7 +203,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[PurePosixPath, ZipMember]]:
                         archive, start, member.compress_size, str(path), member.file_size, is_deflated, member.CRC
                     ),
                 )
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except ZIP_ERRORS as error:
         raise InputError(f"{archive}: not a whole zip archive ({error}); fetch it again") from error
 
 
@@ -211,10 +213,6 @@ def _inside(archive: Path, name: str) -> tuple[PurePosixPath, str]:
     if path.is_absolute() or ".." in path.parts:
         raise InputError(f"{where} leads out of the archive's folder; {AGAIN}")
     return path, where
-
-
-def _inflate(packed: bytes, limit: int) -> bytes:
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, limit)
 
 
 def _check_size(where: Path | str, size: int, limit: int) -> None:

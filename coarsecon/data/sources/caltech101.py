@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coarsecon.data.archives import below, hold, list_files, opened_tar
+from coarsecon.data.archives import ZIP_ERRORS, below, hold, list_files, opened_tar
 from coarsecon.data.images import ImageFile
 from coarsecon.data.originals import Originals, find_originals
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
@@ -68,7 +68,7 @@ def _list(place: Path) -> dict[str, ImageFile]:
                 return list_files(place, FOLDER)
             with zipped.open(inner) as stream, opened_tar(place, stream) as members:
                 return below(place, FOLDER, hold(place, members))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except ZIP_ERRORS as error:
         raise InputError(f"{place}: not a whole zip archive ({error}); {ORIGINALS.again}") from error
 
 

@@ -1,0 +1,171 @@
+"""One small file of every kind that coarsecon reads, and the commands that read each."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from shapes import write_coco, write_voc
+from stand_ins import STAND_INS
+from tiny import tiny_settings, write_tiny_dataset
+
+from coarsecon.data.sources.toy import draw
+from coarsecon.train.loop import train
+from coarsecon.train.resolve import plan
+
+Words = list[str]
+FORMATS = {".jpg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF", ".webp": "WEBP", ".ppm": "PPM"}
+
+
+class Target(NamedTuple):
+    """A kind of file: the folder of the world that holds it, which of its files are damaged, and what reads them.
+
+    The commands are run in a copy of the world's `folder` and of the folders they need besides (`beside`).
+    """
+
+    name: str
+    folder: str
+    pattern: str
+    commands: list[Words]
+    beside: tuple[str, ...] = ()
+
+
+def write_world(root: Path, coarsecon: Callable[[Words], None]) -> None:
+    """Write the files; `coarsecon` runs a command line in `root`."""
+    _write_photos(root / "photos")
+    write_tiny_dataset(root / "data", train=32, test=16)
+    settings = tiny_settings(root / "data", schedule={"epochs": 1, "warmup_epochs": 0}, run={"batch_size": 16})
+    train(plan(settings), root / "run")
+    for command in ("retrieve", "cluster", "tsne"):
+        coarsecon([command, "run", "--data", "data"])
+    coarsecon(["retrieve", "run", "--data", "data", "--query", "photos/bags/0.jpg", "--top-k", "2"])
+    _write_tables(root / "tables")
+    _write_weights(root)
+    _write_plugin(root / "site")
+    write_voc(root / "voc", {"trainval": 2, "test": 1})
+    write_coco(root / "coco", {"train2017": 2, "val2017": 1})
+
+
+def _write_photos(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    for place, name in enumerate(("bags", "shoes")):
+        (root / name).mkdir(parents=True)
+        images = draw(np.full(len(FORMATS), 4 * place), rng).transpose(0, 2, 3, 1)
+        for i, (image, (suffix, kind)) in enumerate(zip(images, FORMATS.items(), strict=True)):
+            Image.fromarray(np.ascontiguousarray(image)).save(root / name / f"{i}{suffix}", kind)
+
+
+def _write_tables(root: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    shutil.copytree(root.parent / "photos", root)
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.*"))
+    rows = [
+        (file, file.split("/")[0], f"kind {i % 3}", "test" if i % 4 == 0 else "train") for i, file in enumerate(files)
+    ]
+    names = ("path", "coarse", "fine", "split")
+    for suffix, separator in (("csv", ","), ("tsv", "\t")):
+        lines = [separator.join(row) for row in (names, *rows)]
+        (root / f"table.{suffix}").write_text("\n".join(lines) + "\n")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    parquet.write_table(pyarrow.table(columns), root / "table.parquet")
+
+
+def _write_weights(root: Path) -> None:
+    from safetensors.torch import load_file
+
+    folder = root / "weights"
+    folder.mkdir()
+    weights = load_file(root / "run" / "encoder.safetensors")
+    torch.save({"state_dict": weights, "epoch": 1, "args": {"lr": 0.1}}, folder / "weights.pth")
+    torch.save(weights, folder / "legacy.pt", _use_new_zipfile_serialization=False)
+    shutil.copy(root / "run" / "encoder.safetensors", folder / "weights.safetensors")
+
+
+def _write_plugin(root: Path) -> None:
+    info = root / "someone_else-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: someone-else\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[console_scripts]\nsomeone = someone_else:main\n\n[coarsecon.methods]\nelse = someone_else:Method\n\n"
+        "[coarsecon.datasets]\nelse-data = someone_else:SOURCE\n"
+    )
+
+
+def write_originals(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Target]:
+    """Write the original files of every dataset, and return their targets."""
+    targets = []
+    for stand_in in STAND_INS:
+        if stand_in.dataset != "toy":
+            folder = root / str(stand_in)
+            words = stand_in.write(folder, monkeypatch)
+            words = [word.replace(f"{root}/", "") for word in map(str, words)]
+            command = ["prepare", stand_in.dataset, *words, "--workers", "1", "--out", "out"]
+            targets.append(Target(f"original {stand_in}", str(stand_in), "**/*", [command]))
+    return targets
+
+
+DETECT = ["--steps", "1", "--batch-size", "1", "--set", "sizes.train=[32]", "--set", "sizes.test=32",
+          "--set", "model.regions=8", "--set", "model.proposals=8", "--workers", "0"]  # fmt: skip
+PRETRAIN = ["--epochs", "1", "--batch-size", "16", "--set", "data.workers=0", "--set", "method.queue_size=32"]
+
+READ_DATA = [
+    ["data", "check", "data", "--workers", "1"],
+    ["data", "show", "data", "--png", "show.png"],
+    ["retrieve", "run", "--data", "data", "--json", "-"],
+    ["pretrain", "--data", "data", "--method", "supce", *PRETRAIN[:6], "--backbone", "resnet10t", "--out", "new"],
+]
+READ_RUN = [
+    ["retrieve", "run", "--data", "data", "--json", "-"],
+    ["retrieve", "run", "--data", "data", "--query", "photos/bags/0.jpg", "--top-k", "2"],
+    ["knn", "run", "--data", "data"],
+    ["fewshot", "run", "--data", "data", "--ways", "2", "--queries", "1", "--episodes", "2", "--classifier", "cosine"],
+    ["cluster", "run", "--data", "data", "--split", "test"],
+    ["localize", "run", "--data", "data", "--limit", "2"],
+    ["report", "run"],
+    ["export", "run", "--out", "exported"],
+    ["pretrain", "--out", "run", "--resume", "--epochs", "1"],
+    ["recipes", "ls"],
+]
+TARGETS = [
+    Target("table", "tables", "table.*", [["prepare", "folder", "--table", "{file}", "--size", "16", "--out", "out"]]),
+    Target("label map", "tables", "table.csv", [
+        ["prepare", "folder", "--table", "tables/table.tsv", "--coarse-map", "{file}", "--size", "16", "--out", "out"]
+    ]),
+    Target("image", "photos", "*/*", [
+        ["prepare", "folder", "--source", "photos", "--size", "16", "--workers", "1", "--out", "out"],
+        ["prepare", "folder", "--source", "photos", "--size", "96", "--workers", "1", "--out", "out", "--skip-broken"],
+        ["retrieve", "run", "--data", "data", "--query", "{file}", "--top-k", "2", "--html", "page.html"],
+        ["retrieve", "run", "--data", "data", "--gallery", "photos", "--query", "{file}", "--top-k", "2"],
+        ["localize", "run", "--image", "{file}"],
+    ], ("run", "data")),
+    Target("dataset record", "data", "*.json", READ_DATA, ("run",)),
+    Target("prepared arrays", "data", "*.safetensors", READ_DATA, ("run",)),
+    Target("run settings", "run", "config.yaml", READ_RUN, ("data", "photos")),
+    Target("run records", "run", "e*.json", READ_RUN, ("data", "photos")),
+    Target("run log", "run", "metrics.jsonl", READ_RUN, ("data", "photos")),
+    Target("run weights", "run", "*.safetensors", READ_RUN, ("data", "photos")),
+    Target("training state", "run", "checkpoints/*", [["pretrain", "--out", "run", "--resume", "--epochs", "1"],
+                                                     ["report", "run"]], ("data", "photos")),
+    Target("results", "run", "results/*", [["report", "run"], ["export", "run", "--format", "hub", "--out", "card"]],
+           ("data",)),
+    Target("features", "run", "features/*", READ_RUN[:5], ("data", "photos")),
+    Target("index", "run", "index/**/*", [READ_RUN[1]], ("data", "photos")),
+    Target("foreign weights", "weights", "*", [
+        ["import", "{file}", "--from", "timm", "--backbone", "resnet10t", "--size", "32", "--normalise", "imagenet",
+         "--out", "imported"],
+        ["pretrain", "--data", "data", "--backbone", "resnet10t", "--init-from", "{file}", *PRETRAIN, "--out", "new"],
+    ], ("data",)),
+    Target("plugin metadata", "site", "*/*", [["methods"], ["datasets"], ["recipes", "ls"], ["doctor", "--help"]]),
+    Target("settings file", "run", "config.yaml", [
+        ["pretrain", "--config", "{file}", "--data", "data", "--epochs", "1", "--out", "new"]], ("data",)),
+    Target("VOC annotations", "voc", "**/*.xml", [["detect", "run", "--data", "voc", *DETECT, "--out", "found"]],
+           ("run",)),
+    Target("COCO annotations", "coco", "**/*.json", [["detect", "run", "--data", "coco", *DETECT, "--out", "found"]],
+           ("run",)),
+]  # fmt: skip
