@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -21,20 +22,33 @@ PLAIN_INTERVAL = 10.0
 RATED = 4
 """Lines back to which a rate reaches: what an earlier run had done, or a faster start, is soon forgotten."""
 
+LONGEST_WORD = 400
+"""Characters of a word, such as a path, from which on its middle is left out."""
+
+
+def printable(text: str) -> str:
+    """Make text from files safe to print: replace control characters, and shorten very long words in the middle.
+
+    Names and values in untrusted files may hold escape sequences that change a terminal, or megabytes.
+    """
+    shown = "".join(c if c.isprintable() or c == "\n" else " " if c.isspace() else "\ufffd" for c in text)
+    half = LONGEST_WORD // 2
+    return re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: f"{word[0][:half]}...{word[0][-half:]}", shown)
+
 
 class ConsoleReporter(Reporter):
     """Reports on stderr, so that stdout holds results alone."""
 
     def info(self, text: str) -> None:
         """One line."""
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self, description: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
         """A live bar on a terminal, else a plain line every few seconds."""
         if sys.stderr.isatty():
             with _bars(unit) as bars:
-                yield BarProgress(bars, bars.add_task(description, total=total, note="", rate=""), unit)
+                yield BarProgress(bars, bars.add_task(printable(description), total=total, note="", rate=""), unit)
         else:
             progress = PlainProgress(description, total, unit)
             yield progress
@@ -106,7 +120,7 @@ class PlainProgress(Progress):
         if self._total and rate and self._done < self._total:
             parts.append(f"{_clock((self._total - self._done) / rate)} left")
         parts += [self._note] * bool(self._note)
-        print(f"{self._description}: {', '.join(parts)}", file=sys.stderr, flush=True)
+        print(printable(f"{self._description}: {', '.join(parts)}"), file=sys.stderr, flush=True)
 
 
 def _rate(speed: float, unit: str) -> str:
@@ -134,8 +148,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, 
     from coarsecon.cli.layout import fit
 
     console = Console()
-    for part in fit(columns, [[str(cell) for cell in row] for row in rows], console.width):
-        drawn = Table(title=Text(title), title_justify="left", title_style="bold")
+    for part in fit(columns, [[printable(str(cell)) for cell in row] for row in rows], console.width):
+        drawn = Table(title=Text(printable(title)), title_justify="left", title_style="bold")
         for place, column in enumerate(part):
             justify: Literal["left", "right"] = "right" if place and numbers else "left"
             drawn.add_column(Text(column.heading), justify=justify, overflow="fold", width=column.width)

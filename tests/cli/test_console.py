@@ -112,3 +112,24 @@ def test_the_comments_of_a_recipe_are_wrapped_and_its_settings_stay(coarsecon, m
     text = recipes.text("maskcon-toy").splitlines()
     settings = [line for line in text if not line.startswith("#")]
     assert [line for line in shown if not line.startswith("#")][: len(settings)] == settings
+
+
+def test_text_from_files_cannot_control_the_terminal(capsys):
+    hostile = "name\x1b[2J\x1b]0;title\x07\u202e.jpg"
+    console.ConsoleReporter().info(f"skipped {hostile}")
+    console.table("counts", ["name", "images"], [[hostile, 1]])
+    shown = "".join(capsys.readouterr())
+    assert not set(shown) & {"\x1b", "\x07", "\u202e"}
+    assert shown.count("[2J") == 2
+
+
+def test_very_long_words_are_shortened_in_the_middle():
+    assert console.printable(f"no column {'a' * 5000}{'b' * 5000} here") == f"no column {'a' * 200}...{'b' * 200} here"
+    assert console.printable("two\nlines of café") == "two\nlines of café"
+
+
+def test_errors_with_megabytes_of_a_file_are_short(coarsecon, tmp_path):
+    (tmp_path / "table.csv").write_text(f"path,{'x' * 1_000_000}\na.jpg,b\n")
+    done = coarsecon("prepare", "folder", "--table", tmp_path / "table.csv", "--out", tmp_path / "out")
+    assert done.code == 2
+    assert len(done.err) < 2000
