@@ -2,12 +2,13 @@
 #   make quickstart   the main job on the embedded toy images
 #   make test         lint, types and the tests
 # make fuzz damages 10,000 files of all kinds, and fails where a command does anything but answer (COUNT=200 for fewer).
+# make chaos kills, stops and cuts off every command that writes at 100 moments (MOMENTS=3 for fewer), and runs it again.
 # make docs builds the documentation into build/site; make pictures draws its pictures again, in some ten minutes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint bench fuzz docs pictures clean
+.PHONY: quickstart test lint bench fuzz chaos docs pictures clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/coarsecon quickstart --out quickstart
@@ -36,6 +37,10 @@ bench: $(VENV)/developed
 COUNT ?= 10000
 fuzz: $(VENV)/developed
 	$(BIN)/python tests/fuzz/run.py --count $(COUNT)
+
+MOMENTS ?= 100
+chaos: $(VENV)/developed
+	$(BIN)/python tests/chaos/run.py --count $(MOMENTS)
 
 docs: $(VENV)/developed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -1,15 +1,14 @@
 """Damage a file, run a command that reads it in a process of its own, and judge how it ended."""
 
-import os
 import random
 import re
 import resource
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
+from forks import Ended, command, in_fork
 from fuzz.mutations import CANARY, mutate
 from fuzz.world import Target
 
@@ -61,7 +60,7 @@ def judge(code: int, seconds: float, err: str) -> list[str]:
     """What is wrong with how a command ended: it must succeed, or say in one error message what to do."""
     errors = re.findall(r"^error: .*", err, re.MULTILINE)
     findings = []
-    if seconds > SECONDS:
+    if seconds >= SECONDS:
         findings.append(f"it hangs ({SECONDS} s)")
     elif code not in (0, 1, 2):
         findings.append(f"it ended with {code}")
@@ -76,49 +75,14 @@ def judge(code: int, seconds: float, err: str) -> list[str]:
     return findings
 
 
-def run_command(words: list[str], here: Path, *, site: Path | None = None) -> tuple[int, float]:
-    """Run `coarsecon WORDS` in a fork whose current folder is `here`; return its exit code and how long it took.
+def run_command(words: list[str], here: Path, *, site: Path | None = None) -> Ended:
+    """Run `coarsecon WORDS` in a fork whose current folder is `here`, with bounds on memory and on the size of files."""
 
-    A signal that ended it is a negative code. Its streams go to `stdout` and `stderr` in `here`.
-    """
-    start = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        _be_coarsecon(words, here, site)
-    while time.monotonic() - start < SECONDS:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status), time.monotonic() - start
-        time.sleep(0.005)
-    os.killpg(child, 9)
-    os.waitpid(child, 0)
-    return -9, SECONDS + 1
-
-
-def _be_coarsecon(words: list[str], here: Path, site: Path | None) -> None:
-    code = 99
-    try:
-        os.setsid()
-        os.chdir(here)
-        os.environ["COLUMNS"] = "250"
-        for name, number in (("stdout", 1), ("stderr", 2)):
-            handle = os.open(here / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(handle, number)
-        sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w"), open(2, "w")  # noqa: SIM115, PTH123
+    def action() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
         resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
         if site is not None and site.is_dir():
             sys.path.insert(0, str(site))
-        from coarsecon.cli.main import run
+        command(*words)()
 
-        run(words)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    return in_fork(action, here, seconds=SECONDS)
