@@ -5,8 +5,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
+
+import launch
 
 HUNG = -9
 
@@ -19,10 +24,11 @@ class Ended(NamedTuple):
 
 
 def in_fork(action: Callable[[], None], here: Path, *, seconds: float) -> Ended:
-    """Run `action` in a fork whose current folder is `here` and whose streams are the files `stdout` and `stderr` there.
+    """Run `action` in a fork with the current folder `here`, for at most `seconds`.
 
-    After `seconds` it is killed.
+    Its streams are the files `stdout` and `stderr` there.
     """
+    _import_all()
     start = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -35,6 +41,13 @@ def in_fork(action: Callable[[], None], here: Path, *, seconds: float) -> Ended:
     os.killpg(child, 9)
     os.waitpid(child, 0)
     return Ended(HUNG, seconds)
+
+
+@cache
+def _import_all() -> None:
+    """Import what commands import late, once for all forks."""
+    for name in [*launch.IMPORTED, "sklearn.metrics", "torch._dynamo", "coarsecon.detection.train"]:
+        import_module(name)
 
 
 def command(*words: str) -> Callable[[], None]:
@@ -67,8 +80,6 @@ def _be(action: Callable[[], None], here: Path) -> None:
         code = 99
     finally:
         for stream in (sys.stdout, sys.stderr):
-            try:
+            with suppress(OSError):
                 stream.flush()
-            except OSError:
-                pass
         os._exit(code)

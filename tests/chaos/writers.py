@@ -135,7 +135,7 @@ def _content(path: Path) -> Any:
         return [_lasting(json.loads(line)) for line in _documents(path)]
     content = path.read_bytes()
     if path.suffix == ".safetensors":  # the order of metadata in the header is random
-        content = save({name: tensor for name, tensor in sorted(load(content).items())})
+        content = save(dict(sorted(load(content).items())))
     return hashlib.sha256(content).hexdigest()
 
 

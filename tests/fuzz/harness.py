@@ -76,7 +76,7 @@ def judge(code: int, seconds: float, err: str) -> list[str]:
 
 
 def run_command(words: list[str], here: Path, *, site: Path | None = None) -> Ended:
-    """Run `coarsecon WORDS` in a fork whose current folder is `here`, with bounds on memory and on the size of files."""
+    """Run `coarsecon WORDS` in a fork with the current folder `here`, with limits on memory and file size."""
 
     def action() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
