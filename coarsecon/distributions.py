@@ -1,7 +1,7 @@
 """Entry points of the installed distributions, any of which may be broken; the others stay usable.
 
-`importlib.metadata` raises at the first `entry_points.txt` that it cannot read, also when PyTorch looks for its backends
-at import. `skip_broken_distributions` makes it leave such a distribution out, for every library in the process.
+`importlib.metadata` raises at the first `entry_points.txt` that it cannot read, and PyTorch looks for its backends
+there at import. `skip_broken_distributions` makes it leave such a distribution out, for every library in the process.
 """
 
 import re
