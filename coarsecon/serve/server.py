@@ -8,9 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from coarsecon.errors import InputError
-
-CONNECTIONS = 64
-"""Open at one time; more are answered that the server is busy."""
+from coarsecon.serve.connection import CONNECTIONS, MAX_CONNECTIONS, Connection
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -53,7 +51,8 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
     """A server of one process; `run(sockets=[listen(...)])` serves until Ctrl-C or `should_exit`."""
     return uvicorn.Server(
         uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", loop="asyncio", log_level="warning", access_log=False,
-            server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=3,
+            app, http=Connection, ws="none", lifespan="off", loop="asyncio", log_level="warning", access_log=False,
+            server_header=False, proxy_headers=False, limit_concurrency=MAX_CONNECTIONS + 1,
+            timeout_graceful_shutdown=3,
         )
     )  # fmt: skip
