@@ -80,14 +80,19 @@ class FeatureStore:
         """
         mark = self.encoder_mark
         encoder = load_encoder(self.run.encoder(self.which), self.device)
-        if encoder_mark(self.run, self.which) != mark:
-            raise InputError(f"{self.run.root}: the encoder was saved again while it was read; run the command again")
+        self._check_unchanged(mark)
         return encoder
 
     @cached_property
     def method(self) -> Method:
         """The run's method around that encoder, with its heads."""
-        return load_method(self.run, self.which, self.device, encoder=self.encoder)
+        method = load_method(self.run, self.which, self.device, encoder=self.encoder)
+        self._check_unchanged(self.encoder_mark)
+        return method
+
+    def _check_unchanged(self, mark: str) -> None:
+        if encoder_mark(self.run, self.which) != mark:
+            raise InputError(f"{self.run.root}: a training saved this run while it was read; run the command again")
 
     @cached_property
     def encoder_mark(self) -> str:

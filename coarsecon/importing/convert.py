@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from coarsecon import registry
@@ -17,7 +16,7 @@ from coarsecon.errors import InputError
 from coarsecon.files import atomic_folder
 from coarsecon.importing.forms import FORMS, Form, Heads
 from coarsecon.importing.recipe import Wishes, card_beside, find_backbone, find_recipe
-from coarsecon.methods.restore import heads_metadata, load_method
+from coarsecon.methods.restore import heads_file, load_method
 from coarsecon.nn.backbone import check_side, create_backbone
 from coarsecon.nn.checkpoint import Checkpoint, read_checkpoint
 from coarsecon.nn.encoder import EncoderCard, save_encoder
@@ -92,7 +91,7 @@ def import_checkpoint(
         save_encoder(network, EncoderCard(backbone=backbone, input=recipe), run.encoder())
         if heads is not None:
             weights = {ours: state[name].float().contiguous() for ours, name in heads.names.items()}
-            run.heads().write_bytes(save(weights, metadata=heads_metadata(classes, run.encoder())))
+            run.heads().write_bytes(heads_file(weights, classes, run.encoder()))
             load_method(run)  # proves that they fit
         run.environment_file.write_text(json.dumps(_environment(file, form, account), indent=2), encoding="utf-8")
     return account

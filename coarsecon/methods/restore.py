@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -34,12 +34,20 @@ def save_heads(method: Method, classes: Sequence[str], path: Path, *, encoder: P
         if hasattr(method, name)
         for key, value in plain_state(getattr(method, name)).items()
     }
-    atomic_write(path, save(state, metadata=heads_metadata(classes, encoder)))
+    atomic_write(path, heads_file(state, classes, encoder))
 
 
-def heads_metadata(classes: Sequence[str], encoder: Path) -> dict[str, str]:
-    """The metadata of a file of heads: the classes, and the digest of the encoder's file."""
-    return {"classes": json.dumps(list(classes)), "encoder": _digest(encoder)}
+def heads_file(state: Mapping[str, Tensor], classes: Sequence[str], encoder: Path) -> bytes:
+    """The weights of heads as safetensors, with the classes and the digest of the encoder's file as metadata.
+
+    The same input gives the same bytes: safetensors itself writes several entries of metadata in a random order.
+    """
+    content = save(dict(state))
+    end = 8 + int.from_bytes(content[:8], "little")
+    metadata = {"classes": json.dumps(list(classes)), "encoder": _digest(encoder)}
+    header = json.dumps({"__metadata__": metadata, **json.loads(content[8:end])}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def load_method(

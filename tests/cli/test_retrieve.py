@@ -70,6 +70,22 @@ def test_features_are_extracted_once_and_again_when_the_encoder_changes(coarseco
     assert "features of test" in coarsecon("retrieve", run).err
 
 
+@pytest.mark.parametrize("is_link", [False, True], ids=["folder", "link"])
+def test_files_of_a_user_among_the_features_survive(coarsecon, tiny_run, tmp_path, is_link):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("features", ".features.files"))
+    features = tmp_path / "elsewhere" if is_link else run / "features"
+    features.mkdir()
+    if is_link:
+        (run / "features").symlink_to(features)
+    names = {"mine.npy", "embeddings.safetensors", "movie.partial", "train-0123456789ab-0123456789ab.npy"}
+    for name in names:
+        (features / name).write_text("mine")
+    done = coarsecon("retrieve", run, "--device", "cpu")
+    assert done.code == 0, done.err
+    assert {path.name for path in features.iterdir() if path.read_bytes() == b"mine"} == names
+
+
 def test_a_query_is_not_its_own_neighbor_and_its_neighbors_are_shown(coarsecon, tiny_run, queries, tmp_path):
     html, png, path = tmp_path / "result.html", tmp_path / "result.png", tmp_path / "found.json"
     done = coarsecon(

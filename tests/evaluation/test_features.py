@@ -9,6 +9,7 @@ import pytest
 import torch
 from launch import python
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tiny import tiny_settings
 
 from coarsecon.data.batch import ImageBatch
@@ -172,6 +173,19 @@ def test_the_mark_follows_the_encoder_and_dead_features_go(fresh, dataset):
     split_features(fresh, dataset, "train")
     assert encoder_mark(fresh, "last") != old
     assert {file.name.rpartition("-")[2] for file in fresh.features.iterdir()} == {f"{encoder_mark(fresh, 'last')}.npy"}
+
+
+def test_a_state_saved_while_features_are_made_does_not_mix_with_the_former(fresh, dataset):
+    """A store that looked at one encoder never works with the next one of a training in progress."""
+    early, late = FeatureStore(fresh), FeatureStore(fresh)
+    assert early.encoder_mark == late.encoder_mark
+    assert late.encoder is not None
+    weights = load_file(fresh.encoder())
+    save_file({name: value + 1 for name, value in weights.items()}, fresh.encoder())
+    with pytest.raises(InputError, match="a training saved this run while it was read; run the command again"):
+        early.split(dataset, "test")
+    with pytest.raises(InputError, match=r"these heads were saved with another encoder|a training saved this run"):
+        assert late.method
 
 
 def test_a_damaged_cache_is_made_anew(run, dataset):

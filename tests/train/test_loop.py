@@ -17,7 +17,7 @@ from tiny import tiny_settings, tiny_trainer, write_tiny_dataset
 from coarsecon.config import RunConfig, to_yaml, validate
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.files import atomic_write
-from coarsecon.methods.restore import load_method
+from coarsecon.methods.restore import coarse_classes, load_method, save_heads
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run, open_run
 from coarsecon.train import batches, loop
@@ -145,6 +145,17 @@ def test_a_state_that_is_killed_between_any_two_files_is_read_as_the_old_or_the_
             load_method(trainer.run)  # the heads belong to the encoder
     assert seen == sorted(seen)
     assert set(seen) == {1, 2}
+
+
+def test_equal_heads_are_equal_files(tiny_data, tmp_path):
+    runs = [train(plan(tiny_settings(tiny_data, "supce")), tmp_path / name) for name in ("one", "two")]
+    contents = {run.heads().read_bytes() for run in runs}
+    for _ in range(20):  # safetensors alone draws an order each time
+        trainer = tiny_trainer(tiny_data, "supce")
+        trainer.method.load_state_dict(load_checkpoint(runs[0].checkpoint("last"))["method"])
+        save_heads(trainer.method, coarse_classes(runs[0]), tmp_path / "heads", encoder=runs[0].encoder())
+        contents.add((tmp_path / "heads").read_bytes())
+    assert len(contents) == 1
 
 
 def test_heads_of_another_state_than_the_encoder_are_refused(tiny_data, tmp_path):
