@@ -133,7 +133,7 @@ def test_ctrl_c_saves_and_tells_how_to_go_on(coarsecon, made, run, tmp_path, mon
         (["--data", "{made}/VOCdevkit", "--batch-size", 200], "--batch-size"),
         (["--data", "{made}/VOCdevkit", "--device", "abacus"], "abacus"),
         (["--data", "{made}/VOCdevkit", "--resume"], "no training to resume"),
-        (["--data", "{made}/VOCdevkit", "--encoder", "best", "--batch-size", 2], "no encoder here"),
+        (["--data", "{made}/VOCdevkit", "--encoder", "best", "--batch-size", 2], "has no best encoder"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_told_and_leaves_nothing(coarsecon, made, run, arguments, says):
