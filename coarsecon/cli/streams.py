@@ -5,7 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,7 +43,8 @@ class _Stream:
         self._stream: Any = stream if stream is not None and not stream.closed else _nowhere()
         self._is_terminal = self._stream.isatty()
         if isinstance(self._stream, io.TextIOWrapper) and self._stream.errors in RAISING:
-            self._stream.reconfigure(errors="replace")
+            with suppress(OSError):  # its descriptor is another than when it was opened
+                self._stream.reconfigure(errors="replace")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -88,6 +88,7 @@ def _marks(
     if split.files is None:
         assert split.images is not None
         for image in split.images.numpy():
+            split.check_file()
             content(image.data)
             yield hashlib.sha256(image.data).digest()
             progress.advance()

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from coarsecon.data.images import ImageFile, is_upright, opened, read_bytes, upright_rgb
+from coarsecon.data.limits import workers_problem
 from coarsecon.data.pool import processes
 from coarsecon.data.schema import Channels
 from coarsecon.errors import InputError
@@ -78,11 +79,11 @@ class Conversion:
 
 
 def pool_for(workers: int) -> Executor:
-    """What converts: the present process for one worker, else processes.
+    """What converts: the present process for one worker or where the system allows no others, else processes.
 
     Threads would share Python's lock, which is held while a JPEG is encoded.
     """
-    return processes(workers) if workers > 1 else ThreadPoolExecutor(1)
+    return processes(workers) if workers > 1 and not workers_problem(workers) else ThreadPoolExecutor(1)
 
 
 def as_prepared(file: ImageFile, size: int) -> np.ndarray:

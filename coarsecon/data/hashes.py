@@ -28,6 +28,7 @@ def image_hashes(split: Split, *, workers: int = 2, reporter: Reporter | None = 
         found: list[int] = []
         if split.images is not None:
             for pixels in split.images.numpy():
+                split.check_file()
                 found.append(_hash(pixels.transpose(1, 2, 0)))
                 progress.advance()
         else:

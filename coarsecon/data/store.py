@@ -38,7 +38,7 @@ class Split:
     """One split of N images.
 
     `labels` is int64 [N] per level (-1: unknown). The images are either `images` uint8 [N, 3, S, S], mapped
-    from disk, or `files`; `names` is what they were called.
+    from disk, or `files`; `names` is what they were called. `mapped` is the file that is mapped.
     """
 
     name: str
@@ -46,13 +46,24 @@ class Split:
     images: Tensor | None
     files: list[Path] | None
     names: list[str]
+    mapped: "MappedFile | None" = None
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def check_file(self) -> None:
+        """Make sure that the images can be read from the mapped file; reading behind its end would end the process.
+
+        Raises:
+            InputError: the file was truncated after it was opened.
+        """
+        if self.mapped is not None:
+            self.mapped.check()
+
     def image(self, index: int) -> np.ndarray:
         """One image as uint8 [H, W, 3]."""
         if self.images is not None:
+            self.check_file()
             return self.images[index].permute(1, 2, 0).numpy()
         assert self.files is not None
         return decode(self.files[index])
@@ -69,6 +80,7 @@ class Split:
 
     def take(self, indices: Tensor) -> "Split":
         """The images at `indices` int64 [M]; those of an array are copied."""
+        self.check_file()
         return replace(
             self,
             labels={level: column[indices] for level, column in self.labels.items()},
@@ -76,6 +88,24 @@ class Split:
             files=None if self.files is None else [self.files[i] for i in indices.tolist()],
             names=[self.names[i] for i in indices.tolist()],
         )
+
+
+class MappedFile:
+    """A file that stays open as long as it is mapped, so that its present size can be asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("rb")
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    def check(self) -> None:
+        """Raise InputError where the file is smaller than it was."""
+        size = os.fstat(self._file.fileno()).st_size
+        if size < self._size:
+            raise InputError(
+                f"{self.path}: truncated while it was in use ({size:,} of {self._size:,} bytes are left); {AGAIN}, "
+                "then run the same command again"
+            )
 
 
 @dataclass(frozen=True)
@@ -164,14 +194,15 @@ def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
     names = listing.names or [f"{name}-{i:06d}" for i in range(count)]
     if len(names) != count or (files is not None and len(files) != count):
         raise InputError(f"{listing_file}: it does not list {count} images; {AGAIN}")
-    return Split(name, tensors, images, files, names)
+    return Split(name, tensors, images, files, names, None if images is None else MappedFile(file))
 
 
 def _map_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file, mapped: their content is read as it is used."""
+    """The tensors of a file: the images mapped, so that they are read as they are used, and the labels copied."""
     try:
         with safe_open(file, framework="pt") as mapped:
-            return {name: mapped.get_tensor(name) for name in mapped.keys()}  # noqa: SIM118
+            tensors = {name: mapped.get_tensor(name) for name in mapped.keys()}  # noqa: SIM118
+            return {name: value if name == "images" else value.clone() for name, value in tensors.items()}
     except (OSError, SafetensorError) as error:
         raise InputError(f"{file}: missing, truncated or broken ({error}); {AGAIN}") from error
 

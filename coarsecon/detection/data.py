@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from coarsecon.data.images import opened
+from coarsecon.data.limits import workers_problem
 from coarsecon.data.pool import loader_workers
 from coarsecon.detection.coco import is_coco, read_coco
 from coarsecon.detection.masks import decode
@@ -110,6 +111,7 @@ def load_batches(examples: Examples, batches: Iterable[list[int]], workers: int)
     Raises:
         InputError: an image cannot be read.
     """
+    workers = 0 if workers_problem(workers) else workers
     loader: DataLoader[Any] = DataLoader(
         examples, batch_sampler=batches, num_workers=workers, collate_fn=list, worker_init_fn=loader_workers()
     )

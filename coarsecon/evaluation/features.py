@@ -156,7 +156,7 @@ class FeatureStore:
 
     def _split_rows(self, dataset: PreparedDataset, split: str, mirrored: bool) -> Tensor:
         images = dataset.split(split)
-        batches = partial(split_batches, ImageLoader(images, self.device, self.workers), BATCH)
+        batches = partial(split_batches, ImageLoader(images, self.device, self.workers, reporter=self.reporter), BATCH)
         return self._rows(split, dataset.info.splits[split].checksum, len(images), batches, BATCH, mirrored)
 
     def _file_features(

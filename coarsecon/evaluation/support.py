@@ -58,7 +58,9 @@ def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copie
 
     def pieces(starts: range) -> Iterator[Tensor]:
         size, small = store.encoder.card.input.size, images.images is not None
-        batches = split_batches(ImageLoader(images, store.device, store.workers), BATCH, starts)
+        batches = split_batches(
+            ImageLoader(images, store.device, store.workers, reporter=store.reporter), BATCH, starts
+        )
         for start, batch in zip(starts, batches, strict=True):
             generator = torch.Generator().manual_seed(start)
             augmented = [augment(batch, size, generator, small=small) for _ in range(copies)]

@@ -127,7 +127,7 @@ class Trainer:
         self.step = shared_step(self.method, self.comm)
         self.views = self.method.views()
         self.optimizer = build_optimizer(self.method, self.config.optimizer, self.device)
-        self.loader = ImageLoader(plan.split, self.device, self.config.data.workers)
+        self.loader = ImageLoader(plan.split, self.device, self.config.data.workers, reporter=reporter)
         self.labels = plan.split.labels[self.config.data.labels].to(self.device)
         own_batch = self.config.run.batch_size // self.comm.world_size
         self.steps_at_once = 1

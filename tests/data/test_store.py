@@ -1,6 +1,8 @@
 """A prepared dataset opens at once; one that is foreign, damaged or lying is refused with one clear error."""
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from coarsecon.data.loader import ImageLoader
 from coarsecon.data.prepare import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.store import PreparedDataset, open_dataset
@@ -242,3 +245,30 @@ def test_a_dataset_can_be_moved(arrays: PreparedDataset, tmp_path: Path) -> None
     arrays.root.rename(tmp_path / "elsewhere")
     moved = open_dataset(str(tmp_path / "elsewhere"))
     assert moved.info == arrays.info
+
+
+def test_an_array_that_is_truncated_after_it_was_opened_is_refused_and_ends_no_process(tiny_data, tmp_path):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    split = open_dataset(data).split("train")
+    file = data / "train.safetensors"
+    labels = {level: column.clone() for level, column in split.labels.items()}
+    os.truncate(file, file.stat().st_size // 2)
+    last = torch.tensor([len(split) - 1])
+    for read in (
+        lambda: split.image(int(last)),
+        lambda: split.take(last),
+        lambda: split.subset(len(split)).image(int(last)),
+        lambda: next(ImageLoader(split, "cpu").batches([last])),
+    ):
+        with pytest.raises(InputError, match=rf"{file}: truncated while it was in use \(.* bytes are left\)"):
+            read()
+    assert all(torch.equal(column, labels[level]) for level, column in split.labels.items())
+
+
+def test_an_array_that_is_replaced_after_it_was_opened_is_read_as_it_was(tiny_data, tmp_path):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    split = open_dataset(data).split("train")
+    before = split.image(0).copy()
+    (tmp_path / "other").write_bytes(b"short")
+    (tmp_path / "other").replace(data / "train.safetensors")
+    assert np.array_equal(split.image(0), before)

@@ -1,5 +1,6 @@
 """Training that is told to stop, or whose output has nowhere to go: the state is saved, and nothing else ends it."""
 
+import shutil
 import signal
 
 import pytest
@@ -32,9 +33,9 @@ def train():
 def train(tiny_data, tmp_path):
     """`train(code)` runs code that calls `train()` in a process of its own; returns how it ended, and the run."""
     config, out = tmp_path / "tiny.yaml", tmp_path / "run"
-    config.write_text(yaml.safe_dump(tiny_settings(tiny_data, run={"monitor_every": 0, "log_every": 1})))
 
-    def call(code):
+    def call(code, data=tiny_data):
+        config.write_text(yaml.safe_dump(tiny_settings(data, run={"monitor_every": 0, "log_every": 1})))
         done = python("-c", f"CONFIG, OUT = {str(config)!r}, {str(out)!r}\n{BEGIN}{code}")
         return done, Run(out)
 
@@ -115,3 +116,11 @@ def test_a_terminal_that_closes_saves_the_state(train, tmp_path):
     )
     assert done.code == 130, done.err
     assert saved_step(run) == 4
+
+
+def test_a_dataset_that_is_truncated_during_training_ends_it_in_one_sentence(train, tiny_data, tmp_path):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    done, _ = train(f"at(2, lambda: os.truncate({str(data / 'train.safetensors')!r}, 5000))\ntrain()", data=data)
+    assert done.code == 2, done.err
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error")]
+    assert f"{data / 'train.safetensors'}: truncated while it was in use (5,000 of " in line

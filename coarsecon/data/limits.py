@@ -1,0 +1,73 @@
+"""Limits of the system that worker processes meet: open files, semaphores and shared memory."""
+
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+SHARED_MEMORY = Path("/dev/shm")
+OPEN_FILES = Path("/proc/self/fd")
+
+LOADERS = 3
+"""Loaders of a process that may have workers at one time: of training, and of the two splits of monitoring."""
+
+
+def workers_problem(workers: int) -> str:
+    """Return why this process cannot have worker processes, with the remedy; empty if it can.
+
+    They would hang or die halfway. The limit of open files is raised as far as the system lets this process.
+    """
+    if not workers:
+        return ""
+    wanted = _open_files() + LOADERS * 4 * (workers + 1) + 8 * workers + 32
+    limit = _raised_file_limit(wanted)
+    if limit < wanted:
+        return (
+            f"the limit of {limit} open files is too low for {workers} worker processes; raise it with "
+            f"`ulimit -n {max(1024, wanted)}`"
+        )
+    try:
+        context = multiprocessing.get_context()
+        locks = [context.Lock() for _ in range(LOADERS * (3 * workers + 8))]
+    except (OSError, ImportError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        return (
+            f"worker processes need semaphores in {SHARED_MEMORY}, which cannot be made there ({why}); give it more "
+            "room, in a container with `--shm-size=1g`"
+        )
+    del locks
+    return ""
+
+
+def fits_shared_memory(size: int, workers: int) -> bool:
+    """Return whether batches of `size` bytes can be passed through shared memory by all workers ahead of their use."""
+    if sys.platform != "linux":
+        return True
+    try:
+        state = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return False
+    return state.f_bavail * state.f_frsize >= 2 * size * (2 * workers + 2)
+
+
+def _raised_file_limit(wanted: int) -> int:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return sys.maxsize
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+    possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, possible), hard))
+    except (OSError, ValueError):
+        return soft
+    return max(soft, possible)
+
+
+def _open_files() -> int:
+    try:
+        return sum(1 for _ in OPEN_FILES.iterdir())
+    except OSError:
+        return 32
