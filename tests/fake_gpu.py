@@ -22,7 +22,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from coarsecon.comm import Comm
 from coarsecon.methods import Method
 from coarsecon.reporting import Reporter
 from coarsecon.runs import Run
@@ -76,10 +75,10 @@ class Watch(TorchDispatchMode):
 class FakePlan(Plan):
     """A plan whose method is built as always, and then put on the fake GPU."""
 
-    def build_method(self, comm: Comm | None = None) -> Method:
+    def build_method(self, *arguments: Any) -> Method:
         """The method, its weights without values."""
         with _disable_current_modes():
-            method = Plan(**{**vars(self), "device": torch.device("cpu")}).build_method(comm)
+            method = Plan(**{**vars(self), "device": torch.device("cpu")}).build_method(*arguments)
         for module in method.modules():
             for name, value in module.named_parameters(recurse=False):
                 setattr(module, name, nn.Parameter(_on_gpu(value), requires_grad=value.requires_grad))

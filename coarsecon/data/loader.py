@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from coarsecon.data.batch import ImageBatch
 from coarsecon.data.images import decode
 from coarsecon.data.limits import fits_shared_memory, workers_problem
-from coarsecon.data.pool import loader_workers, map_ahead
+from coarsecon.data.pool import loader_workers, map_ahead, signals_held
 from coarsecon.data.store import Split
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.reporting import Reporter
@@ -60,7 +60,9 @@ class ImageLoader:
 
     def _from_processes(self) -> Iterator[ImageBatch | str]:
         try:
-            for batch in self._processes:
+            with signals_held():
+                arriving = iter(self._processes)
+            for batch in arriving:
                 yield batch.tensors() if isinstance(batch, CopiedBatch) else batch
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):

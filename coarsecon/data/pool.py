@@ -7,12 +7,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from multiprocessing import connection
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+PARENT_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+"""Signals that workers leave to their parent."""
 
 
 def map_ahead(function: Callable[[T], R], items: Iterable[T], *, pool: Executor, ahead: int) -> Iterator[R]:
@@ -63,11 +67,25 @@ def _kill_workers() -> None:
             worker.kill()
 
 
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold back signals from this thread, and from workers it starts until they leave signals to their parent."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENT_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def leave_signals_to_the_parent() -> None:
     """Ctrl-C and the end of a terminal reach all its processes; the parent ends the work and then its workers."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in PARENT_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENT_SIGNALS)
 
 
 def _start_worker() -> None:

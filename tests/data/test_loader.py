@@ -127,5 +127,5 @@ def test_workers_leave_signals_to_the_parent_and_end_with_it(files: Split, tmp_p
     script.write_text(OPEN_AT_THE_END)
     command = [sys.executable, str(script), str(tmp_path / "files")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "[True, True]\n"
+    assert done.stdout == "[True, True]\n", done.stderr
     assert (done.returncode, done.stderr) == (130, "")
