@@ -66,4 +66,4 @@ def look_alikes(names: Sequence[str], *, limit: int = 3) -> list[str]:
 
 def _spelling(name: str) -> str:
     number = re.fullmatch(r"0*(\d+)(\.0*)?", name)
-    return number[1] if number else re.sub(r"[\s_-]+", " ", name.casefold())
+    return number[1] if number else re.sub(r"[\s_-]+", " ", name.casefold()).strip()

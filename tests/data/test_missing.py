@@ -50,4 +50,5 @@ def test_spaces_and_composed_letters_are_one_spelling() -> None:
 def test_classes_that_look_alike_are_named() -> None:
     names = ["dog", "Dog", "cat", "big-cat", "big cat", "1", "01", "1.0", "10", "2"]
     assert look_alikes(names) == ["'dog' and 'Dog'", "'big-cat' and 'big cat'", "'1' and '01' and '1.0'"]
+    assert look_alikes(["hats", "hats "]) == ["'hats' and 'hats '"]
     assert look_alikes(["1", "10", "100", "a1", "a 1"]) == []
