@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from coarsecon.documents import parse_json, read_json_object
 from coarsecon.errors import InputError, NotWritableError
-from coarsecon.files import (
-    COMMITTED,
-    STAGED,
-    cannot_write,
-    current_file,
-    current_files,
-    files_together,
-    is_inside,
-    recover_files,
-)  # fmt: skip
+from coarsecon.file_sets import COMMITTED, STAGED, current_file, current_files, files_together, recover_files
+from coarsecon.files import cannot_write, is_inside
 from coarsecon.locks import acquire_or_refuse
 from coarsecon.reporting import Reporter
 

@@ -8,17 +8,8 @@ import pytest
 from kills import killed_at_every_change
 
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.files import (
-    LEFTOVER_SECONDS,
-    atomic_folder,
-    atomic_write,
-    current_file,
-    current_files,
-    files_together,
-    recover_files,
-    recover_folder,
-    resumable_folder,
-)
+from coarsecon.file_sets import current_file, current_files, files_together, recover_files
+from coarsecon.files import LEFTOVER_SECONDS, atomic_folder, atomic_write, recover_folder, resumable_folder
 
 NAMES = ("encoder.safetensors", "encoder.json", "checkpoints/last.pt")
 

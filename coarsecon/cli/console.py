@@ -25,6 +25,9 @@ RATED = 4
 LONGEST_WORD = 400
 """Characters of a word, such as a path, from which on its middle is left out."""
 
+LONGEST_MESSAGE = 800
+"""Characters of an error message from which on its middle is left out."""
+
 
 def printable(text: str) -> str:
     """Make text from files safe to print: replace control characters, and shorten very long words in the middle.
@@ -34,6 +37,13 @@ def printable(text: str) -> str:
     shown = "".join(c if c.isprintable() or c == "\n" else " " if c.isspace() else "\ufffd" for c in text)
     half = LONGEST_WORD // 2
     return re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: f"{word[0][:half]}...{word[0][-half:]}", shown)
+
+
+def shortened(message: str) -> str:
+    """Make an error message printable, and leave out its middle where it quotes more than it explains."""
+    shown = printable(message)
+    half = LONGEST_MESSAGE // 2
+    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:half]}...{shown[-half:]}"
 
 
 class ConsoleReporter(Reporter):

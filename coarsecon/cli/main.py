@@ -32,7 +32,7 @@ from coarsecon.cli import (
     serve,
     tsne,
 )
-from coarsecon.cli.console import printable
+from coarsecon.cli.console import shortened
 from coarsecon.cli.ranks import let_the_first_tell, refuse_ranks
 from coarsecon.cli.streams import standard_streams
 from coarsecon.errors import CoarseconError
@@ -117,7 +117,7 @@ def _run(words: list[str]) -> int:
         if message:
             if getattr(error, "said_elsewhere", None) is None:
                 let_the_first_tell()
-            print(f"error: {printable(message)}", file=sys.stderr)
+            print(f"error: {shortened(message)}", file=sys.stderr)
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
         code = INTERRUPTED

@@ -15,7 +15,8 @@ from coarsecon.config import validate
 from coarsecon.device import place
 from coarsecon.documents import parse_json
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write, settled_file
+from coarsecon.file_sets import settled_file
+from coarsecon.files import atomic_write
 from coarsecon.methods.base import Method, Setup
 from coarsecon.nn.encoder import Encoder, load_encoder, plain_state
 from coarsecon.runs import Run, Which, no_encoder

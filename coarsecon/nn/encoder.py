@@ -14,7 +14,8 @@ from coarsecon.config import BackboneSettings, Settings
 from coarsecon.data.batch import ImageBatch
 from coarsecon.device import place
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write, settled_file
+from coarsecon.file_sets import settled_file
+from coarsecon.files import atomic_write
 from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.nn.weights import check_finite
 from coarsecon.runs import no_encoder

@@ -128,6 +128,13 @@ def test_very_long_words_are_shortened_in_the_middle():
     assert console.printable("two\nlines of café") == "two\nlines of café"
 
 
+def test_long_errors_keep_their_beginning_and_their_remedy():
+    message = console.shortened(f"labels.pkl: not labels ({'switch, electric ' * 200}); fetch the file again")
+    assert len(message) < 1000
+    assert message.startswith("labels.pkl: not labels")
+    assert message.endswith("fetch the file again")
+
+
 def test_errors_with_megabytes_of_a_file_are_short(coarsecon, tmp_path):
     (tmp_path / "table.csv").write_text(f"path,{'x' * 1_000_000}\na.jpg,b\n")
     done = coarsecon("prepare", "folder", "--table", tmp_path / "table.csv", "--out", tmp_path / "out")
