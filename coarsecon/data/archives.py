@@ -97,10 +97,18 @@ def list_files(place: Path, folder: str) -> dict[str, ImageFile]:
     if not place.is_file():
         found = walk(place, max_depth=MAX_DEPTH)
         return {entry.path: place.joinpath(*entry.parts) for entry in found if entry.kind == "file"}
-    if zipfile.is_zipfile(place):
+    if is_zip(place):
         return below(place, folder, _zip_members(place))
     with opened_tar(place) as members:
         return below(place, folder, hold(place, members))
+
+
+def is_zip(file: Path) -> bool:
+    """Whether a file ends as a zip archive does; `zipfile` raises where its end is broken or spans several disks."""
+    try:
+        return zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:
+        return False
 
 
 def below(place: Path, folder: str, members: Iterable[tuple[PurePosixPath, ImageFile]]) -> dict[str, ImageFile]:

@@ -156,12 +156,10 @@ def _stored(value: Tensor) -> int:
 
 def _unpacked_size(path: Path) -> int:
     size = path.stat().st_size
-    if not zipfile.is_zipfile(path):
-        return size
     try:
         with zipfile.ZipFile(path) as archive:
             return max(size, sum(entry.file_size for entry in archive.infolist()))
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # no archive, or a broken one
         return size
 
 

@@ -23,6 +23,8 @@ FAISS_LARGEST_K = 1024
 BLOCK = 1024
 """Rows and columns of a block of scores that is used from both sides."""
 
+DAMAGED = "features that were kept are damaged; remove the folder features of the run to compute them again"
+
 TIE_ULPS = 8
 """Cosines that differ by at most this many units in the last place of 1 count as equal."""
 
@@ -35,7 +37,7 @@ def unit(features: Tensor) -> Tensor:
     features = torch.as_tensor(features).detach()
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     if not features.sum().isfinite():
-        raise CoarseconError("some features are NaN or infinite: the training may have diverged")
+        raise CoarseconError(f"some features are NaN or infinite: the training may have diverged, or {DAMAGED}")
     return F.normalize(features, dim=1)
 
 
@@ -59,8 +61,12 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None 
     Returns scores [Q, k'] and indices [Q, k'] int64, where k' is `k`, or the most items that a query can find when
     that is smaller: the size of the gallery, less one if every query excludes an item. A row that runs out of items
     before k' ends with score -inf and index -1. Works through FAISS on the CPU where it is installed, else through
-    torch; the matrix [Q, G] is never held whole.
+    torch; the matrix [Q, G] is never held whole. Raises CoarseconError where the widths differ.
     """
+    if queries.shape[1] != gallery.shape[1]:
+        raise CoarseconError(
+            f"queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}: {DAMAGED}"
+        )
     dtype = torch.promote_types(torch.promote_types(queries.dtype, gallery.dtype), torch.float32)
     queries = queries.detach().to(dtype).contiguous()
     gallery = gallery.detach().to(dtype).contiguous()

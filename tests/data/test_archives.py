@@ -186,3 +186,14 @@ def test_a_folder_without_end_is_not_followed(tmp_path: Path) -> None:
     assert sorted(list_files(tmp_path, "set"))[0] == "1.jpg"
     with pytest.raises(InputError, match="cannot be listed"):
         list_files(tmp_path / "none", "set")
+
+
+def test_an_archive_that_spans_several_disks_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.writestr("images/0.jpg", b"image")
+    content = (tmp_path / "images.zip").read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    locator = b"PK\x06\x07" + bytes(12) + (7).to_bytes(4, "little")
+    (tmp_path / "images.zip").write_bytes(content[:end] + locator + content[end:])
+    with pytest.raises(InputError, match="not a whole tar archive"):
+        list_files(tmp_path / "images.zip", "images")

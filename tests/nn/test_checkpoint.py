@@ -128,3 +128,13 @@ def test_broken_missing_and_empty_files_are_told(tmp_path):
             read_checkpoint(tmp_path / name)
     with pytest.raises(InputError, match="holds no weights; it has epoch"):
         read_checkpoint(saved(tmp_path, {"epoch": 3}))
+
+
+def test_an_archive_that_claims_to_span_several_disks_is_read_as_torch_reads_it(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"conv1.weight": torch.ones(3)}, path)
+    content = path.read_bytes()
+    locator = b"PK\x06\x07" + bytes(12) + (7).to_bytes(4, "little")
+    end = content.rindex(b"PK\x05\x06")
+    path.write_bytes(content[:end].removesuffix(content[end - 20 : end]) + locator + content[end:])
+    assert torch.equal(read_checkpoint(path).sets[""]["conv1.weight"], torch.ones(3))

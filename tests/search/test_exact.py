@@ -148,3 +148,8 @@ def test_unit_takes_arrays_and_gives_rows_of_length_one() -> None:
     rows = unit((10 * torch.randn(20, 4, dtype=torch.float16)).numpy())
     assert rows.dtype == torch.float32
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(20))
+
+
+def test_features_of_different_widths_are_refused_with_the_remedy():
+    with pytest.raises(CoarseconError, match=r"8 dimensions and the gallery 16: .* remove the folder features"):
+        nearest(torch.ones(2, 8), torch.ones(3, 16), 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coarsecon.data.archives import ZIP_ERRORS, below, hold, list_files, opened_tar
+from coarsecon.data.archives import ZIP_ERRORS, below, hold, is_zip, list_files, opened_tar
 from coarsecon.data.images import ImageFile
 from coarsecon.data.originals import Originals, find_originals
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
@@ -59,7 +59,7 @@ def _draw(path: str) -> bytes:
 
 def _list(place: Path) -> dict[str, ImageFile]:
     """The images of the folder or its tar; the published zip holds such a tar."""
-    if not zipfile.is_zipfile(place):
+    if not is_zip(place):
         return list_files(place, FOLDER)
     try:
         with zipfile.ZipFile(place) as zipped:
