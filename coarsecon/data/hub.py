@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, overload
@@ -46,6 +47,17 @@ def open_hub_dataset(source: Path, *, config: str | None, download: bool) -> dic
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Report whatever the library raises on damaged rows as an InputError that says `what` cannot be read."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{what} cannot be read ({_first_line(error)}); save or fetch the dataset again") from error
+
+
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
@@ -71,13 +83,14 @@ class HubImages(Sequence[ImageFile]):
     def __getitem__(self, index: int | slice) -> ImageFile | list[ImageFile]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        image = self._rows[index][self._column] or {}
-        if image.get("bytes") is not None:
-            return bytes(image["bytes"])
-        path = Path(image.get("path") or "")
-        if path.name and not any(path.resolve().is_relative_to(root) for root in self._roots):
-            raise InputError(f"image {index} of the column {self._column} is {path}, outside the dataset; refused")
-        return path if path.name else b""  # b"": an empty cell, told as a broken image
+        with reading(f"image {index} of the column {self._column}"):
+            image = self._rows[index][self._column] or {}
+            if image.get("bytes") is not None:
+                return bytes(image["bytes"])
+            path = Path(image.get("path") or "")
+            if path.name and not any(path.resolve().is_relative_to(root) for root in self._roots):
+                raise InputError(f"image {index} of the column {self._column} is {path}, outside the dataset; refused")
+            return path if path.name else b""  # b"": an empty cell, told as a broken image
 
 
 def cache_folder() -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from coarsecon.data.coarse_map import check_mapped, read_coarse_map
 from coarsecon.data.columns import CLASSES, ColumnChoice
 from coarsecon.data.fine_names import written_names
-from coarsecon.data.hub import HubImages, cache_folder, library, open_hub_dataset
+from coarsecon.data.hub import HubImages, cache_folder, library, open_hub_dataset, reading
 from coarsecon.data.listing import split_name
 from coarsecon.data.missing import LabelColumns
 from coarsecon.data.schema import LEVEL_NAME
@@ -93,7 +93,8 @@ def _joined(source: Path, splits: dict[str, Any], column: str, labels: LabelColu
     for name, split in splits.items():
         if split.features.get(column) != feature:
             raise InputError(f"{source}: the column {column} of {name} is {split.features.get(column)}, not {feature}")
-    values: dict[str, list[Any]] = {name: list(map(_plain, split[column])) for name, split in splits.items()}
+    with reading(f"{source}: the column {column}"):
+        values: dict[str, list[Any]] = {name: list(map(_plain, split[column])) for name, split in splits.items()}
     if isinstance(feature, hub.ClassLabel):
         texts: dict[Any, str] = {number: clean(name) for number, name in enumerate(feature.names)}
     else:

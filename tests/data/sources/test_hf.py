@@ -215,3 +215,12 @@ def test_class_names_in_two_unicode_forms_are_one_class(tmp_path: Path, save_ima
     assert data.levels == {"coarse": [nfc, "tea"], "fine": [nfc, "tea"]}
     for level in ("coarse", "fine"):
         assert data.splits["train"].labels[level].tolist() == [0, 0, 1, -1]
+
+
+def test_damaged_rows_are_reported_with_their_column(tmp_path: Path, shop: Any) -> None:
+    shop.save_to_disk(tmp_path / "saved")
+    (file,) = (tmp_path / "saved" / "train").glob("*.arrow")
+    texts = file.read_bytes()
+    file.write_bytes(texts.replace(b"bags", b"\xffags", 1))
+    with pytest.raises(InputError, match=r"the column department cannot be read \(UnicodeDecodeError"):
+        SOURCE.read(request(tmp_path / "saved", coarse="department"))
