@@ -16,8 +16,9 @@ from coarsecon.cli.main import app
 
 @pytest.fixture
 def fresh(tiny_run, tmp_path) -> Path:
-    """A copy of the run without features and results."""
-    return shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("features", "results", "figures"))
+    """A copy of the run without what evaluations leave."""
+    ignored = shutil.ignore_patterns("features", "results", "figures", "index")
+    return shutil.copytree(tiny_run, tmp_path / "run", ignore=ignored)
 
 
 @pytest.mark.slow
