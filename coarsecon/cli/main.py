@@ -138,6 +138,9 @@ def explain(error: Exception) -> tuple[str, int]:
         return "out of memory; try a smaller --batch-size or backbone", 1
     if _is_full_disk(error):
         return f"{os.strerror(errno.ENOSPC)}: make room where this command writes, and run it again", 1
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        code = 2 if error.errno == errno.ENAMETOOLONG else 1
+        return f"{os.fsdecode(error.filename)}: {error.strerror}; check the path and its permissions", code
     return f"{type(error).__name__}: {error} (run again with --debug for the traceback)", 1
 
 

@@ -148,3 +148,19 @@ def test_a_recipe_can_be_copied_once(coarsecon, tmp_path):
     assert str(path) in done.err
     assert path.read_text().startswith("# MaskCon on CIFAR-100")
     assert coarsecon("recipes", "cp", "maskcon-cifar100", path).code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prepare", "folder", "--out", "out", "--source"], ["retrieve"], ["data", "check"], ["report"],
+        ["pretrain", "--out", "out", "--data"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_path_that_is_too_long_is_named(coarsecon, tmp_path, words):
+    done = coarsecon(*words, tmp_path / ("x" * 300))
+    assert done.code == 2
+    assert "File name too long" in done.err
+    assert "--debug" not in done.err
+    assert len(done.err.splitlines()) == 1
