@@ -6,10 +6,9 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from coarsecon.data.pool import ENDING_SIGNALS
 from coarsecon.errors import CoarseconError
 from coarsecon.reporting import Reporter
-
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 
 
 class InterruptedRunError(CoarseconError):
@@ -31,7 +30,7 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+            for number in ENDING_SIGNALS:
                 if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:
                     self._former[number] = signal.signal(number, self._on_signal)
         return self

@@ -67,13 +67,14 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(train):
 
 
 def test_the_handlers_from_before_come_back():
+    from coarsecon.data.pool import ENDING_SIGNALS
     from coarsecon.reporting import Reporter
-    from coarsecon.train.stopping import SIGNALS, StopRequest
+    from coarsecon.train.stopping import StopRequest
 
-    before = [signal.getsignal(number) for number in SIGNALS]
+    before = [signal.getsignal(number) for number in ENDING_SIGNALS]
     with StopRequest(Reporter()):
-        assert [signal.getsignal(number) for number in SIGNALS] != before
-    assert [signal.getsignal(number) for number in SIGNALS] == before
+        assert [signal.getsignal(number) for number in ENDING_SIGNALS] != before
+    assert [signal.getsignal(number) for number in ENDING_SIGNALS] == before
 
 
 @pytest.mark.parametrize("streams", [(1,), (2,), (1, 2)], ids=["stdout", "stderr", "both"])
