@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from coarsecon.data.store import PreparedDataset, Split, open_dataset
-from coarsecon.device import choose_device
-from coarsecon.evaluation.features import BATCH, FeatureStore
+from coarsecon.data.prepared.store import PreparedDataset, Split, open_dataset
 from coarsecon.nn.encoder import load_encoder
-from coarsecon.runs import Run
+from coarsecon.run.features import BATCH, FeatureStore
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.device import choose_device
 from coarsecon.train.loop import train
 from coarsecon.train.resolve import plan
 
@@ -50,7 +50,7 @@ class Stock(Dataset[Tensor]):
         return image
 
 
-def stock(run: Run, dataset: PreparedDataset) -> Callable[[], Tensor]:
+def stock(run: RunFolder, dataset: PreparedDataset) -> Callable[[], Tensor]:
     """The plain loop over a loader."""
     device = choose_device("auto")
     encoder = load_encoder(run.encoder("last"), device)
@@ -66,7 +66,7 @@ def stock(run: Run, dataset: PreparedDataset) -> Callable[[], Tensor]:
     return features
 
 
-def ours(run: Run, dataset: PreparedDataset, *, kept: bool) -> Callable[[], Tensor]:
+def ours(run: RunFolder, dataset: PreparedDataset, *, kept: bool) -> Callable[[], Tensor]:
     """A store of the run's features, emptied first unless they are `kept`."""
 
     def features() -> Tensor:

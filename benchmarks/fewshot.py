@@ -13,9 +13,9 @@ import torch
 from machine import describe_machine
 from torch import Tensor
 
-from coarsecon.evaluation.episodes import Episode
-from coarsecon.evaluation.fewshot import Embedded, Predict, draw_episodes, few_shot, predictor
-from coarsecon.evaluation.threads import single_threaded
+from coarsecon.metrics.episodes import Episode
+from coarsecon.metrics.fewshot import Embedded, Predict, draw_episodes, few_shot, predictor
+from coarsecon.runtime.threads import single_threaded
 from coarsecon.search.exact import unit
 
 CLASSES, IMAGES, DIM, COPIES = 100, 10_000, 512, 5

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from coarsecon import registry
-from coarsecon.data.prepare import prepare_dataset
+from coarsecon.data.prepare.dataset import prepare_dataset
 from coarsecon.data.sources import SourceRequest
 
 

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from machine import describe_machine, synchronize, watch_memory
 from torch import Tensor
 
-from coarsecon.device import choose_device
 from coarsecon.losses import maskcon_loss, supcon_loss
+from coarsecon.runtime.device import choose_device
 
 W, T0, T = 0.8, 0.1, 0.05
 

@@ -21,7 +21,7 @@ from PIL import Image
 from torchvision.transforms.functional import resize
 
 from coarsecon import registry
-from coarsecon.data.prepare import prepare_dataset
+from coarsecon.data.prepare.dataset import prepare_dataset
 from coarsecon.data.sources import SourceRequest
 
 SIZE, WORKERS = 256, 2

@@ -20,10 +20,10 @@ import torch
 from machine import describe_machine, synchronize, watch_memory
 from torch import Tensor
 
-from coarsecon.device import choose_device
-from coarsecon.evaluation import knn
-from coarsecon.evaluation.query_ranks import Search
-from coarsecon.evaluation.retrieval import retrieval_values, summary, values_within
+from coarsecon.metrics import knn
+from coarsecon.metrics.query_ranks import Search
+from coarsecon.metrics.retrieval import retrieval_values, summary, values_within
+from coarsecon.runtime.device import choose_device
 from coarsecon.search.exact import nearest_others, unit
 
 Side = Callable[[Tensor], Tensor]

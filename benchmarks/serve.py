@@ -24,11 +24,11 @@ from machine import describe_machine
 from PIL import Image
 
 from coarsecon.config import BackboneSettings
-from coarsecon.data.convert import as_prepared
-from coarsecon.data.loader import padded
+from coarsecon.data.prepared.convert import as_prepared
+from coarsecon.data.prepared.loader import padded
 from coarsecon.nn.backbone import create_backbone
 from coarsecon.nn.encoder import Encoder, EncoderCard, InputRecipe
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
 from coarsecon.search.index import SearchIndex
 from coarsecon.search.items import ItemTable
 from coarsecon.serve.app import create_app
@@ -97,7 +97,7 @@ def main() -> None:
     torch.set_num_threads(1)  # as the command has it
     print(describe_machine())
     with TemporaryDirectory() as folder, listen("127.0.0.1", 0) as listening:
-        run, port = Run(Path(folder)), listening.getsockname()[1]
+        run, port = RunFolder(Path(folder)), listening.getsockname()[1]
         app = create_app(finder(options.items, options.size), Marks(run.root / "marks.csv"), run)
         token = str(app.user_middleware[0].kwargs["token"])
         server = make_server(app)

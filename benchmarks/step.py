@@ -27,9 +27,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from coarsecon.data.store import Split, open_dataset
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.data.prepared.store import Split, open_dataset
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime import seeds
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
 from coarsecon.train.loop import Trainer
 from coarsecon.train.resolve import plan
@@ -103,7 +104,7 @@ def forever(trainer: Trainer) -> Iterator[Any]:
     """Fresh batches, epoch after epoch."""
     for epoch in range(10**6):
         order = batches.epoch_batches(len(trainer.plan.split), BATCH, seed=0, epoch=epoch)
-        yield from trainer.view_batches(order, batches.VIEWS, epoch * len(order))
+        yield from trainer.view_batches(order, seeds.VIEWS, epoch * len(order))
 
 
 def our_step(trainer: Trainer) -> Callable[[], None]:
@@ -125,7 +126,7 @@ def build(data: Path, precision: str, *, compile: bool = False) -> Trainer:
         "method": {"name": "maskcon", "queue_size": QUEUE, "dim": DIM},
         "run": {"precision": precision, "batch_size": BATCH, "compile": compile},
     }
-    trainer = Trainer(plan(settings), Run(Path("unused")), Reporter())
+    trainer = Trainer(plan(settings), RunFolder(Path("unused")), Reporter())
     queue: Any = trainer.method.queue
     queue.labels.copy_(torch.arange(QUEUE) % len(trainer.plan.dataset.info.levels["coarse"]))
     return trainer

@@ -17,8 +17,8 @@ from machine import describe_machine
 
 from coarsecon import recipes
 from coarsecon.config import merge
-from coarsecon.reporting import Reporter
-from coarsecon.session import Session
+from coarsecon.run.session import Session
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train.loop import train
 from coarsecon.train.resolve import plan
 

@@ -15,8 +15,8 @@ from machine import describe_machine, synchronize
 from PIL import Image
 from torchvision import transforms as T
 
-from coarsecon.data.batch import ImageBatch
-from coarsecon.device import choose_device
+from coarsecon.runtime.device import choose_device
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.recipes import make_view
 
 MEAN = STD = (0.5, 0.5, 0.5)

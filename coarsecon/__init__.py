@@ -3,12 +3,12 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from coarsecon.distributions import skip_broken_distributions
+from coarsecon.registry.distributions import skip_broken_distributions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from coarsecon.embedder import Embedder
+    from coarsecon.run.embedder import Embedder
 
 __all__ = ["__version__", "load"]
 
@@ -26,7 +26,7 @@ def load(run: "str | Path", **options: Any) -> "Embedder":
     Raises:
         InputError: there is no run, or it has no encoder yet.
     """
-    from coarsecon.embedder import Embedder
+    from coarsecon.run.embedder import Embedder
 
     embedder = Embedder(run, **options)
     embedder.store.encoder  # noqa: B018  a mistake is told here

@@ -8,13 +8,19 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from coarsecon.documents import MAX_YAML_BYTES, parse_yaml
 from coarsecon.errors import InputError
+from coarsecon.runtime.documents import MAX_YAML_BYTES, parse_yaml
 
 S = TypeVar("S", bound=BaseModel)
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
+
+Checkpoint = Literal["last", "best"]
+"""The encoder of the last epoch, or the one whose monitored recall was best."""
+
+FeatureLayer = Literal["backbone", "projector"]
+"""Where features are taken: the backbone's pooled output, or its projection."""
 
 
 class Settings(BaseModel):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from coarsecon.report.chart import HEIGHT, WIDTH, Line, line_chart, swatch
 from coarsecon.report.curves import steps_per_epoch
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
 
 RUNS = {
     "maskcon": "MaskCon", "moco": "MoCo", "supce": "cross-entropy on coarse labels", "too-fast": "MaskCon, rate of 5",

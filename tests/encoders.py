@@ -9,10 +9,10 @@ from tiny import TINY_BACKBONE
 from torch import nn
 
 from coarsecon.config import BackboneSettings, RunConfig, to_yaml
-from coarsecon.files import atomic_write
 from coarsecon.nn.backbone import create_backbone, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe, save_encoder
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.files import atomic_write
 
 FAMILIES: dict[str, tuple[dict[str, Any], int]] = {
     "resnet18 small": ({"name": "resnet18", "stem": "small"}, 32),
@@ -42,7 +42,7 @@ def randomise(model: nn.Module) -> nn.Module:
     return model
 
 
-def encoder_run(root: Path, family: str, *, stem: str | None = None, **recipe: Any) -> Run:
+def encoder_run(root: Path, family: str, *, stem: str | None = None, **recipe: Any) -> RunFolder:
     """A run folder with config and encoder alone, with weights of its own."""
     settings, side = FAMILIES[family]
     backbone = BackboneSettings(**settings | ({"stem": stem} if stem else {}))
@@ -51,7 +51,7 @@ def encoder_run(root: Path, family: str, *, stem: str | None = None, **recipe: A
         model = randomise(create_backbone(backbone, side))
     values = {"size": side, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25), **recipe}
     card = EncoderCard(backbone=resolve_stem(backbone, side), input=InputRecipe(**values))
-    run = Run(root)
+    run = RunFolder(root)
     atomic_write(run.config_file, to_yaml(RunConfig(backbone=backbone)))
     save_encoder(model, card, run.encoder())
     return run

@@ -23,9 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from coarsecon.methods import Method
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
-from coarsecon.train import batches
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime import seeds
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train.loop import Trainer
 from coarsecon.train.resolve import Plan, plan
 
@@ -129,14 +129,16 @@ def steps_of(data: Path, name: str, backbone: str) -> dict[str, Any]:
             labels={level: mode.from_tensor(column) for level, column in split.labels.items()},
             images=mode.from_tensor(split.images),
         )
-        trainer = Trainer(FakePlan(**{**vars(planned), "device": GPU, "split": split}), Run(data / "no"), Reporter())
+        trainer = Trainer(
+            FakePlan(**{**vars(planned), "device": GPU, "split": split}), RunFolder(data / "no"), Reporter()
+        )
         order = trainer.batches_of_epoch(0)[:2]
-        trainer.train_step(*next(trainer.view_batches(order, batches.VIEWS, 0)), 0.1)  # constants are copied once
+        trainer.train_step(*next(trainer.view_batches(order, seeds.VIEWS, 0)), 0.1)  # constants are copied once
         trainer.optimizer.step = lambda: None  # a fused one on a real GPU, many small ones here
         watch.waits.clear()
         watch.launches.clear()
         launches = []
-        for views, labels in trainer.view_batches(order, batches.VIEWS, len(order)):
+        for views, labels in trainer.view_batches(order, seeds.VIEWS, len(order)):
             trainer.train_step(views, labels, 0.1)
             launches.append(watch.launches.total())
             watch.launches.clear()

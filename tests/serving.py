@@ -55,13 +55,13 @@ def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """`serve(run)` serves a copy of a run, its training images, until the test ends."""
     pytest.importorskip("starlette")
     pytest.importorskip("uvicorn")
-    from coarsecon.reporting import Reporter
-    from coarsecon.runs import open_run
+    from coarsecon.run.folder import open_run
+    from coarsecon.run.session import Session
+    from coarsecon.runtime.progress import Reporter
     from coarsecon.serve.app import create_app
     from coarsecon.serve.finder import Finder
     from coarsecon.serve.marks import Marks
     from coarsecon.serve.server import listen, make_server, url_of
-    from coarsecon.session import Session
 
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     running = []

@@ -11,14 +11,16 @@ from unittest.mock import patch
 
 import torch
 
-from coarsecon.comm import Comm, connected
-from coarsecon.data.store import open_dataset
-from coarsecon.evaluation import features, support
-from coarsecon.evaluation.features import FeatureStore
-from coarsecon.evaluation.pairing import Part, measure_retrieval, shared_values
-from coarsecon.evaluation.query_ranks import Pairs, Search
+from coarsecon.data.prepared.split_ref import SplitRef
+from coarsecon.data.prepared.store import open_dataset
+from coarsecon.evaluation import support
+from coarsecon.evaluation.pairing import measure_retrieval, shared_values
+from coarsecon.metrics.query_ranks import Pairs, Search
 from coarsecon.nn.encoder import Encoder
-from coarsecon.runs import Run
+from coarsecon.run import features
+from coarsecon.run.features import FeatureStore
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.distributed import Distributed, connected
 
 SIZE = 10
 """Images in a batch: five batches of the 48 test images, the last of them of eight."""
@@ -36,7 +38,7 @@ def searches() -> Iterator[tuple[Search, Pairs]]:
     yield few, {"fine": (fine[:31], fine[:31]), "coarse": (coarse, coarse)}
 
 
-def found(run: Run, data: Path, comm: Comm) -> dict[str, Any]:
+def found(run: RunFolder, data: Path, comm: Distributed) -> dict[str, Any]:
     """All that is shared, and how many images this rank embedded for each kind of features, and for the metrics."""
     original, counts = Encoder.features, []
 
@@ -57,7 +59,7 @@ def found(run: Run, data: Path, comm: Comm) -> dict[str, Any]:
                 counts.append(0)
                 told[name] = make().clone()
         counts.append(0)
-        test, train = Part(dataset, "test"), Part(dataset, "train")
+        test, train = SplitRef(dataset, "test"), SplitRef(dataset, "train")
         told["within"], told["among"] = measure_retrieval(store, test, test), measure_retrieval(store, test, train)
     told["searches"] = [shared_values(search, labels, comm) for search, labels in searches()]
     return {**told, "counts": counts}
@@ -66,7 +68,7 @@ def found(run: Run, data: Path, comm: Comm) -> dict[str, Any]:
 def main(run: Path, data: Path, out: Path) -> None:
     torch.set_num_threads(1)
     with connected() as comm:
-        torch.save([found(Run(run), data, comm) for _ in range(2)], out / f"rank{comm.rank}.pt")
+        torch.save([found(RunFolder(run), data, comm) for _ in range(2)], out / f"rank{comm.rank}.pt")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coarsecon.runs import FORMAT_VERSION
+from coarsecon.run.folder import FORMAT_VERSION
 
 FORMATS = Path(__file__).parent / "formats"
 """Written by version 0.1.0 in format 1, before runs had a number; never to be written again."""

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE, FINE, draw
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime import seeds
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
 from coarsecon.train.loop import Trainer
 from coarsecon.train.resolve import plan
@@ -53,11 +54,11 @@ def tiny_settings(path: Path, name: str = "maskcon", /, **sections: dict) -> dic
 def tiny_trainer(path: Path, name: str, /, *, side: int = 32, **method: object) -> Trainer:
     """A trainer in float32, on images of this side in pixels, that writes nothing yet."""
     settings = tiny_settings(path, name, method=method, data={"size": side}, run={"precision": "float32"})
-    return Trainer(plan(settings), Run(path / "unused"), Reporter())
+    return Trainer(plan(settings), RunFolder(path / "unused"), Reporter())
 
 
 def first_batch(trainer: Trainer) -> tuple[dict[str, Tensor], Tensor]:
     """(views, labels) of the first step."""
     size = trainer.config.run.batch_size
     order = batches.epoch_batches(len(trainer.plan.split), size, seed=0, epoch=0)[:1]
-    return next(trainer.view_batches(order, batches.VIEWS, 0))
+    return next(trainer.view_batches(order, seeds.VIEWS, 0))

@@ -13,23 +13,23 @@ from forms import FORMS
 from tiny import tiny_settings
 from torch import Tensor
 
-from coarsecon.comm import Comm, connected
 from coarsecon.methods.salmask import Masked
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.distributed import Distributed, connected
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train.loop import Trainer, running_statistics
 from coarsecon.train.resolve import plan
 
 Batch = tuple[dict[str, Tensor], Tensor]
 
 
-def trainer(data: Path, form: str, comm: Comm, batch_norm: str = "sync") -> Trainer:
+def trainer(data: Path, form: str, comm: Distributed, batch_norm: str = "sync") -> Trainer:
     """In float64 and without randomness inside the step: a saliency-masked step masks every batch alike."""
     run = {"precision": "float32", "batch_norm": batch_norm}
     planned = plan(tiny_settings(data, form.split()[0], method=FORMS[form], data={"size": 16}, run=run))
     torch.set_default_dtype(torch.float64)
     try:
-        made = Trainer(planned, Run(data), Reporter(), comm)
+        made = Trainer(planned, RunFolder(data), Reporter(), comm)
     finally:
         torch.set_default_dtype(torch.float32)
     if hasattr(made.method, "mask"):
@@ -58,7 +58,7 @@ def whole_batches(names: Iterable[str], count: int) -> list[Batch]:
     ]
 
 
-def results(data: Path, form: str, comm: Comm) -> dict[str, Any]:
+def results(data: Path, form: str, comm: Distributed) -> dict[str, Any]:
     """Loss and gradients of the first step, and the whole state after the second."""
     made = trainer(data, form, comm)
     given = [_part(batch, comm) for batch in whole_batches(made.views, 5)]
@@ -73,13 +73,13 @@ def results(data: Path, form: str, comm: Comm) -> dict[str, Any]:
     return {"losses": losses, "gradients": gradients, "state": made.method.state_dict()}
 
 
-def _part(batch: Batch, comm: Comm) -> Batch:
+def _part(batch: Batch, comm: Distributed) -> Batch:
     views, labels = batch
-    own = comm.part(len(labels))
+    own = comm.shard(len(labels))
     return {name: images[own] for name, images in views.items()}, labels[own]
 
 
-def shuffled_keys(data: Path, comm: Comm) -> dict[str, Tensor]:
+def shuffled_keys(data: Path, comm: Distributed) -> dict[str, Tensor]:
     """The queue, and this rank's key projections, after a batch that was shuffled across the ranks."""
     made = trainer(data, "moco", comm, "shuffle")
     views, labels = _part(whole_batches(made.views, 1)[0], comm)
@@ -99,10 +99,10 @@ def main(folder: Path) -> None:
     with connected() as comm:
         told = {form: results(folder / "data", form, comm) for form in FORMS}
         told["shuffled"] = shuffled_keys(folder / "data", comm)
-        rows = torch.arange(7.0)[comm.part(7)]
+        rows = torch.arange(7.0)[comm.shard(7)]
         told["parts"] = comm.gather_parts(rows, 7)
         told["any"] = comm.any(comm.rank == 1), comm.any(False)
-        told["first"] = comm.from_first(lambda: comm.rank)
+        told["first"] = comm.broadcast_object(lambda: comm.rank)
         torch.save(told, folder / f"rank{comm.rank}.pt")
 
 

@@ -14,24 +14,24 @@ from coarsecon.cli.options import (
     Flip,
     JsonFile,
     LayerChoice,
-    RunFolder,
+    RunArgument,
     Workers,
     unusual,
 )
 from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
+from coarsecon.runtime.files import atomic_write
 
 if TYPE_CHECKING:
-    from coarsecon.evaluation.cluster import Count
+    from coarsecon.metrics.cluster import Count
 
 TABLE_ROWS = 40
 """Classes on the screen at most; the JSON has all."""
 
 
 def cluster(
-    run: RunFolder,
+    run: RunArgument,
     k: Annotated[
         str,
         typer.Option(
@@ -66,9 +66,9 @@ def cluster(
     """Cluster the images inside each coarse class, and propose a fine label for every image."""
     opened = open_run(run)
     count = _count(k)
-    from coarsecon.evaluation.cluster import find_clusters, require_sklearn
-    from coarsecon.evaluation.proposals import numbers, proposed_table, shown
+    from coarsecon.metrics.cluster import find_clusters, require_sklearn
     from coarsecon.report.clusters import write_cluster_page, write_cluster_sheet
+    from coarsecon.report.proposals import numbers, proposed_table, shown
     from coarsecon.report.spreadsheet import csv_file
 
     require_sklearn()

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from coarsecon.files import atomic_write
-from coarsecon.reporting import Progress, Reporter
+from coarsecon.runtime.files import atomic_write
+from coarsecon.runtime.progress import Progress, Reporter
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines of progress."""

@@ -10,8 +10,8 @@ from coarsecon.cli.console import ConsoleReporter, closing, emit_json, processor
 from coarsecon.errors import CoarseconError
 
 if TYPE_CHECKING:
-    from coarsecon.data.check import DatasetCheck
-    from coarsecon.data.store import PreparedDataset
+    from coarsecon.data.prepared.check import DatasetCheck
+    from coarsecon.data.prepared.store import PreparedDataset
 
 app = typer.Typer(help="Check, look at or export a prepared dataset.", no_args_is_help=True)
 
@@ -30,8 +30,8 @@ def check(
 
     Pictures count as equal where every pixel is; such twins in train and test are told, and are no error.
     """
-    from coarsecon.data.check import check_dataset
-    from coarsecon.data.store import open_dataset
+    from coarsecon.data.prepared.check import check_dataset
+    from coarsecon.data.prepared.store import open_dataset
 
     dataset = open_dataset(folder)
     found = check_dataset(dataset, workers=workers or processors(), reporter=ConsoleReporter())
@@ -94,8 +94,8 @@ def show(
     seed: Annotated[int, typer.Option(min=0, help="Which images are drawn.")] = 0,
 ) -> None:
     """Draw a sheet of sample images, a row for each fine class under its coarse class."""
-    from coarsecon.data.samples import sample_blocks
-    from coarsecon.data.store import open_dataset
+    from coarsecon.data.prepared.store import open_dataset
+    from coarsecon.report.class_samples import sample_blocks
     from coarsecon.report.samples import write_samples
 
     dataset = open_dataset(folder)
@@ -115,8 +115,8 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
 ) -> None:
     """Write a prepared dataset in another library's form: hf, for `datasets.load_from_disk`."""
-    from coarsecon.data import hub
-    from coarsecon.data.store import open_dataset
+    from coarsecon.data.prepared.store import open_dataset
+    from coarsecon.data.sources import hub
 
     hub.export(open_dataset(folder), out)
     closing([out], ["python", "-c", f"import datasets; print(datasets.load_from_disk({str(out)!r}))"])

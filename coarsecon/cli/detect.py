@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
-from coarsecon.cli.options import JsonFile, RunFolder
+from coarsecon.cli.options import JsonFile, RunArgument
 from coarsecon.cli.pretrain import given, moved, refuse_changes
-from coarsecon.runs import Run, Which, open_run
+from coarsecon.config import Checkpoint
+from coarsecon.run.folder import RunFolder, open_run
 
 if TYPE_CHECKING:
     from coarsecon.detection.plan import Plan
@@ -20,7 +21,7 @@ TITLES = {"box": "box", "mask": "mask", "box_voc07": "box, VOC07's measure"}
 
 
 def detect(
-    run: RunFolder,
+    run: RunArgument,
     data: Annotated[
         list[Path] | None,
         typer.Option(help="A folder in VOC's or COCO's form; repeatable, as for VOC2007 with VOC2012."),
@@ -33,7 +34,7 @@ def detect(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a step; default: the recipe's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the detector; default in RUN/detection.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training in --out, or measure it.")] = False,
-    encoder: Annotated[Which | None, typer.Option(help="The run's last or best encoder.")] = None,
+    encoder: Annotated[Checkpoint | None, typer.Option(help="The run's last or best encoder.")] = None,
     json: JsonFile = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
     precision: Annotated[str | None, typer.Option(help="Of training: auto, float32 or bfloat16.")] = None,
@@ -113,13 +114,13 @@ def _measure(model: Any, planned: "Plan", reporter: ConsoleReporter) -> dict[str
     return metrics
 
 
-def _save(opened: Run, planned: "Plan", metrics: dict[str, dict[str, Any]], reporter: ConsoleReporter) -> None:
+def _save(opened: RunFolder, planned: "Plan", metrics: dict[str, dict[str, Any]], reporter: ConsoleReporter) -> None:
     """Write the result file, with the settings and what they were computed from beside the scores."""
     from coarsecon.detection.plan import result_name
     from coarsecon.detection.samples import annotations_mark
-    from coarsecon.evaluation.provenance import computed_from, encoder_entry
-    from coarsecon.files import atomic_write
-    from coarsecon.results import COMPUTED_FROM
+    from coarsecon.run.provenance import computed_from, encoder_entry
+    from coarsecon.run.results import COMPUTED_FROM
+    from coarsecon.runtime.files import atomic_write
 
     config = planned.config
     data = [

@@ -9,15 +9,15 @@ from coarsecon.cli.options import Device, JsonFile
 from coarsecon.errors import CoarseconError
 
 if TYPE_CHECKING:
-    from coarsecon.doctor import Extra
+    from coarsecon.report.installation import Extra
 
 GIB = 2**30
 
 
 def doctor(device: Device = "auto", json: JsonFile = None) -> None:
     """Versions, device, precision, memory, missing extras, and a self-test of some seconds; exit code 1 if it fails."""
-    from coarsecon import doctor as library
-    from coarsecon.device import choose_device
+    from coarsecon.report import installation as library
+    from coarsecon.runtime.device import choose_device
 
     chosen = choose_device(device)
     versions, machine, extras = library.versions(), library.machine(chosen), library.extras()

@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing
-from coarsecon.cli.options import EncoderChoice, RunFolder
+from coarsecon.cli.options import EncoderChoice, RunArgument
 from coarsecon.errors import InputError, NotWritableError
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
 
 Format = Literal["timm", "onnx", "torch-export", "hub", "torchvision", "detectron2"]
 
 
 def export(
-    run: RunFolder,
+    run: RunArgument,
     format: Annotated[
         Format,
         typer.Option(
@@ -35,8 +35,8 @@ def export(
     target = out or opened.root / "export" / format
     if out is None:
         opened.check_owned(target)
-    from coarsecon.export import export as write
-    from coarsecon.export import hub
+    from coarsecon.exporters import export as write
+    from coarsecon.exporters import hub
 
     reporter = ConsoleReporter()
     try:

@@ -13,26 +13,26 @@ from coarsecon.cli.options import (
     Flip,
     JsonFile,
     LayerChoice,
-    RunFolder,
+    RunArgument,
     Workers,
     unusual,
 )
 from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from coarsecon.evaluation.features import FeatureStore
-    from coarsecon.evaluation.fewshot import Embedded
-    from coarsecon.session import Session
+    from coarsecon.metrics.fewshot import Embedded
+    from coarsecon.run.features import FeatureStore
+    from coarsecon.run.session import Session
 
 Combine = Literal["ensemble", "concat", "cascade"]
 
 
 def fewshot(
-    run: RunFolder,
+    run: RunArgument,
     run2: Annotated[Path | None, typer.Argument(metavar="RUN2", help="A second run, for --combine.")] = None,
     data: DataFolder = None,
     split: Annotated[str | None, typer.Option(help="Where episodes are drawn. Default: test, else val.")] = None,
@@ -78,8 +78,9 @@ def fewshot(
     if combine == "ensemble" and classifier != "logistic":
         raise InputError(f"--combine ensemble multiplies logistic probabilities; the {classifier} classifier has none")
     number = _ways(ways)
-    from coarsecon.evaluation.classifiers import require_logistic
-    from coarsecon.evaluation.fewshot import (
+    from coarsecon.evaluation.support import embedded_split
+    from coarsecon.metrics.classifiers import require_logistic
+    from coarsecon.metrics.fewshot import (
         cascade,
         concatenated,
         draw_episodes,
@@ -88,8 +89,7 @@ def fewshot(
         predictor,
         without_small,
     )
-    from coarsecon.evaluation.support import embedded_split
-    from coarsecon.session import Session
+    from coarsecon.run.session import Session
 
     if classifier == "logistic":
         require_logistic()
@@ -168,8 +168,8 @@ def _labels(session: "Session", split: str, level: str) -> "Tensor":
 
 def _coarse_classes(session: "Session", split: str, model: "Embedded", copies: int) -> "tuple[Embedded, str]":
     """The coarse class of every image by the run's classifier, or by one learnt from its features; and which it was."""
-    from coarsecon.evaluation.fewshot import coarse_classes
     from coarsecon.evaluation.support import predicted_classes
+    from coarsecon.metrics.fewshot import coarse_classes
 
     heads, reason = session.run.heads(session.which), "its method has no classifier"
     if heads.is_file():

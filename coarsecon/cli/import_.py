@@ -41,7 +41,7 @@ def import_(
     ] = None,
 ) -> None:
     """Turn a checkpoint into a run that every evaluation takes; what of it was left out is named."""
-    from coarsecon.importing import Wishes, import_checkpoint
+    from coarsecon.importers import Wishes, import_checkpoint
 
     wishes = Wishes(backbone=backbone, stem=stem, size=size, normalise=normalise, filter=filter, key=weights_key)
     account = import_checkpoint(file, form, out, data=data, wishes=wishes)

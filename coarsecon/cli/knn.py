@@ -14,19 +14,19 @@ from coarsecon.cli.options import (
     Flip,
     JsonFile,
     LayerChoice,
-    RunFolder,
+    RunArgument,
     Workers,
     unusual,
 )
 from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
 
 Number = TypeVar("Number", int, float)
 
 
 def knn(
-    run: RunFolder,
+    run: RunArgument,
     data: DataFolder = None,
     k: Annotated[str, typer.Option("--k", help="Neighbours that vote; several with commas.")] = "20,200",
     t: Annotated[str, typer.Option("--t", help="Temperatures of the votes; several with commas.")] = "0.1",
@@ -40,7 +40,7 @@ def knn(
     """Top-1 of a weighted vote of the nearest training images, on fine and coarse labels."""
     opened = open_run(run)
     ks, ts = _numbers("--k", k, int), _numbers("--t", t, float)
-    from coarsecon.evaluation.knn import knn_metrics
+    from coarsecon.metrics.knn import knn_metrics
 
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
         split = session.held_out()

@@ -15,19 +15,19 @@ from coarsecon.cli.options import (
     Flip,
     JsonFile,
     LayerChoice,
-    RunFolder,
+    RunArgument,
     Workers,
     unusual,
 )
 from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
-from coarsecon.reporting import Reporter
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
+from coarsecon.runtime.progress import Reporter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from coarsecon.session import Session
+    from coarsecon.run.session import Session
     from coarsecon.train.classifier import ClassifierSettings
 
     Probe = Callable[[Tensor, Tensor, int], dict[str, Any]]
@@ -41,7 +41,7 @@ ABOUT_PRESETS = (
 
 
 def linear(
-    run: RunFolder,
+    run: RunArgument,
     preset: Annotated[
         Literal["sweep", "supcon", "ascl", "moco"],
         typer.Option(help="Many settings, picked on held-out training images; or a paper's one."),
@@ -76,7 +76,7 @@ def linear(
     opened = open_run(run)
     views = finetune or augment
     _check(preset, augment, finetune, {"--lr": lr, "--backbone-lr": backbone_lr}, batch_size, layer, flip)
-    from coarsecon.evaluation.linear import few_label_probe
+    from coarsecon.train.linear_probe import few_label_probe
 
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
         split = session.held_out()
@@ -146,7 +146,7 @@ def _of_features(
     session: "Session", split: str, preset: str, lr: float | None, epochs: int | None, reporter: Reporter
 ) -> "Probe":
     """Learns from the features of the frozen backbone."""
-    from coarsecon.evaluation.linear import linear_probe
+    from coarsecon.train.linear_probe import linear_probe
 
     train, test = (session.features(name).to(session.device) for name in ("train", split))
 
@@ -161,13 +161,13 @@ def _of_features(
 
 def _of_views(session: "Session", split: str, kind: str, settings: "ClassifierSettings") -> "Probe":
     """Learns from random views; every probe begins with the run's encoder."""
-    from coarsecon.nn.encoder import load_encoder
+    from coarsecon.run.restore import open_encoder
     from coarsecon.train.classifier import view_probe
 
     train, test = (session.dataset.split(name) for name in ("train", split))
 
     def probe(test_labels: "Tensor", train_labels: "Tensor", seed: int) -> dict[str, Any]:
-        encoder = load_encoder(session.run.encoder(session.store.which), session.device)
+        encoder = open_encoder(session.run, session.store.which, session.device)
         found = view_probe(
             encoder, train, train_labels, test, test_labels, settings,
             device=session.device, workers=session.workers, seed=seed, reporter=session.reporter,

@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, JsonFile, RunFolder, Workers
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, JsonFile, RunArgument, Workers
+from coarsecon.config import FeatureLayer
 from coarsecon.errors import InputError
-from coarsecon.runs import Layer, open_run
+from coarsecon.run.folder import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from coarsecon.evaluation.localize import Heat
-    from coarsecon.report.rows import GalleryRow, Picture, Pixels
-    from coarsecon.session import Session
+    from coarsecon.pictures.rows import GalleryRow, Picture, Pixels
+    from coarsecon.run.session import Session
 
 LARGEST = 1024
 """The longer side that a file's image is shrunk to before anything is made of it."""
 
 
 def localize(
-    run: RunFolder,
+    run: RunArgument,
     image: Annotated[
         list[Path] | None, typer.Option(help="This image or folder; repeatable. Default: images of the split.")
     ] = None,
@@ -33,7 +34,7 @@ def localize(
     data: DataFolder = None,
     split: Annotated[str | None, typer.Option(help="Default: test, else val, else train.")] = None,
     layer: Annotated[
-        Layer | None,
+        FeatureLayer | None,
         typer.Option(
             help="Layer whose norm is shown. Default: the projector (ANCOR), or the backbone where the run has none."
         ),
@@ -50,11 +51,11 @@ def localize(
     opened = open_run(run)
     if html and not neighbours:
         raise InputError("--html: the page is a gallery of neighbours; pass --neighbours K too")
-    from coarsecon.device import choose_device
     from coarsecon.evaluation.localize import load_localizer
     from coarsecon.report.heat import with_heat
     from coarsecon.report.sheet import write_heat_sheet, write_sheet
-    from coarsecon.session import Session
+    from coarsecon.run.session import Session
+    from coarsecon.runtime.device import choose_device
 
     reporter = ConsoleReporter()
     localizer = load_localizer(opened, layer, encoder, choose_device(device), reporter)
@@ -94,9 +95,9 @@ def _files(places: list[Path], limit: int) -> "list[Picture]":
     import numpy as np
     from PIL import Image
 
-    from coarsecon.data.images import decode
-    from coarsecon.data.left_out import some
-    from coarsecon.report.rows import Picture
+    from coarsecon.data.formats.images import decode
+    from coarsecon.data.formats.left_out import some
+    from coarsecon.pictures.rows import Picture
 
     pictures, broken = [], []
     for file in _sampled_files(places, limit):
@@ -117,7 +118,7 @@ def _files(places: list[Path], limit: int) -> "list[Picture]":
 
 def _sampled_files(places: list[Path], limit: int) -> list[Path]:
     """The image files in `places`; of more than `limit`, always the same random ones, in order."""
-    from coarsecon.data.find import find_images
+    from coarsecon.data.formats.find import find_images
     from coarsecon.search.collection import sample_queries
 
     files = find_images(places, ConsoleReporter())

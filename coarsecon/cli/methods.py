@@ -6,7 +6,7 @@ import typer
 
 from coarsecon import registry
 from coarsecon.cli.console import ConsoleReporter, emit_json, table, wrapped
-from coarsecon.distributions import broken_distributions
+from coarsecon.registry.distributions import broken_distributions
 
 
 def methods(

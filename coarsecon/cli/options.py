@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from coarsecon.runs import Layer, Which
+from coarsecon.config import Checkpoint, FeatureLayer
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", help="Another prepared dataset than the run's.")]
-EncoderChoice = Annotated[Which, typer.Option("--encoder", help="The run's last or best encoder.")]
+EncoderChoice = Annotated[Checkpoint, typer.Option("--encoder", help="The run's last or best encoder.")]
 LayerChoice = Annotated[
-    Layer, typer.Option("--layer", help="Features of the backbone, or of the projector that was trained on it.")
+    FeatureLayer, typer.Option("--layer", help="Features of the backbone, or of the projector that was trained on it.")
 ]
 Flip = Annotated[bool, typer.Option("--flip", help="Average each image's features with those of its mirror image.")]
 JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")]

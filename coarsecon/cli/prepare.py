@@ -10,8 +10,8 @@ from coarsecon import registry
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, processors, table
 
 if TYPE_CHECKING:
-    from coarsecon.data.balance import Balance
-    from coarsecon.data.schema import DatasetInfo
+    from coarsecon.data.prepare.balance import Balance
+    from coarsecon.data.prepared.schema import DatasetInfo
     from coarsecon.data.sources import Source
 
 
@@ -69,9 +69,9 @@ def prepare(
 ) -> None:
     """Read a dataset from its original files, check it, and write it in the prepared form."""
     reader: Source = registry.load(registry.DATASETS, name)
-    from coarsecon.data.balance import balance
-    from coarsecon.data.preparation import Writing
-    from coarsecon.data.prepare import prepare_dataset
+    from coarsecon.data.prepare.balance import balance
+    from coarsecon.data.prepare.dataset import prepare_dataset
+    from coarsecon.data.prepare.preparation import Writing
     from coarsecon.data.sources import SourceRequest
 
     target = out or Path("data") / name

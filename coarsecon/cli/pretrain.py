@@ -7,8 +7,8 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing
 from coarsecon.errors import InputError
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run, no_dataset
+from coarsecon.run.folder import RunFolder, no_dataset
+from coarsecon.runtime.progress import Reporter
 
 if TYPE_CHECKING:
     from coarsecon.config import Settings
@@ -63,10 +63,10 @@ def pretrain(
     path = (layers.get("data") or {}).get("path")
     if resume and isinstance(path, str) and not Path(path).exists():
         raise no_dataset(path, target)
-    if not resume and "path" not in (layers.get("data") or {}) and Run(target).config_file.is_file():
+    if not resume and "path" not in (layers.get("data") or {}) and RunFolder(target).config_file.is_file():
         raise InputError(f"{target}: holds a run; pass --resume to continue it, or --data DIR to begin another")
 
-    from coarsecon.comm import connected
+    from coarsecon.runtime.distributed import connected
     from coarsecon.train.loop import train
     from coarsecon.train.resolve import plan
     from coarsecon.train.stopping import InterruptedRunError
@@ -79,7 +79,7 @@ def pretrain(
         try:
             run = train(planned, target, resume=resume, reporter=reporter, comm=comm)
         except (InterruptedRunError, KeyboardInterrupt) as stopped:
-            if not Run(target).config_file.is_file():  # it had not begun
+            if not RunFolder(target).config_file.is_file():  # it had not begun
                 raise
             how = str(stopped) or "stopped at once, without saving"
             told = InterruptedRunError(f"{how}; continue with: coarsecon pretrain --out {target} --resume")
@@ -100,7 +100,7 @@ def given(flags: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _saved_settings(out: Path) -> dict[str, Any]:
-    run = Run(out)
+    run = RunFolder(out)
     if not run.config_file.exists():
         raise InputError(f"{out}: holds no run to resume (no config.yaml); leave --resume out to start one")
     run.check_format()

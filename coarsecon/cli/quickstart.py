@@ -10,7 +10,7 @@ import typer
 from coarsecon.cli.console import ConsoleReporter, closing, percent, table
 from coarsecon.cli.pretrain import moved, refuse_changes
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write, several
+from coarsecon.runtime.files import atomic_write, several
 
 METHODS = {
     "maskcon": "MaskCon: coarse labels and images",
@@ -27,16 +27,17 @@ def quickstart(
     """Draw toy images, learn from their coarse labels in three ways, and see which finds the fine kinds."""
     from coarsecon import recipes, registry
     from coarsecon.config import merge, read_config_file
-    from coarsecon.data.prepare import prepare_dataset
+    from coarsecon.data.prepare.dataset import prepare_dataset
+    from coarsecon.data.prepared.store import is_prepared
     from coarsecon.data.sources import SourceRequest
-    from coarsecon.data.store import is_prepared
-    from coarsecon.evaluation.projection import default_projection
-    from coarsecon.mapping import draw_map, map_split
+    from coarsecon.evaluation.pairing import measure_split
+    from coarsecon.metrics.projection import default_projection
     from coarsecon.report.gallery import write_gallery
     from coarsecon.report.map_page import write_map_html
     from coarsecon.report.map_picture import write_map_png
-    from coarsecon.runs import Run
-    from coarsecon.session import Session
+    from coarsecon.report.projection import draw_map, map_split
+    from coarsecon.run.folder import RunFolder
+    from coarsecon.run.session import Session
     from coarsecon.train.loop import train
     from coarsecon.train.resolve import plan
     from coarsecon.train.stopping import InterruptedRunError
@@ -55,16 +56,16 @@ def quickstart(
             layers = merge(layers, {"schedule": {"epochs": epochs}})
         reporter.info(f"{what}")
         folder = out / "runs" / name
-        planned, begun = plan(layers), Run(folder).config_file.exists()
+        planned, begun = plan(layers), RunFolder(folder).config_file.exists()
         if begun:
-            saved = moved(read_config_file(Run(folder).config_file), layers)
+            saved = moved(read_config_file(RunFolder(folder).config_file), layers)
             refuse_changes(plan(saved).config, planned.config, folder)
         try:
             run = train(planned, folder, resume=begun, reporter=reporter)
         except InterruptedRunError as stopped:
             raise InterruptedRunError(f"{stopped}; run the same command again to continue") from None
         session = Session(run, None, which="last", device="auto", workers=0, reporter=reporter)
-        metrics, *_ = session.metrics("test")
+        metrics, *_ = measure_split(session, "test")
         sessions[name], results[name] = session, metrics
         cells = (metrics["fine"]["recall@1"], metrics["fine"]["map@r"], metrics["coarse"]["recall@1"])
         rows.append((what, *map(percent, cells)))
@@ -95,7 +96,7 @@ def quickstart(
 
 def _check_output(out: Path, data: Path) -> None:
     """Raise InputError where the folder holds anything but an earlier quickstart."""
-    from coarsecon.data.store import is_prepared
+    from coarsecon.data.prepared.store import is_prepared
 
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; --out names a folder")

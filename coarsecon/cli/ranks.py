@@ -11,11 +11,11 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter
 from coarsecon.errors import InputError
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run, last_epoch
+from coarsecon.run.folder import RunFolder, last_epoch
+from coarsecon.runtime.progress import Reporter
 
 if TYPE_CHECKING:
-    from coarsecon.session import Session
+    from coarsecon.run.session import Session
 
 ALONE = ("quickstart", "prepare", "localize", "serve", "detect", "report", "export", "import", "data")
 """Commands that write and know of no ranks."""
@@ -40,13 +40,13 @@ def let_the_first_tell() -> None:
 
 
 @contextmanager
-def shared_session(opened: Run, data: Path | None, **settings: Any) -> "Iterator[Session]":
+def shared_session(opened: RunFolder, data: Path | None, **settings: Any) -> "Iterator[Session]":
     """A session with these settings of `Session`; its features, in the block, are extracted by all ranks together.
 
     All ranks pass the block alike, and after it the first goes on alone, while the others end.
     """
-    from coarsecon.comm import Comm, connected
-    from coarsecon.session import Session
+    from coarsecon.run.session import Session
+    from coarsecon.runtime.distributed import Distributed, connected
 
     with connected() as comm:
         session = Session(opened, data, reporter=Reporter() if comm.rank else ConsoleReporter(), comm=comm, **settings)
@@ -54,10 +54,10 @@ def shared_session(opened: Run, data: Path | None, **settings: Any) -> "Iterator
         yield session
     if comm.rank:
         raise typer.Exit
-    session.store.comm = Comm()
+    session.store.comm = Distributed()
 
 
-def _tell_if_unfinished(run: Run, reporter: Reporter) -> None:
+def _tell_if_unfinished(run: RunFolder, reporter: Reporter) -> None:
     """Say one line where the run was stopped, so that its numbers are not taken for those of its settings."""
     if not run.checkpoint("last").exists():  # imported, or cleaned up
         return

@@ -8,7 +8,7 @@ import typer
 
 from coarsecon.cli.console import closing, emit_json, table, wrapped
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
+from coarsecon.runtime.files import atomic_write
 
 app = typer.Typer(help="List, show or copy the papers' settings.", no_args_is_help=True)
 

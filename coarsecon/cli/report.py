@@ -8,7 +8,7 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json
 from coarsecon.errors import InputError, NotWritableError
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
 
 
 def report(
@@ -28,7 +28,7 @@ def report(
     if len({run.root.resolve() for run in opened}) < len(opened):
         raise InputError("the same run is named twice; name each once")
     from coarsecon.report.run_report import write_report
-    from coarsecon.summary import Summary
+    from coarsecon.report.summary import Summary
 
     reporter = ConsoleReporter()
     summary = Summary(opened, reporter)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunFolder, Workers
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, LayerChoice, RunArgument, Workers
 from coarsecon.cli.ranks import shared_session
 from coarsecon.errors import InputError
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
 
 if TYPE_CHECKING:
-    from coarsecon.report.rows import GalleryRow
-    from coarsecon.session import Session
+    from coarsecon.evaluation.pairing import measure_split
+    from coarsecon.pictures.rows import GalleryRow
+    from coarsecon.run.session import Session
 
 WORST = 10
 """Coarse classes shown of many; JSON has them all."""
@@ -29,7 +30,7 @@ SAMPLE = 24
 
 
 def retrieve(
-    run: RunFolder,
+    run: RunArgument,
     data: DataFolder = None,
     split: Annotated[str | None, typer.Option(help="Default: test for metrics, train to search.")] = None,
     gallery_split: Annotated[str | None, typer.Option(help="Metrics of queries in this split instead.")] = None,
@@ -63,13 +64,15 @@ def retrieve(
         raise InputError("--index: metrics are always exact; an index serves --query")
     if heat and not (html or png):
         raise InputError("--heat: the heat maps are drawn in a gallery; pass --html or --png too")
-    from coarsecon.data.find import find_images
+    from coarsecon.data.formats.find import find_images
 
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
         if query:
             files, searched = find_images(query, session.reporter), session.gallery(split, gallery)
         else:
-            metrics, chosen, among = session.metrics(split, gallery_split=gallery_split, gallery_data=gallery_data)
+            metrics, chosen, among = measure_split(
+                session, split, gallery_split=gallery_split, gallery_data=gallery_data
+            )
     if query:
         found = session.search(files, searched, top_k=top_k, factory=index)
         _show_neighbours(found.rows, json)

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, percent, processors
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, LayerChoice, RunFolder, Workers
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, LayerChoice, RunArgument, Workers
 from coarsecon.errors import InputError
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
 
 PACKAGES = ("starlette", "uvicorn")
 NEIGHBOURS = 12
@@ -18,7 +18,7 @@ NEIGHBOURS = 12
 
 
 def serve(
-    run: RunFolder,
+    run: RunArgument,
     data: DataFolder = None,
     split: Annotated[str, typer.Option(help="The images to search in.")] = "train",
     index: Annotated[
@@ -40,13 +40,13 @@ def serve(
     missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise InputError(f"serve needs {', '.join(missing)}: pip install 'coarsecon[serve]'")
-    from coarsecon.evaluation.threads import single_threaded
+    from coarsecon.run.session import Session
+    from coarsecon.runtime.threads import single_threaded
     from coarsecon.search.index import index_recall
     from coarsecon.serve.app import create_app
     from coarsecon.serve.finder import Finder
     from coarsecon.serve.marks import Marks
     from coarsecon.serve.server import is_loopback, listen, make_server, url_of
-    from coarsecon.session import Session
 
     reporter = ConsoleReporter()
     opened.check_owned(opened.results / "marks.csv")

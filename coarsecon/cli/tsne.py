@@ -7,17 +7,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 from coarsecon.cli.console import closing, emit_json
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, RunFolder, Workers, unusual
+from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, JsonFile, RunArgument, Workers, unusual
 from coarsecon.cli.ranks import shared_session
+from coarsecon.config import FeatureLayer
 from coarsecon.errors import InputError
-from coarsecon.runs import Layer, open_run
+from coarsecon.run.folder import open_run
 
 LIMIT = 10_000
 """More images than this take long to project and make a page that a browser finds heavy."""
 
 
 def tsne(
-    run: RunFolder,
+    run: RunArgument,
     data: DataFolder = None,
     split: Annotated[str | None, typer.Option(help="Default: test, else val, else train.")] = None,
     method: Annotated[
@@ -36,7 +37,7 @@ def tsne(
     svg: Annotated[Path | None, typer.Option(help="Write the picture as vectors.")] = None,
     encoder: EncoderChoice = "last",
     layer: Annotated[
-        Layer | None, typer.Option(help="Default: backbone; with --class-weights the layer they belong to.")
+        FeatureLayer | None, typer.Option(help="Default: backbone; with --class-weights the layer they belong to.")
     ] = None,
     flip: Flip = False,
     json: JsonFile = None,
@@ -48,10 +49,10 @@ def tsne(
     opened = open_run(run)
     if perplexity is not None and method != "tsne":
         raise InputError(f"--perplexity: {method} has none; leave it out, or use --method tsne")
-    from coarsecon.mapping import draw_map, map_split, weights_layer
     from coarsecon.report.map_page import write_map_html
     from coarsecon.report.map_picture import write_map_png, write_map_svg
-    from coarsecon.session import Session
+    from coarsecon.report.projection import draw_map, map_split, weights_layer
+    from coarsecon.run.session import Session
 
     settings: dict[str, Any] = {"which": encoder, "flip": flip, "device": device, "workers": workers}
     with shared_session(opened, data, layer=layer or "backbone", **settings) as session:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from coarsecon.data.names import canonical
+from coarsecon.data.formats.names import canonical
 from coarsecon.detection.masks import read_segmentation
 from coarsecon.detection.samples import Annotated, DetectionSet, Instance, Size, clipped, file_in, image_size
 from coarsecon.errors import InputError

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from coarsecon.data.images import opened
-from coarsecon.data.limits import workers_problem
-from coarsecon.data.pool import loader_workers
+from coarsecon.data.formats.images import opened
 from coarsecon.detection.coco import is_coco, read_coco
 from coarsecon.detection.masks import decode
 from coarsecon.detection.samples import Annotated, DetectionSet, joined
 from coarsecon.detection.voc import has_split, read_voc, voc_folders
 from coarsecon.errors import InputError
+from coarsecon.runtime.limits import workers_problem
+from coarsecon.runtime.pool import loader_workers
 
 Target = dict[str, Tensor]
 Example = tuple[Tensor, Target]

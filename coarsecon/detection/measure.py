@@ -14,7 +14,7 @@ from torch import nn
 from coarsecon.detection.data import Examples, load_batches
 from coarsecon.detection.masks import RunLengths, encode, require_pycocotools
 from coarsecon.detection.samples import DetectionSet
-from coarsecon.reporting import Reporter
+from coarsecon.runtime.progress import Reporter
 
 Kind = Literal["box", "mask"]
 VOC07_RECALLS = 11

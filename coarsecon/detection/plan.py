@@ -18,11 +18,11 @@ from coarsecon.detection.masks import require_pycocotools
 from coarsecon.detection.model import build_detector
 from coarsecon.detection.samples import DetectionSet, check_classes
 from coarsecon.detection.settings import DetectionConfig
-from coarsecon.device import choose_device, choose_precision
 from coarsecon.errors import InputError
-from coarsecon.nn.encoder import load_encoder
-from coarsecon.results import word
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.restore import open_encoder
+from coarsecon.run.results import word
+from coarsecon.runtime.device import choose_device, choose_precision
 
 DEFAULT_RECIPES = {"voc": "voc-c4-24k", "coco": "coco-mask-c4-1x"}
 
@@ -37,7 +37,7 @@ LONGEST = 120
 class Plan:
     """A training that is ready to start."""
 
-    run: Run
+    run: RunFolder
     config: DetectionConfig
     train: DetectionSet
     test: DetectionSet
@@ -51,7 +51,7 @@ class Plan:
 
     def build(self) -> GeneralizedRCNN:
         """The detector on its device, its new layers drawn by the seed."""
-        encoder = load_encoder(self.run.encoder(self.config.model.encoder))
+        encoder = open_encoder(self.run, self.config.model.encoder)
         with torch.random.fork_rng():
             torch.manual_seed(self.config.run.seed)
             detector = build_detector(encoder, self.config.model, self.config.sizes, len(self.classes))
@@ -80,13 +80,13 @@ def settle(layers: Mapping[str, Any]) -> DetectionConfig:
     )
 
 
-def plan(run: Run, config: DetectionConfig) -> Plan:
+def plan(run: RunFolder, config: DetectionConfig) -> Plan:
     """Read the annotations that settled settings name, after a look at the encoder.
 
     Raises:
         InputError: the encoder, images or annotations cannot be used, or images are fewer than a batch.
     """
-    resnet_of(load_encoder(run.encoder(config.model.encoder)), frozen=False)
+    resnet_of(open_encoder(run, config.model.encoder), frozen=False)
     data, size = config.data, config.run.batch_size
     whole, test = (read_split(data.paths, split, masks=config.model.masks) for split in (data.train, data.test))
     train = whole.trainable(difficult=data.difficult)
@@ -121,6 +121,6 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def folder_of(run: Run, config: DetectionConfig) -> Path:
+def folder_of(run: RunFolder, config: DetectionConfig) -> Path:
     """Where a training of these settings is kept, unless another place is named."""
     return run.root / "detection" / result_name(config)

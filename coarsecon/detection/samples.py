@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coarsecon.data.images import MAX_PIXELS
-from coarsecon.data.names import path_on_disk
+from coarsecon.data.formats.images import MAX_PIXELS
+from coarsecon.data.formats.names import path_on_disk
 from coarsecon.detection.masks import Segmentation
 from coarsecon.errors import InputError
 

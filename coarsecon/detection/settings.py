@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from coarsecon.config import Count, Fraction, OptimizerSettings, Positive, Settings
-from coarsecon.runs import Which
+from coarsecon.config import Checkpoint, Count, Fraction, OptimizerSettings, Positive, Settings
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -24,7 +23,7 @@ class DetectionData(Settings):
 class ModelSettings(Settings):
     """The detector around the backbone."""
 
-    encoder: Which = Field("last", description="the run's encoder it starts from")
+    encoder: Checkpoint = Field("last", description="the run's encoder it starts from")
     head: Literal["c4", "fpn"] = Field("c4", description="c4: layer4 is the box head; fpn: a feature pyramid")
     masks: bool = Field(False, description="Mask R-CNN; else Faster R-CNN")
     batch_norm: Literal["tuned", "frozen"] = Field(

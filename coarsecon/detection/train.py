@@ -8,16 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coarsecon.comm import Comm
 from coarsecon.config import to_yaml
 from coarsecon.detection.data import Example, Examples, load_batches, mirrored
 from coarsecon.detection.plan import Plan
-from coarsecon.device import autocast
 from coarsecon.errors import InputError
-from coarsecon.evaluation.features import encoder_mark
-from coarsecon.files import atomic_write
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.run.features import encoder_mark
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime import seeds
+from coarsecon.runtime.device import autocast
+from coarsecon.runtime.distributed import Distributed
+from coarsecon.runtime.files import atomic_write
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
 from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
 from coarsecon.train.divergence import diverged
@@ -40,8 +41,8 @@ def train_detector(plan: Plan, folder: Path, *, resume: bool = False, reporter: 
         InterruptedRunError: it was asked to stop; its state is saved.
     """
     check_folder(folder, resume=resume)
-    with Run(folder).locked():
-        trainer = _Trainer(plan, Run(folder), reporter or Reporter())
+    with RunFolder(folder).locked():
+        trainer = _Trainer(plan, RunFolder(folder), reporter or Reporter())
         if resume:
             trainer.load()
         if trainer.step < plan.config.schedule.steps:
@@ -55,19 +56,21 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     Raises:
         InputError: it may not.
     """
-    has_state = Run(folder).checkpoint("last").exists()
+    has_state = RunFolder(folder).checkpoint("last").exists()
     if resume and not has_state:
         raise InputError(f"{folder}: holds no training to resume; leave --resume out to start one")
     if has_state and not resume:
         raise InputError(f"{folder}: holds a training already; pass --resume to continue it, or another --out")
-    if folder.exists() and (not folder.is_dir() or (not Run(folder).is_empty() and not (folder / CONFIG).exists())):
+    if folder.exists() and (
+        not folder.is_dir() or (not RunFolder(folder).is_empty() and not (folder / CONFIG).exists())
+    ):
         raise InputError(f"{folder}: holds something else; --out names a new folder, or a training to resume")
 
 
 class _Trainer:
     """The state of a training in progress."""
 
-    def __init__(self, plan: Plan, place: Run, reporter: Reporter) -> None:
+    def __init__(self, plan: Plan, place: RunFolder, reporter: Reporter) -> None:
         self.plan, self.config, self.place, self.reporter = plan, plan.config, place, reporter
         self.encoder = encoder_mark(plan.run, plan.config.model.encoder)
         self.model = plan.build()
@@ -108,7 +111,7 @@ class _Trainer:
         environment = describe_environment(self.plan.device, config.run.precision)
         atomic_write(self.place.environment_file, json.dumps(environment, indent=2))
         log = MetricLog(self.place, config, from_step=self.step, loggers=config.run.loggers)
-        window = Window(config.run.batch_size, Comm())
+        window = Window(config.run.batch_size, Distributed())
         self.model.train()
         try:
             with StopRequest(self.reporter) as stop, self.reporter.progress("training", steps, "steps") as bar:
@@ -152,7 +155,7 @@ class _Trainer:
 
         loaded = load_batches(self.examples, order(), self.config.data.workers)
         for step, examples in enumerate(loaded, start):
-            generator = batches.step_generator(config.seed, batches.VIEWS, step, 0, torch.device("cpu"))
+            generator = seeds.step_generator(config.seed, seeds.VIEWS, step, 0, torch.device("cpu"))
             turned = torch.rand(len(examples), generator=generator) < 0.5
             yield [mirrored(each) if turn else each for each, turn in zip(examples, turned.tolist(), strict=True)]
 

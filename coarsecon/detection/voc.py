@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
-from coarsecon.data.names import canonical
+from coarsecon.data.formats.names import canonical
 from coarsecon.detection.samples import Annotated, DetectionSet, Instance, clipped, file_in, image_size
 from coarsecon.errors import InputError
 

@@ -1,8 +1,8 @@
 """The papers' evaluation protocols on features: retrieval, nearest neighbours, few-shot, linear probe."""
 
-from coarsecon.evaluation.episodes import Episode, sample_episode
-from coarsecon.evaluation.knn import knn_predict
-from coarsecon.evaluation.retrieval import map_at_r, r_precision, recall_at_k, retrieval_metrics
+from coarsecon.metrics.episodes import Episode, sample_episode
+from coarsecon.metrics.knn import knn_predict
+from coarsecon.metrics.retrieval import map_at_r, r_precision, recall_at_k, retrieval_metrics
 
 __all__ = [
     "Episode",

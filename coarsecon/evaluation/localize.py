@@ -16,14 +16,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from coarsecon import registry
-from coarsecon.data.convert import prepared
-from coarsecon.data.loader import padded
+from coarsecon.config import Checkpoint, FeatureLayer
+from coarsecon.data.prepared.convert import prepared
+from coarsecon.data.prepared.loader import padded
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.methods.restore import load_method
 from coarsecon.nn.backbone import feature_dim
-from coarsecon.nn.encoder import Encoder, load_encoder
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Layer, Run, Which
+from coarsecon.nn.encoder import Encoder
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.restore import load_method, open_encoder
+from coarsecon.runtime.progress import Reporter
 
 IMAGES_AT_ONCE = 16
 
@@ -37,7 +38,7 @@ class Localizer:
 
     encoder: Encoder
     project: Callable[[Tensor], Tensor | None] | None
-    layer: Layer
+    layer: FeatureLayer
     """The layer whose norm is taken; the backbone where the method has no projector."""
 
     @torch.no_grad()
@@ -63,9 +64,9 @@ class Localizer:
 
 
 def load_localizer(
-    run: Run,
-    layer: Layer | None = None,
-    which: Which = "last",
+    run: RunFolder,
+    layer: FeatureLayer | None = None,
+    which: Checkpoint = "last",
     device: torch.device | str = "cpu",
     reporter: Reporter | None = None,
 ) -> Localizer:
@@ -76,7 +77,7 @@ def load_localizer(
     Raises:
         InputError: the run has no encoder yet, or kept no heads and the projector is asked for.
     """
-    encoder, reason = load_encoder(run.encoder(which), device), ""
+    encoder, reason = open_encoder(run, which, device), ""
     if layer != "backbone":
         reason = "" if layer else _no_heads(run, which)
         if not reason:
@@ -89,7 +90,7 @@ def load_localizer(
     return Localizer(encoder, None, "backbone")
 
 
-def _no_heads(run: Run, which: Which) -> str:
+def _no_heads(run: RunFolder, which: Checkpoint) -> str:
     """Why a run has no heads that could be loaded; empty where it has some."""
     if not run.heads(which).is_file():
         return f"there is no {run.heads(which).name}"

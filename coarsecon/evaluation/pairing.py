@@ -1,20 +1,21 @@
 """Measure retrieval within a split, or from another split or dataset.
 
-When two classes of two datasets are the same, `coarsecon.data.classes` defines.
+When two classes of two datasets are the same, `coarsecon.data.prepared.classes` defines.
 """
 
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from coarsecon.comm import Comm
-from coarsecon.data.classes import class_keys, matching
-from coarsecon.data.store import PreparedDataset
+from coarsecon.data.prepared.classes import class_keys, matching
+from coarsecon.data.prepared.split_ref import SplitRef
+from coarsecon.data.prepared.store import PreparedDataset, open_dataset
+from coarsecon.data.prepared.unlabeled import unlabeled_note
 from coarsecon.errors import InputError
-from coarsecon.evaluation.features import FeatureStore
-from coarsecon.evaluation.query_ranks import Pairs, Search
-from coarsecon.evaluation.retrieval import (
+from coarsecon.metrics.query_ranks import Pairs, Search
+from coarsecon.metrics.retrieval import (
     Values,
     by_group,
     relevant_counts,
@@ -22,7 +23,10 @@ from coarsecon.evaluation.retrieval import (
     summary,
     values_within,
 )
-from coarsecon.reporting import Reporter
+from coarsecon.run.features import FeatureStore
+from coarsecon.run.session import Session
+from coarsecon.runtime.distributed import Distributed
+from coarsecon.runtime.progress import Reporter
 
 WITHIN = "fine_within_coarse"
 """Fine classes within the query's coarse class, over the queries whose coarse class has two or more in the gallery."""
@@ -35,24 +39,32 @@ EXAMPLES = 3
 """Classes named in a message."""
 
 
-class Part(NamedTuple):
-    """A split of a prepared dataset."""
+def measure_split(
+    session: Session, split: str | None = None, *, gallery_split: str | None = None, gallery_data: Path | None = None
+) -> tuple[dict[str, Any], str, str]:
+    """Measure retrieval of a run as `measure_retrieval` does, and report training images and unknown labels.
 
-    dataset: PreparedDataset
-    split: str
+    The gallery is the split itself unless another split or dataset is named.
 
-    @property
-    def checksum(self) -> str:
-        """Of its images and labels: where it is the same, item i is the same image."""
-        return self.dataset.info.splits[self.split].checksum
+    Returns:
+        The metrics, and the names of the split of queries and of the gallery, for titles.
+    """
+    queries = SplitRef(session.dataset, split or session.usual_split())
+    session.tell_if_learned(queries.split)
+    other = session.dataset if gallery_data is None else open_dataset(gallery_data)
+    gallery = SplitRef(other, gallery_split or queries.split)
+    name = gallery.split if other is session.dataset else f"{other.root.name}-{gallery.split}"
+    session.use(queries, gallery)
+    metrics = measure_retrieval(session.store, queries, gallery)
+    session.tell_unlabeled(queries.split, consequence="and are no queries")
+    if gallery.checksum != queries.checksum:
+        for level, column in gallery.dataset.split(gallery.split).labels.items():
+            if note := unlabeled_note(level, {name: column}, "and match no query"):
+                session.reporter.info(note)
+    return metrics, queries.split, name
 
-    @property
-    def title(self) -> str:
-        """Its name, for messages."""
-        return f"{self.dataset.root}, {self.split}"
 
-
-def measure_retrieval(store: FeatureStore, queries: Part, gallery: Part) -> dict[str, Any]:
+def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef) -> dict[str, Any]:
     """Retrieval metrics of every level known on both sides, fine first.
 
     "queries_without_match" counts the queries of a level without an item of their class to find. Where fine and coarse
@@ -116,13 +128,15 @@ def _with_several(fine: tuple[Tensor, Tensor], coarse: tuple[Tensor, Tensor]) ->
     return torch.isin(coarse[0], classes[counts >= 2])
 
 
-def shared_values(search: Search, labels: Pairs, comm: Comm, reporter: Reporter = Reporter()) -> dict[str, Values]:
+def shared_values(
+    search: Search, labels: Pairs, comm: Distributed, reporter: Reporter = Reporter()
+) -> dict[str, Values]:
     """The metrics of each query at every level, `WITHIN` coarse classes and `WITHIN_ALL`; each rank searches for a part
     of them."""
     if comm.world_size == 1:
         return _values(search, labels, reporter)
     count = len(search.queries)
-    own = comm.part(count)
+    own = comm.shard(count)
     part = Search(search.queries[own], search.gallery, search.own[own])
     found = _values(part, {level: (asked[own], among) for level, (asked, among) in labels.items()}, reporter)
     return {
@@ -147,7 +161,7 @@ def _values(search: Search, labels: Pairs, reporter: Reporter) -> dict[str, Valu
     return values
 
 
-def search_between(store: FeatureStore, queries: Part, gallery: Part) -> Search:
+def search_between(store: FeatureStore, queries: SplitRef, gallery: SplitRef) -> Search:
     """The features of both; a query is left out of a gallery that holds the very item."""
     asked = store.split(*queries).to(store.device)
     if queries.checksum == gallery.checksum:
@@ -156,7 +170,7 @@ def search_between(store: FeatureStore, queries: Part, gallery: Part) -> Search:
     return Search(asked, store.split(*gallery).to(store.device), own)
 
 
-def paired_labels(queries: Part, gallery: Part) -> Pairs:
+def paired_labels(queries: SplitRef, gallery: SplitRef) -> Pairs:
     """The labels of both at every level where they share a class, numbered as in the queries' dataset.
 
     Raises:

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coarsecon.data.batch import ImageBatch
-from coarsecon.data.loader import ImageLoader
-from coarsecon.data.store import PreparedDataset
-from coarsecon.evaluation.features import BATCH, FeatureStore, split_batches
-from coarsecon.evaluation.fewshot import Embedded
+from coarsecon.data.prepared.loader import ImageLoader
+from coarsecon.data.prepared.store import PreparedDataset
+from coarsecon.metrics.fewshot import Embedded
 from coarsecon.nn.backbone import SMALL_SIDE
+from coarsecon.run.features import BATCH, FeatureStore, split_batches
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.geometry import resized_crop
 
 PAD = 8

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from coarsecon.config import Count, Fraction, Positive
+from coarsecon.config import Count, FeatureLayer, Fraction, Positive
 from coarsecon.errors import InputError
 from coarsecon.losses import ancor_loss
 from coarsecon.losses.precision import raised, unit
@@ -18,7 +18,6 @@ from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 from coarsecon.nn.backbone import SMALL_SIDE
 from coarsecon.nn.heads import projector
 from coarsecon.nn.queue import ClassBanks
-from coarsecon.runs import Layer
 
 
 class ANCOR(MomentumContrast):
@@ -99,7 +98,7 @@ class ANCOR(MomentumContrast):
         """Logits [N, C] of backbone features [N, F], through the embedding or beside it."""
         return self.class_logits(features, self.projector(features))
 
-    def class_weights(self) -> tuple[Tensor, Layer] | None:
+    def class_weights(self) -> tuple[Tensor, FeatureLayer] | None:
         """With the `seq` head directions in the embedding's space; those of a `fork` head lie in its hidden layer's."""
         if self.config.head == "seq":
             return self.classifier.weight.detach(), "projector"

@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 from torch import Tensor, nn
 
-from coarsecon.comm import Comm
-from coarsecon.config import Settings
-from coarsecon.runs import Layer
+from coarsecon.config import FeatureLayer, Settings
+from coarsecon.runtime.distributed import Distributed
 from coarsecon.views.base import View
 from coarsecon.views.filters import InputFilter
 from coarsecon.views.recipes import make_view
@@ -34,7 +33,7 @@ class Setup:
     """Side of the views in pixels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    comm: Comm = field(default_factory=Comm)
+    comm: Distributed = field(default_factory=Distributed)
     shuffle_keys: bool = True
     """Whether a momentum encoder sees the batch shuffled across the ranks, so that batch norm tells no pairs."""
 
@@ -108,7 +107,7 @@ class Method(nn.Module):
         classifier = getattr(self, "classifier", None)
         return None if classifier is None else classifier(features)
 
-    def class_weights(self) -> tuple[Tensor, Layer] | None:
+    def class_weights(self) -> tuple[Tensor, FeatureLayer] | None:
         """The classifier's row of each class [C, D'], and the layer in whose space it lies.
 
         None without a linear `classifier`, or where its inputs are of neither layer.

@@ -12,7 +12,7 @@ from coarsecon.losses.precision import raised, unit
 from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.nn.batch_norm import has_split_batch_norm
 from coarsecon.nn.heads import projector
-from coarsecon.nn.momentum import MomentumTwin
+from coarsecon.nn.momentum import MomentumEncoder
 from coarsecon.nn.queue import KeyQueue
 from coarsecon.views.base import View
 from coarsecon.views.recipes import ViewName, default_views
@@ -51,7 +51,7 @@ class MomentumContrast(Method):
     def __init__(self, config: Any, setup: Setup) -> None:
         super().__init__(config, setup)
         self.projector = self.build_projector(config, setup)
-        self.twin = MomentumTwin(self.encoder, self.projector, momentum=config.momentum)
+        self.twin = MomentumEncoder(self.encoder, self.projector, momentum=config.momentum)
         if self.uses_queue:
             self.queue = KeyQueue(config.queue_size, config.dim)
         across_ranks = setup.shuffle_keys and setup.comm.world_size > 1
@@ -117,7 +117,7 @@ class MomentumContrast(Method):
             return raised(self.twin(images))
         everybody = self.comm.gather(images)
         order = self.comm.gather(torch.randperm(len(everybody), device=images.device))[: len(everybody)]
-        own = self.comm.part(len(everybody))
+        own = self.comm.shard(len(everybody))
         shuffled = everybody[order[own]].contiguous(memory_format=torch.channels_last)
         return self.comm.gather(raised(self.twin(shuffled)))[order.argsort()[own]]
 

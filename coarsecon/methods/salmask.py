@@ -20,7 +20,7 @@ from coarsecon.losses.masked_simclr import masked_simclr_loss
 from coarsecon.losses.precision import raised, unit
 from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings, Views
-from coarsecon.nn.momentum import MomentumTwin
+from coarsecon.nn.momentum import MomentumEncoder
 from coarsecon.nn.saliency import STRIDE, check_extractor, create_extractor, find_foreground, saliency_map
 from coarsecon.views.filters import InputFilter, apply_filter
 from coarsecon.views.masking import HARD_NEGATIVE, POSITIVE, Strategy, mask_images, patch_grid
@@ -73,7 +73,7 @@ class SalMask(MomentumContrast):
         own, small = config.saliency == "momentum", config.saliency_stem == "small"
         self.saliency_side = setup.side if own or small else max(setup.side, STRIDE * self.grid)
         if not self.uses_queue:  # nor keys to make: the twin, if any, tells saliency and nothing else
-            self.twin = MomentumTwin(*([self.encoder] if own else []), momentum=config.momentum)
+            self.twin = MomentumEncoder(*([self.encoder] if own else []), momentum=config.momentum)
         self.extractor = None if own else create_extractor(
             config.saliency, side=self.saliency_side, pretrained=config.saliency_pretrained,
             weights=config.saliency_weights, stem=config.saliency_stem,

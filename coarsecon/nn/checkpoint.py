@@ -47,7 +47,7 @@ ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class ForeignCheckpoint:
     """The weights in a file, and what else it holds.
 
     `sets` has every dictionary of tensors by the keys that lead to it, joined by dots ("" is the file's own), such
@@ -64,7 +64,7 @@ class Checkpoint:
         return max(self.sets.values(), key=lambda state: sum(value.numel() for value in state.values()))
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> ForeignCheckpoint:
     """The weights of a .safetensors file or one that torch saved.
 
     Only tensors and plain containers are read, argparse's namespaces and NumPy's values among them.
@@ -88,7 +88,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise InputError(f"{path}: {inflated[0]} claims to have more numbers than the file holds; refused")
     taken = {key.partition(".")[0] for key in sets} | set(_tensors(content) if "" in sets else ())
     others = [str(key) for key in content if str(key) not in taken]
-    return Checkpoint({key: {WRAPPERS.sub(r"\1", name): value for name, value in state.items()}
+    return ForeignCheckpoint({key: {WRAPPERS.sub(r"\1", name): value for name, value in state.items()}
                        for key, state in sets.items()}, others)  # fmt: skip
 
 

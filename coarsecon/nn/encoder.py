@@ -11,14 +11,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from coarsecon.config import BackboneSettings, Settings
-from coarsecon.data.batch import ImageBatch
-from coarsecon.device import place
 from coarsecon.errors import InputError
-from coarsecon.file_sets import settled_file
-from coarsecon.files import atomic_write
 from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.nn.weights import check_finite
-from coarsecon.runs import no_encoder
+from coarsecon.runtime.device import place
+from coarsecon.runtime.file_sets import settled_file
+from coarsecon.runtime.files import atomic_write
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.filters import InputFilter, apply_filter
 from coarsecon.views.recipes import test_view
 
@@ -101,7 +100,8 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
     """The encoder saved at `path`, on `device`, in evaluation mode.
 
     Raises:
-        InputError: a file is missing, damaged, or the two do not belong together.
+        FileNotFoundError: a file is missing.
+        InputError: a file is damaged, or the two do not belong together.
     """
     card_path = path.with_suffix(".json")
     try:
@@ -110,7 +110,7 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
     except FileNotFoundError as error:
         if settled_file(path) != path:  # a training has put it in place in the meantime
             return load_encoder(settled_file(path), device)
-        raise no_encoder(Path(error.filename or path)) from None
+        raise FileNotFoundError(error.errno, error.strerror, error.filename or str(path)) from None
     except (OSError, SafetensorError, ValidationError, ValueError) as error:
         raise InputError(f"{path}: the encoder cannot be read ({str(error).splitlines()[0]})") from None
     check_finite(state, path)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-class MomentumTwin(nn.Module):
+class MomentumEncoder(nn.Module):
     """Frozen copies of `sources`, applied one after the other (the momentum encoder of He et al., CVPR 2020).
 
     Only parameters are averaged. Buffers, batch norm's running statistics among them, are the twin's own and

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.nn.checkpoint import Checkpoint
+from coarsecon.nn.checkpoint import ForeignCheckpoint
 
 NUM_BATCHES = "num_batches_tracked"
 """Entries that old files lack, and that nothing after training reads."""
@@ -33,7 +33,7 @@ class Place:
         return f"{self.key}.{self.prefix}".strip(".")
 
 
-def places(checkpoint: Checkpoint, *, min_entries: float, key: str | None, path: Path) -> list[Place]:
+def places(checkpoint: ForeignCheckpoint, *, min_entries: float, key: str | None, path: Path) -> list[Place]:
     """Every place with at least `min_entries` entries, or the largest dictionary if there is none.
 
     Raises:

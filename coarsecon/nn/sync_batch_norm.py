@@ -7,13 +7,13 @@ import torch
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
-from coarsecon.comm import Comm
 from coarsecon.errors import InputError
 from coarsecon.losses.precision import raised
+from coarsecon.runtime.distributed import Distributed
 
 
 class _Synchronised(nn.modules.batchnorm._BatchNorm):
-    comm: Comm
+    comm: Distributed
 
     def _check_input_dim(self, x: Tensor) -> None:
         pass
@@ -34,7 +34,7 @@ class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
 class SyncBatchNormAct2d(BatchNormAct2d):
     """For timm's batch norm that is followed by dropout and activation."""
 
-    comm: Comm
+    comm: Distributed
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> the same."""
@@ -75,7 +75,7 @@ def normalise_together(norm: _Synchronised | SyncBatchNormAct2d, x: Tensor) -> T
     return (values * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
 
-def synchronise_batch_norm(model: nn.Module, comm: Comm) -> None:
+def synchronise_batch_norm(model: nn.Module, comm: Distributed) -> None:
     """Turn every batch norm inside `model` into one over all ranks, in place; weights keep names and shapes.
 
     Raises:

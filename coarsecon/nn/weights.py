@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from coarsecon.errors import InputError
 from coarsecon.nn.architecture import timm_names
-from coarsecon.nn.checkpoint import Checkpoint, read_checkpoint
+from coarsecon.nn.checkpoint import ForeignCheckpoint, read_checkpoint
 from coarsecon.nn.places import NUM_BATCHES, Place, choose_place, places, summarize
 from coarsecon.nn.small_stem import first_convolution
 
@@ -122,7 +122,7 @@ class FoundWeights:
 
 
 def find_weights(
-    checkpoint: Checkpoint,
+    checkpoint: ForeignCheckpoint,
     model: nn.Module,
     path: Path,
     *,

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from coarsecon.config import Settings, validate
-from coarsecon.documents import parse_yaml
 from coarsecon.errors import InputError
+from coarsecon.runtime.documents import parse_yaml
 
 Command = Literal["pretrain", "detect"]
 

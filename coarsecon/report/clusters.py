@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from coarsecon.files import atomic_write
-from coarsecon.report.draw import INK, MUTED, PAPER, WELL, write
-from coarsecon.report.images import SMALL, fit, png, thumbnail_uri
-from coarsecon.report.origin import Origin
+from coarsecon.pictures.draw import INK, MUTED, PAPER, WELL, write
+from coarsecon.pictures.images import SMALL, fit, png, thumbnail_uri
+from coarsecon.pictures.origin import Origin
+from coarsecon.pictures.rows import Picture
 from coarsecon.report.page import Fragment, asset, write_page
-from coarsecon.report.rows import Picture
+from coarsecon.runtime.files import atomic_write
 
 TILE, GAP, MARGIN = 96, 10, 36
 NAMES, HEADING, LINE = 230, 62, 19

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from coarsecon.report.chart import Line, Point, line_chart, swatch
-from coarsecon.results import is_number
+from coarsecon.run.results import is_number
 
 FIRST = (
     r"loss",
@@ -32,7 +32,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def curves(logs: Sequence[Rows]) -> str:
-    """A chart for each number in the logs of runs (`Run.metrics`), over epochs."""
+    """A chart for each number in the logs of runs (`RunFolder.metrics`), over epochs."""
     logged = [[row for row in rows if is_number(row.get("step")) and is_number(row.get("epoch"))] for rows in logs]
     names = dict.fromkeys(name for rows in logged for row in rows for name in row if name not in ("step", "epoch"))
     return "".join(_chart(name, logged) for name in sorted(names, key=_rank))

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coarsecon.errors import InputError
-from coarsecon.report.draw import Colour
+from coarsecon.pictures.draw import Colour
+from coarsecon.pictures.rows import Pixels
 from coarsecon.report.palette import nested_palette, palette
-from coarsecon.report.rows import Pixels
 
 LabelSet = tuple[ArrayLike, Sequence[str]]
 """Labels [N] of one level, -1 where unknown, and the names of its classes."""

@@ -8,11 +8,11 @@ from typing import Literal
 
 from PIL import Image
 
+from coarsecon.pictures.images import SMALL, data_uri, jpeg, png, thumbnail_uri
+from coarsecon.pictures.origin import Origin
+from coarsecon.pictures.rows import VERDICTS, GalleryRow, Neighbor, Picture, Verdict, judge
 from coarsecon.report.heat import SCALE_NOTE, scale_picture
-from coarsecon.report.images import SMALL, data_uri, jpeg, png, thumbnail_uri
-from coarsecon.report.origin import Origin
 from coarsecon.report.page import Fragment, asset, write_page
-from coarsecon.report.rows import VERDICTS, GalleryRow, Neighbour, Picture, Verdict, judge
 
 THUMBNAIL = 160
 GLYPHS = {"right": "✓", "near": "≈", "wrong": "✕"}
@@ -94,7 +94,7 @@ def _row(level: int, number: int, row: GalleryRow, verdicts: list[Verdict | None
     )
 
 
-def _neighbour(rank: int, neighbour: Neighbour, verdict: Verdict | None) -> str:
+def _neighbour(rank: int, neighbour: Neighbor, verdict: Verdict | None) -> str:
     kind, mark, role = "unjudged", "<span></span>", f"Rank {rank}"
     if verdict:
         kind, mark, role = verdict.kind, _mark(verdict), f"Rank {rank}, {verdict.meaning}"

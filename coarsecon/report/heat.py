@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from coarsecon.report.draw import MUTED, font, write
-from coarsecon.report.images import fit
+from coarsecon.pictures.draw import MUTED, font, write
+from coarsecon.pictures.images import fit
+from coarsecon.pictures.rows import GalleryRow, Pixels
 from coarsecon.report.palette import heat_colours
-from coarsecon.report.rows import GalleryRow, Pixels
 
 OPACITY = 0.6
 """Of the hottest place over the image; the coldest covers half as much."""

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from coarsecon.report.draw import WELL, Colour
+from coarsecon.pictures.draw import WELL, Colour
+from coarsecon.pictures.images import data_uri, fit, jpeg
+from coarsecon.pictures.origin import Origin
+from coarsecon.pictures.rows import Pixels
 from coarsecon.report.feature_map import FeatureMap
-from coarsecon.report.images import data_uri, fit, jpeg
-from coarsecon.report.origin import Origin
 from coarsecon.report.page import Fragment, asset, json_block, write_page
 from coarsecon.report.palette import UNKNOWN
-from coarsecon.report.rows import Pixels
 
 SCRIPTS = ("map_points.js", "map_plane.js", "map_paint.js", "map.js")
 

@@ -8,13 +8,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coarsecon.files import atomic_write
-from coarsecon.report.draw import INK, MUTED, WELL, Colour, font, shorten
+from coarsecon.pictures.draw import INK, MUTED, WELL, Colour, font, shorten
+from coarsecon.pictures.images import fit
+from coarsecon.pictures.origin import Origin
 from coarsecon.report.feature_map import FeatureMap, Level, spread
-from coarsecon.report.images import fit
-from coarsecon.report.origin import Origin
 from coarsecon.report.palette import UNKNOWN
 from coarsecon.report.surface import Place, RasterSheet, Surface, VectorSheet
+from coarsecon.runtime.files import atomic_write
 
 Sheet = TypeVar("Sheet", bound=Surface)
 

@@ -10,8 +10,8 @@ from string import Template
 from typing import Any, NamedTuple
 
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
-from coarsecon.report.origin import Origin, html_origin
+from coarsecon.pictures.origin import Origin, html_origin
+from coarsecon.runtime.files import atomic_write
 
 
 class Fragment(NamedTuple):

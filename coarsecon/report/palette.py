@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from coarsecon.report.draw import Colour
+from coarsecon.pictures.draw import Colour
 
 UNKNOWN: Colour = (168, 168, 164)
 """The colour of items without a label."""

@@ -6,7 +6,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from coarsecon.results import SCORES, Comparison, Difference, Freshness, Result, levels, score
+from coarsecon.run.results import SCORES, Comparison, Difference, Freshness, Result, levels, score
 
 MOST_ROWS = 60
 LONG = 20

@@ -11,7 +11,7 @@ from coarsecon.report.chart import swatch
 from coarsecon.report.curves import curves, legend
 from coarsecon.report.page import Fragment, asset, write_page
 from coarsecon.report.results_table import comparison_table, freshness_note, results_tables, settings_table
-from coarsecon.results import Comparison, Freshness, Result
+from coarsecon.run.results import Comparison, Freshness, Result
 
 LEAVES_OUT = (
     "Intervals are of 95%, so about one in twenty differences that are nothing is marked all the same. They say what "

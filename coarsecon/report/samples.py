@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from coarsecon.files import atomic_write
-from coarsecon.report.draw import INK, MUTED, PAPER, WELL, font, write
-from coarsecon.report.images import fit, png
-from coarsecon.report.rows import Pixels
+from coarsecon.pictures.draw import INK, MUTED, PAPER, WELL, font, write
+from coarsecon.pictures.images import fit, png
+from coarsecon.pictures.rows import Pixels
+from coarsecon.runtime.files import atomic_write
 
 TILE, GAP, MARGIN = 64, 6, 36
 LABEL, GUTTER = 190, 48

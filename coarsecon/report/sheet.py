@@ -7,16 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
-from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
-from coarsecon.report.draw import INK, MARKS, MUTED, PAPER, WELL, font, write
+from coarsecon.pictures.draw import INK, MARKS, MUTED, PAPER, WELL, font, write
+from coarsecon.pictures.grid import GAP, MARGIN, STEP, TILE, place
+from coarsecon.pictures.images import fit, png
+from coarsecon.pictures.origin import Origin
+from coarsecon.pictures.rows import VERDICTS, GalleryRow, Picture, Verdict, judge
 from coarsecon.report.heat import draw_scale, heat_picture, overlay
-from coarsecon.report.images import fit, png
-from coarsecon.report.origin import Origin
-from coarsecon.report.rows import VERDICTS, GalleryRow, Picture, Pixels, Verdict, judge
+from coarsecon.runtime.files import atomic_write
 
-TILE, GAP, MARGIN = 128, 14, 36
-STEP = TILE + GAP
 LINE, BADGE, HEAT_GAP = 19, 24, 6
 STROKES = {  # in units of the badge's side
     "right": [(0.26, 0.52), (0.44, 0.70), (0.76, 0.32)],
@@ -75,7 +73,7 @@ def write_heat_sheet(
         image = fit(picture.pixels, TILE)
         shown = (picture.pixels, np.asarray(heat_picture(heat, image.size)), overlay(picture.pixels, heat, TILE))
         for column, pixels in enumerate(shown):
-            _place(sheet, pixels, (x + column * STEP, y))
+            place(sheet, pixels, (x + column * STEP, y))
         values = np.asarray(heat)
         labels = ", ".join(label for label in (picture.fine, picture.coarse) if label)
         name, room = picture.name.split("/")[-1], 3 * STEP - GAP
@@ -85,49 +83,23 @@ def write_heat_sheet(
     atomic_write(path, png(sheet, origin))
 
 
-def write_image_grid(path: Path | str, columns: dict[str, list[Pixels]]) -> None:
-    """Write a PNG with one captioned column per entry, image i of each in row i: the views of a batch, say.
-
-    The images are uint8 [H, W, 3]. Raises InputError when the columns are not of one length.
-    """
-    lengths = {len(images) for images in columns.values()}
-    if len(lengths) != 1:
-        raise InputError(f"the columns of an image grid must be equally long, not {sorted(lengths)}")
-    top = MARGIN + LINE + 8
-    size = (2 * MARGIN + len(columns) * STEP - GAP, top + lengths.pop() * STEP - GAP + MARGIN)
-    sheet = Image.new("RGB", size, PAPER)
-    for column, (caption, images) in enumerate(columns.items()):
-        x = MARGIN + column * STEP
-        write(ImageDraw.Draw(sheet), (x, MARGIN), caption, 15, INK, TILE)
-        for row, pixels in enumerate(images):
-            _place(sheet, pixels, (x, top + row * STEP))
-    atomic_write(path, png(sheet))
-
-
 def _tile(
     sheet: Image.Image, picture: Picture, at: tuple[int, int], score: str = "", verdict: Verdict | None = None
 ) -> None:
     """One image with its mark, and below it what it is; `at` is the upper left corner."""
     x, y = at
     draw = ImageDraw.Draw(sheet)
-    _place(sheet, picture.pixels, at)
+    place(sheet, picture.pixels, at)
     if verdict is not None:
         draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=MARKS[verdict.kind], width=4)
         _badge(sheet, verdict, (x + TILE - BADGE + 6, y - 6))
     if picture.heat is not None:
         y += TILE + HEAT_GAP
-        _place(sheet, picture.heat, (x, y))
+        place(sheet, picture.heat, (x, y))
     labels = [label for label in (picture.fine, picture.coarse) if label is not None]
     below = [labels[0] if labels else picture.name, "  ".join(filter(None, [score, *labels[1:]]))]
     for line, (text, colour) in enumerate(zip(below, (INK, MUTED), strict=True)):
         write(draw, (x, y + TILE + 7 + line * LINE), text, 14, colour, TILE)
-
-
-def _place(sheet: Image.Image, pixels: Pixels, at: tuple[int, int]) -> None:
-    """An image in the middle of a square of `TILE`."""
-    image = fit(pixels, TILE)
-    sheet.paste(WELL, (at[0], at[1], at[0] + TILE, at[1] + TILE))
-    sheet.paste(image, (at[0] + (TILE - image.width) // 2, at[1] + (TILE - image.height) // 2))
 
 
 def _badge(sheet: Image.Image, verdict: Verdict, at: tuple[int, int]) -> None:

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
-from coarsecon.data.tables import FORMULA
+from coarsecon.data.formats.tables import FORMULA
 
 
 def csv_file(text: str) -> bytes:

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from PIL import Image, ImageDraw
 
-from coarsecon.report.draw import PAPER, Colour, font
-from coarsecon.report.images import data_uri, png
-from coarsecon.report.origin import Origin, svg_origin
+from coarsecon.pictures.draw import PAPER, Colour, font
+from coarsecon.pictures.images import data_uri, png
+from coarsecon.pictures.origin import Origin, svg_origin
 
 SUPERSAMPLING = 3
 """Pixels are drawn so much larger and shrunk, for smooth edges."""

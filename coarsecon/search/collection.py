@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from coarsecon.data.images import decode
-from coarsecon.data.store import PreparedDataset
+from coarsecon.data.formats.images import decode
+from coarsecon.data.prepared.store import PreparedDataset
 from coarsecon.errors import InputError
-from coarsecon.report.rows import GalleryRow, Neighbour, Picture, Pixels
+from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture, Pixels
 from coarsecon.search.identity import Place
 from coarsecon.search.index import EXACT, Hits, SearchIndex
 from coarsecon.search.items import ItemTable
@@ -92,7 +92,7 @@ def gallery_rows(
     rows = []
     for query, scores, indices, same in zip(queries, hits.scores.tolist(), hits.indices.tolist(), own, strict=True):
         found = [(i, score) for i, score in zip(indices, scores, strict=True) if i >= 0 and i not in same][:top_k]
-        rows.append(GalleryRow(query, [Neighbour(gallery.picture(item), score) for item, score in found]))
+        rows.append(GalleryRow(query, [Neighbor(gallery.picture(item), score) for item, score in found]))
     return rows
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coarsecon.errors import CoarseconError
-from coarsecon.reporting import Reporter
+from coarsecon.runtime.progress import Reporter
 
 try:
     import faiss as faiss  # others take it from here

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coarsecon.data.convert import ARRAY_MAX_SIZE, SUFFIX, Conversion, Converted, CopyKind, shorter_side
-from coarsecon.data.images import opened
-from coarsecon.data.store import PreparedDataset, Split
+from coarsecon.data.formats.images import opened
+from coarsecon.data.prepared.convert import ARRAY_MAX_SIZE, SUFFIX, Conversion, Converted, CopyKind, shorter_side
+from coarsecon.data.prepared.store import PreparedDataset, Split
 from coarsecon.errors import InputError
 
 SAMPLE = 64

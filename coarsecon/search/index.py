@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.files import MARKER, atomic_folder, several
+from coarsecon.runtime.files import MARKER, atomic_folder, several
 from coarsecon.search.exact import faiss, nearest, unit
 from coarsecon.search.items import ItemTable
 from coarsecon.search.signature import is_signed, sign

@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.report.images import thumbnail
-from coarsecon.runs import Run
+from coarsecon.pictures.images import thumbnail
+from coarsecon.run.folder import RunFolder
 from coarsecon.serve.finder import Finder, Query, Within, number_below
 from coarsecon.serve.guard import Guard
 from coarsecon.serve.marks import Mark, Marks, now
@@ -36,7 +36,7 @@ T = TypeVar("T")
 class Service:
     """The answers, one method each; `workers` of them compute at one time."""
 
-    def __init__(self, finder: Finder, marks: Marks, page: Page, run: Run, workers: int) -> None:
+    def __init__(self, finder: Finder, marks: Marks, page: Page, run: RunFolder, workers: int) -> None:
         self.finder, self.marks, self.page, self.run = finder, marks, page, run
         self._work, self._uploads = CapacityLimiter(workers), CapacityLimiter(UPLOADS_AT_ONCE)
 
@@ -145,7 +145,9 @@ class Service:
         return len(self.marks)
 
 
-def create_app(finder: Finder, marks: Marks, run: Run, *, names: Iterable[str] = (), workers: int = 2) -> Starlette:
+def create_app(
+    finder: Finder, marks: Marks, run: RunFolder, *, names: Iterable[str] = (), workers: int = 2
+) -> Starlette:
     """The server's app; `workers` requests are computed at one time.
 
     `names` are host names by which the page may be opened, besides localhost, this machine's own, and addresses.

@@ -10,12 +10,12 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from coarsecon.data.convert import as_prepared
+from coarsecon.data.prepared.convert import as_prepared
 from coarsecon.errors import InputError
-from coarsecon.report.rows import Pixels
+from coarsecon.pictures.rows import Pixels
+from coarsecon.run.session import Session
 from coarsecon.search.exact import nearest
 from coarsecon.search.index import EXACT, SearchIndex
-from coarsecon.session import Session
 
 RECENT = 1000
 """Uploaded queries whose features are kept, so that they can be asked again without the image."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
 from coarsecon.report.spreadsheet import csv_file, csv_rows, csv_text
+from coarsecon.runtime.files import atomic_write
 
 
 class Mark(NamedTuple):

@@ -7,11 +7,11 @@ from pathlib import Path
 from string import Template
 from typing import Any, get_args
 
-from coarsecon.evaluation.projection import Projection
-from coarsecon.evaluation.provenance import Verifier
+from coarsecon.metrics.projection import Projection
+from coarsecon.pictures.origin import read_origin
 from coarsecon.report import page as report
-from coarsecon.report.origin import read_origin
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.provenance import Verifier
 from coarsecon.serve.finder import Finder
 from coarsecon.serve.guard import TOKEN_HEADER
 from coarsecon.serve.marks import Marks
@@ -31,7 +31,7 @@ MAP_POLICY = (
 class Page:
     """The page on which one searches the split of `finder`."""
 
-    def __init__(self, finder: Finder, marks: Marks, run: Run, token: str) -> None:
+    def __init__(self, finder: Finder, marks: Marks, run: RunFolder, token: str) -> None:
         self.finder, self.marks, self.run = finder, marks, run
         self._verifier = Verifier(run)
         self.style = "".join(map(report.asset, ("page.css", "gallery.css"))) + _asset("page.css")
@@ -62,7 +62,7 @@ class Page:
         return text.encode(errors="replace")  # a path need not be valid UTF-8
 
 
-def latest_map(run: Run) -> Path | None:
+def latest_map(run: RunFolder) -> Path | None:
     """The newest map page among the figures of a run; none to which a link leads out of the run."""
     found = [file for method in get_args(Projection) for file in run.files(run.figures, f"{method}*.html")]
     return max(found, key=lambda file: file.stat().st_mtime, default=None)

@@ -1,32 +1,12 @@
-"""Which images make up which batch, and the random numbers of each step: all pure functions of (seed, place)."""
+"""Which images make up which batch: pure functions of the seed and the epoch."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
-ORDER, VIEWS, FILLING, NOISE, SUBSET = range(5)
+from coarsecon.runtime.seeds import ORDER, derived_seed
 
 PIXELS_AT_ONCE = 2**22
 """Pixels of the views that are drawn together, 50 MB of each kind: 4096 images at 32 px."""
-
-
-def derived_seed(seed: int, purpose: int, *place: int) -> int:
-    """A seed for one purpose (`ORDER`, `VIEWS`, ...) at one place (epoch or step, rank) of a run."""
-    return int(np.random.SeedSequence([seed, purpose, *place]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def step_generator(seed: int, purpose: int, step: int, rank: int, device: torch.device) -> torch.Generator:
-    """The generator of a step's views. Global randomness is seeded alongside, to other numbers.
-
-    Since a step's random numbers depend on nothing but its place, a resumed run draws what it would have drawn.
-    """
-    seed_step(seed, purpose, step, rank)
-    return torch.Generator(device).manual_seed(derived_seed(seed, purpose, step, rank))
-
-
-def seed_step(seed: int, purpose: int, step: int, rank: int) -> None:
-    """Seed the global randomness of a step: dropout, masks."""
-    torch.manual_seed(derived_seed(seed, NOISE, purpose, step, rank))
 
 
 def steps_at_once(batch_size: int, side: int, device: torch.device) -> int:

@@ -9,16 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coarsecon.data.batch import ImageBatch
-from coarsecon.data.loader import ImageLoader
-from coarsecon.data.store import Split
-from coarsecon.device import autocast, choose_precision
+from coarsecon.data.prepared.loader import ImageLoader
+from coarsecon.data.prepared.store import Split
 from coarsecon.errors import CoarseconError
-from coarsecon.evaluation.linear import MOMENTUM, PRESETS, Scores, cosine, labelled, last_and_best, top_scores
 from coarsecon.nn.encoder import Encoder
-from coarsecon.reporting import Reporter
+from coarsecon.runtime import seeds
+from coarsecon.runtime.device import autocast, choose_precision
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
+from coarsecon.train.linear_probe import MOMENTUM, PRESETS, Scores, cosine, labelled, last_and_best, top_scores
 from coarsecon.views.base import View
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.filters import apply_filter
 from coarsecon.views.geometry import RandomResizedCrop
 
@@ -153,7 +154,7 @@ class _Trainer:
             for group, rate in zip(self.optimizer.param_groups, (settings.lr, settings.backbone_lr), strict=False):
                 group["lr"] = rate * settings.rate(progress)
             place = epoch * len(order) + step
-            generator = batches.step_generator(self.seed, batches.VIEWS, place, 0, self.device)
+            generator = seeds.step_generator(self.seed, seeds.VIEWS, place, 0, self.device)
             with autocast(self.device, self.precision):
                 features = self._features(batch, generator)
                 loss = F.cross_entropy(self.head(features).float(), images.labels[indices.to(self.device)])

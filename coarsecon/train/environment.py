@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import coarsecon
-from coarsecon.runs import FORMAT_VERSION
+from coarsecon.run.folder import FORMAT_VERSION
 
 PACKAGES = ("coarsecon", "torch", "torchvision", "timm", "numpy", "safetensors", "faiss-cpu")
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from coarsecon.config import Settings
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.files import atomic_write
 
 Row = dict[str, Any]
 
@@ -26,7 +26,7 @@ class Sink(Protocol):
 class MetricLog:
     """Appends rows to metrics.jsonl and hands them to the further sinks."""
 
-    def __init__(self, run: Run, config: Settings, *, from_step: int, loggers: Sequence[str] = ()) -> None:
+    def __init__(self, run: RunFolder, config: Settings, *, from_step: int, loggers: Sequence[str] = ()) -> None:
         """Rows after `from_step`, of a run that was cut off behind its last checkpoint, are dropped."""
         kept = [row for row in run.metrics() if row["step"] <= from_step]
         atomic_write(run.metrics_file, "".join(f"{json.dumps(row)}\n" for row in kept))
@@ -60,7 +60,7 @@ class NoLog:
 class TensorBoardSink:
     """Scalars under RUN/tensorboard."""
 
-    def __init__(self, run: Run, config: Settings) -> None:
+    def __init__(self, run: RunFolder, config: Settings) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -81,7 +81,7 @@ class TensorBoardSink:
 class WandbSink:
     """A Weights & Biases run under RUN/wandb; offline unless an API key or WANDB_MODE says otherwise."""
 
-    def __init__(self, run: Run, config: Settings) -> None:
+    def __init__(self, run: RunFolder, config: Settings) -> None:
         try:
             import wandb
         except ImportError:

@@ -14,21 +14,21 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
 
-from coarsecon.comm import Comm
-from coarsecon.config import to_yaml
-from coarsecon.data.batch import ImageBatch
-from coarsecon.data.loader import ImageLoader
-from coarsecon.device import autocast
-from coarsecon.documents import read_json_object
+from coarsecon.config import Checkpoint, to_yaml
+from coarsecon.data.prepared.loader import ImageLoader
 from coarsecon.errors import InputError
-from coarsecon.files import atomic_write
 from coarsecon.methods import Method
-from coarsecon.methods.restore import save_heads
 from coarsecon.nn.encoder import Encoder, save_encoder
 from coarsecon.nn.weights import LoadedWeights
-from coarsecon.report.sheet import write_image_grid
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run, Which
+from coarsecon.pictures.grid import write_image_grid
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.restore import save_heads
+from coarsecon.runtime import seeds
+from coarsecon.runtime.device import autocast
+from coarsecon.runtime.distributed import Distributed
+from coarsecon.runtime.documents import read_json_object
+from coarsecon.runtime.files import atomic_write
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches, compiled, monitor
 from coarsecon.train.checkpoint import load_checkpoint, restore, save_checkpoint
 from coarsecon.train.divergence import diverged
@@ -39,6 +39,7 @@ from coarsecon.train.resolve import Plan
 from coarsecon.train.schedule import learning_rate
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
 from coarsecon.train.window import Window
+from coarsecon.views.batch import ImageBatch
 
 Views = dict[str, Tensor]
 
@@ -59,8 +60,8 @@ class Progress:
 
 
 def train(
-    plan: Plan, root: Path, *, resume: bool = False, reporter: Reporter | None = None, comm: Comm | None = None
-) -> Run:
+    plan: Plan, root: Path, *, resume: bool = False, reporter: Reporter | None = None, comm: Distributed | None = None
+) -> RunFolder:
     """Train as planned into the run folder `root`; with `resume`, continue from its last state, bit for bit.
 
     On several ranks, which `comm` is for, rank 0 alone reads and writes the folder.
@@ -71,13 +72,13 @@ def train(
         CoarseconError: the loss became infinite or not a number.
         InterruptedRunError: the run was asked to stop; its state is saved.
     """
-    run, comm = Run(root), comm or Comm()
+    run, comm = RunFolder(root), comm or Distributed()
     if plan.config.run.batch_size % comm.world_size:
         raise InputError(
             f"run.batch_size: {plan.config.run.batch_size} images cannot be shared evenly by {comm.world_size} ranks"
         )
     with ExitStack() as held:
-        has_state = comm.from_first(lambda: _claim(run, resume, held))
+        has_state = comm.broadcast_object(lambda: _claim(run, resume, held))
         reporter = reporter or Reporter()
         trainer = Trainer(replace(plan, restored=has_state), run, reporter, comm)
         if has_state:
@@ -92,14 +93,14 @@ def train(
     return run
 
 
-def _claim(run: Run, resume: bool, held: ExitStack) -> bool:
+def _claim(run: RunFolder, resume: bool, held: ExitStack) -> bool:
     """Lock the run until `held` closes, and say whether it holds a state to resume from."""
     _has_state(run, resume)  # a folder that is not a run must not get a lock file either
     held.enter_context(run.locked())
     return _has_state(run, resume)
 
 
-def _has_state(run: Run, resume: bool) -> bool:
+def _has_state(run: RunFolder, resume: bool) -> bool:
     root, has_state = run.root, run.checkpoint("last").exists()
     if has_state and not resume:
         raise InputError(f"{root}: holds a run already; pass --resume to continue it, or another --out")
@@ -117,8 +118,8 @@ def _has_state(run: Run, resume: bool) -> bool:
 class Trainer:
     """The state of a run in progress and the few things that happen to it."""
 
-    def __init__(self, plan: Plan, run: Run, reporter: Reporter, comm: Comm | None = None) -> None:
-        self.plan, self.run, self.reporter, self.comm = plan, run, reporter, comm or Comm()
+    def __init__(self, plan: Plan, run: RunFolder, reporter: Reporter, comm: Distributed | None = None) -> None:
+        self.plan, self.run, self.reporter, self.comm = plan, run, reporter, comm or Distributed()
         self.config, self.device = plan.config, plan.device
         self.initial_weights: dict[str, Any] | None = None
         self.method = plan.build_method(self.comm, self.note_weights).train()
@@ -146,7 +147,7 @@ class Trainer:
 
     def load(self) -> None:
         """Take up the state of the run's last checkpoint; raises InputError when it is of other images."""
-        state = self.comm.from_first(lambda: load_checkpoint(self.run.checkpoint("last")))
+        state = self.comm.broadcast_object(lambda: load_checkpoint(self.run.checkpoint("last")))
         if state.get("images", self.images) != self.images:  # states of earlier versions do not say
             raise InputError(
                 f"{self.plan.dataset.root}: other images than those {self.run.root} learned from so far; "
@@ -155,7 +156,7 @@ class Trainer:
         path = self.run.checkpoint("last")
         self.progress = Progress(**restore(state, path, self.method, self.optimizer))
 
-    def save(self, which: Which) -> None:
+    def save(self, which: Checkpoint) -> None:
         """Write training state, encoder and the method's heads together, on rank 0; all ranks call this."""
         self.comm.average_(running_statistics(self.method))
         if which == "last":
@@ -215,7 +216,7 @@ class Trainer:
         config, progress, per_epoch = self.config, self.progress, self.plan.steps_per_epoch
         order, done = self.batches_of_epoch(epoch), progress.step - epoch * per_epoch
         window = Window(config.run.batch_size, self.comm)
-        for views, labels in self.view_batches(order, batches.VIEWS, epoch * per_epoch, done=done, window=window):
+        for views, labels in self.view_batches(order, seeds.VIEWS, epoch * per_epoch, done=done, window=window):
             rate = learning_rate(
                 progress.step, base=config.optimizer.lr, schedule=config.schedule, steps_per_epoch=per_epoch
             )
@@ -236,11 +237,11 @@ class Trainer:
                 self.save("last")
                 raise InterruptedRunError(f"stopped at step {progress.step}")
 
-    def batches_of_epoch(self, epoch: int, purpose: int = batches.ORDER) -> list[Tensor]:
+    def batches_of_epoch(self, epoch: int, purpose: int = seeds.ORDER) -> list[Tensor]:
         """This rank's image indices of every batch."""
         size, seed = self.config.run.batch_size, self.config.run.seed
         order = batches.epoch_batches(len(self.plan.split), size, seed=seed, epoch=epoch, purpose=purpose)
-        return [indices[self.comm.part(size)] for indices in order]
+        return [indices[self.comm.shard(size)] for indices in order]
 
     def should_stop(self, stop: StopRequest) -> bool:
         """Whether some rank was told to stop; several ask each other every few steps."""
@@ -301,7 +302,7 @@ class Trainer:
         indices = [torch.cat(order[start : start + size]) for start in starts]
         images = self.loader.batches(indices)
         for start, own, batch in zip(starts, indices, window.timed(images) if window else images, strict=True):
-            generator = batches.step_generator(seed, purpose, first_step + start, rank, self.device)
+            generator = seeds.step_generator(seed, purpose, first_step + start, rank, self.device)
             views = {
                 name: view(batch, generator).contiguous(memory_format=torch.channels_last)
                 for name, view in self.views.items()
@@ -311,14 +312,14 @@ class Trainer:
             split = {name: together.split(parts) for name, together in views.items()}
             for place, step_labels in enumerate(labels.split(parts)):
                 if start + place >= done:
-                    batches.seed_step(seed, purpose, first_step + start + place, rank)
+                    seeds.seed_step(seed, purpose, first_step + start + place, rank)
                     yield {name: steps[place] for name, steps in split.items()}, step_labels
 
     def filling_batches(self) -> Iterator[tuple[Views, Tensor]]:
         """Batches to fill a queue with, at most once through the data."""
-        order = self.batches_of_epoch(0, batches.FILLING)
+        order = self.batches_of_epoch(0, seeds.FILLING)
         with self.reporter.progress("before training") as bar:
-            for views, labels in self.view_batches(order, batches.FILLING, 0):
+            for views, labels in self.view_batches(order, seeds.FILLING, 0):
                 bar.advance(len(labels))
                 yield views, labels
 
@@ -327,7 +328,7 @@ class Trainer:
         config = self.config.run
         first = self.batches_of_epoch(0)[: self.steps_at_once]
         columns = {"image": [self.plan.split.image(int(i)) for i in first[0][:images]]}
-        views, _ = next(self.view_batches(first, batches.VIEWS, 0))
+        views, _ = next(self.view_batches(first, seeds.VIEWS, 0))
         mean, std = (
             torch.tensor(values, device=self.device)[:, None, None]
             for values in (self.plan.card.input.mean, self.plan.card.input.std)
@@ -346,7 +347,7 @@ class Trainer:
         return {"grad_norm": float(get_total_norm(gradients))}
 
 
-def shared_step(method: Method, comm: Comm) -> Callable[[Views, Tensor], dict[str, Tensor]]:
+def shared_step(method: Method, comm: Distributed) -> Callable[[Views, Tensor], dict[str, Tensor]]:
     """`method.step`; on several ranks, one whose parameters start alike and whose gradients are means over them."""
     if comm.world_size == 1:
         return method.step
@@ -363,7 +364,7 @@ class _Step(nn.Module):
         return self.method.step(views, labels)
 
 
-def recorded_weights(run: Run) -> Any:
+def recorded_weights(run: RunFolder) -> Any:
     """What the record of a run that is resumed says of its initial weights; None for random ones."""
     try:
         return read_json_object(run.environment_file).get("initial_weights")

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import torch
 
-from coarsecon.comm import Comm
-from coarsecon.data.batch import ImageBatch
-from coarsecon.data.loader import ImageLoader
-from coarsecon.data.store import PreparedDataset, Split
-from coarsecon.data.unlabeled import unlabeled_note
-from coarsecon.evaluation.knn import knn_predict
-from coarsecon.evaluation.retrieval import recall_at_k
+from coarsecon.data.prepared.loader import ImageLoader
+from coarsecon.data.prepared.store import PreparedDataset, Split
+from coarsecon.data.prepared.unlabeled import unlabeled_note
+from coarsecon.metrics.knn import knn_predict
+from coarsecon.metrics.retrieval import recall_at_k
+from coarsecon.runtime.distributed import Distributed
+from coarsecon.views.batch import ImageBatch
 
 Embed = Callable[[ImageBatch], torch.Tensor]
 
@@ -41,14 +41,14 @@ def monitored_split(dataset: PreparedDataset, images: int) -> Split:
 
 
 def look(
-    embed: Embed, loader: ImageLoader, bank: ImageLoader | None = None, comm: Comm | None = None
+    embed: Embed, loader: ImageLoader, bank: ImageLoader | None = None, comm: Distributed | None = None
 ) -> dict[str, float]:
     """Recall@1 of every label level on the loader's images, as `{level}_recall@1`.
 
     With a `bank`, the training images, also `{level}_knn`: the share that the 200 nearest of them classify rightly.
     The ranks of `comm` share the images out.
     """
-    comm = comm or Comm()
+    comm = comm or Distributed()
     features = _features(embed, loader, comm)
     known = {level: labels for level, labels in loader.split.labels.items() if (labels >= 0).any()}
     seen = {f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in known.items()}
@@ -63,9 +63,9 @@ def look(
     return seen
 
 
-def _features(embed: Embed, loader: ImageLoader, comm: Comm) -> torch.Tensor:
+def _features(embed: Embed, loader: ImageLoader, comm: Distributed) -> torch.Tensor:
     count = len(loader.split)
-    indices = torch.arange(count)[comm.part(count)].split(BATCH)
+    indices = torch.arange(count)[comm.shard(count)].split(BATCH)
     return comm.gather_parts(torch.cat([embed(batch).cpu() for batch in loader.batches(indices)]), count)
 
 

@@ -8,19 +8,19 @@ from typing import Any
 import torch
 
 from coarsecon import registry
-from coarsecon.comm import Comm
 from coarsecon.config import RunConfig, merge, validate
-from coarsecon.data.store import PreparedDataset, Split, open_dataset
-from coarsecon.data.subset import draw_evenly
-from coarsecon.data.unlabeled import unlabeled_note
-from coarsecon.device import choose_device, choose_precision, place
+from coarsecon.data.prepared.store import PreparedDataset, Split, open_dataset
+from coarsecon.data.prepared.unlabeled import unlabeled_note
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.methods import Method, Setup
 from coarsecon.nn.backbone import check_side, create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputRecipe
 from coarsecon.nn.sync_batch_norm import synchronise_batch_norm
 from coarsecon.nn.weights import LoadedWeights
-from coarsecon.train import batches, compiled
+from coarsecon.run.training_images import training_images
+from coarsecon.runtime.device import choose_device, choose_precision, place
+from coarsecon.runtime.distributed import Distributed
+from coarsecon.train import compiled
 from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, warmup_of
 
@@ -55,14 +55,14 @@ class Plan:
         )
 
     def build_method(
-        self, comm: Comm | None = None, on_weights: Callable[[LoadedWeights], None] | None = None
+        self, comm: Distributed | None = None, on_weights: Callable[[LoadedWeights], None] | None = None
     ) -> Method:
         """The method with its initial weights, the same for the same seed, on the run's device.
 
         `on_weights` is called with what a file of weights for the backbone, or timm's, gave.
         """
         backbone, image, batch_norm = self.config.backbone, self.card.input, self.config.run.batch_norm
-        comm, settings = comm or Comm(), self.method_settings
+        comm, settings = comm or Distributed(), self.method_settings
         if self.restored:
             backbone = backbone.model_copy(update={"weights": None, "weights_key": None, "pretrained": False})
             settings = self.method_class.for_restoring(settings)
@@ -88,7 +88,7 @@ class Plan:
         return place(method, self.device)
 
 
-def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
+def plan(layers: Mapping[str, Any], comm: Distributed | None = None) -> Plan:
     """Check merged layers of settings against the method, the dataset and the machine; ranks compute as the first does.
 
     Raises:
@@ -113,7 +113,11 @@ def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
         method_settings, side=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
     )
     _check_lengths(config)
-    if config.run.batch_norm == "sync" and config.backbone.batch_norm_splits > 1 and (comm or Comm()).world_size > 1:
+    if (
+        config.run.batch_norm == "sync"
+        and config.backbone.batch_norm_splits > 1
+        and (comm or Distributed()).world_size > 1
+    ):
         raise InputError(
             "run.batch_norm: sync shares batch statistics that backbone.batch_norm_splits separates; "
             "set backbone.batch_norm_splits to 1, or use shuffle or local"
@@ -122,7 +126,7 @@ def plan(layers: Mapping[str, Any], comm: Comm | None = None) -> Plan:
     device = choose_device(config.run.device)
     steps = config.schedule.epochs * _full_batches(split, config)
     chosen = {
-        "precision": (comm or Comm()).from_first(lambda: choose_precision(config.run.precision, device)),
+        "precision": (comm or Distributed()).broadcast_object(lambda: choose_precision(config.run.precision, device)),
         "compile": compiled.pays(device, steps) if config.run.compile is None else config.run.compile,
     }
     resolved = config.model_copy(
@@ -204,22 +208,6 @@ def _single_class_note(split: Split, config: RunConfig, dataset: PreparedDataset
         method_name = config.method["name"]
         raise InputError(f"{dataset.root}: {problem}, and {method_name} learns what separates classes; {remedy}")
     return f"Warning: {problem}: its label says nothing about the images; {remedy}."
-
-
-def training_images(split: Split, config: RunConfig, *, needs_labels: bool) -> Split:
-    """The images of the training split that are trained on: those with a label where one is needed, within data.limit.
-
-    Empty where no image has a label.
-    """
-    known, limit = split.labels[config.data.labels] >= 0, config.data.limit
-    if needs_labels and not known.all():
-        split = split.take(known.nonzero().flatten())
-    if limit is None or not len(split):
-        return split
-    if config.data.limit_draw == "first" or limit >= len(split):
-        return split.subset(limit)
-    seed = batches.derived_seed(config.run.seed, batches.SUBSET)
-    return split.take(draw_evenly(split.labels[config.data.labels], limit, seed))
 
 
 def _full_batches(split: Split, config: RunConfig) -> int:

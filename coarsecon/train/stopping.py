@@ -6,9 +6,9 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from coarsecon.data.pool import ENDING_SIGNALS
 from coarsecon.errors import CoarseconError
-from coarsecon.reporting import Reporter
+from coarsecon.runtime.pool import ENDING_SIGNALS
+from coarsecon.runtime.progress import Reporter
 
 
 class InterruptedRunError(CoarseconError):

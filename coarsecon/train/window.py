@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from coarsecon.comm import Comm
+from coarsecon.runtime.distributed import Distributed
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Window:
     """Sums of what the steps report; they stay on the device until the window closes."""
 
-    def __init__(self, batch_size: int, comm: Comm) -> None:
+    def __init__(self, batch_size: int, comm: Distributed) -> None:
         self._batch_size, self._comm = batch_size, comm
         self._open()
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coarsecon.views.batched import apply_where, per_sample
-from coarsecon.views.colour import blend, grayscale
+from coarsecon.views.color import blend, grayscale
 
 FILL = 128
 

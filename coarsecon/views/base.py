@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from coarsecon.data.batch import ImageBatch
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.batched import constant
 
 Crop = Callable[[ImageBatch, int, torch.Generator], Tensor]

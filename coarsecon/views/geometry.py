@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coarsecon.data.batch import ImageBatch
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.batched import apply_separable, apply_where, chance, constant, per_sample, uniform
 
 

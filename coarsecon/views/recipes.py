@@ -11,7 +11,7 @@ from coarsecon.errors import InputError
 from coarsecon.views.autoaugment import AutoAugment
 from coarsecon.views.base import Crop, Op, View
 from coarsecon.views.blur import RandomGaussianBlur
-from coarsecon.views.colour import ColorJitter, RandomGrayscale
+from coarsecon.views.color import ColorJitter, RandomGrayscale
 from coarsecon.views.geometry import RandomFlip, RandomPerspective, RandomResizedCrop, WholeImage
 
 CROP = RandomResizedCrop(scale=(0.2, 1.0))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture
 from coarsecon.report.gallery import gallery_fragment, write_gallery
 from coarsecon.report.page import Fragment, page
-from coarsecon.report.rows import GalleryRow, Neighbour, Picture
 
 
 def picture(fine: str, coarse: str = "pear", side: int = 32) -> Picture:
@@ -16,10 +16,10 @@ def picture(fine: str, coarse: str = "pear", side: int = 32) -> Picture:
 @pytest.fixture
 def rows() -> list[GalleryRow]:
     """Two queries whose nearest neighbour is right and one whose is not."""
-    neighbours = [Neighbour(picture("anjou"), 0.9), Neighbour(picture("bosc", side=200), 0.5)]
+    neighbours = [Neighbor(picture("anjou"), 0.9), Neighbor(picture("bosc", side=200), 0.5)]
     return [
         GalleryRow(picture("anjou"), neighbours),
-        GalleryRow(picture("anjou"), [*neighbours, Neighbour(picture("oat", "milk"), 0.1)]),
+        GalleryRow(picture("anjou"), [*neighbours, Neighbor(picture("oat", "milk"), 0.1)]),
         GalleryRow(picture("oat", "milk"), neighbours),
     ]
 

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
+from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture
 from coarsecon.report.gallery import write_gallery
-from coarsecon.report.rows import GalleryRow, Neighbour, Picture
 
 ONE, TWO = (f"{name}{'_with_a_long_name' * 6}" for name in ("one", "two"))
 """Without a place where a line would break."""
@@ -16,16 +16,16 @@ ONE, TWO = (f"{name}{'_with_a_long_name' * 6}" for name in ("one", "two"))
 def report_page(tiny_run, tmp_path_factory):
     """The report of two runs that have results of their own."""
     from coarsecon.report.run_report import write_report
-    from coarsecon.reporting import Reporter
-    from coarsecon.runs import Run
-    from coarsecon.session import Session
-    from coarsecon.summary import Summary
+    from coarsecon.report.summary import Summary
+    from coarsecon.run.folder import RunFolder
+    from coarsecon.run.session import Session
+    from coarsecon.runtime.progress import Reporter
 
     root = tmp_path_factory.mktemp("report")
     runs = []
     for name, recall in ((ONE, 0.4), (TWO, 0.9)):
         shutil.copytree(tiny_run, root / name, ignore=shutil.ignore_patterns("results"))
-        run = Run(root / name)
+        run = RunFolder(root / name)
         session = Session(run, None, which="last", device="cpu", workers=0, reporter=Reporter())
         session.features("test")
         part = {"recall@1": recall, "queries": 48, "grid": [{"k": 1, "top1": recall}]}
@@ -98,7 +98,7 @@ def test_the_gallery_shows_heat_maps_when_asked(tiny_run, open_page, coarsecon, 
 def test_a_gallery_of_long_paths_fits_a_narrow_screen(open_page, tmp_path):
     path = f"/home/somebody/{'a_folder_with_a_long_name' * 6}/1.png"
     picture = Picture(np.zeros((24, 32, 3), np.uint8), path)
-    rows = [GalleryRow(picture, [Neighbour(picture, 0.9)] * 10)]
+    rows = [GalleryRow(picture, [Neighbor(picture, 0.9)] * 10)]
     write_gallery(tmp_path / "g.html", rows, title="Nearest images", subtitle=path)
     with open_page(tmp_path / "g.html") as page:
         page.set_viewport_size({"width": 420, "height": 900})

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from coarsecon.data.store import open_dataset
+from coarsecon.data.prepared.store import open_dataset
 
 CARRY = """([data, name, more]) => {
   const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0)), carried = new DataTransfer();

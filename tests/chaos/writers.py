@@ -46,8 +46,8 @@ def _resume() -> None:
 
 
 def _download() -> None:
-    from coarsecon.data.download import download
-    from coarsecon.reporting import Reporter
+    from coarsecon.data.sources.download import download
+    from coarsecon.runtime.progress import Reporter
 
     url, md5 = json.loads(Path("served/link.json").read_text())
     try:

@@ -50,7 +50,7 @@ def test_another_split_and_other_places(coarsecon, tiny_run, tmp_path, k):
 
 
 def test_names_written_into_the_table_become_the_fine_labels_of_a_dataset(coarsecon, tiny_run, tmp_path):
-    from coarsecon.data.store import open_dataset
+    from coarsecon.data.prepared.store import open_dataset
 
     table = tmp_path / "reviewed.csv"
     done = coarsecon("cluster", tiny_run, *QUICK, "--k", 2, "--csv", table)
@@ -74,7 +74,7 @@ def test_names_written_into_the_table_become_the_fine_labels_of_a_dataset(coarse
 
 @pytest.mark.parametrize("form", ["commas", "semicolons", "sep line", "utf-16 tabs", "windows"])
 def test_a_half_reviewed_table_comes_back_from_a_spreadsheet(coarsecon, tiny_run, tmp_path, form):
-    from coarsecon.data.store import open_dataset
+    from coarsecon.data.prepared.store import open_dataset
 
     table = tmp_path / "reviewed.csv"
     assert coarsecon("cluster", tiny_run, *QUICK, "--k", 2, "--csv", table).code == 0
@@ -102,7 +102,7 @@ def test_a_half_reviewed_table_comes_back_from_a_spreadsheet(coarsecon, tiny_run
 
 
 def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monkeypatch):
-    monkeypatch.setattr("coarsecon.evaluation.cluster.estimate_k", lambda *_, **__: (1, {1: 1.0}))
+    monkeypatch.setattr("coarsecon.metrics.cluster.estimate_k", lambda *_, **__: (1, {1: 1.0}))
     done = coarsecon("cluster", tiny_run, *QUICK)
     assert done.code == 0, done.err
     told = " ".join(done.err.split())

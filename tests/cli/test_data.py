@@ -44,8 +44,8 @@ def test_show_draws_every_class_and_says_what_it_leaves_out(coarsecon, tiny_data
 
 
 def test_a_part_of_the_classes_that_show_draws_is_even_over_the_coarse_classes(tiny_data):
-    from coarsecon.data.samples import sample_blocks
-    from coarsecon.data.store import open_dataset
+    from coarsecon.data.prepared.store import open_dataset
+    from coarsecon.report.class_samples import sample_blocks
 
     blocks, left = sample_blocks(open_dataset(tiny_data), "train", per_class=1, classes=8, seed=0)
     assert left == 8
@@ -53,8 +53,8 @@ def test_a_part_of_the_classes_that_show_draws_is_even_over_the_coarse_classes(t
 
 
 def test_show_draws_what_is_known_of_partly_labelled_images(tmp_path, array_data):
-    from coarsecon.data.prepare import write_dataset
-    from coarsecon.data.samples import sample_blocks
+    from coarsecon.data.prepare.dataset import write_dataset
+    from coarsecon.report.class_samples import sample_blocks
 
     dataset = write_dataset(tmp_path / "data", array_data)
     blocks, left = sample_blocks(dataset, "train", per_class=2, classes=99, seed=0)

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from coarsecon import doctor
 from coarsecon.methods.maskcon import MaskCon
+from coarsecon.report import installation as doctor
 from coarsecon.search import exact
 
 

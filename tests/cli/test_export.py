@@ -16,7 +16,7 @@ def test_it_says_what_was_written_and_how_it_loads(coarsecon, tiny_run, tmp_path
 
 
 def test_every_format_of_the_library_is_offered():
-    from coarsecon.export import FORMATS
+    from coarsecon.exporters import FORMATS
 
     assert set(typing.get_args(Format)) == set(FORMATS)
 

@@ -47,10 +47,10 @@ def test_copies_are_embedded_once_and_the_numbers_stay(coarsecon, tiny_run, tmp_
 
 @pytest.mark.parametrize("classifier", ["cosine", "nearest"])
 def test_without_copies_it_is_the_library_on_the_features(coarsecon, tiny_run, tiny_data, classifier):
-    from coarsecon.data.store import open_dataset
-    from coarsecon.evaluation.features import split_features
-    from coarsecon.evaluation.fewshot import Embedded, draw_episodes, few_shot, predictor
-    from coarsecon.runs import open_run
+    from coarsecon.data.prepared.store import open_dataset
+    from coarsecon.metrics.fewshot import Embedded, draw_episodes, few_shot, predictor
+    from coarsecon.run.features import split_features
+    from coarsecon.run.folder import open_run
 
     dataset = open_dataset(tiny_data)
     features = split_features(open_run(tiny_run), dataset, "test")
@@ -112,14 +112,14 @@ def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
 
 
 def test_a_class_with_too_few_images_is_told_by_its_name(coarsecon, tiny_run, tiny_data):
-    from coarsecon.data.store import open_dataset
+    from coarsecon.data.prepared.store import open_dataset
 
     told = coarsecon("fewshot", tiny_run).err
     assert any(f"class {name} has 3 images" in told for name in open_dataset(tiny_data).info.levels["fine"])
 
 
 def test_classes_with_too_few_images_are_left_out_when_asked_to(coarsecon, tiny_data, tiny_run, tmp_path):
-    from coarsecon.data.prepare import write_dataset
+    from coarsecon.data.prepare.dataset import write_dataset
     from coarsecon.data.sources import SourceData, SplitData
 
     np = pytest.importorskip("numpy")
@@ -165,7 +165,7 @@ def test_a_second_run_needs_to_be_told_how_to_combine(coarsecon, tiny_run):
 
 
 def test_a_dataset_without_fine_labels_is_told(coarsecon, tiny_run, tmp_path):
-    from coarsecon.data.prepare import write_dataset
+    from coarsecon.data.prepare.dataset import write_dataset
     from coarsecon.data.sources import SourceData, SplitData
     from coarsecon.data.sources.toy import COARSE, draw
 

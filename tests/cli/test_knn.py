@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE, FINE, draw
-from coarsecon.data.store import open_dataset
 from coarsecon.evaluation import knn_predict
-from coarsecon.evaluation.features import split_features
-from coarsecon.runs import open_run
+from coarsecon.run.features import split_features
+from coarsecon.run.folder import open_run
 
 
 def test_metrics_follow_the_contract(coarsecon, tiny_run, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from coarsecon.cli.console import percent, table
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import FINE, draw
 

@@ -95,11 +95,11 @@ def test_evaluations_write_through_none(coarsecon, run, outside, folder):
 
 
 def test_serve_reads_neither_map_nor_marks_through_one(run, outside):
-    from coarsecon.runs import Run
+    from coarsecon.run.folder import RunFolder
     from coarsecon.serve.page import latest_map
 
     (run / "figures").symlink_to(outside)
-    assert latest_map(Run(run)) is None
+    assert latest_map(RunFolder(run)) is None
 
 
 def test_marks_behind_a_link_are_refused(coarsecon, run, outside):

@@ -114,7 +114,7 @@ def test_a_traceback_only_with_debug(tmp_path):
 
 @pytest.mark.parametrize("command", ["retrieve", "knn", "linear", "fewshot", "cluster", "tsne"])
 def test_an_interrupt_is_told_in_one_line_and_leaves_no_result(coarsecon, tiny_run, tmp_path, monkeypatch, command):
-    from coarsecon.session import Session
+    from coarsecon.run.session import Session
 
     def interrupts(*_, **__):
         raise KeyboardInterrupt

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.sources import toy
-from coarsecon.data.store import open_dataset
 
 
 @pytest.fixture

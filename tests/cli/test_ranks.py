@@ -62,7 +62,7 @@ BREAKS = """
 import os, sys
 from coarsecon.cli.main import run
 from coarsecon.errors import InputError
-from coarsecon.evaluation import features as extraction
+from coarsecon.run import features as extraction
 from coarsecon.nn.encoder import Encoder
 extraction.BATCH = 10
 features = Encoder.features

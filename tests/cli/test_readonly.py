@@ -92,10 +92,10 @@ def test_an_export_needs_another_place(coarsecon, readonly_run, tmp_path):
 
 
 def test_serve_searches_and_says_that_marks_cannot_be_kept(readonly_run):
-    from coarsecon.reporting import Reporter
-    from coarsecon.runs import open_run
+    from coarsecon.run.folder import open_run
+    from coarsecon.run.session import Session
+    from coarsecon.runtime.progress import Reporter
     from coarsecon.serve.finder import Finder
-    from coarsecon.session import Session
 
     told: list[str] = []
 

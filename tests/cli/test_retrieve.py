@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE
-from coarsecon.data.store import open_dataset
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def test_a_query_that_the_dataset_was_prepared_from_is_judged_by_its_labels(coar
 def test_leaving_one_query_out_of_a_small_gallery_costs_the_others_nothing():
     import torch
 
-    from coarsecon.report.rows import Picture
+    from coarsecon.pictures.rows import Picture
     from coarsecon.search.collection import Collection, gallery_rows
     from coarsecon.search.index import Hits
     from coarsecon.search.items import ItemTable

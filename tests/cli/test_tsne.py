@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from tiny import tiny_settings, write_tiny_dataset
 
-from coarsecon.data.store import open_dataset
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.errors import InputError
-from coarsecon.mapping import saved_map
-from coarsecon.runs import open_run
-from coarsecon.session import Session
+from coarsecon.report.projection import saved_map
+from coarsecon.run.folder import open_run
+from coarsecon.run.session import Session
 from coarsecon.train.loop import train
 from coarsecon.train.resolve import plan
 
@@ -45,7 +45,7 @@ def test_a_map_is_kept_in_the_run_with_its_pictures_and_its_page(coarsecon, tiny
 
 def test_a_kept_map_can_be_drawn_again(coarsecon, tiny_run, tiny_data, tmp_path):
     assert coarsecon("tsne", tiny_run, "--method", "pca", "--limit", 20, "--png", tmp_path / "m.png").code == 0
-    from coarsecon.reporting import Reporter
+    from coarsecon.runtime.progress import Reporter
 
     session = Session(open_run(tiny_run), None, which="last", device="cpu", workers=0, reporter=Reporter())
     drawn = saved_map(session, tiny_run / "results" / "pca-limit=20.json")
@@ -132,7 +132,7 @@ def test_class_weights_of_another_layer_or_of_other_classes_are_refused(coarseco
 
 
 def test_a_map_of_other_images_is_not_drawn_with_those_of_the_run(coarsecon, tiny_run, tmp_path):
-    from coarsecon.reporting import Reporter
+    from coarsecon.runtime.progress import Reporter
 
     other = write_tiny_dataset(tmp_path / "other", test=40)
     assert coarsecon("tsne", tiny_run, "--data", other, "--method", "pca", "--png", tmp_path / "m.png").code == 0

@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_settings
 
 from coarsecon.config import to_yaml
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE, FINE, draw
 from coarsecon.train.resolve import plan

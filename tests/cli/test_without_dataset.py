@@ -92,7 +92,7 @@ def test_a_cascade_without_heads_takes_coarse_classes_by_logistic_regression(coa
 
 
 def test_the_encoder_is_embedded_with_exported_and_reported(coarsecon, run, photos, tmp_path):
-    from coarsecon.embedder import Embedder
+    from coarsecon.run.embedder import Embedder
 
     assert Embedder(run, device="cpu").embed(photos / "0-red.png").shape == (1, Embedder(run, device="cpu").dim)
     assert np.isfinite(Embedder(run, device="cpu").embed(photos)).all()

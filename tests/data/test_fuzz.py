@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from stand_ins import STAND_INS, StandIn
 
-from coarsecon.data.check import check_dataset
-from coarsecon.data.store import open_dataset
+from coarsecon.data.prepared.check import check_dataset
+from coarsecon.data.prepared.store import open_dataset
 
 FORMS = [stand_in for stand_in in STAND_INS if stand_in.dataset != "toy"]
 IMAGES = (".jpg", ".jpeg", ".png")

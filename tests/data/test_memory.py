@@ -9,7 +9,7 @@ import pytest
 PREPARE = """
 import resource, sys
 import numpy as np
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import Chunked, SourceData, SplitData
 
 piece = np.random.default_rng(0).integers(0, 256, (2000, 3, 32, 32), dtype=np.uint8)

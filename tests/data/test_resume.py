@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coarsecon.data import journal, preparation
-from coarsecon.data.preparation import Writing
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare import journal, preparation
+from coarsecon.data.prepare.dataset import write_dataset
+from coarsecon.data.prepare.preparation import Writing
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.reporting import Progress, Reporter
+from coarsecon.runtime.progress import Progress, Reporter
 
 SLOW = """
 import sys, time
 from pathlib import Path
 import numpy as np
 from coarsecon.data import convert, journal
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 
 def slow(self, file, call=convert.Conversion.__call__):

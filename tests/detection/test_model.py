@@ -5,12 +5,12 @@ import torch
 from encoders import encoder_run
 from torch import nn
 
-from coarsecon.data.batch import ImageBatch
 from coarsecon.detection.backbone import channels, pyramid, resnet_of, stride_of, up_to_layer3
 from coarsecon.detection.model import DetectorInput, build_detector
 from coarsecon.detection.settings import ModelSettings, SizeSettings
 from coarsecon.errors import InputError
 from coarsecon.nn.encoder import load_encoder
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.filters import apply_filter
 
 SIZES = SizeSettings(train=[64, 96], test=64)

@@ -15,8 +15,8 @@ from coarsecon.detection.plan import DEFAULT_RECIPES, plan, result_name, settle
 from coarsecon.detection.settings import DetectionConfig
 from coarsecon.detection.train import _parameter_groups, _Trainer, check_folder, train_detector
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
 
 pytest.importorskip("pycocotools")
@@ -102,7 +102,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
         check_folder(tmp_path, resume=False)
     with pytest.raises(InputError, match="no training to resume"):
         check_folder(tmp_path, resume=True)
-    state = Run(tmp_path).checkpoint("last")
+    state = RunFolder(tmp_path).checkpoint("last")
     state.parent.mkdir()
     state.write_bytes(b"")
     with pytest.raises(InputError, match="pass --resume"):
@@ -137,7 +137,7 @@ def test_weights_decay_and_norms_do_not():
 
 
 def test_statistics_are_means_over_batches_of_the_last_weights(run, voc, tmp_path):
-    trainer = _Trainer(plan(run, settings(voc, schedule={"precise_batches": 3})), Run(tmp_path), Reporter())
+    trainer = _Trainer(plan(run, settings(voc, schedule={"precise_batches": 3})), RunFolder(tmp_path), Reporter())
     norm = trainer.model.backbone.bn1
     trainer.model.train()
     means = []

@@ -7,12 +7,12 @@ from tiny import TINY_BACKBONE
 from torch import nn
 
 from coarsecon.config import BackboneSettings
-from coarsecon.data.batch import ImageBatch
 from coarsecon.errors import InputError
 from coarsecon.evaluation.localize import Localizer, load_localizer, location_features
 from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.nn.encoder import Encoder, EncoderCard, InputRecipe
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
+from coarsecon.views.batch import ImageBatch
 
 NETWORKS = {
     "resnet18": (32, TINY_BACKBONE["args"]),

@@ -11,12 +11,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from coarsecon.comm import Comm
-from coarsecon.evaluation import map_at_r, query_ranks, r_precision, recall_at_k, retrieval_metrics
-from coarsecon.evaluation.knn import knn_predict
+from coarsecon.evaluation import map_at_r, r_precision, recall_at_k, retrieval_metrics
 from coarsecon.evaluation.pairing import shared_values
-from coarsecon.evaluation.query_ranks import Search
-from coarsecon.evaluation.retrieval import RECALL_KS, retrieval_values, values_within
+from coarsecon.metrics import query_ranks
+from coarsecon.metrics.knn import knn_predict
+from coarsecon.metrics.query_ranks import Search
+from coarsecon.metrics.retrieval import RECALL_KS, retrieval_values, values_within
+from coarsecon.runtime.distributed import Distributed
 from coarsecon.search import exact
 from coarsecon.search.exact import unit
 
@@ -145,7 +146,7 @@ def test_the_public_metrics_of_one_set(problem, sizes):
     assert precise == pytest.approx((means["map@r"], means["r_precision"]), abs=1e-6)
 
 
-class OneOfTwo(Comm):
+class OneOfTwo(Distributed):
     """A rank of two that keeps what it would hand over."""
 
     world_size = 2
@@ -161,7 +162,7 @@ class OneOfTwo(Comm):
 @given(problem=problems())
 def test_two_ranks_together_have_the_values_of_one(problem):
     search, pairs = searched(problem, torch.float32)
-    whole = shared_values(search, pairs, Comm())
+    whole = shared_values(search, pairs, Distributed())
     found = [shared_values(search, pairs, OneOfTwo(rank)) for rank in (0, 1)]
     for level, values in whole.items():
         for name, value in values.items():

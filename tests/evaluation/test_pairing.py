@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from coarsecon.comm import Comm
-from coarsecon.data.fine_names import written_names
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
+from coarsecon.data.prepared.fine_names import written_names
+from coarsecon.data.prepared.split_ref import SplitRef
+from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE, FINE, draw
-from coarsecon.data.store import PreparedDataset, open_dataset
 from coarsecon.errors import InputError
-from coarsecon.evaluation.features import FeatureStore
-from coarsecon.evaluation.pairing import Part, measure_retrieval, paired_labels, search_between
-from coarsecon.evaluation.retrieval import retrieval_metrics
-from coarsecon.reporting import Reporter
-from coarsecon.runs import open_run
+from coarsecon.evaluation.pairing import measure_retrieval, paired_labels, search_between
+from coarsecon.metrics.retrieval import retrieval_metrics
+from coarsecon.run.features import FeatureStore
+from coarsecon.run.folder import open_run
+from coarsecon.runtime.distributed import Distributed
+from coarsecon.runtime.progress import Reporter
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def store(tiny_run):
 
 @pytest.fixture
 def test_part(tiny_data):
-    return Part(open_dataset(tiny_data), "test")
+    return SplitRef(open_dataset(tiny_data), "test")
 
 
 def reversed_dataset(out, *, names: list[str] | None = None):
@@ -56,15 +57,15 @@ def test_the_same_items_in_another_folder_are_not_found_by_themselves(store, tes
     import shutil
 
     shutil.copytree(tiny_data, tmp_path / "copy")
-    copy = Part(open_dataset(tmp_path / "copy"), "test")
+    copy = SplitRef(open_dataset(tmp_path / "copy"), "test")
     assert torch.equal(search_between(store, test_part, copy).own, torch.arange(48))
-    other = search_between(store, test_part, Part(test_part.dataset, "train"))
+    other = search_between(store, test_part, SplitRef(test_part.dataset, "train"))
     assert (other.own == -1).all()
     assert len(other.gallery) == 96
 
 
 def test_classes_of_another_dataset_meet_by_name(store, test_part, tmp_path):
-    gallery = Part(reversed_dataset(tmp_path / "data"), "train")
+    gallery = SplitRef(reversed_dataset(tmp_path / "data"), "train")
     pairs = paired_labels(test_part, gallery)
     assert list(pairs) == ["fine"]
     assert pairs["fine"][1].tolist() == [i % 16 for i in range(32)]
@@ -88,7 +89,7 @@ class Vectors:
     """A store of given features, by split."""
 
     device = torch.device("cpu")
-    comm = Comm()
+    comm = Distributed()
 
     def __init__(self, **features: list[list[float]]) -> None:
         self.features, self.reporter = features, Lines()
@@ -119,9 +120,9 @@ def test_fine_classes_that_are_written_alike_stay_apart_across_splits_and_datase
     other = dataset_of(tmp_path / "other", COLLIDING[::-1], ["x", "z", "w"], train=[0, 1, 2, 3])
     vectors = np.eye(4).tolist()
     store = Vectors(train=vectors, test=vectors[::-1])
-    for gallery in (Part(one, "train"), Part(other, "train")):
+    for gallery in (SplitRef(one, "train"), SplitRef(other, "train")):
         store.features["train"] = vectors if gallery.dataset is one else vectors[::-1]
-        report = measure_retrieval(store, Part(one, "test"), gallery)
+        report = measure_retrieval(store, SplitRef(one, "test"), gallery)
         assert report["fine"]["recall@1"] == report["coarse"]["recall@1"] == 1
         assert report["fine"]["classes"] == 4
 
@@ -131,7 +132,7 @@ def test_a_name_that_is_clear_in_one_dataset_matches_the_same_class_of_another(t
     two = dataset_of(tmp_path / "two", [("x", "y"), ("z", "y")], ["x", "z"], train=[1, 0])
     assert one.info.levels["fine"] == ["y"]
     assert two.info.levels["fine"] == ["x/y", "z/y"]
-    pairs = paired_labels(Part(one, "train"), Part(two, "train"))
+    pairs = paired_labels(SplitRef(one, "train"), SplitRef(two, "train"))
     assert [labels.tolist() for labels in pairs["fine"]] == [[0], [2, 0]]
     assert [labels.tolist() for labels in pairs["coarse"]] == [[0], [2, 0]]
 
@@ -144,13 +145,13 @@ def test_classes_that_older_versions_wrote_alike_are_told_apart_by_their_coarse_
     new = dataset_of(tmp_path / "new", COLLIDING[:3], ["w", "x", "z"], train=[0, 1, 2])
     assert new.info.levels["fine"] == ["w/x/y", "x/y", "z/y"]
     for one, other in ((old, new), (new, old)):
-        assert paired_labels(Part(one, "train"), Part(other, "train"))["fine"][1].tolist() == [0, 1, 2]
+        assert paired_labels(SplitRef(one, "train"), SplitRef(other, "train"))["fine"][1].tolist() == [0, 1, 2]
 
 
 def test_equal_names_in_other_coarse_classes_are_other_classes(tmp_path):
     one = dataset_of(tmp_path / "one", [("x", "y"), ("x", "v")], ["x"], train=[0, 1])
     two = dataset_of(tmp_path / "two", [("z", "y"), ("x", "v")], ["x", "z"], train=[0, 1])
-    assert paired_labels(Part(one, "train"), Part(two, "train"))["fine"][1].tolist() == [2, 1]
+    assert paired_labels(SplitRef(one, "train"), SplitRef(two, "train"))["fine"][1].tolist() == [2, 1]
 
 
 def test_fine_within_coarse_is_measured_where_a_coarse_class_has_several_fine_classes(tmp_path):
@@ -158,7 +159,7 @@ def test_fine_within_coarse_is_measured_where_a_coarse_class_has_several_fine_cl
     data = dataset_of(tmp_path / "data", classes, ["a", "b"], train=[0, 0, 1, 1, 2, 2, 2, -1])
     angles = torch.tensor([0.0, 40, 10, 55, 90, 95, 100, 200]).deg2rad()
     store = Vectors(train=torch.stack([angles.cos(), angles.sin()], 1).tolist())
-    part = Part(data, "train")
+    part = SplitRef(data, "train")
     report = measure_retrieval(store, part, part)
     main, everything = report["fine_within_coarse"], report["fine_within_coarse_all_queries"]
     assert main["recall@1"] == 0  # the nearest of 0 is 10, of 40 is 55, of 10 is 0 and of 55 is 40
@@ -174,7 +175,7 @@ def test_fine_within_coarse_is_measured_where_a_coarse_class_has_several_fine_cl
 def test_a_gallery_with_one_fine_class_in_each_coarse_class_has_nothing_to_tell_apart(tmp_path):
     data = dataset_of(tmp_path / "data", [("a", "a1"), ("a", "a2"), ("b", "b1")], ["a", "b"], train=[0, 2], test=[0, 2])
     store = Vectors(train=[[1.0, 0], [0, 1.0]], test=[[1.0, 0.1], [0.1, 1.0]])
-    report = measure_retrieval(store, Part(data, "test"), Part(data, "train"))
+    report = measure_retrieval(store, SplitRef(data, "test"), SplitRef(data, "train"))
     assert "fine_within_coarse" not in report
     assert report["fine_within_coarse_all_queries"]["recall@1"] == 1
     assert any("no coarse class has two fine classes in the gallery" in line for line in store.reporter.seen)
@@ -184,7 +185,7 @@ def test_queries_without_an_image_to_find_are_counted_and_named(tmp_path):
     classes = [("a", "a1"), ("a", "a2"), ("b", "b1")]
     data = dataset_of(tmp_path / "data", classes, ["a", "b"], train=[0, 0, 1, 2], test=[0, 0, 2])
     store = Vectors(train=np.eye(4).tolist(), test=np.eye(4)[:3].tolist())
-    part = Part(data, "train")
+    part = SplitRef(data, "train")
     report = measure_retrieval(store, part, part)
     assert [report[level]["queries_without_match"] for level in ("fine", "coarse")] == [2, 1]
     assert (
@@ -192,11 +193,11 @@ def test_queries_without_an_image_to_find_are_counted_and_named(tmp_path):
         in (store.reporter.seen[0])
     )
     assert "1 of 4 queries" in store.reporter.seen[1]
-    across = measure_retrieval(store, part, Part(data, "test"))
+    across = measure_retrieval(store, part, SplitRef(data, "test"))
     assert [across[level]["queries_without_match"] for level in ("fine", "coarse")] == [1, 0]
 
 
 def test_sets_without_a_common_class_are_told(test_part, tmp_path):
-    gallery = Part(reversed_dataset(tmp_path / "data", names=[f"class {i}" for i in range(16)]), "train")
+    gallery = SplitRef(reversed_dataset(tmp_path / "data", names=[f"class {i}" for i in range(16)]), "train")
     with pytest.raises(InputError, match="share no class name"):
         paired_labels(test_part, gallery)

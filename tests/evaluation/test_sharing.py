@@ -9,9 +9,9 @@ import torch
 from launch import HERE, on_two_ranks
 from sharing_ranks import found
 
-from coarsecon.comm import Comm
 from coarsecon.evaluation.pairing import WITHIN_ALL
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.distributed import Distributed
 
 HEADER = 128
 """Bytes before the rows of an .npy file."""
@@ -24,12 +24,12 @@ def told(tiny_run, tiny_data, tmp_path_factory) -> dict[str, Any]:
     The two take up features of the test images that a killed command left half-written.
     """
     folder = tmp_path_factory.mktemp("sharing")
-    one, two = (Run(folder / name) for name in ("one", "two"))
+    one, two = (RunFolder(folder / name) for name in ("one", "two"))
     for run in (one, two):
         shutil.copytree(tiny_run, run.root, ignore=shutil.ignore_patterns("features"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    alone = found(one, tiny_data, Comm())
+    alone = found(one, tiny_data, Distributed())
     torch.set_num_threads(threads)
 
     whole = min(one.features.glob("test-*"), key=lambda file: len(file.name))

@@ -2,11 +2,11 @@
 
 import pytest
 
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceRequest
 from coarsecon.data.sources.toy import SOURCE
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train.loop import Trainer
 from coarsecon.train.resolve import plan
 
@@ -58,7 +58,7 @@ def test_a_method_beats_its_random_initialisation_on_fine_labels(toy, tmp_path, 
                 "run": {"batch_size": 32, "monitor_every": 0, "monitor_images": 1000, "device": "cpu"},
             }
         ),
-        Run(tmp_path / "run"),
+        RunFolder(tmp_path / "run"),
         Reporter(),
     )
     before = trainer.monitor()["fine_recall@1"]

@@ -10,23 +10,24 @@ from tiny import tiny_settings
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from coarsecon.data.batch import ImageBatch
-from coarsecon.data.loader import ImageLoader
+from coarsecon.data.prepared.loader import ImageLoader
 from coarsecon.errors import InputError
-from coarsecon.evaluation.features import FeatureStore
 from coarsecon.losses import moco_loss
 from coarsecon.losses.masked_simclr import masked_simclr_loss
 from coarsecon.methods import salmask
 from coarsecon.methods.salmask import SalMask
 from coarsecon.nn.encoder import load_encoder
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.run.features import FeatureStore
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime import seeds
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
 from coarsecon.train.schedule import learning_rate
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.blur import gaussian_blur, high_pass
 from coarsecon.views.recipes import test_view as whole_image
 
@@ -40,12 +41,12 @@ def planned(tiny_data, **method):
 
 
 def trainer(tiny_data, **method) -> Trainer:
-    return Trainer(planned(tiny_data, **method), Run(tiny_data / "unused"), Reporter())
+    return Trainer(planned(tiny_data, **method), RunFolder(tiny_data / "unused"), Reporter())
 
 
 def first_batch(made: Trainer):
     order = batches.epoch_batches(96, 32, seed=0, epoch=0)[:1]
-    return next(made.view_batches(order, batches.VIEWS, 0))
+    return next(made.view_batches(order, seeds.VIEWS, 0))
 
 
 def masked(made: Trainer, views: dict[str, Tensor], seed: int = 0) -> salmask.Masked:
@@ -310,7 +311,7 @@ def test_masks_say_nothing_of_the_crops_drawn_from_the_same_seed(tiny_data):
     made = trainer(tiny_data, strategy="mean")
     drawn, crops, pattern = [], [], torch.linspace(-1, 1, 32)
     for step in range(60):
-        generator = batches.step_generator(0, batches.VIEWS, step, 0, torch.device("cpu"))
+        generator = seeds.step_generator(0, seeds.VIEWS, step, 0, torch.device("cpu"))
         crops.append(torch.empty(32).uniform_(generator=generator))
         query, key, _ = made.method.mask(dict.fromkeys(("query", "key"), torch.ones(32, 3, 32, 32) * pattern))
         drawn.append((query != key).float().mean((1, 2, 3)))

@@ -8,13 +8,13 @@ from forms import FAMILY, FORMS, trainer
 from tiny import first_batch, tiny_settings
 from torch import nn
 
-from coarsecon.comm import Comm
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.errors import InputError
 from coarsecon.losses import ascl_loss, coins_loss, grafit_loss, maskcon_loss, moco_loss
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.distributed import Distributed
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
 
@@ -125,7 +125,7 @@ def test_methods_that_look_at_no_label_train_on_images_without(tmp_path, name):
 
 def test_with_split_batch_norm_a_key_does_not_share_its_group_with_those_of_its_query(tiny_data):
     settings = tiny_settings(tiny_data, "moco", backbone={"batch_norm_splits": 4}, run={"precision": "float32"})
-    made = Trainer(plan(settings), Run(tiny_data / "unused"), Reporter())
+    made = Trainer(plan(settings), RunFolder(tiny_data / "unused"), Reporter())
     seen = []
     made.method.twin.copies[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     (views, labels) = first_batch(made)
@@ -139,7 +139,7 @@ def test_with_split_batch_norm_a_key_does_not_share_its_group_with_those_of_its_
 def test_the_byol_base_keeps_keys_in_the_groups_of_their_queries(tiny_data):
     method = {"base": "byol", "dim": 16, "hidden": 16}
     settings = tiny_settings(tiny_data, "ascl", method=method, backbone={"batch_norm_splits": 4})
-    made = Trainer(plan(settings), Run(tiny_data / "unused"), Reporter())
+    made = Trainer(plan(settings), RunFolder(tiny_data / "unused"), Reporter())
     seen = []
     made.method.twin.copies[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     (views, labels) = first_batch(made)
@@ -147,7 +147,7 @@ def test_the_byol_base_keeps_keys_in_the_groups_of_their_queries(tiny_data):
     assert torch.equal(seen[0], views["key"])
 
 
-class Ranks(Comm):
+class Ranks(Distributed):
     """Claims to be one of several ranks."""
 
     def __init__(self, world_size: int) -> None:

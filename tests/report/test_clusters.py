@@ -5,8 +5,8 @@ import re
 import numpy as np
 from PIL import Image
 
+from coarsecon.pictures.rows import Picture
 from coarsecon.report.clusters import Cluster, ClusteredClass, write_cluster_page, write_cluster_sheet
-from coarsecon.report.rows import Picture
 
 HOSTILE = '<script>alert("x")</script>'
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture
 from coarsecon.report.gallery import write_gallery
-from coarsecon.report.rows import GalleryRow, Neighbour, Picture
 
 HOSTILE = '<script>alert(\'x\')</script>"><img src=http://evil.example onerror="go()">&amp;$title'
 
@@ -44,9 +44,9 @@ def picture(coarse: str | None, fine: str | None, side: int = 32, name: str = "a
 def rows() -> list[GalleryRow]:
     right, near, wrong = picture("pear", "anjou"), picture("pear", "conference"), picture("milk", "oat")
     return [
-        GalleryRow(right, [Neighbour(right, 0.91), Neighbour(near, 0.5), Neighbour(wrong, -0.1)]),
-        GalleryRow(wrong, [Neighbour(near, 0.4)]),
-        GalleryRow(picture(None, None), [Neighbour(right, 0.3)]),
+        GalleryRow(right, [Neighbor(right, 0.91), Neighbor(near, 0.5), Neighbor(wrong, -0.1)]),
+        GalleryRow(wrong, [Neighbor(near, 0.4)]),
+        GalleryRow(picture(None, None), [Neighbor(right, 0.3)]),
     ]
 
 
@@ -70,9 +70,7 @@ def test_every_image_is_there_with_its_mark(tmp_path: Path, rows: list[GalleryRo
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     hostile = picture(HOSTILE, HOSTILE, name=HOSTILE)
-    write_gallery(
-        tmp_path / "g.html", [GalleryRow(hostile, [Neighbour(hostile, 1.0)])], title=HOSTILE, subtitle=HOSTILE
-    )
+    write_gallery(tmp_path / "g.html", [GalleryRow(hostile, [Neighbor(hostile, 1.0)])], title=HOSTILE, subtitle=HOSTILE)
     page = Page(tmp_path / "g.html")
     assert page.named("script") == []
     assert len(page.named("img")) == 2
@@ -93,7 +91,7 @@ def test_nothing_is_loaded_and_the_policy_forbids_it(tmp_path: Path, rows: list[
 
 def test_small_images_are_kept_to_the_pixel_and_large_ones_shrunk(tmp_path: Path) -> None:
     small, large = picture("a", "b", side=32), picture("a", "b", side=400)
-    write_gallery(tmp_path / "g.html", [GalleryRow(small, [Neighbour(large, 1.0)])], title="t")
+    write_gallery(tmp_path / "g.html", [GalleryRow(small, [Neighbor(large, 1.0)])], title="t")
     images = Page(tmp_path / "g.html").named("img")
     sources = [(attributes["src"] or "").split(",")[1] for attributes in images]
     decoded = [Image.open(BytesIO(base64.b64decode(source))) for source in sources]

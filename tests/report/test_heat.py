@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture
 from coarsecon.report.heat import heat_picture, overlay, with_heat
 from coarsecon.report.palette import heat_colours
-from coarsecon.report.rows import GalleryRow, Neighbour, Picture
 from coarsecon.report.sheet import write_heat_sheet, write_sheet
 
 
@@ -53,7 +53,7 @@ def picture(name: str, value: int) -> Picture:
 
 def test_every_picture_of_the_rows_gets_its_own_map(tmp_path):
     rows = [
-        GalleryRow(picture("a", 1), [Neighbour(picture("b", 2), 0.5), Neighbour(picture("c", 3), 0.4)]),
+        GalleryRow(picture("a", 1), [Neighbor(picture("b", 2), 0.5), Neighbor(picture("c", 3), 0.4)]),
         GalleryRow(picture("d", 4), []),
     ]
 

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from coarsecon.errors import InputError
-from coarsecon.report.draw import MARKS
-from coarsecon.report.rows import GalleryRow, Neighbour, Picture
-from coarsecon.report.sheet import GAP, MARGIN, STEP, TILE, write_image_grid, write_sheet
+from coarsecon.pictures.draw import MARKS
+from coarsecon.pictures.grid import GAP, MARGIN, STEP, TILE, write_image_grid
+from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture
+from coarsecon.report.sheet import write_sheet
 
 
 def plain(colour: tuple[int, int, int], side: int = 32) -> np.ndarray:
@@ -24,7 +25,7 @@ def colours(path: Path) -> dict[tuple[int, ...], int]:
 def test_a_sheet_has_a_row_per_query_and_a_place_per_neighbour(tmp_path: Path) -> None:
     query = Picture(plain((10, 20, 200)), "q.jpg", "pear", "anjou")
     others = [
-        Neighbour(Picture(plain((200, 20, 10)), "n.jpg", *labels), 0.5)
+        Neighbor(Picture(plain((200, 20, 10)), "n.jpg", *labels), 0.5)
         for labels in [("pear", "anjou"), ("pear", "conference"), ("milk", "oat"), ("pear", "anjou")]
     ]
     write_sheet(tmp_path / "s.png", [GalleryRow(query, others), GalleryRow(query, others[:1])], title="Pears")
@@ -72,7 +73,7 @@ def test_columns_of_different_length_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
-    row = GalleryRow(Picture(plain((1, 2, 3)), "q"), [Neighbour(Picture(plain((4, 5, 6)), "n"), 0.1)])
+    row = GalleryRow(Picture(plain((1, 2, 3)), "q"), [Neighbor(Picture(plain((4, 5, 6)), "n"), 0.1)])
     for name in "ab":
         write_sheet(tmp_path / name, [row], title="t")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

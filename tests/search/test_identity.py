@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarsecon.data.preparation import Writing
-from coarsecon.data.prepare import prepare_dataset
+from coarsecon.data.prepare.dataset import prepare_dataset
+from coarsecon.data.prepare.preparation import Writing
 from coarsecon.data.sources import SourceRequest
 from coarsecon.data.sources.folder import SOURCE
 from coarsecon.search.identity import Place, PreparedImages, SameFiles

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.locks import waiting_lock
+from coarsecon.runtime.locks import waiting_lock
 from coarsecon.search import exact, index
 from coarsecon.search.index import SearchIndex, index_recall
 from coarsecon.search.items import ItemTable

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import coarsecon
-from coarsecon.data.store import open_dataset
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.search.exact import nearest
 
 pytest.importorskip("starlette")

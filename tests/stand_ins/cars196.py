@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from coarsecon.data.labels import read_table
 from coarsecon.data.sources import cars196
+from coarsecon.data.sources.labels import read_table
 from stand_ins.images import encoded
 
 COUNTS = {"train": 24, "test": 12}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from coarsecon.data.labels import read_table
 from coarsecon.data.sources import ilsvrc, imagenet100
+from coarsecon.data.sources.labels import read_table
 from stand_ins.images import encoded
 
 ROWS = read_table("imagenet")

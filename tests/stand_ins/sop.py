@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from coarsecon.data.labels import read_table
 from coarsecon.data.sources import sop
+from coarsecon.data.sources.labels import read_table
 from stand_ins.images import encoded
 from stand_ins.packing import zipped
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coarsecon.data.labels import read_table
 from coarsecon.data.sources import tieredimagenet
+from coarsecon.data.sources.labels import read_table
 from stand_ins.images import encoded
 from stand_ins.pickles import to_python2
 

@@ -2,7 +2,8 @@
 
 import torch
 
-from coarsecon.train.batches import FILLING, ORDER, VIEWS, derived_seed, epoch_batches, step_generator, steps_at_once
+from coarsecon.runtime.seeds import FILLING, ORDER, VIEWS, derived_seed, step_generator
+from coarsecon.train.batches import epoch_batches, steps_at_once
 
 
 def test_an_epoch_shows_every_image_at_most_once_in_full_batches():

@@ -7,7 +7,7 @@ import torch
 from tiny import tiny_settings
 
 from coarsecon.errors import InputError
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
 from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
 from coarsecon.train.loop import train
 from coarsecon.train.resolve import plan
@@ -17,7 +17,7 @@ from coarsecon.train.resolve import plan
 def run(tiny_run, tmp_path):
     import shutil
 
-    return Run(shutil.copytree(tiny_run, tmp_path / "run"))
+    return RunFolder(shutil.copytree(tiny_run, tmp_path / "run"))
 
 
 def resumed(run, tiny_data):

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from coarsecon.data.store import Split, open_dataset
+from coarsecon.data.prepared.store import Split, open_dataset
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.evaluation.linear import PRESETS
 from coarsecon.nn.encoder import Encoder, load_encoder
-from coarsecon.runs import open_run
+from coarsecon.run.folder import open_run
 from coarsecon.train import batches, classifier
 from coarsecon.train.classifier import FINETUNING, ClassifierSettings, paper_settings, view_probe
+from coarsecon.train.linear_probe import PRESETS
 from coarsecon.views.geometry import WholeImage
 
 CPU = torch.device("cpu")

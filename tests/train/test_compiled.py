@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import tiny_settings
 
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
 from coarsecon.train import compiled
 from coarsecon.train.compiled import STEPS_WORTH_COMPILING, pays
 from coarsecon.train.loop import train
@@ -34,7 +34,7 @@ def graphs(monkeypatch) -> list[torch.fx.GraphModule]:
     torch.compiler.reset()
 
 
-def logged(run: Run) -> list[dict]:
+def logged(run: RunFolder) -> list[dict]:
     return [{key: row[key] for key in row.keys() - {"images_per_s", "data_wait"}} for row in run.metrics()]
 
 

@@ -90,7 +90,7 @@ def test_no_program_is_started_to_describe_the_environment(tmp_path, monkeypatch
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     code = (
         "import json, torch; from coarsecon.train.environment import describe_environment\n"
-        "from coarsecon.doctor import machine\n"
+        "from coarsecon.report.installation import machine\n"
         "machine(torch.device('cpu')); print(json.dumps(describe_environment(torch.device('cpu'), 'float32')))"
     )
     done = python("-c", code)

@@ -5,10 +5,10 @@ import torch
 from tiny import tiny_settings
 
 from coarsecon.config import BackboneSettings
-from coarsecon.export.subject import Subject
+from coarsecon.exporters.subject import Subject
 from coarsecon.nn.encoder import load_encoder
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.progress import Reporter
 from coarsecon.train.loop import Trainer
 from coarsecon.train.resolve import plan
 
@@ -37,7 +37,7 @@ def test_a_backbone_of_any_family_learns_and_is_read_back(name, tiny_data, tmp_p
         run={"batch_size": 8, "monitor_every": 0, "precision": "float32"},
     )  # fmt: skip
     settings["backbone"] = {"name": name, "args": FAMILIES[name]}
-    trainer = Trainer(plan(settings), Run(tmp_path / "run"), Reporter())
+    trainer = Trainer(plan(settings), RunFolder(tmp_path / "run"), Reporter())
     before = {name: value.clone() for name, value in trainer.method.encoder.named_parameters()}
     trainer.run_to_end()
 

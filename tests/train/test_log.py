@@ -6,13 +6,13 @@ import pytest
 
 from coarsecon.config import RunConfig
 from coarsecon.errors import InputError
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
 from coarsecon.train import log
 
 
 @pytest.fixture
 def run(tmp_path):
-    return Run(tmp_path)
+    return RunFolder(tmp_path)
 
 
 def test_rows_behind_the_last_state_are_dropped(run):

@@ -16,11 +16,12 @@ from tiny import tiny_settings, tiny_trainer, write_tiny_dataset
 
 from coarsecon.config import RunConfig, to_yaml, validate
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.files import atomic_write
-from coarsecon.methods.restore import coarse_classes, load_method, save_heads
-from coarsecon.reporting import Reporter
-from coarsecon.runs import Run, open_run
-from coarsecon.train import batches, loop
+from coarsecon.run.folder import RunFolder, open_run
+from coarsecon.run.restore import coarse_classes, load_method, save_heads
+from coarsecon.runtime import seeds
+from coarsecon.runtime.files import atomic_write
+from coarsecon.runtime.progress import Reporter
+from coarsecon.train import loop
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
@@ -29,11 +30,11 @@ from coarsecon.views.recipes import make_view
 TIMES = ("images_per_s", "data_wait")
 
 
-def rows(run: Run) -> list[dict]:
+def rows(run: RunFolder) -> list[dict]:
     return [{key: value for key, value in row.items() if key not in TIMES} for row in run.metrics()]
 
 
-def assert_same_run(first: Run, second: Run) -> None:
+def assert_same_run(first: RunFolder, second: RunFolder) -> None:
     assert rows(first) == rows(second)
     states = [load_checkpoint(run.checkpoint("last")) for run in (first, second)]
     assert states[0]["progress"] == states[1]["progress"]
@@ -44,7 +45,7 @@ def assert_same_run(first: Run, second: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def straight(tiny_data, tmp_path_factory) -> Run:
+def straight(tiny_data, tmp_path_factory) -> RunFolder:
     return train(plan(tiny_settings(tiny_data)), tmp_path_factory.mktemp("runs") / "straight")
 
 
@@ -103,7 +104,7 @@ def test_a_killed_run_resumes_bit_for_bit(straight, tiny_data, tmp_path):
     )
     done = python("-c", script)
     assert done.code == -signal.SIGKILL, done.err
-    killed = Run(root)
+    killed = RunFolder(root)
     assert [row["step"] for row in killed.metrics() if "loss" in row] == [2, 3, 4]
     assert_same_run(straight, train(plan(tiny_settings(tiny_data)), root, resume=True))
 
@@ -111,7 +112,7 @@ def test_a_killed_run_resumes_bit_for_bit(straight, tiny_data, tmp_path):
 def test_a_state_that_is_killed_between_any_two_files_is_read_as_the_old_or_the_new_one(tiny_data, tmp_path):
     """Training state, encoder, card and heads are always those of one step, for readers that write nothing too."""
     trainer = tiny_trainer(tiny_data, "supce")
-    trainer.run = Run(tmp_path / "run")
+    trainer.run = RunFolder(tmp_path / "run")
 
     def save(step: int) -> None:
         trainer.progress.step = step
@@ -234,7 +235,7 @@ def test_an_interrupt_saves_between_two_steps_and_resumes_to_the_same_state(stra
     assert done.code == 130, done.err
     assert "stopping after this step" in done.out
     assert "stopped at step 4" in done.out
-    assert load_checkpoint(Run(root).checkpoint("last"))["progress"]["step"] == 4
+    assert load_checkpoint(RunFolder(root).checkpoint("last"))["progress"]["step"] == 4
     resumed = train(plan(tiny_settings(tiny_data)), root, resume=True)
     states = [load_checkpoint(run.checkpoint("last"))["method"] for run in (straight, resumed)]
     for name, value in states[0].items():
@@ -332,7 +333,7 @@ def test_tensorboard_and_wandb_take_the_rows(tiny_data, tmp_path):
 def test_images_without_fine_labels_train_and_are_monitored_by_their_coarse_ones(tmp_path):
     import numpy as np
 
-    from coarsecon.data.prepare import write_dataset
+    from coarsecon.data.prepare.dataset import write_dataset
     from coarsecon.data.sources import SourceData, SplitData
 
     rng = np.random.default_rng(0)
@@ -376,9 +377,9 @@ def together(trainer: Trainer, steps: int) -> Trainer:
 def test_views_drawn_together_are_those_of_their_step_wherever_a_run_is_taken_up(tiny_data):
     trainer = together(tiny_trainer(tiny_data, "maskcon"), 2)
     order = trainer.batches_of_epoch(0)
-    whole = list(trainer.view_batches(order, batches.VIEWS, 30))
+    whole = list(trainer.view_batches(order, seeds.VIEWS, 30))
     for done in range(len(order) + 1):
-        rest = list(trainer.view_batches(order, batches.VIEWS, 30, done=done))
+        rest = list(trainer.view_batches(order, seeds.VIEWS, 30, done=done))
         assert len(rest) == len(order) - done
         for (views, labels), (expected, expected_labels) in zip(rest, whole[done:], strict=True):
             assert torch.equal(labels, expected_labels)
@@ -392,7 +393,7 @@ def test_views_drawn_together_show_the_images_of_their_step(tiny_data):
     order = apart.batches_of_epoch(0)
     for trainer in (apart, joined):
         trainer.views = {"query": make_view("test", size=32, mean=[0, 0, 0], std=[1, 1, 1])}
-    pairs = [trainer.view_batches(order, batches.VIEWS, 0) for trainer in (apart, joined)]
+    pairs = [trainer.view_batches(order, seeds.VIEWS, 0) for trainer in (apart, joined)]
     for (one, _), (other, _) in zip(*pairs, strict=True):
         assert torch.equal(one["query"], other["query"])
         assert other["query"].is_contiguous(memory_format=torch.channels_last)
@@ -403,16 +404,18 @@ def test_global_randomness_of_a_step_does_not_depend_on_how_views_are_drawn(tiny
     for steps in (1, 3):
         trainer = together(tiny_trainer(tiny_data, "supce"), steps)
         order = trainer.batches_of_epoch(0)
-        drawn.append([torch.rand(2).tolist() for _ in trainer.view_batches(order, batches.VIEWS, 7)])
+        drawn.append([torch.rand(2).tolist() for _ in trainer.view_batches(order, seeds.VIEWS, 7)])
     assert drawn[0] == drawn[1]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", ["maskcon", "moco", "ancor", "ascl", "supcon", "supce"])
 def test_a_step_on_a_gpu_never_waits_for_it(tiny_data, tmp_path, name):
-    trainer = Trainer(plan(tiny_settings(tiny_data, name, run={"device": "cuda"})), Run(tmp_path / "run"), Reporter())
+    trainer = Trainer(
+        plan(tiny_settings(tiny_data, name, run={"device": "cuda"})), RunFolder(tmp_path / "run"), Reporter()
+    )
     order = trainer.batches_of_epoch(0)
-    steps = trainer.view_batches(order, batches.VIEWS, 0)
+    steps = trainer.view_batches(order, seeds.VIEWS, 0)
     trainer.train_step(*next(steps), 0.1)  # constants are copied once, memory is taken
     torch.cuda.set_sync_debug_mode("error")
     try:

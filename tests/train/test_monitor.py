@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from coarsecon.data.loader import ImageLoader
-from coarsecon.data.store import open_dataset
-from coarsecon.evaluation.knn import knn_predict
-from coarsecon.evaluation.retrieval import recall_at_k
+from coarsecon.data.prepared.loader import ImageLoader
+from coarsecon.data.prepared.store import open_dataset
+from coarsecon.metrics.knn import knn_predict
+from coarsecon.metrics.retrieval import recall_at_k
 from coarsecon.train.monitor import look, monitored_split
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from coarsecon.config import OptimizerSettings
 from coarsecon.errors import InputError
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.loop import train
 from coarsecon.train.optimizer import build_optimizer
@@ -66,7 +66,7 @@ def test_a_run_with_adamw_follows_the_schedule_and_resumes_bit_for_bit(tiny_data
     half = {**settings, "schedule": {**settings["schedule"], "epochs": 1}}
     train(plan(half), tmp_path / "halves")
     resumed = train(plan(settings), tmp_path / "halves", resume=True)
-    states = [load_checkpoint(Run(run.root).checkpoint("last")) for run in (straight, resumed)]
+    states = [load_checkpoint(RunFolder(run.root).checkpoint("last")) for run in (straight, resumed)]
     for name, value in states[0]["method"].items():
         assert torch.equal(value, states[1]["method"][name]), name
     rates = [row["lr"] for row in straight.metrics() if "lr" in row]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from tiny import tiny_settings
 
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
 
 EPOCHS = 40
 NODES = {"one": "10.77.0.1", "two": "10.77.0.2"}
@@ -52,27 +52,27 @@ def wait_for(done: Callable[[], bool], process: subprocess.Popen, seconds: float
 
 
 def epochs_logged(out: Path) -> int:
-    return max((row["epoch"] for row in Run(out).metrics()), default=0)
+    return max((row["epoch"] for row in RunFolder(out).metrics()), default=0)
 
 
 def assert_whole(out: Path) -> None:
     """Every step was logged once, in order, and the run ended."""
-    steps = [row["step"] for row in Run(out).metrics() if "loss" in row]
+    steps = [row["step"] for row in RunFolder(out).metrics() if "loss" in row]
     assert steps == sorted(set(steps))
     assert steps[-1] == 3 * EPOCHS
-    assert Run(out).encoder().exists()
+    assert RunFolder(out).encoder().exists()
 
 
 @pytest.mark.slow
 def test_a_run_killed_on_two_ranks_goes_on_with_one(coarsecon, config, tmp_path):
     out = tmp_path / "run"
     running = torchrun(config, out, "--standalone", "--nproc-per-node=2")
-    wait_for(lambda: epochs_logged(out) >= 3 and Run(out).checkpoint("last").exists(), running)
+    wait_for(lambda: epochs_logged(out) >= 3 and RunFolder(out).checkpoint("last").exists(), running)
     os.killpg(running.pid, signal.SIGKILL)
     subprocess.run(["pkill", "-9", "-f", str(out)], check=False)  # torchrun's children have sessions of their own
     running.communicate()
     assert 3 <= epochs_logged(out) < EPOCHS
-    assert '"ranks": 2' in Run(out).environment_file.read_text()
+    assert '"ranks": 2' in RunFolder(out).environment_file.read_text()
     done = coarsecon("pretrain", "--out", out, "--resume")
     assert done.code == 0, done.err
     assert_whole(out)
@@ -146,7 +146,7 @@ def test_when_one_of_two_nodes_dies_the_other_ends_clearly_and_the_run_can_be_fi
     """The one that dies is the one where all of them meet."""
     out = tmp_path / "run"
     nodes = {name: start_node(name, config, out) for name in NODES}
-    wait_for(lambda: epochs_logged(out) >= 3 and Run(out).checkpoint("last").exists(), nodes["one"])
+    wait_for(lambda: epochs_logged(out) >= 3 and RunFolder(out).checkpoint("last").exists(), nodes["one"])
     kill_node("one")
     told = nodes["two"].communicate(timeout=60)[0]  # a minute, and no more
     assert nodes["two"].returncode != 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny import tiny_settings, write_tiny_dataset
 
-from coarsecon.data.prepare import write_dataset
+from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.errors import InputError
 from coarsecon.train.resolve import plan

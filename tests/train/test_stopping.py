@@ -8,7 +8,7 @@ import yaml
 from launch import python
 from tiny import tiny_settings
 
-from coarsecon.runs import Run
+from coarsecon.run.folder import RunFolder
 from coarsecon.train.checkpoint import load_checkpoint
 
 STEPS = 6
@@ -37,7 +37,7 @@ def train(tiny_data, tmp_path):
     def call(code, data=tiny_data):
         config.write_text(yaml.safe_dump(tiny_settings(data, run={"monitor_every": 0, "log_every": 1})))
         done = python("-c", f"CONFIG, OUT = {str(config)!r}, {str(out)!r}\n{BEGIN}{code}")
-        return done, Run(out)
+        return done, RunFolder(out)
 
     return call
 
@@ -67,8 +67,8 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(train):
 
 
 def test_the_handlers_from_before_come_back():
-    from coarsecon.data.pool import ENDING_SIGNALS
-    from coarsecon.reporting import Reporter
+    from coarsecon.runtime.pool import ENDING_SIGNALS
+    from coarsecon.runtime.progress import Reporter
     from coarsecon.train.stopping import StopRequest
 
     before = [signal.getsignal(number) for number in ENDING_SIGNALS]

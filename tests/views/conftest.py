@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
-from coarsecon.data.batch import ImageBatch
+from coarsecon.views.batch import ImageBatch
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
-from coarsecon.data.batch import ImageBatch
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.geometry import (
     RandomFlip,
     RandomPerspective,

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from coarsecon.data.batch import ImageBatch
 from coarsecon.errors import InputError
-from coarsecon.views import autoaugment, blur, colour, geometry, recipes
+from coarsecon.views import autoaugment, blur, geometry, recipes
+from coarsecon.views import color as colour
 from coarsecon.views.base import View
+from coarsecon.views.batch import ImageBatch
 from coarsecon.views.recipes import VIEW_NAMES, default_views, make_view
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

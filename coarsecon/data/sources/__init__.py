@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from coarsecon.data.images import ImageFile, Stored
+from coarsecon.data.formats.images import ImageFile, Stored
 from coarsecon.errors import InputError
-from coarsecon.reporting import Reporter
+from coarsecon.runtime.progress import Reporter
 
 __all__ = [
     "Chunked",

@@ -8,9 +8,9 @@ training sees no fine class of the test split.
 
 from functools import partial
 
-from coarsecon.data.labels import read_table
 from coarsecon.data.sources import Source, SourceData, SourceRequest
 from coarsecon.data.sources.ilsvrc import CITATION, READS, SIZE, TERMS, URL, FineClass, Part, label, read_ilsvrc
+from coarsecon.data.sources.labels import read_table
 
 VARIANTS = ("none", "rand", "good", "bad")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from coarsecon.data.archives import ZIP_ERRORS, below, hold, is_zip, list_files, opened_tar
-from coarsecon.data.images import ImageFile
-from coarsecon.data.originals import Originals, find_originals
+from coarsecon.data.formats.archives import ZIP_ERRORS, below, hold, is_zip, list_files, opened_tar
+from coarsecon.data.formats.images import ImageFile
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources.originals import Originals, find_originals
 from coarsecon.errors import InputError
 
 FOLDER = "101_ObjectCategories"

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from coarsecon.data.archives import list_files
-from coarsecon.data.formats import SUFFIXES
-from coarsecon.data.labels import read_table
-from coarsecon.data.mat import load_mat, whole_numbers
-from coarsecon.data.names import canonical
+from coarsecon.data.formats.archives import list_files
+from coarsecon.data.formats.image_formats import SUFFIXES
+from coarsecon.data.formats.mat import load_mat, whole_numbers
+from coarsecon.data.formats.names import canonical
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
 COUNTS = {"train": 8_144, "test": 8_041}

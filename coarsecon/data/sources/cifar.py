@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from coarsecon.data.archives import read_files
-from coarsecon.data.originals import Originals, find_originals
-from coarsecon.data.pickles import as_array, as_text, load_dict
+from coarsecon.data.formats.archives import read_files
+from coarsecon.data.formats.pickles import as_array, as_text, load_dict
 from coarsecon.data.sources import SourceRequest, SplitData
+from coarsecon.data.sources.originals import Originals, find_originals
 from coarsecon.errors import InputError
 
 SIZE = 32

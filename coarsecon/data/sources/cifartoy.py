@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coarsecon.data.labels import read_table
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData, cifar10
 from coarsecon.data.sources.cifar import AGAIN, CITATION, SIZE, TERMS, URL
+from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
 

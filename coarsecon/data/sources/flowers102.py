@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from coarsecon.data.archives import list_files
-from coarsecon.data.download import download
-from coarsecon.data.labels import read_table
-from coarsecon.data.mat import load_mat, whole_numbers
-from coarsecon.data.originals import original_home
+from coarsecon.data.formats.archives import list_files
+from coarsecon.data.formats.mat import load_mat, whole_numbers
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources.download import download
+from coarsecon.data.sources.labels import read_table
+from coarsecon.data.sources.originals import original_home
 from coarsecon.errors import InputError
 
 URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from coarsecon.data.coarse_map import check_mapped, read_coarse_map
-from coarsecon.data.fine_names import written_names
-from coarsecon.data.image_table import Columns, list_table
-from coarsecon.data.listing import LAYOUT, ListedImage, list_tree
-from coarsecon.data.missing import look_alikes
-from coarsecon.data.names import canonical, path_on_disk
-from coarsecon.data.schema import LEVEL_NAME
+from coarsecon.data.formats.missing import look_alikes
+from coarsecon.data.formats.names import canonical, path_on_disk
+from coarsecon.data.prepared.fine_names import written_names
+from coarsecon.data.prepared.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources.coarse_map import check_mapped, read_coarse_map
+from coarsecon.data.sources.image_table import Columns, list_table
+from coarsecon.data.sources.listing import LAYOUT, ListedImage, list_tree
 from coarsecon.errors import InputError
 
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from coarsecon.data.coarse_map import check_mapped, read_coarse_map
-from coarsecon.data.columns import CLASSES, ColumnChoice
-from coarsecon.data.fine_names import written_names
-from coarsecon.data.hub import HubImages, cache_folder, library, open_hub_dataset, reading
-from coarsecon.data.listing import split_name
-from coarsecon.data.missing import LabelColumns
-from coarsecon.data.schema import LEVEL_NAME
+from coarsecon.data.formats.columns import CLASSES, ColumnChoice
+from coarsecon.data.formats.missing import LabelColumns
+from coarsecon.data.formats.tables import clean
+from coarsecon.data.prepared.fine_names import written_names
+from coarsecon.data.prepared.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
-from coarsecon.data.tables import clean
+from coarsecon.data.sources.coarse_map import check_mapped, read_coarse_map
+from coarsecon.data.sources.hub import HubImages, cache_folder, library, open_hub_dataset, reading
+from coarsecon.data.sources.listing import split_name
 from coarsecon.errors import InputError
 
 

@@ -6,15 +6,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from coarsecon.data.formats import SUFFIXES
-from coarsecon.data.images import ImageFile
-from coarsecon.data.labels import read_table
+from coarsecon.data.formats.image_formats import SUFFIXES
+from coarsecon.data.formats.images import ImageFile
+from coarsecon.data.formats.tars import stored_files
+from coarsecon.data.formats.walk import visible_files
 from coarsecon.data.sources import SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.ilsvrc_val import read_val_classes
-from coarsecon.data.tars import stored_files
-from coarsecon.data.walk import visible_files
+from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
-from coarsecon.reporting import Reporter
+from coarsecon.runtime.progress import Reporter
 
 CLASSES = 1000
 TRAIN_TOTAL = 1_281_167

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from coarsecon.data.archives import read_files
-from coarsecon.data.labels import read_table
+from coarsecon.data.formats.archives import read_files
+from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"

@@ -1,8 +1,8 @@
 """ImageNet-100: a hundred classes of ILSVRC 2012, in 12 coarse groups."""
 
-from coarsecon.data.labels import read_table
 from coarsecon.data.sources import Source, SourceData, SourceRequest
 from coarsecon.data.sources.ilsvrc import CITATION, READS, SIZE, TERMS, URL, Part, ilsvrc_classes, read_ilsvrc
+from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
 TRAIN_TOTAL = 126_689

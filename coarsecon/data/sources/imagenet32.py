@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from coarsecon.data.archives import MAX_FILE_BYTES
-from coarsecon.data.labels import read_table
-from coarsecon.data.pickles import as_array, read_dict
+from coarsecon.data.formats.archives import MAX_FILE_BYTES
+from coarsecon.data.formats.pickles import as_array, read_dict
 from coarsecon.data.sources import Chunked, Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.ilsvrc import ilsvrc_classes
+from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
 SIZE = 32

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coarsecon.data.archives import list_files
-from coarsecon.data.labels import read_table
-from coarsecon.data.originals import Originals, find_originals
+from coarsecon.data.formats.archives import list_files
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources.labels import read_table
+from coarsecon.data.sources.originals import Originals, find_originals
 from coarsecon.errors import InputError
 
 ORIGINALS = Originals(

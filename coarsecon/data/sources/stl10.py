@@ -9,9 +9,9 @@ from typing import IO
 
 import numpy as np
 
-from coarsecon.data.archives import opened_tar
-from coarsecon.data.originals import Originals, find_originals
+from coarsecon.data.formats.archives import opened_tar
 from coarsecon.data.sources import Chunked, Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources.originals import Originals, find_originals
 from coarsecon.errors import InputError
 
 SIDE = 96

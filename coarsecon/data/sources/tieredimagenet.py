@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from coarsecon.data.images import ImageFile
-from coarsecon.data.labels import read_table
-from coarsecon.data.pickles import as_array, as_text, read_dict, stored_strings
+from coarsecon.data.formats.images import ImageFile
+from coarsecon.data.formats.pickles import as_array, as_text, read_dict, stored_strings
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.ilsvrc import label
+from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
-from coarsecon.reporting import Reporter
+from coarsecon.runtime.progress import Reporter
 
 SIZE = 84
 COUNTS = {"train": 448_695, "val": 124_261, "test": 206_209}

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from coarsecon.data.archives import list_files, read_lines
-from coarsecon.data.images import ImageFile
-from coarsecon.data.originals import Originals, find_originals
+from coarsecon.data.formats.archives import list_files, read_lines
+from coarsecon.data.formats.images import ImageFile
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources.originals import Originals, find_originals
 from coarsecon.errors import InputError
 
 COUNTS = {"train": 100_000, "test": 10_000}

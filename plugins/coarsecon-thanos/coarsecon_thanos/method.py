@@ -17,7 +17,7 @@ from coarsecon.losses.precision import unit
 from coarsecon.methods import Method, MethodSettings, Setup
 from coarsecon.nn.heads import projector
 from coarsecon.views.base import Op, View
-from coarsecon.views.colour import ColorJitter, RandomGrayscale
+from coarsecon.views.color import ColorJitter, RandomGrayscale
 from coarsecon.views.geometry import RandomResizedCrop
 from coarsecon_thanos.loss import class_conditional_infonce
 

@@ -9,7 +9,7 @@ from stand_ins.caltech101 import CLASSES, write_caltech101, write_caltech101_tar
 from stand_ins.images import encoded
 from stand_ins.packing import zipped
 
-from coarsecon.data.images import read_bytes
+from coarsecon.data.formats.images import read_bytes
 from coarsecon.data.sources import SourceData, SourceRequest, caltech101
 from coarsecon.errors import InputError
 

@@ -8,8 +8,8 @@ import pytest
 from stand_ins.cars196 import box, class_names, labels, save_mat, write_devkit, write_folders, write_joint
 from stand_ins.images import encoded
 
-from coarsecon.data.labels import read_table
 from coarsecon.data.sources import SourceData, SourceRequest, cars196
+from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
 

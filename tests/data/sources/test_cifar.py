@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from loopback import Files
 
-from coarsecon.data.prepare import prepare_dataset
+from coarsecon.data.prepare.dataset import prepare_dataset
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.sources import SourceRequest, cifar10, cifar100
-from coarsecon.data.store import open_dataset
 from coarsecon.errors import InputError
 
 

@@ -11,7 +11,7 @@ from scipy.io import savemat
 from stand_ins.flowers102 import COUNTS, write_flowers102, write_flowers102_tar
 from stand_ins.images import encoded
 
-from coarsecon.data.images import read_bytes
+from coarsecon.data.formats.images import read_bytes
 from coarsecon.data.sources import SourceData, SourceRequest, flowers102
 from coarsecon.errors import InputError
 

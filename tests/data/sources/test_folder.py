@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coarsecon.data.prepare import prepare_dataset
+from coarsecon.data.prepare.dataset import prepare_dataset
 from coarsecon.data.sources import SourceRequest
 from coarsecon.data.sources.folder import SOURCE
 from coarsecon.errors import InputError
-from coarsecon.reporting import Reporter
+from coarsecon.runtime.progress import Reporter
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coarsecon.data.hub import export
-from coarsecon.data.prepare import prepare_dataset, write_dataset
+from coarsecon.data.prepare.dataset import prepare_dataset, write_dataset
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.sources import SourceData, SourceRequest
 from coarsecon.data.sources.hf import SOURCE
-from coarsecon.data.store import open_dataset
+from coarsecon.data.sources.hub import export
 from coarsecon.errors import InputError
-from coarsecon.reporting import Reporter
+from coarsecon.runtime.progress import Reporter
 
 datasets = pytest.importorskip("datasets")
 

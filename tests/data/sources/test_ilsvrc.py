@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from stand_ins import ilsvrc as stand_in
 
-from coarsecon.data.images import decode, read_bytes
-from coarsecon.data.labels import read_table
+from coarsecon.data.formats.images import decode, read_bytes
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.sources import SourceData, SourceRequest, SplitData, breeds, ilsvrc, imagenet1k, imagenet100
-from coarsecon.data.store import open_dataset
+from coarsecon.data.sources.labels import read_table
 
 TRAIN = {wnid: content for wnid, _, content in stand_in.train_images(stand_in.WNIDS)}
 VAL = {wnid: content for wnid, _, content in stand_in.val_images()}

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from stand_ins import imagenet32 as stand_in
 
-from coarsecon.data.labels import read_table
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.sources import Chunked, SourceRequest, imagenet32
-from coarsecon.data.store import open_dataset
+from coarsecon.data.sources.labels import read_table
 
 WRITERS = [stand_in.write_pickles, stand_in.write_npz]
 

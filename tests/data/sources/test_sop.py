@@ -7,7 +7,7 @@ import pytest
 from stand_ins.packing import zipped
 from stand_ins.sop import write_sop
 
-from coarsecon.data.images import read_bytes
+from coarsecon.data.formats.images import read_bytes
 from coarsecon.data.sources import SourceData, SourceRequest, sop
 from coarsecon.errors import InputError
 

@@ -10,7 +10,7 @@ import pytest
 from loopback import Files
 from stand_ins.stl10 import CLASSES, write_stl10, write_stl10_tar
 
-from coarsecon.data.prepare import prepare_dataset
+from coarsecon.data.prepare.dataset import prepare_dataset
 from coarsecon.data.sources import Chunked, SourceRequest, SplitData, stl10
 from coarsecon.errors import InputError
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from stand_ins import tieredimagenet as stand_in
 
-from coarsecon.data.images import Stored, decode, read_bytes
+from coarsecon.data.formats.images import Stored, decode, read_bytes
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.sources import SourceRequest, tieredimagenet
-from coarsecon.data.store import open_dataset
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from stand_ins.tinyimagenet import WNIDS, write_tinyimagenet, write_tinyimagenet_zip
 
-from coarsecon.data.prepare import prepare_dataset
+from coarsecon.data.prepare.dataset import prepare_dataset
 from coarsecon.data.sources import SourceRequest, tinyimagenet
 from coarsecon.errors import InputError
 

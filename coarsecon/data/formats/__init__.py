@@ -1,0 +1,1 @@
+"""Files made by other programs: images, tables, archives, pickles and MATLAB files, read defensively."""

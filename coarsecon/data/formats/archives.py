@@ -1,0 +1,228 @@
+"""Original files as they were published: a folder, a zip or a tar archive, read where they lie and never unpacked."""
+
+import bz2
+import gzip
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+
+from coarsecon.data.formats.images import ImageFile, Stored, read_bytes
+from coarsecon.data.formats.walk import is_system_name, walk
+from coarsecon.errors import InputError
+
+MAX_FILE_BYTES = 2**30
+MAX_HELD_BYTES = 2**30
+"""Of all images in a compressed tar, which are kept in memory."""
+MAX_PADDING = 2**20
+"""Zeros behind the end of a tar."""
+MAX_DEPTH = 4
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
+"""What `zipfile` raises on broken archives, OSError and ValueError for places outside of the file among it."""
+AGAIN = "fetch the archive again"
+
+
+class TarMember(NamedTuple):
+    """A file in a tar archive."""
+
+    path: PurePosixPath
+    size: int
+    content: IO[bytes]
+
+
+@dataclass(frozen=True)
+class ZipMember(Stored):
+    """A file in a zip archive: `size` bytes with the checksum `crc`, maybe deflated."""
+
+    size: int
+    is_deflated: bool
+    crc: int
+
+    def read(self) -> bytes:
+        """The file's bytes; raises InputError when they are not what was packed."""
+        packed = super().read()
+        try:
+            content = (
+                zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.size + 1) if self.is_deflated else packed
+            )
+        except zlib.error as error:
+            raise InputError(f"{self}: broken ({error}); {AGAIN}") from error
+        if len(content) != self.size or zlib.crc32(content) != self.crc:
+            raise InputError(f"{self}: truncated or broken; {AGAIN}")
+        return content
+
+
+def read_files(place: Path, names: Collection[str]) -> dict[str, bytes]:
+    """The content of the files called `names` in `place`: a folder, or a tar archive that holds one.
+
+    Raises:
+        InputError: a file is missing or larger than 1 GiB, the archive is broken, or one of its members is
+            a link or leads out of the folder an archive is unpacked in.
+    """
+    if place.is_file():
+        with opened_tar(place) as members:
+            content = {member.path.name: member.content.read() for member in members if member.path.name in names}
+    else:
+        content = _read_folder(place, names)
+    missing = [name for name in names if name not in content]
+    if missing:
+        raise InputError(f"{place}: {', '.join(missing)} missing; fetch the files again")
+    return content
+
+
+def _read_folder(folder: Path, names: Collection[str]) -> dict[str, bytes]:
+    content = {}
+    for name in names:
+        file = folder / name
+        if file.is_file():
+            _check_size(file, file.stat().st_size, MAX_FILE_BYTES)
+            content[name] = file.read_bytes()
+    return content
+
+
+def list_files(place: Path, folder: str) -> dict[str, ImageFile]:
+    """The visible files of `place` by their path with /: a folder, or a zip or tar archive of the folder `folder`.
+
+    Files of a zip stay where they are; those of a tar, which can be read from its start alone, are held in memory.
+
+    Raises:
+        InputError: `place` is missing or broken, or an archive holds a link, a file twice, one that leads out of
+            the folder an archive is unpacked in, or a too large one.
+    """
+    if not place.is_file():
+        found = walk(place, max_depth=MAX_DEPTH)
+        return {entry.path: place.joinpath(*entry.parts) for entry in found if entry.kind == "file"}
+    if is_zip(place):
+        return below(place, folder, _zip_members(place))
+    with opened_tar(place) as members:
+        return below(place, folder, hold(place, members))
+
+
+def is_zip(file: Path) -> bool:
+    """Whether a file ends as a zip archive does; `zipfile` raises where its end is broken or spans several disks."""
+    try:
+        return zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:
+        return False
+
+
+def below(place: Path, folder: str, members: Iterable[tuple[PurePosixPath, ImageFile]]) -> dict[str, ImageFile]:
+    """The members by their path below the folder `folder`, without hidden ones."""
+    files: dict[str, ImageFile] = {}
+    for path, file in members:
+        parts = path.parts[path.parts.index(folder) + 1 :] if folder in path.parts else path.parts
+        if any(map(is_system_name, parts)):
+            continue
+        if files.setdefault("/".join(parts), file) is not file:
+            raise InputError(f"{place}: it holds {path} twice; {AGAIN}")
+    return files
+
+
+def read_lines(place: Path, files: Mapping[str, ImageFile], name: str) -> list[str]:
+    """The lines of a small text file among `files`, as `list_files` gives them for `place`.
+
+    Raises:
+        InputError: it is missing, unreadable or no text in UTF-8.
+    """
+    if name not in files:
+        raise InputError(f"{place}: {name} missing; fetch the files again")
+    try:
+        return read_bytes(files[name]).decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{place}: {name} is not readable text ({error}); fetch the files again") from error
+
+
+def hold(archive: Path, members: Iterable[TarMember]) -> list[tuple[PurePosixPath, bytes]]:
+    """The members of a tar with their content, as long as that is not too much; `archive` is for errors."""
+    files, total = [], 0
+    for member in members:
+        total += member.size
+        if total > MAX_HELD_BYTES:
+            raise InputError(f"{archive}: more than {MAX_HELD_BYTES // 2**20} MiB of files; {AGAIN}")
+        files.append((member.path, member.content.read()))
+    return files
+
+
+@contextmanager
+def opened_tar(
+    archive: Path, stream: IO[bytes] | None = None, limit: int | None = None
+) -> Iterator[Iterator[TarMember]]:
+    """The files in a tar archive, each to be read before the next one is asked for.
+
+    None may be larger than `limit` bytes (None: 1 GiB). `stream` is where to read it when it lies inside of
+    `archive`. Whatever is wrong with the archive becomes an InputError in the `with` block.
+    """
+    try:
+        with (
+            nullcontext(stream) if stream else archive.open("rb") as packed,
+            _unpacked(packed) as content,
+            tarfile.open(fileobj=content, mode="r|") as tar,
+        ):
+            yield _members(archive, tar, content, limit or MAX_FILE_BYTES)
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise InputError(f"{archive}: not a whole tar archive ({error}); fetch it again") from error
+
+
+def _unpacked(packed: Any) -> AbstractContextManager[IO[bytes]]:
+    """What is compressed in a file, by its first bytes."""
+    start = packed.peek(6)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=packed)  # type: ignore[return-value]
+    if start.startswith(b"\xfd7zXZ\0"):
+        return lzma.LZMAFile(packed)
+    return bz2.BZ2File(packed) if start.startswith(b"BZh") else nullcontext(packed)
+
+
+def _members(archive: Path, tar: tarfile.TarFile, content: IO[bytes], limit: int) -> Iterator[TarMember]:
+    for member in tar:
+        path, where = _inside(archive, member.name)
+        if not (member.isfile() or member.isdir()):
+            raise InputError(f"{where} is a link or a device; {AGAIN}")
+        _check_size(where, member.size, limit)
+        if file := tar.extractfile(member):
+            yield TarMember(path, member.size, file)
+    # tarfile takes a broken header for the end; the checksum of what is compressed stands at its true end
+    if len(content.read(MAX_PADDING)) == MAX_PADDING:
+        raise InputError(f"{archive}: not a whole tar archive (it goes on behind its end); fetch it again")
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[PurePosixPath, ZipMember]]:
+    try:
+        with zipfile.ZipFile(archive) as zipped, archive.open("rb") as file:
+            for member in zipped.infolist():
+                path, where = _inside(archive, member.filename)
+                if member.is_dir():
+                    continue
+                if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise InputError(f"{where} is encrypted or compressed in an unknown way; {AGAIN}")
+                _check_size(where, member.file_size, MAX_FILE_BYTES)
+                file.seek(member.header_offset)
+                header = file.read(30)
+                start = member.header_offset + 30 + sum(int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+                is_deflated = member.compress_type == zipfile.ZIP_DEFLATED
+                yield (
+                    path,
+                    ZipMember(
+                        archive, start, member.compress_size, str(path), member.file_size, is_deflated, member.CRC
+                    ),
+                )
+    except ZIP_ERRORS as error:
+        raise InputError(f"{archive}: not a whole zip archive ({error}); fetch it again") from error
+
+
+def _inside(archive: Path, name: str) -> tuple[PurePosixPath, str]:
+    """A member's path, which must not lead out of the archive's folder, and what to call it in errors."""
+    path, where = PurePosixPath(name.replace("\\", "/")), f"{archive}: the member {name}"
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(f"{where} leads out of the archive's folder; {AGAIN}")
+    return path, where
+
+
+def _check_size(where: Path | str, size: int, limit: int) -> None:
+    if size > limit:
+        raise InputError(f"{where} has {size} bytes, more than any original file; fetch it again")

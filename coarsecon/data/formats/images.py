@@ -1,0 +1,105 @@
+"""Image files from anywhere to upright 8-bit RGB."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from coarsecon.data.formats.depth import gray_to_8_bits, is_deep_gray, refuse_dark_16_bit_color
+from coarsecon.data.formats.image_formats import open_image
+from coarsecon.errors import InputError
+
+MAX_PIXELS = 80_000_000
+
+# Editors store megabytes of history and color profiles in PNG files. Pillow refuses them by default.
+PngImagePlugin.MAX_TEXT_CHUNK = 2**26
+PngImagePlugin.MAX_TEXT_MEMORY = 2**27
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image kept inside a larger file, an uncompressed tar or a binary: `length` bytes from `offset` on."""
+
+    archive: Path
+    offset: int
+    length: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.archive}: {self.name}"
+
+    def read(self) -> bytes:
+        """The bytes of the encoded image; fewer where the archive ends too early."""
+        with self.archive.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
+
+
+ImageFile = Path | Stored | bytes
+"""Where an encoded image is: in a file of its own, inside a larger one, or in memory."""
+
+
+def read_bytes(source: ImageFile) -> bytes:
+    """The encoded image."""
+    if isinstance(source, bytes):
+        return source
+    return source.read() if isinstance(source, Stored) else source.read_bytes()
+
+
+def decode(source: ImageFile) -> np.ndarray:
+    """The image as uint8 [H, W, 3]: upright by its EXIF, transparent parts white.
+
+    Raises:
+        InputError: it is no image, broken, or has more than 80 million pixels.
+    """
+    with opened(source) as image:
+        return np.asarray(upright_rgb(image))
+
+
+@contextmanager
+def opened(source: ImageFile) -> Iterator[Image.Image]:
+    """The image, its header read; whatever goes wrong with it in the `with` block becomes an InputError."""
+    name, remedy = ("the image", "") if isinstance(source, bytes) else (source, "; replace or remove it")
+    try:
+        file = source if isinstance(source, Path) else BytesIO(read_bytes(source))
+        with open_image(file) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InputError(f"{name}: {image.width} x {image.height} px is more than is read; shrink it")
+            yield image
+    except FileNotFoundError:
+        is_link = isinstance(source, Path) and source.is_symlink()
+        raise InputError(f"{name}: {'a link to a file that does not exist' if is_link else 'no such file'}") from None
+    except InputError:
+        raise
+    except ImportError as error:
+        raise InputError(f"{name}: {error}") from error
+    except Exception as error:  # decoders raise anything on a broken file
+        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
+        raise InputError(f"{name}: not a readable image ({reason}){remedy}") from error
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """The image as RGB: turned as its EXIF says, transparency over white, gray of more than 8 bits scaled to 8.
+
+    Raises:
+        ValueError: its pixels cannot be scaled to 8 bits; see `coarsecon.data.formats.depth`.
+    """
+    raw_modes = str([tile[3] for tile in getattr(image, "tile", [])])
+    upright = ImageOps.exif_transpose(image)
+    if is_deep_gray(upright):
+        return gray_to_8_bits(upright, image).convert("RGB")
+    refuse_dark_16_bit_color(upright, raw_modes)
+    if upright.has_transparency_data:
+        upright = upright.convert("RGBA")
+        white = Image.new("RGBA", upright.size, "white")
+        return Image.alpha_composite(white, upright).convert("RGB")
+    return upright.convert("RGB")
+
+
+def is_upright(image: Image.Image) -> bool:
+    """Whether the image is stored as it is to be seen."""
+    return image.getexif().get(ExifTags.Base.Orientation, 1) == 1

@@ -1,0 +1,1 @@
+"""Turn the original files of a dataset into the prepared form."""

@@ -1,0 +1,1 @@
+"""The prepared form of a dataset: opened, sampled and read in batches."""

@@ -1,0 +1,162 @@
+"""Batches of a prepared split on a device, in the order asked for."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from coarsecon.data.formats.images import decode
+from coarsecon.data.prepared.store import Split
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.runtime.limits import fits_shared_memory, workers_problem
+from coarsecon.runtime.pool import loader_workers, map_ahead, signals_held
+from coarsecon.runtime.progress import Reporter
+from coarsecon.views.batch import ImageBatch
+
+
+class ImageLoader:
+    """Loads the images of `split` to `device`.
+
+    An array is copied to an accelerator as a whole when first used, and indexed there; on the CPU it is read
+    from where it is mapped. Files are decoded ahead by `workers` processes, which live as long as the loader,
+    or for 0 by two threads of this process; so they are where the system allows no worker processes, which the
+    reporter says.
+    """
+
+    def __init__(
+        self, split: Split, device: torch.device | str, workers: int = 0, *, reporter: Reporter | None = None
+    ) -> None:
+        self.split, self.device, self.workers = split, torch.device(device), workers
+        self._order = BatchOrder()
+        problem = workers_problem(workers) if split.files is not None else ""
+        if problem:
+            self.workers = 0
+            (reporter or Reporter()).info(f"WARNING: {problem}. Images are decoded without worker processes, slowly")
+
+    def batches(self, index_batches: Iterable[Tensor]) -> Iterator[ImageBatch]:
+        """A batch for each int64 tensor [B] of image indices. Use up or drop one iterator before the next.
+
+        Raises:
+            InputError: an image file is missing or broken, or the array was truncated after it was opened.
+            CoarseconError: a worker process died.
+        """
+        if self.split.files is None:
+            for indices in index_batches:
+                self.split.check_file()
+                yield ImageBatch.full(self._images[indices.to(self.device, non_blocking=True)])
+            return
+        self._order.index_batches = index_batches
+        for batch in self._from_processes() if self.workers else self._threads():
+            if isinstance(batch, str):
+                raise InputError(batch)
+            yield batch.to(self.device)
+
+    def _from_processes(self) -> Iterator[ImageBatch | str]:
+        try:
+            with signals_held():
+                arriving = iter(self._processes)
+            for batch in arriving:
+                yield batch.tensors() if isinstance(batch, CopiedBatch) else batch
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise CoarseconError(
+                f"a worker process that decodes images died ({str(error).splitlines()[0]}); it may have run out of "
+                "memory: use fewer worker processes, or none"
+            ) from error
+
+    @cached_property
+    def _images(self) -> Tensor:
+        assert self.split.images is not None
+        self.split.check_file()
+        return self.split.images.to(self.device)
+
+    @cached_property
+    def _files(self) -> "DecodedFiles":
+        assert self.split.files is not None
+        return DecodedFiles(self.split.files)
+
+    def _threads(self) -> Iterator[ImageBatch | str]:
+        return map_ahead(self._files.__getitems__, self._order, pool=ThreadPoolExecutor(2), ahead=2)
+
+    @cached_property
+    def _processes(self) -> DataLoader[ImageBatch]:
+        return DataLoader(
+            WorkerFiles(self._files, self.workers),
+            batch_sampler=self._order,
+            num_workers=self.workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=loader_workers(),
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=True,
+        )
+
+
+class BatchOrder:
+    """The batches to come, as the sampler of a DataLoader that outlives them."""
+
+    index_batches: Iterable[Tensor] = ()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (indices.tolist() for indices in self.index_batches)
+
+
+class DecodedFiles(Dataset[ImageBatch]):
+    """Image files, decoded a batch at a time."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __getitems__(self, indices: list[int]) -> ImageBatch | str:
+        """The padded batch, or what is wrong: an error raised in a worker would arrive as a traceback."""
+        try:
+            return padded([decode(self.files[i]) for i in indices])
+        except InputError as error:
+            return str(error)
+
+
+class WorkerFiles(Dataset[Any]):
+    """Image files as a worker process sends them: in shared memory, or as copies where there is too little of it."""
+
+    def __init__(self, files: DecodedFiles, workers: int) -> None:
+        self.files, self.workers = files, workers
+
+    def __getitems__(self, indices: list[int]) -> "ImageBatch | CopiedBatch | str":
+        """The padded batch, or what is wrong with it."""
+        batch = self.files.__getitems__(indices)
+        if isinstance(batch, str) or fits_shared_memory(batch.pixels.nbytes, self.workers):
+            return batch
+        return CopiedBatch(batch.pixels.numpy(), batch.sizes.numpy())
+
+
+@dataclass(frozen=True)
+class CopiedBatch:
+    """A batch whose bytes are sent through a pipe, as those of arrays are."""
+
+    pixels: np.ndarray
+    sizes: np.ndarray
+
+    def tensors(self) -> ImageBatch:
+        """The batch itself."""
+        return ImageBatch(torch.from_numpy(self.pixels), torch.from_numpy(self.sizes))
+
+
+def padded(images: list[np.ndarray]) -> ImageBatch:
+    """Images uint8 [H, W, 3] of any size as one batch, padded with zeros at the bottom and right."""
+    sizes = np.array([image.shape[:2] for image in images])
+    height, width = sizes.max(axis=0)
+    pixels = np.zeros((len(images), 3, height, width), np.uint8)
+    for canvas, image in zip(pixels, images, strict=True):
+        canvas[:, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
+    return ImageBatch(torch.from_numpy(pixels), torch.from_numpy(sizes))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,247 @@
+"""The prepared form of a dataset: opened in a moment, however large.
+
+A folder with `dataset.json` and two files for each split: `SPLIT.safetensors` holds an int64 column per label
+level (-1: unknown) and, in the form `array`, `images` uint8 [N, 3, S, S]; `SPLIT.files.json` holds what the
+images were called and, in the form `files`, where under `images/SPLIT/` they lie.
+"""
+
+import os
+import re
+import shlex
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from coarsecon.data.formats.image_formats import is_image
+from coarsecon.data.formats.images import decode
+from coarsecon.data.formats.left_out import some
+from coarsecon.data.formats.names import path_on_disk
+from coarsecon.data.formats.walk import walk
+from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, read_info, read_record
+from coarsecon.errors import InputError
+from coarsecon.runtime.files import MARKER, recover_folder
+
+LOOKED_AT = 2000
+"""Entries of a folder that is not a prepared dataset which are searched for images and prepared datasets."""
+AGAIN = "prepare the dataset again"
+BROKEN = "broken.csv"
+"""The list of the images that were left out."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of N images.
+
+    `labels` is int64 [N] per level (-1: unknown). The images are either `images` uint8 [N, 3, S, S], mapped
+    from disk, or `files`; `names` is what they were called. `mapped` is the file that is mapped.
+    """
+
+    name: str
+    labels: dict[str, Tensor]
+    images: Tensor | None
+    files: list[Path] | None
+    names: list[str]
+    mapped: "MappedFile | None" = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def check_file(self) -> None:
+        """Make sure that the images can be read from the mapped file; reading behind its end would end the process.
+
+        Raises:
+            InputError: the file was truncated after it was opened.
+        """
+        if self.mapped is not None:
+            self.mapped.check()
+
+    def image(self, index: int) -> np.ndarray:
+        """One image as uint8 [H, W, 3]."""
+        if self.images is not None:
+            self.check_file()
+            return self.images[index].permute(1, 2, 0).numpy()
+        assert self.files is not None
+        return decode(self.files[index])
+
+    def subset(self, n: int) -> "Split":
+        """The first `n` images; an array stays mapped."""
+        return replace(
+            self,
+            labels={level: column[:n] for level, column in self.labels.items()},
+            images=None if self.images is None else self.images[:n],
+            files=None if self.files is None else self.files[:n],
+            names=self.names[:n],
+        )
+
+    def take(self, indices: Tensor) -> "Split":
+        """The images at `indices` int64 [M]; those of an array are copied."""
+        self.check_file()
+        return replace(
+            self,
+            labels={level: column[indices] for level, column in self.labels.items()},
+            images=None if self.images is None else self.images[indices],
+            files=None if self.files is None else [self.files[i] for i in indices.tolist()],
+            names=[self.names[i] for i in indices.tolist()],
+        )
+
+
+class MappedFile:
+    """A file that stays open as long as it is mapped, so that its present size can be asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("rb")
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    def check(self) -> None:
+        """Raise InputError where the file is smaller than it was."""
+        size = os.fstat(self._file.fileno()).st_size
+        if size < self._size:
+            raise InputError(
+                f"{self.path}: truncated while it was in use ({size:,} of {self._size:,} bytes are left); {AGAIN}, "
+                "then run the same command again"
+            )
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A prepared dataset, open for reading."""
+
+    root: Path
+    info: DatasetInfo
+    splits: dict[str, Split]
+
+    def split(self, name: str) -> Split:
+        """The split called `name`; raises InputError when there is none."""
+        if name not in self.splits:
+            raise InputError(f"{self.root} has no split {name}, only {', '.join(self.splits)}")
+        return self.splits[name]
+
+
+def open_dataset(path: Path | str) -> PreparedDataset:
+    """Open the prepared dataset in the folder `path`. Images are mapped or listed, not read.
+
+    Raises:
+        InputError: it is no prepared dataset or of a newer format version, or its files are missing,
+            truncated, outside the folder, or contradict `dataset.json`.
+    """
+    root = recover_folder(path_on_disk(Path(path)))
+    if not root.exists():
+        raise InputError(f"{root}: no such folder; `coarsecon prepare NAME --out {root}` makes a prepared dataset")
+    if not is_prepared(root):
+        raise _not_prepared(root)
+    info = read_info(root / "dataset.json")
+    return PreparedDataset(root, info, {name: _open_split(root, name, info) for name in info.splits})
+
+
+def _not_prepared(root: Path) -> InputError:
+    """What to do with a folder or file that was given for a prepared dataset."""
+    if not root.is_dir():
+        option = "--table" if root.suffix.lower() in (".csv", ".tsv", ".txt", ".parquet", ".pq") else "--source"
+        return InputError(f"{root} is a file, not a prepared dataset; {_prepare(option, root, root.stem)}")
+    entries = list(islice(walk(root), LOOKED_AT))
+    folders = [root.joinpath(*entry.parts) for entry in entries if entry.kind == "folder"]
+    if datasets := [str(folder) for folder in folders if is_prepared(folder)]:
+        return InputError(f"{root} is not a prepared dataset, but holds some; choose one of {some(datasets)}")
+    if any(entry.kind == "file" and is_image(root.joinpath(*entry.parts)) for entry in entries):
+        name = root.resolve().name
+        return InputError(f"{root} holds images but is not a prepared dataset; {_prepare('--source', root, name)}")
+    return InputError(f"{root} is not a prepared dataset; `coarsecon prepare NAME --out DIR` makes one")
+
+
+def _prepare(option: str, original: Path, name: str) -> str:
+    """The command that prepares a user's images, to a folder that does not exist yet."""
+    names = chain([name], (f"{name}-prepared{i}" for i in ("", *range(2, 100))))
+    out = next((out for name in names if not (out := Path("data") / name).exists()), Path("data/NAME"))
+    command = shlex.join(["coarsecon", "prepare", "folder", option, str(original), "--out", str(out)])
+    return f"run `{command}` and pass {out}"
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether the folder `path` looks like a prepared dataset."""
+    return (path / "dataset.json").is_file()
+
+
+def other_files(root: Path) -> list[str]:
+    """Everything in the folder of a prepared dataset that is not of the dataset, by its path there; sorted."""
+    own = {"dataset.json", BROKEN, MARKER}
+    splits = [path.name.removesuffix(".files.json") for path in root.glob("*.files.json")]
+    own |= {f"{name}{suffix}" for name in splits for suffix in (".safetensors", ".files.json")}
+    copy = re.compile(rf"images/({'|'.join(map(re.escape, splits))})/\d{{4,}}/\d{{6,}}\.\w+")
+    found = []
+    for folder, subfolders, files in os.walk(root):
+        links = [name for name in subfolders if (Path(folder) / name).is_symlink()]
+        paths = [(Path(folder) / name).relative_to(root).as_posix() for name in [*files, *links]]
+        found += [path for path in paths if path not in own and not copy.fullmatch(path)]
+    return sorted(found)
+
+
+def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
+    count = info.splits[name].count
+    file = root / f"{name}.safetensors"
+    tensors = _map_tensors(file)
+    images = tensors.pop("images", None)
+    _check_images(file, images, info, count)
+    _check_labels(file, tensors, info.levels, count)
+    listing_file = root / f"{name}.files.json"
+    listing = read_record(listing_file, SplitFiles)
+    files = _inside(root, listing.files or []) if info.form == "files" else None
+    names = listing.names or [f"{name}-{i:06d}" for i in range(count)]
+    if len(names) != count or (files is not None and len(files) != count):
+        raise InputError(f"{listing_file}: it does not list {count} images; {AGAIN}")
+    return Split(name, tensors, images, files, names, None if images is None else MappedFile(file))
+
+
+def _map_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file: the images mapped, so that they are read as they are used, and the labels copied."""
+    try:
+        with safe_open(file, framework="pt") as mapped:
+            tensors = {name: mapped.get_tensor(name) for name in mapped.keys()}  # noqa: SIM118
+            return {name: value if name == "images" else value.clone() for name, value in tensors.items()}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{file}: missing, truncated or broken ({error}); {AGAIN}") from error
+
+
+def _check_images(file: Path, images: Tensor | None, info: DatasetInfo, count: int) -> None:
+    shape = (count, 3, info.size, info.size)
+    if info.form == "array" and (images is None or images.dtype != torch.uint8 or images.shape != shape):
+        raise InputError(f"{file}: images is no uint8 array {list(shape)}; {AGAIN}")
+    if info.form == "files" and images is not None:
+        raise InputError(f"{file}: it holds images, but dataset.json says they are files; {AGAIN}")
+
+
+def _check_labels(file: Path, labels: dict[str, Tensor], levels: dict[str, list[str]], count: int) -> None:
+    if labels.keys() != levels.keys():
+        raise InputError(f"{file}: it holds the labels {', '.join(labels)}, not {', '.join(levels)}; {AGAIN}")
+    for level, column in labels.items():
+        if column.dtype != torch.int64 or column.shape != (count,):
+            raise InputError(f"{file}: the {level} labels are not {count} int64 numbers; {AGAIN}")
+        if column.min() < -1 or column.max() >= len(levels[level]):
+            raise InputError(f"{file}: {level} labels lie beyond -1 to {len(levels[level]) - 1}; {AGAIN}")
+
+
+def _inside(root: Path, paths: list[str]) -> list[Path]:
+    """The files at `paths` below `root`: regular ones, in folders that do not lead out of it."""
+    present: dict[str, set[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if folder not in present:
+            present[folder] = _regular_files(root, folder)
+        if name not in present[folder]:
+            raise InputError(f"{root / path}: missing, or no regular file; {AGAIN}")
+    return [root / path for path in paths]
+
+
+def _regular_files(root: Path, folder: str) -> set[str]:
+    inside = (root / folder).resolve()
+    if not inside.is_relative_to(root.resolve()):
+        raise InputError(f"{root}: the listed folder {folder} leads out of the dataset; {AGAIN}")
+    try:
+        return {entry.name for entry in os.scandir(inside) if entry.is_file(follow_symlinks=False)}
+    except OSError as error:
+        raise InputError(f"{inside}: cannot be read ({error.strerror}); {AGAIN}") from error

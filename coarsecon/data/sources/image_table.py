@@ -1,0 +1,109 @@
+"""Which images a user has and how they are labeled: read from a table."""
+
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+from coarsecon.data.formats.columns import CLASSES, ColumnChoice
+from coarsecon.data.formats.missing import LabelColumns, is_missing
+from coarsecon.data.formats.names import path_on_disk
+from coarsecon.data.formats.tables import read_table
+from coarsecon.data.sources.listing import ListedImage, split_name
+from coarsecon.errors import InputError
+
+
+class Columns(NamedTuple):
+    """The columns that the user named; None leaves it to their usual names.
+
+    `has_coarse` is False where coarse labels are made from the fine ones. `more` are further columns of labels, and
+    `keep_na` takes texts such as `NA` for names of classes.
+    """
+
+    path: str | None = None
+    coarse: str | None = None
+    fine: str | None = None
+    more: tuple[str, ...] = ()
+    has_coarse: bool = True
+    keep_na: bool = False
+
+
+def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[list[ListedImage], list[str]]:
+    """List the images of a CSV or Parquet table, and what the user should know of how it was read.
+
+    The table has a column of paths (relative to `root`), columns of labels, and may have one of splits. Missing labels
+    are "".
+
+    Raises:
+        InputError: A column or an image is missing, no image has a label, a path is listed twice or leads out of
+            `root`, or the table cannot be read.
+    """
+    opened = read_table(table)
+    choice = ColumnChoice(table, opened.columns, (columns.path, columns.coarse, columns.fine, *columns.more))
+    path_column = choice.require("path", choice.choose("path", columns.path))
+    split_column = choice.choose("split")
+    if columns.has_coarse:
+        remedy = ", or make coarse labels from fine ones with --coarse-map"
+        coarse_column = choice.require("coarse", choice.choose("coarse", columns.coarse), remedy)
+        fine_column = choice.choose("fine", columns.fine)
+    else:
+        coarse_column = None
+        fine_column = choice.require("fine", choice.choose("fine", columns.fine, more=CLASSES))
+    more = [choice.choose(name, name) or name for name in columns.more]
+
+    labels = LabelColumns(keep_na=columns.keep_na)
+    images: list[ListedImage] = []
+    seen: dict[PurePosixPath, str] = {}
+    for where, row in opened.rows:
+        path = row[path_column]
+        if is_missing(path):
+            raise InputError(f"{where}: the path in the column {path_column} is missing")
+        relative = _relative(path, root, where)
+        if relative in seen:
+            raise InputError(f"{where}: {path} is listed before, at {seen[relative]}; keep one of the two")
+        seen[relative] = where
+        coarse = labels.read(coarse_column, row[coarse_column]) if coarse_column else ""
+        fine = labels.read(fine_column, row[fine_column]) if fine_column else ""
+        split = split_name(row[split_column]) if split_column else "train"
+        if is_missing(split) or not re.fullmatch(r"[\w-]+", split, re.ASCII):
+            raise InputError(f"{where}: {split!r} is no name of a split; use train, val or test")
+        images.append(
+            ListedImage(str(relative), coarse, fine, split, tuple(labels.read(name, row[name]) for name in more))
+        )
+    if images and coarse_column and not any(image.coarse for image in images):
+        raise InputError(f"{table}: the column {coarse_column} holds no label: all {len(images):,} are missing")
+    notes = [*opened.notes, *choice.notes(), *labels.notes()]
+    if others := choice.unused():
+        notes.append(f"columns not used: {', '.join(others)}; --label-columns NAME makes one a level")
+    return images, notes
+
+
+def _relative(path: str, root: Path, where: str) -> PurePosixPath:
+    """A path of a table once it is known to name a file inside `root`; links in `root` are followed."""
+    if re.match(r"\w[\w+.-]+://", path):
+        raise InputError(f"{where}: {path} is a web address; download the images and give paths of files")
+    given = path_on_disk(Path(path)) if Path(path).is_absolute() else Path(path)
+    base = next((base for base in (root.absolute(), root.resolve()) if given.is_relative_to(base)), None)
+    path = str(given.relative_to(base)) if base else path
+    as_windows = PureWindowsPath(path)  # knows both kinds of separators, and drives
+    if as_windows.anchor or ".." in as_windows.parts:
+        raise InputError(
+            f"{where}: {path} is absolute or leads out of {root}; give paths relative to the table's folder, "
+            "or to a folder that holds all images and is named with --source"
+        )
+    if "\\" in path and not path_on_disk(root / path).is_file():  # a table written on Windows
+        path = as_windows.as_posix()
+    file = path_on_disk(root / path)
+    if not file.is_file():
+        raise InputError(f"{where}: there is no file {root / path}{_similar(root, PurePosixPath(path))}")
+    return PurePosixPath(file.relative_to(path_on_disk(root)))
+
+
+def _similar(root: Path, path: PurePosixPath) -> str:
+    """The file that a path may mean: of the same name in other letters or with a suffix."""
+    try:
+        names = sorted(file.name for file in (root / path.parent).iterdir() if file.is_file())
+    except OSError:
+        return ""
+    meant = path.name.casefold()
+    near = next((name for name in names if meant in (name.casefold(), PurePosixPath(name).stem.casefold())), None)
+    return f"; did you mean {path.parent / near}?" if near else ""

@@ -1,0 +1,1 @@
+"""Datasets with embeddings for other tools: Hugging Face `datasets` and FiftyOne."""

@@ -1,0 +1,1 @@
+"""Metrics and classifiers on features: tensors in, scalars or tensors out."""

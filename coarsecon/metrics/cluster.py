@@ -1,0 +1,214 @@
+"""The hidden sub-classes: clusters of features inside each coarse class, and how many of them there are."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coarsecon.errors import InputError
+from coarsecon.runtime.progress import Reporter
+from coarsecon.runtime.threads import single_threaded
+from coarsecon.search.exact import unit
+
+Model = Literal["kmeans", "mixture"]
+Count = int | Literal["oracle", "auto"]
+
+STRENGTH = 0.8
+"""The prediction strength that clusters must have; Tibshirani & Walther advise 0.8 to 0.9."""
+
+COMPONENTS = 32
+"""Principal components of a class that the estimate of k and the mixture look at: what is below them is noise."""
+
+ESTIMATE_IMAGES, HALVINGS = 1000, 5
+"""Images of a class that the estimate of k looks at, and how often it halves them."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The clusters of one coarse class of M images.
+
+    `images` [M] are their indices; `clusters` [M] number the clusters from 0, the largest first. `typicality` [M]
+    is the cosine of an image with the mean of its cluster, `margin` [M] by how much it exceeds that with the nearest
+    other mean (NaN for a single cluster). `strengths` is the prediction strength of every k that was tried.
+    """
+
+    label: int
+    images: Tensor
+    clusters: Tensor
+    typicality: Tensor
+    margin: Tensor
+    strengths: dict[int, float] | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of clusters."""
+        return int(self.clusters.max()) + 1
+
+    def most_typical(self, cluster: int) -> Tensor:
+        """The images of a cluster, the most typical first."""
+        inside = (self.clusters == cluster).nonzero().flatten()
+        return self.images[inside[self.typicality[inside].argsort(descending=True, stable=True)]]
+
+
+def find_clusters(
+    features: Tensor,
+    coarse: Tensor,
+    *,
+    k: Count,
+    fine: Tensor | None = None,
+    model: Model = "kmeans",
+    max_k: int = 15,
+    restarts: int = 10,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> list[Group]:
+    """Cluster features [N, D] inside every coarse class of `coarse` [N]; images with -1 are in none.
+
+    k: clusters in each class, fewer where it has fewer images; "oracle" for as many as it has classes in
+    `fine` [N] (-1: unknown); "auto" for `estimate_k` up to `max_k`. Features count by their direction alone. The
+    best of `restarts` starts is kept; the same seed gives the same clusters.
+
+    Raises InputError when no image has a coarse label, for "oracle" in a class without a fine label, and without
+    scikit-learn.
+    """
+    require_sklearn()
+    classes = coarse[coarse >= 0].unique().tolist()
+    if not classes:
+        raise InputError("clusters are looked for inside coarse classes, and no image has a coarse label")
+    groups = []
+    with (reporter or Reporter()).progress("clusters", len(classes), unit="coarse classes") as progress:
+        for label in classes:
+            images = (coarse == label).nonzero().flatten()
+            rows = unit(features[images].float())
+            strengths = None
+            if k == "auto":
+                count, strengths = estimate_k(rows, max_k=max_k, seed=seed)
+            else:
+                count = _known(fine, images) if k == "oracle" else k
+            clusters = _fit(rows, min(count, len(rows)), model, restarts, seed)
+            groups.append(Group(label, images, clusters, *_closeness(rows, clusters), strengths))
+            progress.advance()
+    return groups
+
+
+def overall(groups: Sequence[Group], count: int) -> Tensor:
+    """The cluster of each of `count` images, numbered from 0 over all groups; -1 for an image in none."""
+    clusters, first = torch.full((count,), -1), 0
+    for group in groups:
+        clusters[group.images] = first + group.clusters
+        first += group.count
+    return clusters
+
+
+def estimate_k(features: Tensor, *, max_k: int, seed: int = 0) -> tuple[int, dict[int, float]]:
+    """The number of clusters of unit features [M, D], and the prediction strength of each number up to `max_k`.
+
+    The largest k whose clusters can be predicted: halve the images, cluster both halves, and see what share of the
+    pairs in a cluster of one half the centres of the other half keep together, in the cluster where this share is
+    least; the mean over halvings must reach `STRENGTH` (Tibshirani & Walther, 2005). One cluster always does.
+
+    Unlike the gap statistic or BIC it asks for no distribution: features of networks are far from Gaussian, and
+    those two split them on and on.
+    """
+    require_sklearn()
+    rows = _components(features.numpy())
+    generator = np.random.default_rng(seed)
+    if len(rows) > ESTIMATE_IMAGES:
+        rows = rows[generator.permutation(len(rows))[:ESTIMATE_IMAGES]]
+    halvings = [np.array_split(generator.permutation(len(rows)), 2) for _ in range(HALVINGS)]
+    strengths = {1: 1.0}
+    with _fitting():
+        for k in range(2, min(max_k, len(rows) // 4) + 1):
+            seen = [_prediction_strength(rows[one], rows[other], k, seed) for one, other in halvings]
+            strengths[k] = float(np.mean(seen))
+    return max(k for k, strength in strengths.items() if strength >= STRENGTH), strengths
+
+
+def _prediction_strength(one: NDArray[Any], other: NDArray[Any], k: int, seed: int) -> float:
+    fits = [_kmeans(half, k, 5, seed) for half in (one, other)]
+    worst = []
+    for half, own, foreign in ((one, *fits), (other, *reversed(fits))):
+        table = np.zeros((k, k))
+        np.add.at(table, (own.labels_, foreign.predict(half)), 1)
+        sizes = table.sum(1)
+        pairs, kept = sizes * (sizes - 1), (table * (table - 1)).sum(1)
+        worst.append((kept[pairs > 0] / pairs[pairs > 0]).min(initial=1.0))
+    return float(np.mean(worst))
+
+
+def _fit(rows: Tensor, k: int, model: Model, restarts: int, seed: int) -> Tensor:
+    """Clusters [M] of unit features [M, D], numbered by size."""
+    values = rows.numpy()
+    with _fitting():
+        if k == 1:
+            found = np.zeros(len(rows), np.int64)
+        elif model == "kmeans":
+            found = _kmeans(values, k, restarts, seed).labels_
+        else:
+            from sklearn.mixture import GaussianMixture
+
+            mixture = GaussianMixture(k, covariance_type="diag", n_init=restarts, random_state=seed)
+            found = mixture.fit_predict(_components(values).astype(np.float64))
+    _, place, sizes = np.unique(found, return_inverse=True, return_counts=True)
+    rank = np.empty(len(sizes), np.int64)
+    rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
+    return torch.from_numpy(rank[place])
+
+
+def _kmeans(rows: NDArray[Any], k: int, restarts: int, seed: int) -> Any:
+    from sklearn.cluster import KMeans
+
+    return KMeans(k, n_init=restarts, random_state=seed).fit(rows)
+
+
+def _closeness(rows: Tensor, clusters: Tensor) -> tuple[Tensor, Tensor]:
+    """The typicality and the margin [M] of unit features [M, D]: see `Group`."""
+    count = int(clusters.max()) + 1
+    means = unit(torch.zeros(count, rows.shape[1]).index_add_(0, clusters, rows))
+    cosines = rows @ means.T
+    own = cosines.gather(1, clusters[:, None])
+    if count == 1:
+        return own[:, 0], torch.full((len(rows),), torch.nan)
+    others = cosines.scatter(1, clusters[:, None], -torch.inf)
+    return own[:, 0], own[:, 0] - others.max(1).values
+
+
+def _components(rows: NDArray[Any]) -> NDArray[Any]:
+    """The coordinates [M, COMPONENTS] of features [M, D] along their first principal components."""
+    centred = rows - rows.mean(0)
+    if centred.shape[1] <= COMPONENTS:
+        return centred
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    return np.ascontiguousarray(centred @ vectors[:, : -COMPONENTS - 1 : -1])
+
+
+def _known(fine: Tensor | None, images: Tensor) -> int:
+    labels = None if fine is None else fine[images]
+    count = 0 if labels is None else len(labels[labels >= 0].unique())
+    if count == 0:
+        raise InputError("oracle: a coarse class has no image with a fine label, so its fine classes cannot be counted")
+    return count
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """One thread, so that a seed gives one result; no warning where there are fewer distinct images than clusters."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with single_threaded(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def require_sklearn() -> None:
+    """Raises InputError when scikit-learn, which clusters are found with, is not installed."""
+    try:
+        import sklearn.cluster  # noqa: F401
+    except ImportError:
+        raise InputError("clustering needs scikit-learn: pip install 'coarsecon[maps]'") from None

@@ -1,0 +1,162 @@
+"""Few-shot accuracy over many episodes, with one model or with two: ANCOR's protocol (Bukchin et al., 2021)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coarsecon.errors import InputError
+from coarsecon.metrics.classifiers import Classifier, classify, logistic_probabilities
+from coarsecon.metrics.episodes import Episode, sample_episode
+from coarsecon.metrics.interval import mean_and_interval
+from coarsecon.runtime.progress import Reporter
+from coarsecon.runtime.threads import single_threaded
+
+
+class Embedded(NamedTuple):
+    """N images as one model sees them: as queries [N, D], and as support in M copies each [N, M, D]."""
+
+    query: Tensor
+    support: Tensor
+
+    def of(self, episode: Episode) -> tuple[Tensor, Tensor, Tensor]:
+        """An episode's support [S*M, D], its classes [S*M], and its queries [Q, D]."""
+        support = self.support[torch.from_numpy(episode.support)]
+        classes = torch.from_numpy(episode.support_y).repeat_interleave(support.shape[1])
+        return support.flatten(0, 1), classes, self.query[torch.from_numpy(episode.query)]
+
+
+Predict = Callable[[Episode], Tensor]
+"""The class within the episode [Q] of each of its queries."""
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """Mean accuracy over episodes as a fraction, half the width of its 95% interval, and the most ways of one."""
+
+    accuracy: float
+    ci95: float
+    by_episode: list[float]
+    ways: int
+
+
+def draw_episodes(
+    labels: Tensor,
+    *,
+    ways: int | Literal["all"] = 5,
+    shots: int = 1,
+    queries: int = 15,
+    episodes: int = 1000,
+    coarse: Tensor | None = None,
+    names: Sequence[str] | None = None,
+) -> list[Episode]:
+    """Episodes 0 to `episodes` - 1 of `sample_episode`.
+
+    labels [N] are fine labels, -1 where unknown. With `coarse` [N] the ways of an episode are children of one
+    coarse class, all of them where it has fewer than `ways`; with a single child there is nothing to tell apart, so
+    such a class is never drawn. `names` of the fine classes stand in messages.
+
+    Raises InputError when fewer than two fine classes are known, or in no coarse class two, when there are fewer
+    classes than ways, or when a class has fewer than `shots + queries` images.
+    """
+    classes = len(labels[labels >= 0].unique())
+    if classes == 0:
+        raise InputError("few-shot episodes are drawn by fine labels, and no image has one")
+    if coarse is None and ways != "all" and ways > classes:
+        raise InputError(f"{ways} ways, but there are only {classes} fine classes: ask for fewer, or for all")
+    if classes == 1:
+        raise InputError("few-shot episodes tell fine classes apart, and there is one alone")
+    children = None if coarse is None else _children(labels, coarse)
+    if children is not None and not children:
+        raise InputError("no coarse class has two fine classes to tell apart; leave --fine-within-coarse out")
+    return [
+        sample_episode(
+            labels.numpy(), number, ways=ways, shots=shots, queries=queries, coarse_to_fine=children, names=names
+        )
+        for number in range(episodes)
+    ]
+
+
+def without_small(labels: Tensor, images: int) -> tuple[Tensor, int]:
+    """labels [N] with the classes of fewer than so many `images` unknown (-1), and how many classes these are."""
+    classes, counts = labels[labels >= 0].unique(return_counts=True)
+    small = classes[counts < images]
+    return labels.where(~torch.isin(labels, small), -1), len(small)
+
+
+def few_shot(predict: Predict, episodes: Sequence[Episode], reporter: Reporter | None = None) -> FewShot:
+    """The accuracy of `predict` over two episodes or more; raises InputError for less, which have no interval."""
+    if len(episodes) < 2:
+        raise InputError("an interval needs at least two episodes")
+    accuracies = []
+    bar = (reporter or Reporter()).progress("few-shot", len(episodes), unit="episodes")
+    with single_threaded(), bar as progress:
+        for episode in episodes:
+            accuracies.append(float(np.mean(predict(episode).numpy() == episode.query_y)))
+            progress.advance()
+    ways = max(int(episode.query_y[-1]) + 1 for episode in episodes)
+    return FewShot(*mean_and_interval(accuracies), accuracies, ways)
+
+
+def predictor(model: Embedded, classifier: Classifier = "logistic") -> Predict:
+    """Classify by one model."""
+    return lambda episode: classify(classifier, *model.of(episode))
+
+
+def concatenated(first: Embedded, second: Embedded) -> Embedded:
+    """Two models as one: their features side by side."""
+    return Embedded(*(torch.cat(pair, dim=-1) for pair in zip(first, second, strict=True)))
+
+
+def ensemble(first: Embedded, second: Embedded) -> Predict:
+    """The class with the largest geometric mean of the two models' logistic probabilities."""
+
+    def predict(episode: Episode) -> Tensor:
+        one, two = (logistic_probabilities(*model.of(episode)) for model in (first, second))
+        return (one * two).argmax(1)
+
+    return predict
+
+
+def cascade(coarse: Embedded, fine: Embedded, classifier: Classifier = "logistic") -> Predict:
+    """Classify a query by its `fine` features among the support of its coarse class; with none, among all.
+
+    `coarse` holds predicted coarse classes instead of features, query [N] and support [N, M].
+    """
+
+    def predict(episode: Episode) -> Tensor:
+        support, classes, query = fine.of(episode)
+        support_coarse, _, query_coarse = coarse.of(episode)
+        predicted = torch.empty(len(query), dtype=classes.dtype)
+        for label in query_coarse.unique():
+            asked, among = query_coarse == label, support_coarse == label
+            if not among.any():
+                among = torch.ones_like(among)
+            predicted[asked] = classify(classifier, support[among], classes[among], query[asked])
+        return predicted
+
+    return predict
+
+
+def coarse_classes(model: Embedded, train: Tensor, train_coarse: Tensor) -> Embedded:
+    """The coarse class of every image and copy, by logistic regression on the features `train` [T, D] (-1: no label).
+
+    Stands for the classifier of a method that has none.
+    """
+    known = train_coarse >= 0
+    if not known.any():
+        raise InputError("a cascade learns coarse classes from the training split, and no image there has one")
+    asked = torch.cat([model.query, model.support.flatten(0, 1)])
+    predicted = classify("logistic", train[known], train_coarse[known], asked)
+    count = len(model.query)
+    return Embedded(predicted[:count], predicted[count:].view(count, -1))
+
+
+def _children(labels: Tensor, coarse: Tensor) -> dict[int, list[int]]:
+    """The fine classes of each coarse class that has two or more, both in ascending order."""
+    known = (labels >= 0) & (coarse >= 0)
+    children = {int(c): labels[known & (coarse == c)].unique().tolist() for c in coarse[known].unique()}
+    return {c: fine for c, fine in children.items() if len(fine) > 1}

@@ -1,0 +1,150 @@
+"""Classify by a weighted vote of the nearest neighbours in a bank of labelled features.
+
+No prediction depends on the order of the bank: items as near as the k-th neighbor share the votes of the places that
+are left to them, and of classes with equal votes the one with the lowest number wins.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coarsecon.errors import InputError
+from coarsecon.runtime.progress import Progress, Reporter
+from coarsecon.search.exact import SCORES_AT_ONCE, nearest, products, tie_tolerance, unit
+
+PAPER = (200, 0.1)
+"""The k and the temperature of ASCL."""
+
+QUERIES_AT_ONCE = 1024
+VOTES_AT_ONCE = 2**22
+"""Entries of the matrix of votes [queries, classes] that are held at one time (16 MiB in float32)."""
+
+
+def knn_predict(bank: Tensor, bank_labels: Tensor, queries: Tensor, *, k: int = 200, t: float = 0.1) -> Tensor:
+    """The class [Q] int64 with the largest sum of exp(cosine / t) among each query's `k` nearest bank items.
+
+    bank [M, D] and queries [Q, D], normalised here; bank_labels [M] integers, -1 where unknown (no vote).
+    A `k` beyond the bank means the whole bank. Wu et al., "Unsupervised Feature Learning via Non-Parametric
+    Instance Discrimination" (2018), with the settings of ASCL. Raises InputError when no label is known.
+    """
+    return knn_predictions(bank, bank_labels, queries, ks=[k], ts=[t])[k, t]
+
+
+@torch.no_grad()
+def knn_predictions(
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    *,
+    ks: Sequence[int],
+    ts: Sequence[float],
+    progress: Progress = Progress(),
+) -> dict[tuple[int, float], Tensor]:
+    """`knn_predict` of every pair (k, t), from one search with the largest k; `progress` counts the queries.
+
+    Raises InputError when no label is known, or a k or a t is not above 0.
+    """
+    if not ks or not ts or min(ks) < 1 or min(ts) <= 0:
+        raise InputError("kNN needs at least one k of 1 or more, and at least one temperature above 0")
+    bank, queries = unit(bank), unit(queries)
+    bank_labels = torch.as_tensor(bank_labels, device=bank.device).long()
+    known = bank_labels >= 0
+    if not known.any():
+        raise InputError("no image of the kNN bank has a label to vote with: label some training images")
+    bank, bank_labels = bank[known], bank_labels[known]
+    num_classes = int(bank_labels.max()) + 1
+    predictions: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in ts}
+    for chunk in queries.split(min(QUERIES_AT_ONCE, max(1, VOTES_AT_ONCE // max(*ks, num_classes)))):
+        cosines, indices = nearest(chunk, bank, max(ks) + 1)
+        classes, tied = bank_labels[indices], _tied_at_the_end(cosines, ks)
+        for t in set(ts):
+            for k, winners in vote(cosines, classes, num_classes, ks=ks, t=t).items():
+                predictions[k, t].append(winners)
+        for rows in tied.split(max(1, SCORES_AT_ONCE // len(bank))):
+            scores = products(chunk[rows], bank)
+            for k, t in predictions:
+                last = cosines[rows, min(k, len(bank)) - 1]
+                predictions[k, t][-1][rows] = _shared_vote(scores, last, bank_labels, num_classes, k=k, t=t)
+        progress.advance(len(chunk))
+    return {pair: torch.cat(parts) for pair, parts in predictions.items()}
+
+
+def vote(cosines: Tensor, classes: Tensor, num_classes: int, *, ks: Sequence[int], t: float) -> dict[int, Tensor]:
+    """For each k the class [Q] with the largest sum of exp(cosine / t) among a query's first k neighbours.
+
+    cosines [Q, K], best first, and classes [Q, K] of the neighbours. Holds a matrix [Q, num_classes].
+    """
+    # Weights relative to the nearest item's: the same winner, and no overflow at a small temperature.
+    weights = ((cosines - cosines[:, :1]) / t).exp()
+    votes = weights.new_zeros(len(cosines), num_classes)
+    winners, counted = {}, 0
+    for k in sorted(set(ks)):  # the votes of a smaller k are the first of a larger one
+        votes.scatter_add_(1, classes[:, counted:k], weights[:, counted:k])
+        winners[k] = _winners(votes, t)
+        counted = k
+    return winners
+
+
+def _shared_vote(scores: Tensor, last: Tensor, classes: Tensor, num_classes: int, *, k: int, t: float) -> Tensor:
+    """The winners [Q] of `vote`, where items with a score equal to the k-th best, `last` [Q], share what is left of
+    the k places. scores [Q, M] of a bank with classes [M]."""
+    tolerance = tie_tolerance(scores.dtype)
+    above = scores > last[:, None] + tolerance
+    equal = (scores >= last[:, None] - tolerance) & ~above
+    left = min(k, len(classes)) - above.sum(1)
+    shares = above + equal * (left / equal.sum(1))[:, None]
+    weights = shares * ((scores - scores.amax(1, keepdim=True)) / t).exp()
+    votes = weights.new_zeros(len(scores), num_classes)
+    return _winners(votes.index_add_(1, classes, weights), t)
+
+
+def _tied_at_the_end(cosines: Tensor, ks: Sequence[int]) -> Tensor:
+    """The rows of cosines [Q, K], best first, where for some k the next item is as near as the k-th."""
+    gaps = cosines[:, :-1] - cosines[:, 1:]
+    ends = [k - 1 for k in ks if k <= gaps.shape[1]]
+    return (gaps[:, ends] <= tie_tolerance(cosines.dtype)).any(1).nonzero().flatten()
+
+
+def _winners(votes: Tensor, t: float) -> Tensor:
+    """The class [Q] with the most votes [Q, C]; of equal ones the first. A cosine's tolerance scales its vote."""
+    most = votes.amax(1, keepdim=True)
+    least = (most * math.exp(-tie_tolerance(votes.dtype) / t)).clamp(min=torch.finfo(votes.dtype).tiny)
+    return (votes >= least).byte().argmax(1)
+
+
+def knn_metrics(
+    bank: Tensor,
+    bank_labels: Tensor,
+    queries: Tensor,
+    labels: Tensor,
+    *,
+    ks: Sequence[int],
+    ts: Sequence[float],
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Top-1 accuracy of every pair (k, t) on queries [Q, D] with labels [Q], -1 where unknown (left out).
+
+    "top1", "k" and "t" are those of the paper's setting where it is among the pairs, else of the first pair;
+    "grid" lists them all; "queries" and "classes" count what is behind the numbers. Raises InputError as
+    `knn_predictions` does, and when no query has a label.
+    """
+    labels = torch.as_tensor(labels, device=queries.device)
+    known = labels >= 0
+    if not known.any():
+        raise InputError("no query has a label, so kNN cannot be measured: label some of the images")
+    truth = labels[known]
+    with (reporter or Reporter()).progress("voting", len(truth), "queries") as progress:
+        predictions = knn_predictions(bank, bank_labels, queries[known], ks=ks, ts=ts, progress=progress)
+    top1 = {pair: float((found == truth).double().mean()) for pair, found in predictions.items()}
+    k, t = PAPER if PAPER in top1 else next(iter(top1))
+    return {
+        "top1": top1[k, t],
+        "k": k,
+        "t": t,
+        "queries": len(truth),
+        "classes": len(truth.unique()),
+        "grid": [{"k": k, "t": t, "top1": value} for (k, t), value in top1.items()],
+    }

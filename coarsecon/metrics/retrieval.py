@@ -1,0 +1,166 @@
+"""Retrieval by cosine: Recall@k, precision@k, mAP@R and R-precision, within a set of images or from one in another."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coarsecon.errors import InputError
+from coarsecon.metrics.query_ranks import Pairs, Search, query_ranks
+from coarsecon.runtime.progress import Progress
+
+RECALL_KS = (1, 2, 5, 10, 50, 100)
+
+Values = dict[str, Tensor]
+"""A value [Q] of each metric for each query, NaN where the query does not count."""
+
+
+def retrieval_values(
+    search: Search, labels: Pairs, ks: Sequence[int] = RECALL_KS, progress: Progress = Progress()
+) -> dict[str, Values]:
+    """Every metric of every query at each level of `labels`, from one search; see `retrieval_metrics`.
+
+    `progress` counts the queries with a label at some level, each when it is done.
+    """
+    labels = {level: _on(search.gallery.device, pair) for level, pair in labels.items()}
+    relevant = {level: relevant_counts(search.own, *pair) for level, pair in labels.items()}
+    least = max([1, *ks])
+    depth = {level: torch.where(labels[level][0] >= 0, count.clamp(min=least), 0) for level, count in relevant.items()}
+    names = [f"{name}@{k}" for name in ("recall", "precision") for k in ks] + ["map@r", "r_precision"]
+    values = {level: {name: torch.full((len(search.queries),), torch.nan) for name in names} for level in labels}
+    for level, rows, ranks in query_ranks(search, labels, depth, progress):
+        for name, value in _metrics(ranks, relevant[level][rows, None], ks).items():
+            values[level][name][rows.cpu()] = value.cpu().float()
+    return values
+
+
+def values_within(
+    search: Search,
+    labels: tuple[Tensor, Tensor],
+    groups: tuple[Tensor, Tensor],
+    ks: Sequence[int] = RECALL_KS,
+    progress: Progress = Progress(),
+) -> Values:
+    """Every metric of every query, searching only the gallery items of its own group.
+
+    labels and groups are pairs as in `Pairs`; a query of no known group does not count. "chance" is the share of a
+    query's class in what it searches: the precision of a random order.
+    """
+    labels, groups = _on(search.gallery.device, labels), _on(search.gallery.device, groups)
+    count = len(search.queries)
+    parts: Values = {}
+    for group in groups[0][(groups[0] >= 0) & (labels[0] >= 0)].unique():
+        asked, among = (groups[0] == group).nonzero().flatten(), (groups[1] == group).nonzero().flatten()
+        part, pair = search.within(asked, among), (labels[0][asked], labels[1][among])
+        found = retrieval_values(part, {"": pair}, ks, progress)[""]
+        searched = (len(among) - (part.own >= 0).long()).clamp(min=1)
+        found["chance"] = (relevant_counts(part.own, *pair) / searched).where(pair[0] >= 0, torch.nan).cpu()
+        for name, value in found.items():
+            parts.setdefault(name, torch.full((count,), torch.nan))[asked.cpu()] = value
+    return parts
+
+
+def summary(values: Values, labels: Tensor, chosen: Tensor | None = None) -> dict[str, float | int]:
+    """The mean of each metric over the queries that count, of those `chosen` [Q] if given; "queries" and "classes".
+
+    A mean over no query is 0.
+    """
+    known = (labels >= 0).cpu() if chosen is None else ((labels >= 0) & chosen).cpu()
+    counted = {name: value[known & ~value.isnan()].double() for name, value in values.items()}
+    return {
+        **{name: float(value.mean()) if len(value) else 0.0 for name, value in counted.items()},
+        "queries": int(known.sum()),
+        "classes": len(labels.cpu()[known].unique()),
+    }
+
+
+def by_group(
+    values: Mapping[str, Values], labels: Tensor, groups: Tensor, names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """`summary` of each kind of `values` for the queries of each group [Q] (-1: none), the worst first.
+
+    Each row has the group's "name" of `names`. Worst is the lowest Recall@1, then mAP@R, of the last kind.
+    """
+    rows = [
+        {"name": names[group], **{kind: summary(found, labels, groups == group) for kind, found in values.items()}}
+        for group in groups[(groups >= 0) & (labels >= 0)].unique().tolist()
+    ]
+    last = list(values)[-1]
+    return sorted(rows, key=lambda row: (row[last].get("recall@1", 0), row[last]["map@r"]))
+
+
+def retrieval_metrics(features: Tensor, labels: Tensor, ks: Sequence[int] = RECALL_KS) -> dict[str, float | int]:
+    """All metrics in one search: "recall@1" ..., "precision@1" ..., "map@r", "r_precision", "queries", "classes".
+
+    features [N, D], normalised here; labels [N] integers, -1 where unknown: such an item is no query, yet it
+    stays in the gallery. Each query searches all items but itself by cosine (MaskCon's protocol).
+
+    - recall@k: the share of queries with an item of their class among the k nearest; precision@k: the mean share
+      of their class among the k nearest. A query that is alone in its class counts as a miss, as in MaskCon.
+    - With R the number of other items in the query's class: r_precision is the share of the R nearest that
+      are of the class; map@r sums the precision at the rank of each of those and divides by R. Both are
+      means over the queries that are not alone in their class, 0 when all are (Musgrave et al., "A Metric
+      Learning Reality Check", 2020).
+
+    "queries" and "classes" count what is behind the numbers. Raises InputError when no item has a label.
+    """
+    search, labels = _checked(features, labels)
+    return summary(retrieval_values(search, {"": (labels, labels)}, ks)[""], labels)
+
+
+def recall_at_k(features: Tensor, labels: Tensor, ks: Sequence[int]) -> dict[int, float]:
+    """The recall of `retrieval_metrics` at each k of `ks`, in a search no deeper than the largest of them."""
+    search, labels = _checked(features, labels)
+    recalled = dict.fromkeys(ks, 0)
+    depth = torch.where(labels < 0, 0, max(ks))
+    for _, _, ranks in query_ranks(search, {"": (labels, labels)}, {"": depth}):
+        for k in ks:
+            recalled[k] += int((ranks[:, 0] <= k).sum())
+    return {k: count / int((labels >= 0).sum()) for k, count in recalled.items()}
+
+
+def map_at_r(features: Tensor, labels: Tensor) -> float:
+    """The mAP@R of `retrieval_metrics`."""
+    return retrieval_metrics(features, labels, ks=())["map@r"]
+
+
+def r_precision(features: Tensor, labels: Tensor) -> float:
+    """The R-precision of `retrieval_metrics`."""
+    return retrieval_metrics(features, labels, ks=())["r_precision"]
+
+
+def _checked(features: Tensor, labels: Tensor) -> tuple[Search, Tensor]:
+    search = Search.among(features)
+    labels = torch.as_tensor(labels, device=search.gallery.device)
+    if len(search.gallery) != len(labels):
+        raise InputError(f"{len(search.gallery)} features but {len(labels)} labels: each feature needs one label")
+    if not (labels >= 0).any():
+        raise InputError("no item has a label, so retrieval cannot be measured: label some of the images")
+    return search, labels
+
+
+def _on(device: torch.device, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return pair[0].to(device), pair[1].to(device)
+
+
+def relevant_counts(own: Tensor, of_queries: Tensor, of_gallery: Tensor) -> Tensor:
+    """R [Q]: how many gallery items other than itself are of each query's class; 0 where that is unknown."""
+    classes, counts = of_gallery[of_gallery >= 0].unique(return_counts=True)
+    if not len(classes):
+        return torch.zeros_like(own)
+    place = torch.searchsorted(classes, of_queries).clamp(max=len(classes) - 1)
+    found = torch.where(classes[place] == of_queries, counts[place], 0)
+    return found - ((own >= 0) & (of_gallery[own] == of_queries) & (of_queries >= 0)).long()
+
+
+def _metrics(ranks: Tensor, relevant: Tensor, ks: Sequence[int]) -> Values:
+    """The metrics [B] of the ranks [B, m] of a class's items, best first; `relevant` [B, 1] are to be found."""
+    place = torch.arange(1, ranks.shape[1] + 1, device=ranks.device)
+    hits = ranks <= relevant
+    return {
+        **{f"recall@{k}": (ranks[:, 0] <= k).float() for k in ks},
+        **{f"precision@{k}": (ranks <= k).sum(1) / k for k in ks},
+        "map@r": (place / ranks * hits / relevant).sum(1),  # 0 / 0, not a number, where there is nothing to find
+        "r_precision": (hits / relevant).sum(1),
+    }

@@ -1,0 +1,43 @@
+"""Images side by side in one PNG, with a caption over each column."""
+
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from coarsecon.errors import InputError
+from coarsecon.pictures.draw import INK, PAPER, WELL, write
+from coarsecon.pictures.images import fit, png
+from coarsecon.pictures.rows import Pixels
+from coarsecon.runtime.files import atomic_write
+
+TILE, GAP, MARGIN = 128, 14, 36
+"""Sizes in pixels: an image, the space between two, and the border of the sheet."""
+STEP = TILE + GAP
+LINE = 19
+"""Height of a line of text in pixels."""
+
+
+def write_image_grid(path: Path | str, columns: dict[str, list[Pixels]]) -> None:
+    """Write a PNG with one captioned column per entry, image i of each in row i: the views of a batch, say.
+
+    The images are uint8 [H, W, 3]. Raises InputError when the columns are not of one length.
+    """
+    lengths = {len(images) for images in columns.values()}
+    if len(lengths) != 1:
+        raise InputError(f"the columns of an image grid must be equally long, not {sorted(lengths)}")
+    top = MARGIN + LINE + 8
+    size = (2 * MARGIN + len(columns) * STEP - GAP, top + lengths.pop() * STEP - GAP + MARGIN)
+    sheet = Image.new("RGB", size, PAPER)
+    for column, (caption, images) in enumerate(columns.items()):
+        x = MARGIN + column * STEP
+        write(ImageDraw.Draw(sheet), (x, MARGIN), caption, 15, INK, TILE)
+        for row, pixels in enumerate(images):
+            place(sheet, pixels, (x, top + row * STEP))
+    atomic_write(path, png(sheet))
+
+
+def place(sheet: Image.Image, pixels: Pixels, at: tuple[int, int]) -> None:
+    """An image in the middle of a square of `TILE`."""
+    image = fit(pixels, TILE)
+    sheet.paste(WELL, (at[0], at[1], at[0] + TILE, at[1] + TILE))
+    sheet.paste(image, (at[0] + (TILE - image.width) // 2, at[1] + (TILE - image.height) // 2))

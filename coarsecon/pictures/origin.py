@@ -1,0 +1,56 @@
+"""What a figure was computed from, as JSON inside the file itself: PNG, SVG or HTML."""
+
+import json
+import re
+from collections.abc import Mapping
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from coarsecon.errors import InputError
+from coarsecon.runtime.documents import parse_json
+
+Origin = Mapping[str, Any]
+"""Fingerprints as `evaluation.provenance.computed_from` makes them."""
+
+NAME = "coarsecon:computed_from"
+HEAD = 2**16
+"""Bytes of an HTML page within which its origin is looked for."""
+
+
+def png_origin(origin: Origin | None) -> PngInfo | None:
+    """The origin as a text chunk of a PNG."""
+    if origin is None:
+        return None
+    info = PngInfo()
+    info.add_text(NAME, json.dumps(origin))
+    return info
+
+
+def html_origin(origin: Origin | None) -> str:
+    """The origin as an element of the head of a page."""
+    return "" if origin is None else f'<meta name="{NAME}" content="{escape(json.dumps(origin))}">'
+
+
+def svg_origin(origin: Origin | None) -> str:
+    """The origin as an element of an SVG."""
+    return "" if origin is None else f"<metadata>{escape(json.dumps({NAME: origin}))}</metadata>"
+
+
+def read_origin(file: Path) -> Any:
+    """The origin that a PNG or an HTML page carries; None where it carries none that can be read."""
+    try:
+        if file.suffix == ".png":
+            with Image.open(file, formats=["PNG"]) as image:
+                text = image.info.get(NAME)
+        else:
+            with file.open("rb") as stream:
+                head = stream.read(HEAD).decode("utf-8", "replace")
+            found = re.search(rf'<meta name="{NAME}" content="([^"]*)">', head)
+            text = unescape(found[1]) if found else None
+        return None if text is None else parse_json(text, str(file), remedy="draw it again")
+    except (OSError, ValueError, InputError, SyntaxError):  # Pillow raises SyntaxError on a broken header
+        return None

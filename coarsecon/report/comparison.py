@@ -1,0 +1,121 @@
+"""Which scores of runs differ by more than chance: every run against the first, with 95% intervals.
+
+An interval is made by the first of these that is possible, and `Difference.by` says by which:
+
+- paired: both runs answered the same queries, and how each query fared is known; bootstrap over the queries.
+- same draws: both scores are means over the same episodes or draws of labels, and what each gave is kept; Student's
+  t-interval of their differences.
+- draws: both scores are means over episodes or draws; Welch's t-interval of two such means, wider than it need be where
+  the draws were the same.
+- queries: both are shares of queries; Newcombe's interval of independent shares, wider than it need be for the same.
+
+A mean of anything else, mAP@R for one, has none unless it is paired: how much it varies, the mean does not tell.
+All speak of other queries or draws of the same kind. None speaks of what another training seed would give.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from coarsecon.metrics.interval import mean_and_interval, mean_difference, paired_difference, share_difference
+from coarsecon.run.results import Comparison, Difference, Result, Score, drawn, levels, scores
+
+Outcomes = Mapping[tuple[str, str], ArrayLike]
+"""How each query fared [Q], between 0 and 1, by (level, score); the score is the mean. NaN: it does not count."""
+
+SAME = 2e-3
+"""How far the mean of outcomes computed anew may be from the score that was saved, for rounding that turns a rank."""
+
+Ask = Callable[[Result], Outcomes | None]
+"""The outcomes behind a run's result; None where they are not at hand."""
+
+
+def compare(runs: Sequence[Sequence[Result]], ask: Sequence[Ask] = ()) -> list[Comparison]:
+    """The scores that two runs or more have, each against the first run's, in the order of the first to have them.
+
+    `ask[i]` gives the outcomes of run i's results. Results are the same when their files are called the same. Stale
+    ones are left out.
+    """
+    by_name = [{result.name: result for result in run if result.freshness.is_usable} for run in runs]
+    names = dict.fromkeys(name for run in by_name for name in run)
+    return [row for name in names for row in _compare_result(name, [run.get(name) for run in by_name], ask)]
+
+
+def difference(first: Score, second: Score) -> Difference:
+    """The difference of two scores by what they say of themselves."""
+    value = second.value - first.value
+    if first.half_width is not None and second.half_width is not None:
+        counts = first.draws or 0, second.draws or 0
+        if min(counts) >= 2:
+            interval = mean_difference(
+                first.value, first.half_width, counts[0], second.value, second.half_width, counts[1]
+            )
+            return Difference(value, interval, "draws")
+    if first.queries and second.queries and all(0 <= score.value <= 1 for score in (first, second)):
+        return Difference(value, share_difference(first.value, first.queries, second.value, second.queries), "queries")
+    return Difference(value, None, "none")
+
+
+def _compare_result(name: str, results: list[Result | None], ask: Sequence[Ask]) -> list[Comparison]:
+    """The scores of one kind of result, of which some runs may have none."""
+    found = [_scores(result) for result in results]
+    draws = [_draws(result) for result in results]
+    shared = [key for key in dict.fromkeys(key for run in found for key in run) if sum(key in run for run in found) > 1]
+    alike = [result is not None and _same_data(result, results[0]) for result in results]
+    outcomes: list[Outcomes] = [{}] * len(results)
+    if ask and shared and sum(alike) > 1:
+        outcomes = [(ask[run](result) or {}) if result and alike[run] else {} for run, result in enumerate(results)]
+
+    def against_first(key: tuple[str, str], run: int) -> Difference | None:
+        if key not in found[0] or key not in found[run]:
+            return None
+        first, other = found[0][key], found[run][key]
+        if not alike[run]:
+            return Difference(other.value - first.value, None, "other data")
+        before, after = (_fitting(outcomes[of].get(key), found[of][key]) for of in (0, run))
+        if before is not None and after is not None and len(before) == len(after):
+            pairs = (after - before)[~np.isnan(after - before)]
+            return Difference(float(pairs.mean()), paired_difference(pairs), "paired")
+        before, after = (_fitting(draws[of].get(key), found[of][key]) for of in (0, run))
+        if before is not None and after is not None and len(before) == len(after) > 1:
+            mean, half = mean_and_interval((after - before).tolist())
+            return Difference(mean, (mean - half, mean + half), "same draws")
+        return difference(first, other)
+
+    return [
+        Comparison(
+            name, *key,
+            values=[run[key].value if key in run else None for run in found],
+            differences=[None, *(against_first(key, run) for run in range(1, len(results)))],
+        )
+        for key in shared
+    ]  # fmt: skip
+
+
+def _fitting(outcomes: ArrayLike | None, score: Score) -> NDArray[np.float64] | None:
+    """The outcomes, if they are those behind the score: a result may be older than the features, or ask otherwise."""
+    values = np.asarray([] if outcomes is None else outcomes, np.float64)
+    counting = values[~np.isnan(values)]
+    return values if len(counting) and abs(counting.mean() - score.value) < SAME else None
+
+
+def _scores(result: Result | None) -> dict[tuple[str, str], Score]:
+    """The scores of a result by level and name."""
+    parts = levels(result.values) if result else {}
+    return {(level, score.name): score for level, part in parts.items() for score in scores(part)}
+
+
+def _draws(result: Result | None) -> dict[tuple[str, str], list[float]]:
+    """What the scores of a result were in each draw, by level and name, where the result tells."""
+    parts = levels(result.values) if result else {}
+    return {(level, score.name): drawn(part, score.name) for level, part in parts.items() for score in scores(part)}
+
+
+def _same_data(one: Result, other: Result | None) -> bool:
+    """Whether two results were computed on the same images, by the fingerprints of the splits where both have them."""
+    if other is None:
+        return False
+    if one.fingerprints and other.fingerprints:
+        return one.fingerprints == other.fingerprints
+    return all(one.context.get(name) == other.context.get(name) for name in ("split", "data"))

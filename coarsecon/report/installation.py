@@ -1,0 +1,208 @@
+"""What can be told of an installation: versions, device, precision, memory, extras; and whether it works."""
+
+import os
+import platform
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import requires, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from packaging.requirements import Requirement
+
+from coarsecon import registry
+from coarsecon.config import BackboneSettings, RunConfig
+from coarsecon.errors import CoarseconError
+from coarsecon.methods import Method, Setup
+from coarsecon.nn.backbone import create_backbone, feature_dim
+from coarsecon.runtime.device import autocast, choose_precision
+from coarsecon.search import exact
+from coarsecon.train.environment import PACKAGES, system
+from coarsecon.views.batch import ImageBatch
+
+NOT_FOR_USERS = ("dev", "docs")
+"""Extras for those who work on the project itself."""
+
+IMAGES, SIDE, CLASSES, QUEUE = 16, 32, 4, 48
+"""Of the training step that is tried."""
+
+SMALL = {"layers": [1, 1, 1, 1], "channels": [16, 32, 32, 32], "stem_type": "deep", "stem_width": 8}
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional part: what `pip install 'coarsecon[NAME]'` adds, and what of it is not installed."""
+
+    name: str
+    packages: dict[str, str | None]
+    """Version of each distribution; None: missing."""
+
+    @property
+    def is_present(self) -> bool:
+        """Whether everything it needs is installed."""
+        return None not in self.packages.values()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One thing that was tried: whether it went well, what there is to say, and the seconds it took."""
+
+    name: str
+    is_well: bool
+    said: str
+    seconds: float
+
+
+def installed(package: str) -> str | None:
+    """The version of a distribution, None where it is missing or its metadata cannot be read."""
+    try:
+        return version(package)
+    except Exception:
+        return None
+
+
+def versions() -> dict[str, str | None]:
+    """Python's version and those of the packages that results depend on."""
+    return {"python": platform.python_version(), **{package: installed(package) for package in PACKAGES}}
+
+
+def outdated() -> list[str]:
+    """Required packages that are installed in another version than this installation requires, one phrase each."""
+    needed = [Requirement(requirement) for requirement in requires("coarsecon") or ()]
+    found = [(each, installed(each.name)) for each in needed if each.marker is None or each.marker.evaluate()]
+    return [
+        f"{each.name} {version} is installed, but {each.name}{each.specifier} is required"
+        for each, version in found
+        if version is not None and not each.specifier.contains(version, prereleases=True)
+    ]
+
+
+def extras() -> list[Extra]:
+    """Every optional part of this installation, by its metadata."""
+    found: dict[str, dict[str, str | None]] = {}
+    for requirement in requires("coarsecon") or ():
+        name = re.match(r"[\w.-]+", requirement)
+        extra = re.search(r"""extra == ['"]([\w-]+)['"]""", requirement)
+        if name and extra and extra[1] not in NOT_FOR_USERS:
+            found.setdefault(extra[1], {})[name[0]] = installed(name[0])
+    return [Extra(name, packages) for name, packages in sorted(found.items())]
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Device, precision, threads, and memory in bytes (None where the system does not say)."""
+    told: dict[str, Any] = {
+        "platform": system(),
+        "device": str(device),
+        "device_name": platform.machine(),
+        "precision": choose_precision("auto", device),
+        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory": memory(),
+        "device_memory": None,
+    }
+    if device.type == "cuda":
+        told["device_name"] = torch.cuda.get_device_name(device)
+        free, total = torch.cuda.mem_get_info(device)
+        told["device_memory"] = {"total": total, "available": free}
+    return told
+
+
+def memory() -> dict[str, int] | None:
+    """Main memory, `total` and `available`, in bytes; a container's limit counts where it is smaller."""
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        total, available = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not on this system
+        return None
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():  # free pages leave out what files hold and would give back
+        line = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
+        available = 1024 * int(line[1]) if line else available
+    if CGROUP_LIMIT.is_file() and (limit := CGROUP_LIMIT.read_text().strip()).isdecimal():
+        total, available = min(total, int(limit)), min(available, int(limit))
+    return {"total": total, "available": available}
+
+
+def self_test(device: torch.device) -> list[Trial]:
+    """Try a training step and a search, small ones, in some seconds."""
+    return [_try("training step", training_step, device), _try("search index", search_index, device)]
+
+
+def _try(name: str, trial: Callable[[torch.device], str], device: torch.device) -> Trial:
+    start = time.monotonic()
+    try:
+        said, is_well = trial(device), True
+    except Exception as error:  # whatever is broken here is what is to be told
+        said, is_well = f"{type(error).__name__}: {error}".splitlines()[0], False
+    return Trial(name, is_well, said, time.monotonic() - start)
+
+
+def training_step(device: torch.device) -> str:
+    """A step of the default method on noise, in the precision a run would have.
+
+    Raises:
+        CoarseconError: the loss is not finite, a parameter of the encoder has no gradient, or none has moved.
+    """
+    name = RunConfig().method["name"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        method = _small_method(name, device)
+        pixels = torch.randint(0, 256, (IMAGES, 3, SIDE, SIDE), dtype=torch.uint8).to(device)
+    labels = torch.arange(IMAGES, device=device) % CLASSES
+    batch, generator = ImageBatch.full(pixels), torch.Generator(device).manual_seed(0)
+
+    def shown() -> dict[str, torch.Tensor]:
+        return {key: view(batch, generator) for key, view in method.views().items()}
+
+    precision = choose_precision("auto", device)
+    encoder = dict(method.encoder.named_parameters())
+    before = {key: parameter.detach().clone() for key, parameter in encoder.items()}
+    optimizer = torch.optim.SGD([each for each in method.parameters() if each.requires_grad], lr=0.1)
+    with autocast(device, precision):
+        method.before_training(iter([(shown(), labels)] * (QUEUE // IMAGES)))
+        loss = method.step(shown(), labels)["loss"]
+    loss.backward()
+    loss = loss.detach()
+    optimizer.step()
+    method.after_step()
+    if not bool(loss.isfinite()):
+        raise CoarseconError(f"the loss is {float(loss)}")
+    bad = [key for key, each in encoder.items() if each.grad is None or not bool(each.grad.isfinite().all())]
+    if bad:
+        raise CoarseconError(f"{len(bad)} parameters have no finite gradient, {bad[0]} among them")
+    if all(torch.equal(before[key], parameter) for key, parameter in encoder.items()):
+        raise CoarseconError("no weight of the encoder has moved")
+    return f"{name} in {precision}: loss {float(loss):.3f}, gradients for {len(encoder)} of {len(encoder)} parameters"
+
+
+def _small_method(name: str, device: torch.device) -> Method:
+    method_class = registry.own(registry.METHODS, name).load()  # also where another package claims the name
+    settings = method_class.Config(queue_size=QUEUE)
+    settings = method_class.resolve(settings, side=SIDE, images=QUEUE, classes=CLASSES)
+    encoder = create_backbone(BackboneSettings(name="resnet18", stem="small", args=SMALL), SIDE)
+    setup = Setup(encoder, feature_dim(encoder), CLASSES, SIDE, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    method: Method = method_class(settings, setup)
+    return method.to(device).train()
+
+
+def search_index(device: torch.device) -> str:
+    """Neighbours of random features as searches find them, against a plain product of matrices.
+
+    Raises:
+        CoarseconError: a score differs, or an index does not belong to its score.
+    """
+    generator = torch.Generator().manual_seed(0)
+    gallery = exact.unit(torch.randn(2000, 64, generator=generator)).to(device)
+    queries = exact.unit(torch.randn(100, 64, generator=generator)).to(device)
+    scores, indices = exact.nearest(queries, gallery, 10)
+    products = (queries.double() @ gallery.double().T).cpu()
+    difference = float((scores.cpu().double() - products.topk(10).values).abs().max())
+    belonging = float((scores.cpu().double() - products.gather(1, indices.cpu())).abs().max())
+    if not max(difference, belonging) < 1e-4:
+        raise CoarseconError(f"scores differ by {max(difference, belonging):.1e} from those of a matrix product")
+    by = f"FAISS {installed('faiss-cpu')}" if exact.faiss is not None and device.type == "cpu" else "torch"
+    return f"{by} and a matrix product agree to {difference:.0e}"

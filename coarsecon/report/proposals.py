@@ -1,0 +1,102 @@
+"""Clusters as proposals for people: a name for each, a table of every image, and the images that show them best."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coarsecon.data.prepared.fine_names import name_within
+from coarsecon.metrics.agreement import agreement
+from coarsecon.metrics.cluster import Group, overall
+from coarsecon.report.clusters import Cluster, ClusteredClass
+from coarsecon.report.spreadsheet import csv_text
+from coarsecon.search.collection import Collection
+
+LARGEST = 120
+"""Clusters that are shown at most; the table has all."""
+
+COLUMNS = ("path", "coarse", "proposed", "typicality", "margin", "fine", "split")
+
+
+def proposed_table(groups: Sequence[Group], collection: Collection, level: str, split: str) -> str:
+    """Every image with its proposed label, as CSV: by class, by cluster, and the most typical images first.
+
+    The columns path, coarse, fine and split are those that `coarsecon prepare folder --table` reads: once names
+    stand in the column fine, the table is a dataset with fine labels.
+    """
+    items = collection.items
+    rows: list[list[object]] = []
+    for group in groups:
+        name = items.class_names[level][group.label]
+        place = {image: i for i, image in enumerate(group.images.tolist())}
+        for cluster in range(group.count):
+            for image in group.most_typical(cluster).tolist():
+                i = place[image]
+                margin = "" if group.margin[i].isnan() else round(float(group.margin[i]), 4)
+                closeness = [round(float(group.typicality[i]), 4), margin]
+                known = name_within(items.label("fine", image) or "", name)
+                rows.append([items.names[image], name, proposed(name, cluster), *closeness, known, split])
+    return csv_text(COLUMNS, rows)
+
+
+def proposed(name: str, cluster: int) -> str:
+    """The label proposed for a cluster of the coarse class called `name`."""
+    return f"{name}-{cluster + 1}"
+
+
+def shown(groups: Sequence[Group], collection: Collection, level: str, images: int) -> list[ClusteredClass]:
+    """Every class with its clusters and their most typical images: of many clusters, the largest of each class."""
+    limit = LARGEST if sum(group.count for group in groups) <= LARGEST else max(1, LARGEST // len(groups))
+    return [_class(group, collection, level, images, limit) for group in groups]
+
+
+def numbers(groups: Sequence[Group], collection: Collection, level: str) -> dict[str, Any]:
+    """The agreement of the clusters with every other level of labels that is known, overall and by class.
+
+    `{"fine": {"nmi": ..., ...}, "classes": [{"name": ..., "images": ..., "clusters": ..., "sizes": [...]}, ...]}`
+    """
+    items = collection.items
+    known = {name: torch.tensor(labels) for name, labels in items.labels.items() if name != level}
+    found: dict[str, Any] = _agreements(overall(groups, len(items)), known)
+    found["classes"] = []
+    for group in groups:
+        own: dict[str, Any] = {"name": items.class_names[level][group.label], "images": len(group.images)}
+        own |= {"clusters": group.count, "sizes": group.clusters.bincount().tolist()}
+        if group.strengths is not None:
+            own["prediction_strength"] = group.strengths
+        inside = {name: labels[group.images] for name, labels in known.items()}
+        found["classes"].append(own | _agreements(group.clusters, inside))
+    return found
+
+
+def _agreements(clusters: Tensor, known: dict[str, Tensor]) -> dict[str, dict[str, float | int]]:
+    scores = {name: agreement(clusters, labels) for name, labels in known.items()}
+    return {name: score for name, score in scores.items() if score is not None}
+
+
+def _class(group: Group, collection: Collection, level: str, images: int, limit: int) -> ClusteredClass:
+    name = collection.items.class_names[level][group.label]
+    facts = f"{_images(len(group.images))} in {group.count} cluster{'s' * (group.count > 1)}"
+    if group.count > limit:
+        facts += f", the largest {limit} shown"
+    clusters = []
+    for cluster in range(min(limit, group.count)):
+        members = group.most_typical(cluster).tolist()
+        lines = [f"{_images(len(members))}, {len(members) / len(group.images):.0%}", *_mostly(members, collection)]
+        pictures = [collection.picture(image) for image in members[:images]]
+        clusters.append(Cluster(proposed(name, cluster), lines, pictures))
+    return ClusteredClass(name, facts, clusters)
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'s' * (count != 1)}"
+
+
+def _mostly(members: Sequence[int], collection: Collection) -> list[str]:
+    """The most frequent fine label of the members, where some are known."""
+    known = [label for image in members if (label := collection.items.label("fine", image)) is not None]
+    if not known:
+        return []
+    most = max(sorted(set(known)), key=known.count)
+    return [f"{known.count(most) / len(known):.0%} {most}"]

@@ -1,0 +1,310 @@
+"""Features of a run: each image passes its encoder once, and every evaluation reads what was kept."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coarsecon.config import Checkpoint, FeatureLayer
+from coarsecon.data.formats.left_out import some
+from coarsecon.data.prepared.loader import ImageLoader, padded
+from coarsecon.data.prepared.store import PreparedDataset
+from coarsecon.errors import InputError, NotWritableError
+from coarsecon.methods.base import Method
+from coarsecon.nn.encoder import Encoder
+from coarsecon.run.cache import cached_rows, remove_dead
+from coarsecon.run.folder import RunFolder, no_encoder
+from coarsecon.run.image_files import FILES_AT_ONCE, ImageFiles, files_fingerprint
+from coarsecon.run.restore import load_method, open_encoder
+from coarsecon.runtime.distributed import Distributed
+from coarsecon.runtime.progress import Reporter
+from coarsecon.search.exact import unit
+from coarsecon.views.batch import ImageBatch
+
+BATCH = 250
+ROWS_AT_ONCE = 8192
+"""Features that pass through a head at one time."""
+
+Batches = Callable[[range], Iterator[ImageBatch]]
+"""`batches(starts)` gives the batches of images that begin at those numbers, on the device."""
+
+Pieces = Callable[[range], Iterator[Tensor]]
+"""`pieces(starts)` gives the rows [B, W] of the batches of images that begin at those numbers, on the CPU."""
+
+
+class FeatureStore:
+    """What one encoder of a run makes of images, kept in the run's folder `features`.
+
+    The backbone's output is kept as it is, for an image and, once it is asked for, for its mirror image. From it are
+    made the features of `layer`: L2-normalised float32 [N, D], with `flip` the normalised mean of those of the image
+    and of its mirror. Nothing is loaded before it is needed; the layer "projector" needs the heads at once.
+
+    Several ranks, which `comm` is for, extract together: each embeds every W-th batch. All must then ask for the same.
+
+    Raises:
+        InputError: there is no encoder yet; the projector is asked for and the run has none.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        which: Checkpoint = "last",
+        *,
+        layer: FeatureLayer = "backbone",
+        flip: bool = False,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        reporter: Reporter | None = None,
+        comm: Distributed | None = None,
+    ) -> None:
+        self.run, self.which, self.layer, self.flip = run, which, layer, flip
+        self.device, self.workers, self.reporter = torch.device(device), workers, reporter or Reporter()
+        self.comm = comm or Distributed()
+        self._in_memory: dict[Path, Tensor] = {}
+        if layer == "projector" and self.method.project(torch.zeros(1, self.encoder.dim, device=self.device)) is None:
+            raise InputError(
+                f"{run.root}: its method {run.config().method['name']} has no projector; use the layer backbone"
+            )
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The run's encoder, on the device.
+
+        Raises:
+            InputError: It cannot be read, or a training has saved another one since this store looked at it.
+        """
+        mark = self.encoder_mark
+        encoder = open_encoder(self.run, self.which, self.device)
+        self._check_unchanged(mark)
+        return encoder
+
+    @cached_property
+    def method(self) -> Method:
+        """The run's method around that encoder, with its heads."""
+        method = load_method(self.run, self.which, self.device, encoder=self.encoder)
+        self._check_unchanged(self.encoder_mark)
+        return method
+
+    def _check_unchanged(self, mark: str) -> None:
+        if encoder_mark(self.run, self.which) != mark:
+            raise InputError(f"{self.run.root}: a training saved this run while it was read; run the command again")
+
+    @cached_property
+    def encoder_mark(self) -> str:
+        """What the kept rows depend on besides the images: 12 characters of the encoder's weights and card."""
+        return encoder_mark(self.run, self.which)
+
+    @property
+    def uses_heads(self) -> bool:
+        """Whether the heads of the method were used, beside the encoder."""
+        return "method" in self.__dict__
+
+    def mark(self, content: str) -> str:
+        """What the features of images of this `content` (a checksum) depend on."""
+        marks = [self.encoder_mark, *([heads_mark(self.run, self.which)] if self.layer == "projector" else []), content]
+        return f"{self.layer}{'+mirror' * self.flip} {' '.join(marks)}"
+
+    def split(self, dataset: PreparedDataset, split: str) -> Tensor:
+        """Features [N, D] of a prepared split, in its order, on the CPU.
+
+        Raises:
+            InputError: there is no such split, or an image cannot be read.
+        """
+        return self._both_sides(lambda mirrored: self._split_rows(dataset, split, mirrored))
+
+    def files(self, files: Sequence[Path], *, name: str | None = None) -> Tensor:
+        """Features [N, D] of image files, shrunk as `coarsecon prepare` shrinks them; kept where there is a `name`.
+
+        Raises:
+            InputError: a file is missing or broken.
+        """
+        return self._file_features(files, name, skip_broken=False)[1]
+
+    def readable_files(self, files: Sequence[Path], *, name: str | None = None) -> tuple[list[Path], Tensor]:
+        """The image files that can be read, and their features [M, D] as by `files`; the others are reported.
+
+        Raises:
+            InputError: none of the files can be read.
+        """
+        broken, features = self._file_features(files, name, skip_broken=True)
+        if broken:
+            count = f"{len(broken):,} of {len(files):,} images"
+            self.reporter.info(f"skipped {count}, which cannot be read: {some(list(broken.values()))}")
+        return [file for i, file in enumerate(files) if i not in broken], features
+
+    def images(self, pixels: list[np.ndarray]) -> Tensor:
+        """Features [N, D] of N images uint8 [H, W, 3], as `coarsecon prepare` would have kept them; nothing is kept."""
+        batch = padded(pixels).to(self.device)
+        return self._both_sides(lambda mirrored: self.encoder.features(batch, mirrored=mirrored).cpu())
+
+    def coarse_logits(self, dataset: PreparedDataset, split: str) -> Tensor | None:
+        """Logits [N, C] of the classes the run learned from, by its classifier; None where its method has none.
+
+        Raises:
+            InputError: as `split`; or the run kept no heads.
+        """
+        return self.logits(self._split_rows(dataset, split, mirrored=False))
+
+    def logits(self, rows: Tensor) -> Tensor | None:
+        """The classifier's logits [N, C] of kept rows [N, F]; None where the method has no classifier."""
+        return self._through(self.method.coarse_logits, rows)
+
+    def _split_rows(self, dataset: PreparedDataset, split: str, mirrored: bool) -> Tensor:
+        images = dataset.split(split)
+        batches = partial(split_batches, ImageLoader(images, self.device, self.workers, reporter=self.reporter), BATCH)
+        return self._rows(split, dataset.info.splits[split].checksum, len(images), batches, BATCH, mirrored)
+
+    def _file_features(
+        self, files: Sequence[Path], name: str | None, *, skip_broken: bool
+    ) -> tuple[dict[int, str], Tensor]:
+        """What is wrong with the broken files, by number, and the features [M, D] of the others."""
+        size = self.encoder.card.input.size
+        images = ImageFiles(files, size, workers=self.workers, skip_broken=skip_broken)
+        rows = [self._file_rows(images, name, mirrored) for mirrored in (False, True)[: 1 + self.flip]]
+        broken = images.problems(rows[0])
+        if broken and (not skip_broken or len(broken) == len(files)):
+            which = f"none of the {len(files):,} images can be read, the first: " if len(broken) > 1 else ""
+            raise InputError(f"{which if skip_broken else ''}{next(iter(broken.values()))}")
+        if broken:
+            kept = [i for i in range(len(files)) if i not in broken]
+            rows = [side[kept] for side in rows]
+        return broken, self._both_sides(lambda mirrored: rows[mirrored])
+
+    def _file_rows(self, images: ImageFiles, name: str | None, mirrored: bool) -> Tensor:
+        """The rows [N, F] of image files; kept where there is a `name`."""
+        files = images.files
+
+        def batches(starts: range) -> Iterator[ImageBatch]:
+            return (batch.to(self.device) for batch in images.batches(starts))
+
+        def pieces(starts: range) -> Iterator[Tensor]:
+            return map(images.mark, starts, self._embedded(batches, mirrored)(starts))
+
+        if name is None:
+            return torch.cat(list(self._made("features of files", len(files), pieces, FILES_AT_ONCE)))
+        title = _mirrored(f"files-{name}") if mirrored else f"files-{name}"
+        what = f"features of files-{name}{', mirrored' * mirrored}"
+        return self.kept(title, files_fingerprint(files), len(files), pieces, piece=FILES_AT_ONCE, what=what)
+
+    def _rows(self, name: str, content: str, count: int, batches: Batches, piece: int, mirrored: bool) -> Tensor:
+        title = _mirrored(name) if mirrored else name
+        what = f"features of {name}{', mirrored' * mirrored}"
+        return self.kept(title, content, count, self._embedded(batches, mirrored), piece=piece, what=what)
+
+    def _embedded(self, batches: Batches, mirrored: bool) -> Pieces:
+        return lambda starts: (self.encoder.features(batch, mirrored=mirrored).cpu() for batch in batches(starts))
+
+    def kept(self, name: str, content: str, count: int, pieces: Pieces, *, piece: int, what: str) -> Tensor:
+        """Rows [count, W] of images of this `content` from the run folder; what is not there comes from `pieces`.
+
+        These are of `piece` images each; `what` they are is told while they are made. In a run that cannot be written
+        to, they are kept in memory.
+        """
+        path = self._path(name, content)
+        if path in self._in_memory:
+            return self._in_memory[path]
+        if self.comm.rank == 0 and not path.exists() and self.run.owns(path):
+            saved = [which for which in get_args(Checkpoint) if self.run.encoder(which).exists()]
+            remove_dead(self.run.features, {encoder_mark(self.run, which) for which in saved})
+
+        def rows(start: int) -> Iterator[Tensor]:
+            return self._made(what, count, pieces, piece, start)
+
+        try:
+            self.comm.broadcast_object(lambda: self.run.check_owned(path))
+            return cached_rows(path, count, rows, piece=piece, reporter=self.reporter, comm=self.comm)
+        except NotWritableError as error:
+            self.run.report_unwritable(error, self.reporter)
+            self._in_memory[path] = torch.cat(list(rows(0)))
+            return self._in_memory[path]
+
+    def _made(self, what: str, count: int, pieces: Pieces, piece: int, start: int = 0) -> Iterator[Tensor]:
+        with self.reporter.progress(what, count) as progress:
+            progress.advance(start)
+            for made in self.comm.round_robin(pieces, range(start, count, piece)):
+                yield made
+                progress.advance(len(made))
+
+    def holds(self, dataset: PreparedDataset, split: str) -> bool:
+        """Whether the features of a split are kept already, so that they cost next to nothing."""
+        content = dataset.info.splits[split].checksum
+        paths = [self._path(name, content) for name in [split, *[_mirrored(split)] * self.flip]]
+        return all(path.is_file() and self.run.owns(path) for path in paths)
+
+    def _path(self, name: str, content: str) -> Path:
+        """Where the rows of images of this `content` are kept."""
+        place = hashlib.sha256(content.encode()).hexdigest()[:12]
+        return self.run.features / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{place}-{self.encoder_mark}.npy"
+
+    def _both_sides(self, rows: Callable[[bool], Tensor]) -> Tensor:
+        """Features [N, D] of the images' rows and, with `flip`, of their mirror images'."""
+        features = self.finished(rows(False))
+        return unit(features + self.finished(rows(True))) if self.flip else features
+
+    def finished(self, rows: Tensor) -> Tensor:
+        """Features [N, D] of kept rows [N, F]: through the projector if that is the layer, and normalised."""
+        projected = self._through(self.method.project, rows) if self.layer == "projector" else rows
+        assert projected is not None
+        return unit(projected)
+
+    @torch.no_grad()
+    def _through(self, head: Callable[[Tensor], Tensor | None], rows: Tensor) -> Tensor | None:
+        outputs = [head(piece.to(self.device)) for piece in rows.split(ROWS_AT_ONCE)]
+        known = [output.float().cpu() for output in outputs if output is not None]
+        return torch.cat(known) if known else None
+
+
+def split_batches(loader: ImageLoader, size: int, starts: range) -> Iterator[ImageBatch]:
+    """The batches of `size` of a split's images that begin at those numbers."""
+    images = torch.arange(len(loader.split))
+    return loader.batches([images[start : start + size] for start in starts])
+
+
+def _mirrored(name: str) -> str:
+    return f"{name}-mirrored"
+
+
+def split_features(
+    run: RunFolder,
+    dataset: PreparedDataset,
+    split: str,
+    *,
+    which: Checkpoint = "last",
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    reporter: Reporter | None = None,
+) -> Tensor:
+    """Backbone features [N, D] of a prepared split: `FeatureStore.split` in one call."""
+    return FeatureStore(run, which, device=device, workers=workers, reporter=reporter).split(dataset, split)
+
+
+def encoder_mark(run: RunFolder, which: Checkpoint) -> str:
+    """Which weights and input recipe an encoder of the run has, in 12 characters.
+
+    Raises:
+        InputError: there is no encoder yet.
+    """
+    digest = hashlib.sha256()
+    weights = run.encoder(which)
+    for path in (weights, weights.with_suffix(".json")):
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except FileNotFoundError:
+            raise no_encoder(path) from None
+    return digest.hexdigest()[:12]
+
+
+def heads_mark(run: RunFolder, which: Checkpoint) -> str:
+    """Which heads were saved with an encoder, in 12 characters; empty where there are none."""
+    try:
+        with run.heads(which).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except OSError:
+        return ""

@@ -1,0 +1,313 @@
+"""The run folder, the unit users keep: where everything in it lies."""
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from coarsecon.errors import InputError, NotWritableError
+from coarsecon.runtime.documents import parse_json, read_json_object
+from coarsecon.runtime.file_sets import COMMITTED, STAGED, current_file, current_files, files_together, recover_files
+from coarsecon.runtime.files import cannot_write, is_inside
+from coarsecon.runtime.locks import acquire_or_refuse
+from coarsecon.runtime.progress import Reporter
+
+if TYPE_CHECKING:
+    from coarsecon.config import Checkpoint, RunConfig
+
+FORMAT_VERSION = 1
+"""What `pretrain` writes today. Runs without a number are of version 1; older versions stay readable."""
+
+LOCK = ".lock"
+"""A file in a run folder that the process which trains it holds locked."""
+
+
+Postponed = tuple[Path, Callable[[Path], object], bool]
+"""A file that `RunFolder.store` is to write, the function that writes it, and whether it is listed."""
+
+
+class RunFolder:
+    """A run folder: settings, log, training states, encoders, features, results and figures."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config_file = root / "config.yaml"
+        self.environment_file = root / "environment.json"
+        self.metrics_file = root / "metrics.jsonl"
+        self.views_picture = root / "views.png"
+        self.features = root / "features"
+        self.results = root / "results"
+        self.figures = root / "figures"
+        self.index = root / "index"
+        self.image_hashes = root / "image-hashes"
+        self.stored: list[Path] = []
+        """Results and figures that `store` wrote, for the last lines of a command."""
+        self._is_reported_unwritable = False
+        self._postponed: list[Postponed] | None = None
+
+    def checkpoint(self, which: "Checkpoint") -> Path:
+        """The training state."""
+        return current_file(self.root, f"checkpoints/{which}.pt")
+
+    def encoder(self, which: "Checkpoint" = "last") -> Path:
+        """The encoder's weights; its card lies beside them."""
+        return current_file(self.root, f"encoder{_suffix(which)}.safetensors")
+
+    def heads(self, which: "Checkpoint" = "last") -> Path:
+        """The weights of the method's heads, as they were with that encoder."""
+        return current_file(self.root, f"heads{_suffix(which)}.safetensors")
+
+    @contextmanager
+    def writing(self) -> Iterator["RunFolder"]:
+        """A run folder to write files to that take their places in this one together, at the end of the block.
+
+        A process that is killed leaves all of them, or none. Commands that write to one run in this way wait for each
+        other.
+
+        Raises:
+            CoarseconError: The disk refuses.
+        """
+        with files_together(self.root) as folder:
+            yield RunFolder(folder)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder within the `with` block. A new folder is made.
+
+        Raises:
+            InputError: Another process trains there.
+            CoarseconError: The disk refuses.
+        """
+        is_new = not self.root.exists()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = acquire_or_refuse(
+                self.root / LOCK,
+                f"{self.root}: another process is training this run; wait for it to end, or choose another --out",
+            )
+        except OSError as error:
+            raise cannot_write(self.root, error) from error
+        try:
+            recover_files(self.root)
+            yield
+        finally:
+            lock.release()
+            if is_new and not any(self.root.iterdir()):
+                self.root.rmdir()
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing yet but what a training leaves that is killed before it begins."""
+        own = (LOCK, STAGED, f"{COMMITTED}.lock", ".config.yaml.")
+        return not self.root.is_dir() or all(path.name.startswith(own) for path in self.root.iterdir())
+
+    def owns(self, path: Path) -> bool:
+        """Whether `path` is in this run, and no symbolic link leads out of it."""
+        return is_inside(path, self.root)
+
+    def files(self, folder: Path, pattern: str) -> list[Path]:
+        """The regular files of a folder of the run that match `pattern`, by name; those that it `owns`."""
+        found = current_files(self.root, f"{folder.relative_to(self.root)}/{pattern}")
+        return [file for file in found if file.is_file() and self.owns(file)]
+
+    def linked_out(self) -> list[Path]:
+        """The symbolic links in the run's folders that lead out of it, which nothing follows."""
+        folders = [self.figures, self.results, self.features, self.index]
+        places = [self.config_file, self.environment_file, self.metrics_file, self.views_picture, *folders]
+        places += [file for folder in folders if self.owns(folder) for file in folder.glob("*")]
+        return sorted(place for place in places if place.is_symlink() and not self.owns(place))
+
+    def store(
+        self,
+        path: Path,
+        write: Callable[[Path], object],
+        reporter: Reporter,
+        *,
+        given: Path | None = None,
+        is_listed: bool = True,
+    ) -> None:
+        """Write a result or a figure to `path` in the run, or to the place that was `given` instead.
+
+        A run that this user cannot write to is reported once, and the command goes on; as for any other file, the
+        error is raised where a place was given. What is written is `stored`, if it is to be listed there.
+        """
+        try:
+            if given is None:
+                self.check_owned(path)
+                if self._postponed is not None:
+                    self._postponed.append((path, write, is_listed))
+                    return
+            write(given or path)
+            self.stored += [given or path] * is_listed
+        except NotWritableError as error:
+            if given is not None:
+                raise
+            self.report_unwritable(error, reporter)
+
+    @contextmanager
+    def storing_together(self, reporter: Reporter) -> Iterator[None]:
+        """Postpone what `store` writes in the run to the end of the block, where it takes its place together.
+
+        A run that this user cannot write to is reported once, as `store` does.
+        """
+        postponed: list[Postponed] = []
+        self._postponed = postponed
+        try:
+            yield
+        finally:
+            self._postponed = None
+        try:
+            with self.writing() as new:
+                for path, write, _ in postponed:
+                    write(new.root / path.relative_to(self.root))
+            self.stored += [path for path, _, is_listed in postponed if is_listed]
+        except NotWritableError as error:
+            self.report_unwritable(error, reporter)
+
+    def check_owned(self, path: Path) -> None:
+        """Raise NotWritableError where a symbolic link leads out of the run on the way to `path`."""
+        if not self.owns(path):
+            raise NotWritableError(f"cannot write {path}: a symbolic link leads out of the run")
+
+    def report_unwritable(self, error: NotWritableError, reporter: Reporter) -> None:
+        """Report once that nothing can be stored in this run."""
+        if not self._is_reported_unwritable:
+            reporter.info(f"Warning: {error}. Results, figures and features are not stored in {self.root}.")
+        self._is_reported_unwritable = True
+
+    def check_format(self) -> None:
+        """Make sure that this version of the program understands the run.
+
+        Raises:
+            InputError: a newer one wrote it. What it wrote about itself and cannot be read tells of no newer one.
+        """
+        if not self.environment_file.exists():
+            return
+        try:
+            environment = read_json_object(self.environment_file)
+        except (OSError, InputError):
+            return
+        version, packages = environment.get("format_version", 1), environment.get("packages")
+        if not isinstance(version, int) or version < 1:
+            raise InputError(f"{self.environment_file}: {version!r:.40} is no format version; restore the file")
+        if version > FORMAT_VERSION:
+            made_by = packages.get("coarsecon", "?") if isinstance(packages, dict) else "?"
+            raise InputError(
+                f"{self.root}: a run of format {version}, made by coarsecon {made_by}, but this coarsecon reads "
+                f"formats up to {FORMAT_VERSION}; update it: pip install -U coarsecon"
+            )
+
+    def config(self) -> "RunConfig":
+        """The settings this run was made with."""
+        from coarsecon.config import RunConfig, validate  # every command passes here, few need it
+
+        return validate(RunConfig, self.settings())
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as `config.yaml` has them, before they are checked.
+
+        Earlier versions do not say how `data.limit` chooses images: they took the first.
+        """
+        from coarsecon.config import merge, read_config_file
+
+        layers = read_config_file(self.config_file)
+        is_limited = (layers.get("data") or {}).get("limit") is not None
+        return merge({"data": {"limit_draw": "first"}} if is_limited else {}, layers)
+
+    def trained_on(self) -> str | None:
+        """The checksum of the training split; None where the run does not say (an earlier version made it)."""
+        try:
+            checksum = read_json_object(self.environment_file).get("training_images")
+        except (OSError, InputError):
+            return None
+        return checksum if isinstance(checksum, str) else None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the rows of the log: objects with an integer `step`; a last line that a crash cut short is left out.
+
+        Raises:
+            InputError: the file cannot be read, or another line is no such row.
+        """
+        rows, problem = self.readable_metrics()
+        if problem:
+            raise InputError(problem)
+        return rows
+
+    def readable_metrics(self) -> tuple[list[dict[str, Any]], str]:
+        """Return the rows of the log that can be read, and what is wrong with the first that cannot (else empty)."""
+        file, rows, problem, remedy = self.metrics_file, [], "", "delete that line"
+        try:
+            lines = file.read_bytes().splitlines()
+        except FileNotFoundError:
+            return [], ""
+        except OSError as error:
+            return [], f"{file}: cannot be read ({error.strerror})"
+        for number, line in enumerate(lines, 1):
+            try:
+                row = parse_json(line, f"{file}, line {number}", remedy=remedy)
+            except InputError as error:
+                problem = problem or str(error) * (number < len(lines))
+                continue
+            if isinstance(row, dict) and all(_is_count(row.get(key, 0)) for key in ("step", "epoch")):
+                rows.append({"step": 0, **row})
+            else:
+                problem = problem or f"{file}, line {number}: not a row of the log (step, epoch and numbers); {remedy}"
+        return rows, problem
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _suffix(which: "Checkpoint") -> str:
+    return "" if which == "last" else f"-{which}"
+
+
+def last_epoch(log: Iterable[Mapping[str, Any]]) -> int:
+    """The last epoch that the rows of a log tell of; 0 where none does."""
+    told = (row.get("epoch") for row in log)
+    return max((epoch for epoch in told if isinstance(epoch, int)), default=0)
+
+
+def no_encoder(path: Path) -> InputError:
+    """The error for a missing file of an encoder: why a run has none yet, or no best one, and what to do."""
+    run = RunFolder(path.parent)
+    if path.with_suffix("") == run.encoder("best").with_suffix("") and run.encoder().exists():
+        return InputError(f"{path}: {run.root} has no best encoder, because {_why_no_best(run)}; use --encoder last")
+    remedy = ""
+    if run.config_file.is_file() and not run.encoder().exists():
+        remedy = f" Resume it: {shlex.join(['coarsecon', 'pretrain', '--out', str(run.root), '--resume'])}"
+    return InputError(f"{path}: no encoder here; has the run finished its first epoch?{remedy}")
+
+
+def _why_no_best(run: RunFolder) -> str:
+    if not run.checkpoint("last").exists():
+        return "it was imported, or copied without it"
+    try:
+        every = run.config().run.monitor_every
+    except InputError:
+        return "no epoch was monitored"
+    if not every:
+        return "it was trained without monitoring (run.monitor_every=0)"
+    return f"no epoch has been monitored yet (run.monitor_every={every})"
+
+
+def no_dataset(path: Path | str | None, run: Path) -> InputError:
+    """What to tell where the dataset of a run is missing."""
+    if path is None:
+        return InputError(f"{run}: the run names no dataset; pass --data DIR")
+    return InputError(f"{path}: the dataset of {run} is not there any more; pass --data DIR")
+
+
+def open_run(path: Path) -> RunFolder:
+    """The run at `path`.
+
+    Raises:
+        InputError: there is no run, or one of a newer format.
+    """
+    run = RunFolder(path)
+    if not run.config_file.is_file():
+        raise InputError(f"{path}: not a run folder (no config.yaml); `coarsecon pretrain --out {path}` makes one")
+    run.check_format()
+    recover_files(path)
+    return run

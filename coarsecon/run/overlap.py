@@ -1,0 +1,69 @@
+"""How many images of a split are among those that a run was trained on, by their pixels."""
+
+import io
+import json
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from coarsecon.data.prepared.hashes import Hashes, image_hashes
+from coarsecon.data.prepared.split_ref import SplitRef
+from coarsecon.data.prepared.store import Split
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.training_images import needs_labels, trained_images, training_part
+from coarsecon.runtime.files import atomic_write
+from coarsecon.runtime.progress import Reporter
+
+
+def training_overlap(run: RunFolder, part: SplitRef, *, workers: int = 2, reporter: Reporter | None = None) -> int:
+    """Count the images of a split that the run was trained on, whatever dataset they are in.
+
+    The hashes are kept in the run, so that they are computed once for each split.
+
+    Raises:
+        InputError: the images that the run was trained on are not there to compare with.
+    """
+    trained = _training_hashes(run, workers, reporter)
+    asked = _hashes(run, part.dataset.split(part.split), [part.checksum], workers, reporter)
+    return int(np.isin(asked[asked != 0], trained).sum())
+
+
+def _training_hashes(run: RunFolder, workers: int, reporter: Reporter | None) -> Hashes:
+    config, known = run.config(), run.trained_on()
+    data = config.data
+    settings = [] if data.limit is None else [f"{data.limit} {data.limit_draw} {config.run.seed}"]
+    settings += [f"labeled by {data.labels}"] * needs_labels(run)
+    kept = _kept(run, [known, *settings]) if known is not None else None
+    if kept is not None:
+        return kept
+    part = training_part(run)
+    return _hashes(run, trained_images(run, part), [part.checksum, *settings], workers, reporter)
+
+
+def _hashes(run: RunFolder, split: Split, content: list[str], workers: int, reporter: Reporter | None) -> Hashes:
+    """The hashes of a split that `content` identifies, from the run where it keeps them."""
+    kept = _kept(run, content)
+    if kept is not None and len(kept) == len(split):
+        return kept
+    found = image_hashes(split, workers=workers, reporter=reporter)
+    stream = io.BytesIO()
+    np.save(stream, found)
+    write = partial(atomic_write, content=stream.getvalue())
+    run.store(_file(run, content), write, reporter or Reporter(), is_listed=False)
+    return found
+
+
+def _kept(run: RunFolder, content: list[str]) -> Hashes | None:
+    file = _file(run, content)
+    try:
+        kept = np.load(file, allow_pickle=False) if run.owns(file) else None
+    except (OSError, ValueError, EOFError):
+        return None
+    is_hashes = isinstance(kept, np.ndarray) and kept.dtype == np.uint64 and kept.ndim == 1
+    return kept if is_hashes else None
+
+
+def _file(run: RunFolder, content: list[str]) -> Path:
+    return run.image_hashes / f"{sha256(json.dumps(content).encode()).hexdigest()[:16]}.npy"

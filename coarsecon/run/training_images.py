@@ -1,0 +1,61 @@
+"""The images a run is trained on: those of its training split with a label where one is needed, within data.limit."""
+
+from coarsecon import registry
+from coarsecon.config import RunConfig
+from coarsecon.data.prepared.split_ref import SplitRef
+from coarsecon.data.prepared.store import Split, open_dataset
+from coarsecon.data.prepared.subset import draw_evenly
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.seeds import SUBSET, derived_seed
+
+
+def training_images(split: Split, config: RunConfig, *, needs_labels: bool) -> Split:
+    """The images of the training split that are trained on: those with a label where one is needed, within data.limit.
+
+    Empty where no image has a label.
+    """
+    known, limit = split.labels[config.data.labels] >= 0, config.data.limit
+    if needs_labels and not known.all():
+        split = split.take(known.nonzero().flatten())
+    if limit is None or not len(split):
+        return split
+    if config.data.limit_draw == "first" or limit >= len(split):
+        return split.subset(limit)
+    seed = derived_seed(config.run.seed, SUBSET)
+    return split.take(draw_evenly(split.labels[config.data.labels], limit, seed))
+
+
+def trained_images(run: RunFolder, part: SplitRef) -> Split:
+    """The images of the run's training split that it was trained on.
+
+    Raises:
+        InputError: the split does not have the labels that the run was trained on.
+    """
+    level = run.config().data.labels
+    if level not in part.dataset.info.levels:
+        raise InputError(f"{part.dataset.root} has no {level!r} labels, which {run.root} was trained on")
+    return training_images(part.dataset.split(part.split), run.config(), needs_labels=needs_labels(run))
+
+
+def needs_labels(run: RunFolder) -> bool:
+    """Whether the run's method leaves out images without a label; no where the method is not installed."""
+    try:
+        return bool(registry.load(registry.METHODS, run.config().method["name"]).needs_labels)
+    except (CoarseconError, AttributeError):
+        return False
+
+
+def training_part(run: RunFolder) -> SplitRef:
+    """The split that the run was trained on.
+
+    Raises:
+        InputError: its dataset is not there, or another one took its place.
+    """
+    path = run.config().data.path
+    if path is None:
+        raise InputError(f"{run.root} names no dataset")
+    dataset = open_dataset(path)
+    if run.trained_on() not in (None, dataset.info.splits["train"].checksum):
+        raise InputError(f"{path}: not the dataset that {run.root} was trained on")
+    return SplitRef(dataset, "train")

@@ -1,0 +1,245 @@
+"""Writing files and folders as a whole or not at all: each is completed under a hidden name, then renamed.
+
+A process may be killed between any two steps. The next writer, or reader, of the same place then finds the former
+state or the new one: `recover_folder` finishes or undoes what was begun.
+"""
+
+import errno
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedRandom
+from pathlib import Path
+from uuid import uuid4
+
+from coarsecon.errors import CoarseconError, InputError, NotWritableError
+from coarsecon.runtime.locks import Lock
+
+LEFTOVER_SECONDS = 600
+"""Age from which the temporary file of an `atomic_write` belongs to no process that still writes."""
+
+MARKER = ".coarsecon-temporary"
+"""A file that marks a folder as temporary: only marked folders are ever removed."""
+
+
+def atomic_write(path: Path | str, content: bytes | str) -> None:
+    """Write `content` (text as UTF-8) to `path`, whole or not at all; missing parent folders are made.
+
+    Raises CoarseconError when the disk refuses, NotWritableError when this user cannot write there.
+    """
+    path = Path(path)
+    sibling = _sibling(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            sibling.write_bytes(content.encode() if isinstance(content, str) else content)
+            sibling.replace(path)
+        finally:
+            sibling.unlink(missing_ok=True)
+        _remove_leftovers(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> CoarseconError:
+    """The error to raise where the system refused to write `path`."""
+    is_forbidden = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    kind = NotWritableError if is_forbidden else CoarseconError
+    return kind(f"cannot write {path}: {error.strerror}")
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether `path`, its symbolic links followed, is in the folder `root`; it need not exist."""
+    try:
+        return path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return False
+
+
+@contextmanager
+def atomic_folder(path: Path | str, *, wait: bool = False) -> Iterator[Path]:
+    """A temporary folder to fill in a `with` block; it replaces `path` when the block ends without an error.
+
+    It is removed when the block fails. A symbolic link at `path` is followed, and stays. With `wait`, a process that
+    finds another one writing to `path` waits for it.
+
+    Raises:
+        InputError: Another process writes to `path`.
+        CoarseconError: The disk refuses.
+    """
+    with _temporary_folder(Path(path), keep=lambda: False, resume=False, wait=wait) as folder:
+        yield folder
+
+
+@contextmanager
+def resumable_folder(path: Path, *, keep: Callable[[], bool]) -> Iterator[Path]:
+    """A folder that becomes `path` at the end of the `with` block, as with `atomic_folder`, and outlives a kill.
+
+    It is `.NAME.partial` beside `path`, and holds what an earlier attempt left. After an error or Ctrl-C it is
+    removed, unless `keep()` says that it is worth going on with.
+
+    Raises:
+        InputError: Another process writes to it, or `.NAME.partial` is something else.
+        CoarseconError: The disk refuses.
+    """
+    with _temporary_folder(path, keep=keep, resume=True, wait=False) as folder:
+        yield folder
+
+
+@contextmanager
+def _temporary_folder(path: Path, *, keep: Callable[[], bool], resume: bool, wait: bool) -> Iterator[Path]:
+    path = path.resolve()
+    partial, lock = path.with_name(f".{path.name}.partial"), Lock(_lock_file(path))
+    is_kept = False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if wait:
+            lock.wait()
+        elif not lock.acquire():
+            raise InputError(f"{path}: another process writes there; wait for it to end, or choose another folder")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        try:
+            _recover_locked(path)
+            _begin(partial, resume=resume)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            try:
+                yield partial
+            except BaseException:
+                is_kept = keep()
+                raise
+            _replace_folder(partial, path)
+        finally:
+            if not is_kept:
+                with suppress(OSError):
+                    _remove_temporary(partial)
+    finally:
+        lock.release()
+
+
+def recover_folder(path: Path) -> Path:
+    """Where the last complete state of the folder `path` is: there, unless a process was killed while replacing it.
+
+    In that case the former folder gets its name back, if this process may do that.
+    """
+    resolved = path.resolve()
+    aside = _aside(resolved)
+    if resolved.exists() or not _is_temporary(aside):
+        return path
+    with suppress(OSError):
+        lock = Lock(_lock_file(resolved))
+        if lock.acquire():
+            try:
+                _recover_locked(resolved)
+            finally:
+                lock.release()
+    return path if path.exists() else aside
+
+
+def open_to_append(path: Path) -> BufferedRandom:
+    """Open a file to read it and to append to it; raises OSError where it is a symbolic link."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    return open(path, "a+b", opener=opener)
+
+
+def several(names: list[str], most: int = 3) -> str:
+    """Some of the names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _begin(partial: Path, *, resume: bool) -> None:
+    """Make the temporary folder, or take the one that an earlier attempt left.
+
+    Raises:
+        InputError: Something else has its name.
+    """
+    _check_temporary(partial)
+    if not resume:
+        _remove_temporary(partial)
+    partial.mkdir(exist_ok=True)
+    (partial / MARKER).touch()
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Rename `new` to `path`; what was there is set aside until that is done, and then removed."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file; choose another folder")
+    try:
+        if path.exists():
+            (path / MARKER).touch()
+            path.rename(_aside(path))
+        try:
+            new.rename(path)
+        finally:
+            _recover_locked(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _recover_locked(path: Path) -> None:
+    """Complete or undo a replacement of `path` that was interrupted. For the lock's holder."""
+    aside = _aside(path)
+    _check_temporary(aside)
+    if path.exists():
+        _remove_temporary(aside)
+    elif aside.exists():
+        aside.rename(path)
+    if _is_temporary(path):
+        (path / MARKER).unlink()
+
+
+def _check_temporary(folder: Path) -> None:
+    """Raise InputError where something else has the name of a temporary folder."""
+    is_empty = not folder.is_symlink() and folder.is_dir() and not any(folder.iterdir())
+    if os.path.lexists(folder) and not is_empty and not _is_temporary(folder):
+        raise InputError(f"{folder}: not a temporary folder of coarsecon; move it away and run the command again")
+
+
+def _remove_temporary(folder: Path) -> None:
+    """Remove a temporary folder if there is one; its mark goes last, so that an interrupted removal can go on."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARKER:
+            path.unlink()
+    (folder / MARKER).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _is_temporary(folder: Path) -> bool:
+    """Whether the folder, which must not be a link, carries the mark of a temporary one."""
+    return not folder.is_symlink() and (folder / MARKER).is_file()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.replaced")
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+def _sibling(path: Path) -> Path:
+    """A hidden name beside `path`, on the same file system, that nothing else uses."""
+    return path.with_name(f".{path.name}.{uuid4().hex}.partial")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files beside `path` that processes left which were killed while writing it."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.partial")
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            is_leftover = pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            if is_leftover and time.time() - entry.stat().st_mtime > LEFTOVER_SECONDS:
+                Path(entry.path).unlink()

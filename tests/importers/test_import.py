@@ -1,0 +1,208 @@
+"""Every published form of checkpoint becomes a run with the same features, heads and evaluations."""
+
+import json
+
+import pytest
+import timm
+import torch
+from encoders import FEW, encoder_run
+from published import STAND_INS, maskcon, moco, resnet, supervised
+from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed
+
+from coarsecon.errors import InputError
+from coarsecon.exporters import export
+from coarsecon.importers import Wishes, import_checkpoint
+from coarsecon.metrics.retrieval import recall_at_k
+from coarsecon.nn.encoder import load_encoder
+from coarsecon.run.features import split_features
+from coarsecon.run.folder import open_run
+from coarsecon.run.restore import coarse_classes, load_method
+from coarsecon.views.batch import ImageBatch
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+@torch.no_grad()
+def test_every_published_form_is_imported_and_evaluates(name, tmp_path, tiny_data):
+    form, make, wishes = STAND_INS[name]
+    content, features = make()
+    torch.save(content, tmp_path / "checkpoint.pth")
+    account = import_checkpoint(
+        tmp_path / "checkpoint.pth", form, tmp_path / "run", data=tiny_data, wishes=Wishes(**wishes)
+    )
+    run = open_run(tmp_path / "run")
+    encoder = load_encoder(run.encoder())
+    images = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
+    batch = ImageBatch.full(images)
+    wanted, found = features(encoder.inputs(batch)), encoder.features(batch)
+    assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+    from coarsecon.data.prepared.store import open_dataset
+
+    dataset = open_dataset(tiny_data)
+    recall = recall_at_k(split_features(run, dataset, "test"), dataset.split("test").labels["fine"], [1, 5])
+    assert 0 <= recall[1] <= recall[5] <= 1
+    if form not in ("swav", "timm", "torchvision"):
+        assert load_method(run).project(found) is not None
+        assert "projector" in account.loaded[1]
+
+
+@torch.no_grad()
+def test_heads_are_those_of_the_checkpoint(tmp_path, tiny_data):
+    _, make, _ = STAND_INS["ancor"]
+    content, net = make()
+    torch.save(content, tmp_path / "a.pth")
+    account = import_checkpoint(tmp_path / "a.pth", "ancor", tmp_path / "run", data=tiny_data)
+    run = open_run(tmp_path / "run")
+    method, state = load_method(run), content["state_dict"]
+    x = net(torch.rand(3, 3, 32, 32))
+
+    def linear(name, inputs):
+        return inputs @ state[f"module.encoder_q.fc.{name}.weight"].T + state[f"module.encoder_q.fc.{name}.bias"]
+
+    embedding = linear("2.fc1", linear("0", x).relu())
+    assert torch.allclose(method.project(x), embedding, atol=1e-5)
+    assert torch.allclose(method.coarse_logits(x), linear("2.fc2", embedding.relu()), atol=1e-5)
+    assert len(coarse_classes(run)) == 4
+    assert any("order" in doubt for doubt in account.assumed)
+
+
+def test_what_was_not_loaded_is_named_on_screen_and_in_the_run(coarsecon, tmp_path, tiny_data):
+    torch.save({"state_dict": maskcon(small=True)[0], "epoch": 7}, tmp_path / "m.pth")
+    done = coarsecon("import", tmp_path / "m.pth", "--from", "maskcon", "--out", tmp_path / "run", "--data", tiny_data)
+    assert done.code == 0, done.err
+    for name in ("encoder_q.classifer (2)", "encoder_k (120)", "queue_ptr", "not weights: epoch", "statistics of data"):
+        assert name in done.err, name
+    origin = json.loads((tmp_path / "run" / "environment.json").read_text())["imported"]
+    assert origin["from"] == "maskcon"
+    assert "queue" in origin["not_loaded"]
+    assert len(origin["sha256"]) == 64
+
+
+@pytest.mark.slow
+def test_every_evaluation_takes_an_imported_run(coarsecon, tmp_path, tiny_data):
+    torch.save(maskcon(small=True)[0], tmp_path / "m.pth")
+    run = tmp_path / "run"
+    assert coarsecon("import", tmp_path / "m.pth", "--from", "maskcon", "--out", run, "--data", tiny_data).code == 0
+    for command in (
+        ("retrieve", run, "--layer", "projector"),
+        ("retrieve", run),
+        ("knn", run, "--k", "5"),
+        ("linear", run),
+        ("fewshot", run, "--ways", "2", "--shots", "1", "--queries", "1", "--episodes", "5"),
+        ("report", run),
+    ):
+        done = coarsecon(*command)
+        assert done.code == 0, (command, done.err)
+    done = coarsecon("pretrain", "--data", tiny_data, "--out", run, "--batch-size", "32")
+    assert done.code == 2
+    assert "no training state" in done.err
+
+
+@pytest.mark.parametrize("family", FEW)
+@torch.no_grad()
+def test_what_was_exported_comes_back_with_equal_features(family, tmp_path):
+    run = encoder_run(tmp_path / "run", family, filter="high-pass")
+    export(run, "timm", tmp_path / "out")
+    import_checkpoint(tmp_path / "out" / "encoder.safetensors", "timm", tmp_path / "back")
+    before, after = load_encoder(run.encoder()), load_encoder(open_run(tmp_path / "back").encoder())
+    assert after.card.input == before.card.input
+    side = before.card.input.size
+    batch = ImageBatch.full(torch.randint(0, 256, (2, 3, side, side)).byte())
+    assert torch.equal(after.embed(batch), before.embed(batch))
+
+
+def refused(tmp_path, content, form, **wishes):
+    torch.save(content, tmp_path / "c.pth")
+    with pytest.raises(InputError) as error:
+        import_checkpoint(tmp_path / "c.pth", form, tmp_path / "refused", wishes=Wishes(**wishes))
+    assert not (tmp_path / "refused").exists()
+    return str(error.value)
+
+
+def test_what_only_the_user_can_say_is_asked_for(tmp_path):
+    assert "--normalise" in refused(tmp_path, maskcon(small=True)[0], "maskcon")
+    assert "--filter" in refused(tmp_path, moco()[0], "salmask")
+    assert "needs --data" in refused(tmp_path, moco()[0], "moco", normalise="data")
+    assert "--backbone" in refused(tmp_path, {"blocks.0.norm1.weight": torch.ones(4)}, "timm")
+
+
+def test_a_checkpoint_of_another_form_or_network_is_told(tmp_path):
+    assert "but with bn1, conv1" in refused(tmp_path, supervised()[0], "moco")
+    state = resnet().state_dict()
+    del state["layer4.1.bn2.weight"]
+    assert "layer4.1.bn2.weight is missing" in refused(tmp_path, state, "torchvision")
+    state["layer4.1.bn2.weight"] = torch.ones(7)
+    assert "[7] instead of [512]" in refused(tmp_path, state, "torchvision")
+
+
+def imported(tmp_path, content, form, out="run", **wishes):
+    torch.save(content, tmp_path / "c.pth")
+    account = import_checkpoint(tmp_path / "c.pth", form, tmp_path / out, wishes=Wishes(**wishes))
+    return account, load_file(open_run(tmp_path / out).encoder())
+
+
+def below(prefix, state):
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+def test_a_network_below_another_prefix_is_taken_and_the_prefix_is_named(tmp_path):
+    net, other = resnet(), resnet()
+    numbered = torch.nn.Sequential(*net.children()).state_dict()
+    files = {
+        ("torchvision", "state_dict.model"): {"state_dict": below("model.", net.state_dict())},
+        ("timm", "state_dict.backbone"): {"state_dict": below("backbone.", numbered)},
+        ("moco", "base_encoder"): {**below("module.momentum_encoder.", other.state_dict()),
+                                   **below("module.base_encoder.", net.state_dict())},
+        ("timm", "teacher.backbone"): {"student": below("module.backbone.", other.state_dict()),
+                                       "teacher": below("backbone.", net.state_dict())},
+    }  # fmt: skip
+    for i, ((form, place), content) in enumerate(files.items()):
+        account, state = imported(tmp_path, content, form, str(i))
+        assert all(torch.equal(state[name], value) for name, value in net.state_dict().items())
+        assert f"found below {place}" in account.loaded[0]
+    assert any("not those of student.backbone (--weights-key)" in line for line in account.assumed)
+    account, state = imported(tmp_path, content, "timm", "student", key="student")
+    assert torch.equal(state["conv1.weight"], other.conv1.weight)
+
+
+def test_averaged_weights_are_left_beside_plain_ones_unless_they_are_chosen(coarsecon, tmp_path):
+    net, average = resnet(), resnet()
+    torch.save({"model": net.state_dict(), "model_ema": average.state_dict()}, tmp_path / "c.pth")
+    for out, chosen, words in (("plain", net, ()), ("average", average, ("--weights-key", "model_ema"))):
+        done = coarsecon("import", tmp_path / "c.pth", "--from", "torchvision", "--out", tmp_path / out, *words)
+        assert done.code == 0, done.err
+        state = load_file(open_run(tmp_path / out).encoder())
+        assert torch.equal(state["conv1.weight"], chosen.conv1.weight)
+    done = coarsecon(
+        "import", tmp_path / "c.pth", "--from", "torchvision", "--out", tmp_path / "x", "--weights-key", "k"
+    )
+    assert done.code == 2
+    assert "no weights called 'k'; there are model, model_ema" in done.err
+
+
+def test_a_transformer_is_imported_for_images_of_another_size(tmp_path):
+    args = {"embed_dim": 16, "depth": 1, "num_heads": 2}
+    donor = timm.create_model("vit_tiny_patch16_224", img_size=96, **args)
+    card = {"backbone": {"name": "vit_tiny_patch16_224", "stem": "standard", "args": args},
+            "input": {"size": 96, "mean": [0.5] * 3, "std": [0.25] * 3}}  # fmt: skip
+    (tmp_path / "encoder.json").write_text(json.dumps(card))
+    _, state = imported(tmp_path, donor.state_dict(), "timm", size=64)
+    assert state["pos_embed"].shape == (1, 17, 16)
+    expected = resample_abs_pos_embed(donor.pos_embed, (4, 4), num_prefix_tokens=1)
+    torch.testing.assert_close(state["pos_embed"], expected.detach())
+
+
+def test_one_channel_is_repeated_and_numbers_that_are_none_are_refused(tmp_path):
+    gray = timm.create_model("resnet18", in_chans=1, num_classes=3).state_dict()
+    account, state = imported(tmp_path, gray, "timm")
+    assert any("one channel, which is repeated for 3" in line for line in account.assumed)
+    torch.testing.assert_close(state["conv1.weight"].sum(1, keepdim=True), gray["conv1.weight"])
+    gray["layer3.0.bn2.weight"][0] = float("nan")
+    assert "layer3.0.bn2.weight contains NaN (1 of 256 values)" in refused(tmp_path, gray, "timm")
+
+
+def test_old_files_without_counters_are_taken(tmp_path):
+    state = {name: value for name, value in resnet().state_dict().items() if "num_batches" not in name}
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    account = import_checkpoint(tmp_path / "old.pth", "torchvision", tmp_path / "run")
+    assert account.loaded[0].startswith(f"{len(state)} entries")
