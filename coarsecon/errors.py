@@ -2,11 +2,26 @@
 
 
 class CoarseconError(Exception):
-    """Something failed while running. The command line exits with code 1."""
+    """Something failed while running. The command line exits with code 1.
+
+    Args:
+        subject: What the error is about: a path, the dotted name of a setting (`run.batch_size`) or of a parameter, or
+            a thing in words. Without a `problem` it is the complete message.
+        problem: What is wrong with it, in words that follow "subject: ".
+        hint: What to do about it, as an imperative phrase; names settings, never options of the command line, which
+            `coarsecon.cli` adds.
+    """
 
     exit_code = 1
     said_elsewhere: bool | None = None
-    """Whether another rank tells of it; None where that is not known."""
+    """Whether another rank reports it; None where that is not known."""
+
+    def __init__(self, subject: object, problem: str = "", hint: str = "") -> None:
+        super().__init__(subject, problem, hint)
+        self.subject, self.problem, self.hint = str(subject), problem, hint
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, [": ".join(filter(None, [self.subject, self.problem])), self.hint]))
 
 
 class NotWritableError(CoarseconError):
@@ -14,6 +29,6 @@ class NotWritableError(CoarseconError):
 
 
 class InputError(CoarseconError):
-    """Wrong usage or wrong input: names the file or option and the remedy. Exit code 2."""
+    """Wrong usage or wrong input. Exit code 2."""
 
     exit_code = 2

@@ -85,7 +85,7 @@ print("torch._inductor.cudagraph_trees" in sys.modules)
 
 def test_a_run_that_is_not_compiled_never_loads_the_compiler(tiny_data, tmp_path):
     command = [sys.executable, "-c", UNCOMPILED, str(tiny_data), str(tmp_path / "run")]
-    tests = str(Path(__file__).parents[1])
+    tests = str(Path(__file__).parents[1] / "support")
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": tests})
     assert done.stdout == "False\n", done.stderr
 

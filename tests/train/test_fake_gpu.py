@@ -18,7 +18,7 @@ METHODS = sorted(entry.name for entry in registry.entries(registry.METHODS) if e
 def told(tiny_data) -> dict:
     if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
         pytest.skip("this torch knows no devices of one's own")
-    script = Path(__file__).parents[1] / "fake_gpu.py"
+    script = Path(__file__).parents[1] / "support" / "fake_gpu.py"
     command = [sys.executable, str(script), str(tiny_data), *METHODS, "maskcon:resnet18"]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONPATH": str(script.parent)}

@@ -192,5 +192,5 @@ def test_every_declared_setting_is_described_the_same_as_pydantic_has_it():
 def test_sources_are_found_beside_their_package():
     from coarsecon.registry.inspection import find_source
 
-    assert find_source("coarsecon.methods.maskcon") == Path(registry.__file__).parent / "methods" / "maskcon.py"
+    assert find_source("coarsecon.methods.maskcon") == Path(registry.__file__).parents[1] / "methods" / "maskcon.py"
     assert find_source("coarsecon.no_such") is None

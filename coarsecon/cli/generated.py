@@ -1,0 +1,95 @@
+"""Build the options of a command from the fields of a pydantic model: names, types, defaults, bounds and help texts."""
+
+import inspect
+from collections.abc import Mapping
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import typer
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from coarsecon.errors import InputError
+
+M = TypeVar("M", bound=BaseModel)
+
+METAVAR = "metavar"
+"""Key of `json_schema_extra` with the placeholder of a value in the help text."""
+
+
+def option_name(field: str) -> str:
+    """Return the option of a field: `top_k` -> `--top-k`."""
+    return f"--{field.replace('_', '-')}"
+
+
+def options_of(config: type[BaseModel], *, leave_out: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
+    """Return the fields of a model as keyword parameters that Typer turns into options, in the order of the model.
+
+    A field's `description` is the help text, and its default the option's. A boolean is a switch. A list may be given
+    repeatedly. Numbers have the bounds of the field.
+    """
+    fields = [(name, field) for name, field in config.model_fields.items() if name not in leave_out]
+    return [_parameter(name, field) for name, field in fields]
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    kind, is_optional = _without_none(field.annotation)
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    settings: dict[str, Any] = {"help": field.description, "metavar": extra.get(METAVAR)}
+    default = None if field.default is PydanticUndefined else field.default
+    if get_origin(kind) in (list, tuple):
+        kind, default, is_optional = GenericAlias(list, get_args(kind)[:1]), None, True
+    elif kind is bool:
+        settings = {"help": field.description}
+    elif kind in (int, float):
+        settings |= _bounds(field, kind)
+    elif get_origin(kind) is not Literal and isinstance(default, int | float):
+        default = str(default)
+    value: Any = kind | None if is_optional else kind
+    annotation = Annotated[value, typer.Option(option_name(name), **settings)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    """Return the type of a value, and whether it may be None. Of a union of others, text: the model parses it."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation, False
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    is_optional = len(kinds) < len(get_args(annotation))
+    return (kinds[0] if len(kinds) == 1 else str), is_optional
+
+
+def _bounds(field: FieldInfo, kind: type) -> dict[str, Any]:
+    """Return `min` and `max` of a field; an open bound of a real number is left to the model."""
+    found: dict[str, Any] = {}
+    step = 1 if kind is int else None
+    for bound in field.metadata:
+        if isinstance(bound, Ge):
+            found["min"] = bound.ge
+        elif isinstance(bound, Le):
+            found["max"] = bound.le
+        elif isinstance(bound, Gt) and step:
+            found["min"] = bound.gt + step  # type: ignore[operator]
+        elif isinstance(bound, Lt) and step:
+            found["max"] = bound.lt - step  # type: ignore[operator]
+    return found
+
+
+def parse_options(config: type[M], given: Mapping[str, Any]) -> M:
+    """Make the model of the values of options; None is left out where it is not the field's own default.
+
+    Raises:
+        InputError: A value does not fit; names the option.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    try:
+        return config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        subject = option_name(str(first["loc"][0])) if first["loc"] else ""
+        problem = first["msg"].removeprefix("Value error, ")
+        raise InputError(*filter(None, [subject, problem])) from None
