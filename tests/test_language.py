@@ -32,9 +32,11 @@ BRITISH = (
 DIALECT = (
     r"tells?", r"told", r"telling", r"stands?", r"stood", r"standing", r"lies?", r"lying", r"besides?", r"behind",
     r"alone", r"so many", r"anew", r"wholes?", r"wholly", r"mend(?:s|ed|ing)?", r"strangers?'?",
-    r"learn(?:s|ed|ing)? from", r"t(?:ake|aken|akes|ook) up", r"of (?:its|their|our|your|my) own", r"surer", r"surest", r"alike", r"heaps?",
+    r"learn(?:s|ed|ing)? from", r"t(?:ake|aken|akes|ook) up", r"of (?:its|their|our|your|my) own", r"surer", r"surest",
+    r"alike", r"heaps?",
     r"looks?", r"looked", r"looking", r"(?:a|the|its|their|each|what|whose) shares?",
-    r"shares? of", r"shares? out", r"twins?", r"speaks? (?:of|for)", r"nothing but", r"naught", r"whereof", r"thereof", r"heretofore", r"wants? of",
+    r"shares? of", r"shares? out",
+    r"twins?", r"speaks? (?:of|for)", r"nothing but", r"naught", r"whereof", r"thereof", r"heretofore", r"wants? of",
     r"in want of", r"says so", r"it says", r"goes on", r"went on", r"knows? nothing",
 )  # fmt: skip
 """Words that the field has better words for: show, be, next to, after, only, N, again, all, fix, fraction, ..."""
@@ -75,7 +77,8 @@ def sources() -> dict[str, list[Path]]:
     """All files that are read, by room."""
     patterns = (
         "*.md", "Makefile", "docs/*.md", "docs/*.py", "benchmarks/*.md", "benchmarks/*.py", "plugins/**/*.py",
-        "plugins/**/*.md", "coarsecon/**/*.py", "coarsecon/**/*.html", "coarsecon/**/*.js", "coarsecon/**/*.css", "coarsecon/**/*.yaml",
+        "plugins/**/*.md", "coarsecon/**/*.py",
+        "coarsecon/**/*.html", "coarsecon/**/*.js", "coarsecon/**/*.css", "coarsecon/**/*.yaml",
     )  # fmt: skip
     found: dict[str, list[Path]] = {}
     for path in sorted({path for pattern in patterns for path in ROOT.glob(pattern)}):
