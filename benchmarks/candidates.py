@@ -14,7 +14,7 @@ import torch
 from machine import describe_machine
 from torch import Tensor
 
-from coarsecon.search.exact import unit
+from coarsecon.search.exact import l2_normalize
 
 K, QUERIES, DIM = 100, 300, 512
 
@@ -45,7 +45,7 @@ def main() -> None:
             generator = torch.Generator().manual_seed(0)
             centres = torch.randn(classes, DIM, generator=generator)
             own = torch.arange(items) % classes
-            features = unit(centres[own] + noise * torch.randn(items, DIM, generator=generator))
+            features = l2_normalize(centres[own] + noise * torch.randn(items, DIM, generator=generator))
             told = [f"{int(counts.median())}, {int(counts.max())}" for counts in candidates_needed(features)]
             print(f"| {classes} | {1 / (1 + noise**2):.2f} | {told[0]} | {told[1]} |", flush=True)
 

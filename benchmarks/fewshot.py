@@ -16,7 +16,7 @@ from torch import Tensor
 from coarsecon.metrics.episodes import Episode
 from coarsecon.metrics.fewshot import Embedded, Predict, draw_episodes, few_shot, predictor
 from coarsecon.runtime.threads import single_threaded
-from coarsecon.search.exact import unit
+from coarsecon.search.exact import l2_normalize
 
 CLASSES, IMAGES, DIM, COPIES = 100, 10_000, 512, 5
 CLASSIFIERS = ("cosine", "nearest", "logistic")
@@ -27,8 +27,8 @@ def problem(noise: float) -> tuple[Embedded, Tensor]:
     """Unit features and their classes; `noise` is per coordinate of a centre of length one."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(IMAGES) % CLASSES
-    centres = unit(torch.randn(CLASSES, DIM, generator=generator))[labels]
-    shown = [unit(centres + noise * torch.randn(IMAGES, DIM, generator=generator)) for _ in range(1 + COPIES)]
+    centres = l2_normalize(torch.randn(CLASSES, DIM, generator=generator))[labels]
+    shown = [l2_normalize(centres + noise * torch.randn(IMAGES, DIM, generator=generator)) for _ in range(1 + COPIES)]
     return Embedded(shown[0], torch.stack(shown[1:], dim=1)), labels
 
 

@@ -24,7 +24,7 @@ from coarsecon.metrics import knn
 from coarsecon.metrics.query_ranks import Search
 from coarsecon.metrics.retrieval import retrieval_values, summary, values_within
 from coarsecon.runtime.device import choose_device
-from coarsecon.search.exact import nearest_others, unit
+from coarsecon.search.exact import l2_normalize, nearest_others
 
 Side = Callable[[Tensor], Tensor]
 K, VOTERS, CLASSES = 100, 200, 10_000
@@ -87,7 +87,7 @@ CLAIMS: dict[str, dict[str, Side]] = {
 
 
 def random_features(items: int, dim: int) -> Tensor:
-    return unit(torch.randn(items, dim, generator=torch.Generator().manual_seed(0)))
+    return l2_normalize(torch.randn(items, dim, generator=torch.Generator().manual_seed(0)))
 
 
 def memory_of(claim: str, name: str, items: int, dim: int) -> float:

@@ -80,7 +80,7 @@ def client(port: int, token: str, case: str, queries: int, seed: int) -> list[fl
         response = connection.getresponse()
         answer = json.loads(response.read())
         assert response.status == 200, answer
-        for neighbour in answer["neighbours"] if pictures else ():
+        for neighbour in answer["neighbors"] if pictures else ():
             connection.request("GET", f"/images/{neighbour['number']}")
             connection.getresponse().read()
         seconds.append(time.perf_counter() - start)

@@ -71,7 +71,7 @@ def localize(
 
     if neighbours:
         rows = with_heat(_with_neighbours(session, image, split, limit, neighbours), look)
-        pictures = [picture for row in rows for picture in (row.query, *(found.picture for found in row.neighbours))]
+        pictures = [picture for row in rows for picture in (row.query, *(found.picture for found in row.neighbors))]
         write = partial(write_sheet, rows=rows)
     else:
         pictures = _files(image, limit) if image else _sample(session, split, limit)

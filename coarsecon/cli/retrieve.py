@@ -132,12 +132,12 @@ def _show_neighbours(rows: "list[GalleryRow]", json: str | None) -> None:
         emit_json([_as_json(row) for row in rows], json)
     if json == "-":
         return
-    found = [picture for row in rows for picture, _ in row.neighbours]
+    found = [picture for row in rows for picture, _ in row.neighbors]
     levels = [level for level in ("fine", "coarse") if any(getattr(picture, level) for picture in found)]
     for row in rows:
         cells = [
             (picture.name, f"{score:.3f}", *(getattr(picture, level) or "" for level in levels))
-            for picture, score in row.neighbours
+            for picture, score in row.neighbors
         ]
         table(f"Nearest to {row.query.name}", ["image", "cosine", *levels], cells, numbers=False)
 
@@ -154,6 +154,6 @@ def _with_heat(session: "Session", rows: "list[GalleryRow]") -> "list[GalleryRow
 def _as_json(row: "GalleryRow") -> dict[str, Any]:
     neighbours = [
         {"name": picture.name, "score": score, "fine": picture.fine, "coarse": picture.coarse}
-        for picture, score in row.neighbours
+        for picture, score in row.neighbors
     ]
     return {"query": row.query.name, "neighbours": neighbours}

@@ -60,7 +60,7 @@ def serve(
         app = create_app(finder, marks, opened, names=[host], workers=processors())
         if not finder.index.exact:
             recall = index_recall(finder.index, finder.features, NEIGHBOURS)
-            reporter.info(f"index {index} finds {percent(recall)} % of the true {NEIGHBOURS} neighbours")
+            reporter.info(f"index {index} finds {percent(recall)} % of the true {NEIGHBOURS} neighbors")
         if not is_loopback(listening):
             reporter.info(
                 f"WARNING: --host {host} lets everybody who reaches this machine see these images, search, and mark: "

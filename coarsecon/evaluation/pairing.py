@@ -14,9 +14,9 @@ from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.data.prepared.unlabeled import unlabeled_note
 from coarsecon.errors import InputError
-from coarsecon.metrics.query_ranks import Pairs, Search
+from coarsecon.metrics.query_ranks import LabelPairs, Search
 from coarsecon.metrics.retrieval import (
-    Values,
+    MetricValues,
     by_group,
     relevant_counts,
     retrieval_values,
@@ -129,8 +129,8 @@ def _with_several(fine: tuple[Tensor, Tensor], coarse: tuple[Tensor, Tensor]) ->
 
 
 def shared_values(
-    search: Search, labels: Pairs, comm: Distributed, reporter: Reporter = Reporter()
-) -> dict[str, Values]:
+    search: Search, labels: LabelPairs, comm: Distributed, reporter: Reporter = Reporter()
+) -> dict[str, MetricValues]:
     """The metrics of each query at every level, `WITHIN` coarse classes and `WITHIN_ALL`; each rank searches for a part
     of them."""
     if comm.world_size == 1:
@@ -145,7 +145,7 @@ def shared_values(
     }
 
 
-def _values(search: Search, labels: Pairs, reporter: Reporter) -> dict[str, Values]:
+def _values(search: Search, labels: LabelPairs, reporter: Reporter) -> dict[str, MetricValues]:
     known = torch.stack([asked >= 0 for asked, _ in labels.values()])
     with reporter.progress("searching", int(known.any(0).sum()), "queries") as progress:
         values = retrieval_values(search, labels, progress=progress)
@@ -170,7 +170,7 @@ def search_between(store: FeatureStore, queries: SplitRef, gallery: SplitRef) ->
     return Search(asked, store.split(*gallery).to(store.device), own)
 
 
-def paired_labels(queries: SplitRef, gallery: SplitRef) -> Pairs:
+def paired_labels(queries: SplitRef, gallery: SplitRef) -> LabelPairs:
     """The labels of both at every level where they share a class, numbered as in the queries' dataset.
 
     Raises:

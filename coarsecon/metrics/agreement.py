@@ -34,7 +34,7 @@ def contingency(clusters: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDA
 
 
 def nmi(counts: npt.NDArray[np.int64]) -> float:
-    """Normalised mutual information of a table [K, C] of counts; 1 where both sides are of one part."""
+    """Normalized mutual information of a table [K, C] of counts; 1 where both sides are of one part."""
     joint = counts / counts.sum()
     rows, columns = joint.sum(1), joint.sum(0)
     mean = (_entropy(rows) + _entropy(columns)) / 2

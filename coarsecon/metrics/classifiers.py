@@ -1,4 +1,4 @@
-"""Few-shot classifiers: learn from a handful of labelled features, and name the class of others."""
+"""Few-shot classifiers: learn from a handful of labeled features, and name the class of others."""
 
 import warnings
 from typing import Literal
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.search.exact import unit
+from coarsecon.search.exact import l2_normalize
 
 Classifier = Literal["logistic", "cosine", "nearest"]
 
 
 def classify(name: Classifier, support: Tensor, support_y: Tensor, query: Tensor) -> Tensor:
-    """The class [Q] of each query [Q, D], learnt from support [S, D] with the classes support_y [S].
+    """The class [Q] of each query [Q, D], learned from support [S, D] with the classes support_y [S].
 
     - logistic: the most probable class by `logistic_probabilities`.
     - cosine, nearest: the class of the support item with the largest cosine, or the smallest Euclidean
@@ -24,7 +24,7 @@ def classify(name: Classifier, support: Tensor, support_y: Tensor, query: Tensor
     if name == "logistic":
         return support_y.unique()[logistic_probabilities(support, support_y, query).argmax(1)]
     if name == "cosine":
-        return support_y[(unit(query) @ unit(support).T).argmax(1)]
+        return support_y[(l2_normalize(query) @ l2_normalize(support).T).argmax(1)]
     return support_y[torch.cdist(query, support).argmin(1)]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from coarsecon.errors import InputError
 from coarsecon.runtime.progress import Reporter
 from coarsecon.runtime.threads import single_threaded
-from coarsecon.search.exact import unit
+from coarsecon.search.exact import l2_normalize
 
 Model = Literal["kmeans", "mixture"]
 Count = int | Literal["oracle", "auto"]
@@ -85,7 +85,7 @@ def find_clusters(
     with (reporter or Reporter()).progress("clusters", len(classes), unit="coarse classes") as progress:
         for label in classes:
             images = (coarse == label).nonzero().flatten()
-            rows = unit(features[images].float())
+            rows = l2_normalize(features[images].float())
             strengths = None
             if k == "auto":
                 count, strengths = estimate_k(rows, max_k=max_k, seed=seed)
@@ -110,7 +110,7 @@ def estimate_k(features: Tensor, *, max_k: int, seed: int = 0) -> tuple[int, dic
     """The number of clusters of unit features [M, D], and the prediction strength of each number up to `max_k`.
 
     The largest k whose clusters can be predicted: halve the images, cluster both halves, and see what share of the
-    pairs in a cluster of one half the centres of the other half keep together, in the cluster where this share is
+    pairs in a cluster of one half the centers of the other half keep together, in the cluster where this share is
     least; the mean over halvings must reach `STRENGTH` (Tibshirani & Walther, 2005). One cluster always does.
 
     Unlike the gap statistic or BIC it asks for no distribution: features of networks are far from Gaussian, and
@@ -170,7 +170,7 @@ def _kmeans(rows: NDArray[Any], k: int, restarts: int, seed: int) -> Any:
 def _closeness(rows: Tensor, clusters: Tensor) -> tuple[Tensor, Tensor]:
     """The typicality and the margin [M] of unit features [M, D]: see `Group`."""
     count = int(clusters.max()) + 1
-    means = unit(torch.zeros(count, rows.shape[1]).index_add_(0, clusters, rows))
+    means = l2_normalize(torch.zeros(count, rows.shape[1]).index_add_(0, clusters, rows))
     cosines = rows @ means.T
     own = cosines.gather(1, clusters[:, None])
     if count == 1:
@@ -181,11 +181,11 @@ def _closeness(rows: Tensor, clusters: Tensor) -> tuple[Tensor, Tensor]:
 
 def _components(rows: NDArray[Any]) -> NDArray[Any]:
     """The coordinates [M, COMPONENTS] of features [M, D] along their first principal components."""
-    centred = rows - rows.mean(0)
-    if centred.shape[1] <= COMPONENTS:
-        return centred
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    return np.ascontiguousarray(centred @ vectors[:, : -COMPONENTS - 1 : -1])
+    centered = rows - rows.mean(0)
+    if centered.shape[1] <= COMPONENTS:
+        return centered
+    _, vectors = np.linalg.eigh(centered.T @ centered)
+    return np.ascontiguousarray(centered @ vectors[:, : -COMPONENTS - 1 : -1])
 
 
 def _known(fine: Tensor | None, images: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""Classify by a weighted vote of the nearest neighbours in a bank of labelled features.
+"""Classify by a weighted vote of the nearest neighbors in a bank of labeled features.
 
 No prediction depends on the order of the bank: items as near as the k-th neighbor share the votes of the places that
 are left to them, and of classes with equal votes the one with the lowest number wins.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.runtime.progress import Progress, Reporter
-from coarsecon.search.exact import SCORES_AT_ONCE, nearest, products, tie_tolerance, unit
+from coarsecon.search.exact import SCORES_AT_ONCE, l2_normalize, nearest, products, tie_tolerance
 
 PAPER = (200, 0.1)
 """The k and the temperature of ASCL."""
@@ -26,7 +26,7 @@ VOTES_AT_ONCE = 2**22
 def knn_predict(bank: Tensor, bank_labels: Tensor, queries: Tensor, *, k: int = 200, t: float = 0.1) -> Tensor:
     """The class [Q] int64 with the largest sum of exp(cosine / t) among each query's `k` nearest bank items.
 
-    bank [M, D] and queries [Q, D], normalised here; bank_labels [M] integers, -1 where unknown (no vote).
+    bank [M, D] and queries [Q, D], normalized here; bank_labels [M] integers, -1 where unknown (no vote).
     A `k` beyond the bank means the whole bank. Wu et al., "Unsupervised Feature Learning via Non-Parametric
     Instance Discrimination" (2018), with the settings of ASCL. Raises InputError when no label is known.
     """
@@ -49,7 +49,7 @@ def knn_predictions(
     """
     if not ks or not ts or min(ks) < 1 or min(ts) <= 0:
         raise InputError("kNN needs at least one k of 1 or more, and at least one temperature above 0")
-    bank, queries = unit(bank), unit(queries)
+    bank, queries = l2_normalize(bank), l2_normalize(queries)
     bank_labels = torch.as_tensor(bank_labels, device=bank.device).long()
     known = bank_labels >= 0
     if not known.any():
@@ -73,9 +73,9 @@ def knn_predictions(
 
 
 def vote(cosines: Tensor, classes: Tensor, num_classes: int, *, ks: Sequence[int], t: float) -> dict[int, Tensor]:
-    """For each k the class [Q] with the largest sum of exp(cosine / t) among a query's first k neighbours.
+    """For each k the class [Q] with the largest sum of exp(cosine / t) among a query's first k neighbors.
 
-    cosines [Q, K], best first, and classes [Q, K] of the neighbours. Holds a matrix [Q, num_classes].
+    cosines [Q, K], best first, and classes [Q, K] of the neighbors. Holds a matrix [Q, num_classes].
     """
     # Weights relative to the nearest item's: the same winner, and no overflow at a small temperature.
     weights = ((cosines - cosines[:, :1]) / t).exp()

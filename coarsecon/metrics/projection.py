@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.runtime.progress import Reporter
-from coarsecon.search.exact import nearest_others, unit
+from coarsecon.search.exact import l2_normalize, nearest_others
 
 Projection = Literal["tsne", "pca", "umap"]
 PERPLEXITY = 30.0
@@ -38,7 +38,7 @@ def project(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> Projected:
-    """Map features [N, D], normalised here, to the plane; the same seed gives the same map on as many threads.
+    """Map features [N, D], normalized here, to the plane; the same seed gives the same map on as many threads.
 
     `tsne` (van der Maaten & Hinton, 2008) is openTSNE's where that is installed, else scikit-learn's, begun from the
     principal plane with distances 2 - 2 cos; its `perplexity` is 30, or less where images are few. `pca` is the
@@ -47,7 +47,7 @@ def project(
     Raises:
         InputError: the package is not installed, or the perplexity does not suit so many images.
     """
-    rows = unit(features).float().cpu()
+    rows = l2_normalize(features).float().cpu()
     if method == "pca":
         return Projected(principal_plane(rows).double(), "PCA")
     if len(rows) < 5:
@@ -63,12 +63,12 @@ def project(
 
 def principal_plane(features: Tensor) -> Tensor:
     """The first two principal components [N, 2] of features [N, D], the larger end of each direction positive."""
-    centred = features - features.mean(0)
-    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    centered = features - features.mean(0)
+    _, _, directions = torch.linalg.svd(centered, full_matrices=False)
     two = torch.zeros(2, features.shape[1], dtype=features.dtype)
     two[: len(directions)] = directions[:2]
     ends = two.gather(1, two.abs().argmax(1, keepdim=True))
-    return centred @ (two * ends.sign()).T
+    return centered @ (two * ends.sign()).T
 
 
 def _tsne(features: Tensor, perplexity: float, seed: int, reporter: Reporter) -> Tensor:
@@ -84,15 +84,15 @@ def _tsne(features: Tensor, perplexity: float, seed: int, reporter: Reporter) ->
 def _open_tsne(
     features: Tensor, perplexity: float, seed: int, start: NDArray[np.float64], reporter: Reporter
 ) -> Tensor:
-    """With exact neighbours of our own search: openTSNE's approximate ones differ from run to run."""
+    """With exact neighbors of our own search: openTSNE's approximate ones differ from run to run."""
     from openTSNE import TSNE, affinity
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
     count = len(features)
     threads = torch.get_num_threads()
-    cosines, neighbours = nearest_others(features, min(count - 1, int(3 * perplexity)), reporter)
+    cosines, neighbors = nearest_others(features, min(count - 1, int(3 * perplexity)), reporter)
     distances = (2 - 2 * cosines).clamp(min=0).sqrt()
-    graph = PrecomputedNeighbors(neighbours.numpy(), distances.double().numpy())
+    graph = PrecomputedNeighbors(neighbors.numpy(), distances.double().numpy())
     with reporter.progress("t-SNE", ITERATIONS, "iterations") as progress:
 
         def tell(iteration: int, error: float, embedding: Any) -> None:
@@ -120,8 +120,8 @@ def _umap(features: Tensor, seed: int) -> Tensor:
         from umap import UMAP
     except ImportError:
         raise InputError("--method umap needs a package that is not installed: pip install 'coarsecon[umap]'") from None
-    neighbours = min(15, len(features) - 1)
-    umap = UMAP(n_neighbors=neighbours, metric="cosine", init="pca", random_state=seed, n_jobs=1)
+    neighbors = min(15, len(features) - 1)
+    umap = UMAP(n_neighbors=neighbors, metric="cosine", init="pca", random_state=seed, n_jobs=1)
     try:
         return torch.from_numpy(umap.fit_transform(features.numpy())).double()
     finally:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from coarsecon.metrics.ranks import largest, listed_ranks, member_ranks
 from coarsecon.runtime.progress import Progress
-from coarsecon.search.exact import SCORES_AT_ONCE, nearest, nearest_others, products, unit
+from coarsecon.search.exact import SCORES_AT_ONCE, l2_normalize, nearest, nearest_others, products
 
 LARGE_DEPTH = 256
 """From this depth of a search on, ranks are computed from all scores instead of a list of as many neighbors."""
@@ -21,13 +21,13 @@ NEIGHBORS_AT_ONCE = 2**22
 NEIGHBORS_AMONG = 2**24
 """Entries of that matrix up to which it is held whole, 192 MiB with scores, where it then costs half the products."""
 
-Pairs = Mapping[str, tuple[Tensor, Tensor]]
+LabelPairs = Mapping[str, tuple[Tensor, Tensor]]
 """Labels of queries [Q] and gallery [G] at each level, -1 where unknown; equal numbers are the same class."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """Queries [Q, D] that search a gallery [G, D], L2-normalised both; `own` [Q] is each one's place there, or -1.
+    """Queries [Q, D] that search a gallery [G, D], L2-normalized both; `own` [Q] is each one's place there, or -1.
 
     A query does not find itself: it is left out by identity, never by rank, so that its duplicate may be found.
     """
@@ -38,8 +38,8 @@ class Search:
 
     @classmethod
     def among(cls, features: Tensor) -> "Search":
-        """Each of features [N, D], normalised here, among all the others (MaskCon's protocol)."""
-        features = unit(features)
+        """Each of features [N, D], normalized here, among all the others (MaskCon's protocol)."""
+        features = l2_normalize(features)
         return cls(features, features, torch.arange(len(features), device=features.device))
 
     @property
@@ -58,7 +58,7 @@ class Search:
 
 
 def query_ranks(
-    search: Search, labels: Pairs, depth: Mapping[str, Tensor], progress: Progress = Progress()
+    search: Search, labels: LabelPairs, depth: Mapping[str, Tensor], progress: Progress = Progress()
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """(level, queries [B], ranks [B, m]) until every query with a depth above 0 at a level came once at that level.
 

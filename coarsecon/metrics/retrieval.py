@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.metrics.query_ranks import Pairs, Search, query_ranks
+from coarsecon.metrics.query_ranks import LabelPairs, Search, query_ranks
 from coarsecon.runtime.progress import Progress
 
 RECALL_KS = (1, 2, 5, 10, 50, 100)
 
-Values = dict[str, Tensor]
+MetricValues = dict[str, Tensor]
 """A value [Q] of each metric for each query, NaN where the query does not count."""
 
 
 def retrieval_values(
-    search: Search, labels: Pairs, ks: Sequence[int] = RECALL_KS, progress: Progress = Progress()
-) -> dict[str, Values]:
+    search: Search, labels: LabelPairs, ks: Sequence[int] = RECALL_KS, progress: Progress = Progress()
+) -> dict[str, MetricValues]:
     """Every metric of every query at each level of `labels`, from one search; see `retrieval_metrics`.
 
     `progress` counts the queries with a label at some level, each when it is done.
@@ -41,15 +41,15 @@ def values_within(
     groups: tuple[Tensor, Tensor],
     ks: Sequence[int] = RECALL_KS,
     progress: Progress = Progress(),
-) -> Values:
+) -> MetricValues:
     """Every metric of every query, searching only the gallery items of its own group.
 
-    labels and groups are pairs as in `Pairs`; a query of no known group does not count. "chance" is the share of a
+    labels and groups are pairs as in `LabelPairs`; a query of no known group does not count. "chance" is the share of a
     query's class in what it searches: the precision of a random order.
     """
     labels, groups = _on(search.gallery.device, labels), _on(search.gallery.device, groups)
     count = len(search.queries)
-    parts: Values = {}
+    parts: MetricValues = {}
     for group in groups[0][(groups[0] >= 0) & (labels[0] >= 0)].unique():
         asked, among = (groups[0] == group).nonzero().flatten(), (groups[1] == group).nonzero().flatten()
         part, pair = search.within(asked, among), (labels[0][asked], labels[1][among])
@@ -61,7 +61,7 @@ def values_within(
     return parts
 
 
-def summary(values: Values, labels: Tensor, chosen: Tensor | None = None) -> dict[str, float | int]:
+def summary(values: MetricValues, labels: Tensor, chosen: Tensor | None = None) -> dict[str, float | int]:
     """The mean of each metric over the queries that count, of those `chosen` [Q] if given; "queries" and "classes".
 
     A mean over no query is 0.
@@ -76,7 +76,7 @@ def summary(values: Values, labels: Tensor, chosen: Tensor | None = None) -> dic
 
 
 def by_group(
-    values: Mapping[str, Values], labels: Tensor, groups: Tensor, names: Sequence[str]
+    values: Mapping[str, MetricValues], labels: Tensor, groups: Tensor, names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """`summary` of each kind of `values` for the queries of each group [Q] (-1: none), the worst first.
 
@@ -93,7 +93,7 @@ def by_group(
 def retrieval_metrics(features: Tensor, labels: Tensor, ks: Sequence[int] = RECALL_KS) -> dict[str, float | int]:
     """All metrics in one search: "recall@1" ..., "precision@1" ..., "map@r", "r_precision", "queries", "classes".
 
-    features [N, D], normalised here; labels [N] integers, -1 where unknown: such an item is no query, yet it
+    features [N, D], normalized here; labels [N] integers, -1 where unknown: such an item is no query, yet it
     stays in the gallery. Each query searches all items but itself by cosine (MaskCon's protocol).
 
     - recall@k: the share of queries with an item of their class among the k nearest; precision@k: the mean share
@@ -154,7 +154,7 @@ def relevant_counts(own: Tensor, of_queries: Tensor, of_gallery: Tensor) -> Tens
     return found - ((own >= 0) & (of_gallery[own] == of_queries) & (of_queries >= 0)).long()
 
 
-def _metrics(ranks: Tensor, relevant: Tensor, ks: Sequence[int]) -> Values:
+def _metrics(ranks: Tensor, relevant: Tensor, ks: Sequence[int]) -> MetricValues:
     """The metrics [B] of the ranks [B, m] of a class's items, best first; `relevant` [B, 1] are to be found."""
     place = torch.arange(1, ranks.shape[1] + 1, device=ranks.device)
     hits = ranks <= relevant

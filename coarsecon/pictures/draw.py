@@ -1,4 +1,4 @@
-"""Text and colours for the pictures drawn with Pillow."""
+"""Text and colors for the pictures drawn with Pillow."""
 
 import math
 import unicodedata
@@ -6,14 +6,14 @@ from functools import cache
 
 from PIL import ImageDraw, ImageFont
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-PAPER: Colour = (255, 255, 255)
-WELL: Colour = (240, 239, 236)
-INK: Colour = (29, 29, 27)
-MUTED: Colour = (107, 106, 102)
-MARKS: dict[str, Colour] = {"right": (0, 121, 90), "near": (178, 106, 0), "wrong": (194, 54, 43)}
+PAPER: Color = (255, 255, 255)
+WELL: Color = (240, 239, 236)
+INK: Color = (29, 29, 27)
+MUTED: Color = (107, 106, 102)
+MARKS: dict[str, Color] = {"right": (0, 121, 90), "near": (178, 106, 0), "wrong": (194, 54, 43)}
 
 OWN = ""
 OTHERS = (
@@ -55,13 +55,13 @@ def write(
     at: tuple[float, float],
     text: str,
     size: int,
-    colour: Colour,
+    color: Color,
     room: float = math.inf,
     anchor: str | None = None,
 ) -> None:
     """Draw `text` on one line of at most `room` pixels."""
     text = shorten(text, room, size)
-    draw.text(at, text, colour, font(size, text), anchor)
+    draw.text(at, text, color, font(size, text), anchor)
 
 
 def _without_accent(letter: str) -> str:

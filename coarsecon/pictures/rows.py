@@ -1,4 +1,4 @@
-"""A query and its neighbours as the reports show them, and whether each neighbour is right."""
+"""A query and its neighbors as the reports show them, and whether each neighbor is right."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -30,14 +30,14 @@ class Neighbor(NamedTuple):
 
 
 class GalleryRow(NamedTuple):
-    """A query and its neighbours, best first."""
+    """A query and its neighbors, best first."""
 
     query: Picture
-    neighbours: Sequence[Neighbor]
+    neighbors: Sequence[Neighbor]
 
 
 class Verdict(NamedTuple):
-    """How a neighbour is marked: the kind of mark and what it says in words."""
+    """How a neighbor is marked: the kind of mark and what it says in words."""
 
     kind: Literal["right", "near", "wrong"]
     meaning: str

@@ -1,1 +1,1 @@
-"""What a person looks at: galleries of neighbours, sheets of images and maps of features, as PNG and HTML."""
+"""What a person looks at: galleries of neighbors, sheets of images and maps of features, as PNG and HTML."""

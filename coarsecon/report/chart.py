@@ -16,16 +16,16 @@ Point = tuple[float, float]
 
 
 class Line(NamedTuple):
-    """One line of a chart: its place among the colours, and its points in the order of x."""
+    """One line of a chart: its place among the colors, and its points in the order of x."""
 
     series: int
     points: Sequence[Point]
 
 
 def line_chart(title: str, lines: Sequence[Line], count: int, *, x_title: str, percent: bool = False) -> str:
-    """A figure with the lines; series i of `count` has the colour and dashes of `swatch(i, count)`.
+    """A figure with the lines; series i of `count` has the color and dashes of `swatch(i, count)`.
 
-    `percent`: y holds shares. Points are thinned to 300 a line, each the mean of its neighbours.
+    `percent`: y holds shares. Points are thinned to 300 a line, each the mean of its neighbors.
     """
     shown = [Line(line.series, thin(line.points)) for line in lines if line.points]
     points = [point for line in shown for point in line.points]
@@ -110,16 +110,16 @@ def _draw(line: Line, count: int, points: list[Point]) -> str:
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     dots = ""
     if len(points) <= 25:
-        colour = _colour(line.series, count)
-        dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"/>' for x, y in points)
+        color = _color(line.series, count)
+        dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{color}"/>' for x, y in points)
     return f'<g data-series="{line.series}"><path d="{path}" {_stroke(line.series, count)}/>{dots}</g>'
 
 
 def _stroke(series: int, count: int) -> str:
     dash = DASHES[series % len(DASHES)]
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'fill="none" stroke="{_colour(series, count)}" stroke-width="2" stroke-linejoin="round"{dashes}'
+    return f'fill="none" stroke="{_color(series, count)}" stroke-width="2" stroke-linejoin="round"{dashes}'
 
 
-def _colour(series: int, count: int) -> str:
+def _color(series: int, count: int) -> str:
     return "#" + bytes(palette(count)[series]).hex()

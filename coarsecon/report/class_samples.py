@@ -9,7 +9,7 @@ from coarsecon.data.prepared.store import PreparedDataset, Split
 from coarsecon.data.prepared.subset import draw_evenly
 from coarsecon.report.samples import SampleBlock, SampleRow
 
-UNKNOWN = "unlabelled"
+UNKNOWN = "unlabeled"
 
 
 def sample_blocks(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coarsecon.errors import InputError
-from coarsecon.pictures.draw import Colour
+from coarsecon.pictures.draw import Color
 from coarsecon.pictures.rows import Pixels
 from coarsecon.report.palette import nested_palette, palette
 
@@ -16,7 +16,7 @@ LabelSet = tuple[ArrayLike, Sequence[str]]
 
 
 DISTINCT = 20
-"""Colours that one can tell apart on a map, about."""
+"""Colors that one can tell apart on a map, about."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Level:
     labels: NDArray[np.int64]
     classes: Sequence[str]
     parents: list[int] | None
-    colours: list[Colour]
+    colors: list[Color]
 
     @property
-    def colour_note(self) -> str:
-        """What the colours do not tell, where there are more classes than colours that one can tell apart."""
+    def color_note(self) -> str:
+        """What the colors do not tell, where there are more classes than colors that one can tell apart."""
         if len(self.classes) <= DISTINCT:
             return ""
         if self.parents:
-            return "Colours tell the kinds within a class apart; those of another may look alike."
-        return "So many classes have colours that look alike."
+            return "Colors tell the kinds within a class apart; those of another may look alike."
+        return "So many classes have colors that look alike."
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def _levels(levels: Mapping[str, LabelSet], count: int) -> list[Level]:
     for name, (labels, classes) in levels.items():
         column = _labels(name, labels, len(classes), count)
         parents = _parents(column, len(classes), known[-1]) if known else None
-        colours = nested_palette(parents) if parents else palette(len(classes))
-        known.append(Level(name, column, list(classes), parents, colours))
+        colors = nested_palette(parents) if parents else palette(len(classes))
+        known.append(Level(name, column, list(classes), parents, colors))
     return known
 
 

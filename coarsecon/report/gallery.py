@@ -21,7 +21,7 @@ GLYPHS = {"right": "✓", "near": "≈", "wrong": "✕"}
 def write_gallery(
     path: Path | str, rows: Sequence[GalleryRow], *, title: str, subtitle: str = "", origin: Origin | None = None
 ) -> None:
-    """Write `rows` as a page that loads nothing from elsewhere; a neighbour is marked by `rows.judge`.
+    """Write `rows` as a page that loads nothing from elsewhere; a neighbor is marked by `rows.judge`.
 
     Every text is escaped. The same rows give the same bytes.
     """
@@ -33,7 +33,7 @@ def gallery_fragment(
     rows: Sequence[GalleryRow], *, title: str, subtitle: str = "", level: Literal[1, 2, 3, 4] = 2
 ) -> Fragment:
     """The gallery as a part of a page, under a heading of `level`. Its names are classes below `.gallery`."""
-    verdicts = [[judge(row.query, neighbour.picture) for neighbour in row.neighbours] for row in rows]
+    verdicts = [[judge(row.query, neighbor.picture) for neighbor in row.neighbors] for row in rows]
     numbered = enumerate(zip(rows, verdicts, strict=True), 1)
     html = Template(asset("gallery.html")).substitute(
         level=level,
@@ -51,8 +51,8 @@ def _facts(verdicts: list[list[Verdict | None]]) -> str:
     facts = [("query" if len(verdicts) == 1 else "queries", str(len(verdicts)))]
     firsts = [marks[0] for marks in verdicts if marks and marks[0]]
     if firsts:
-        facts.append(("nearest neighbour right", _share(firsts)))
-        facts.append(("all neighbours right", _share([mark for marks in verdicts for mark in marks if mark])))
+        facts.append(("nearest neighbor right", _share(firsts)))
+        facts.append(("all neighbors right", _share([mark for marks in verdicts for mark in marks if mark])))
     return "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
 
 
@@ -67,13 +67,13 @@ def _key(verdicts: list[list[Verdict | None]]) -> str:
     if seen - {None}:
         lines.append(
             '<li class="filter"><label><input type="checkbox" class="misses"> '
-            "only queries whose nearest neighbour is not right</label></li>"
+            "only queries whose nearest neighbor is not right</label></li>"
         )
     return "".join(lines)
 
 
 def _heat_key(rows: Sequence[GalleryRow]) -> str:
-    """The switch that shows where the embedding looks, and the scale of its colours, where there are heat maps."""
+    """The switch that shows where the embedding looks, and the scale of its colors, where there are heat maps."""
     if not any(row.query.heat is not None for row in rows):
         return ""
     scale = data_uri("png", png(scale_picture(128, 1)))
@@ -85,21 +85,21 @@ def _heat_key(rows: Sequence[GalleryRow]) -> str:
 
 def _row(level: int, number: int, row: GalleryRow, verdicts: list[Verdict | None]) -> str:
     hit = " hit" if verdicts and verdicts[0] and verdicts[0].kind == "right" else ""
-    neighbours = "".join(map(_neighbour, range(1, len(verdicts) + 1), row.neighbours, verdicts))
+    neighbors = "".join(map(_neighbor, range(1, len(verdicts) + 1), row.neighbors, verdicts))
     return (
         f'<section class="row{hit}" aria-label="Query {number}">'
         f'<div class="query"><h{level} class="label">Query {number}</h{level}><figure>{_image(row.query, "Query")}'
         f"{_caption(row.query)}</figure></div>"
-        f'<ol class="neighbours">{neighbours}</ol></section>'
+        f'<ol class="neighbors">{neighbors}</ol></section>'
     )
 
 
-def _neighbour(rank: int, neighbour: Neighbor, verdict: Verdict | None) -> str:
+def _neighbor(rank: int, neighbor: Neighbor, verdict: Verdict | None) -> str:
     kind, mark, role = "unjudged", "<span></span>", f"Rank {rank}"
     if verdict:
         kind, mark, role = verdict.kind, _mark(verdict), f"Rank {rank}, {verdict.meaning}"
-    place = f'<span>{rank}</span><span class="score">{neighbour.score:.3f}</span>{mark}'
-    figure = _image(neighbour.picture, role) + _caption(neighbour.picture)
+    place = f'<span>{rank}</span><span class="score">{neighbor.score:.3f}</span>{mark}'
+    figure = _image(neighbor.picture, role) + _caption(neighbor.picture)
     return f'<li class="{kind}"><div class="place">{place}</div><figure>{figure}</figure></li>'
 
 

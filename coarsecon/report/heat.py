@@ -1,4 +1,4 @@
-"""Heat maps over images, and their scale of colours."""
+"""Heat maps over images, and their scale of colors."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from coarsecon.pictures.draw import MUTED, font, write
 from coarsecon.pictures.images import fit
 from coarsecon.pictures.rows import GalleryRow, Pixels
-from coarsecon.report.palette import heat_colours
+from coarsecon.report.palette import heat_colors
 
 OPACITY = 0.6
 """Of the hottest place over the image; the coldest covers half as much."""
@@ -19,37 +19,37 @@ SCALE_NOTE = "each image on its own scale"
 
 
 def heat_picture(heat: ArrayLike, size: tuple[int, int]) -> Image.Image:
-    """Heat [h, w] as a coloured picture of (width, height), between its own lowest and highest value."""
-    return Image.fromarray(_COLOURS[(_shares(heat, size) * 255).round().astype(np.uint8)])
+    """Heat [h, w] as a colored picture of (width, height), between its own lowest and highest value."""
+    return Image.fromarray(_COLORS[(_shares(heat, size) * 255).round().astype(np.uint8)])
 
 
 def overlay(pixels: Pixels, heat: ArrayLike, side: int = SHOWN) -> Pixels:
-    """An image uint8 [H, W, 3], fitted into `side`, in grey under its heat [h, w]."""
+    """An image uint8 [H, W, 3], fitted into `side`, in gray under its heat [h, w]."""
     image = fit(pixels, side)
     shares = _shares(heat, image.size)[..., None]
     opacity = OPACITY * (0.5 + 0.5 * shares)
-    grey = np.asarray(image.convert("L"), np.float64)[..., None]
+    gray = np.asarray(image.convert("L"), np.float64)[..., None]
     mixed: Pixels = (
-        (grey * (1 - opacity) + np.asarray(heat_picture(heat, image.size)) * opacity).round().astype(np.uint8)
+        (gray * (1 - opacity) + np.asarray(heat_picture(heat, image.size)) * opacity).round().astype(np.uint8)
     )
     return mixed
 
 
 def with_heat(rows: Sequence[GalleryRow], look: Callable[[Sequence[Pixels]], Sequence[ArrayLike]]) -> list[GalleryRow]:
     """The rows with every picture's heat map; `look` gives the heat [h, w] of each of the images it is handed."""
-    pictures = [picture for row in rows for picture in (row.query, *(found.picture for found in row.neighbours))]
+    pictures = [picture for row in rows for picture in (row.query, *(found.picture for found in row.neighbors))]
     heats = look([picture.pixels for picture in pictures])
     hot = iter([p._replace(heat=overlay(p.pixels, heat)) for p, heat in zip(pictures, heats, strict=True)])
-    return [GalleryRow(next(hot), [found._replace(picture=next(hot)) for found in row.neighbours]) for row in rows]
+    return [GalleryRow(next(hot), [found._replace(picture=next(hot)) for found in row.neighbors]) for row in rows]
 
 
 def scale_picture(width: int, height: int) -> Image.Image:
-    """The colours from cold to hot, left to right."""
-    return Image.fromarray(_COLOURS[np.linspace(0, 255, width).round().astype(np.uint8)][None].repeat(height, 0))
+    """The colors from cold to hot, left to right."""
+    return Image.fromarray(_COLORS[np.linspace(0, 255, width).round().astype(np.uint8)][None].repeat(height, 0))
 
 
 def draw_scale(sheet: Image.Image, at: tuple[int, int]) -> None:
-    """The colours from cold to hot with what they mean."""
+    """The colors from cold to hot with what they mean."""
     draw = ImageDraw.Draw(sheet)
     x, y = at
     write(draw, (x, y), "low norm", 14, MUTED)
@@ -66,4 +66,4 @@ def _shares(heat: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
     return np.asarray(Image.fromarray(shares).resize(size, Image.Resampling.BILINEAR), np.float64).clip(0, 1)
 
 
-_COLOURS = np.array(heat_colours(), np.uint8)
+_COLORS = np.array(heat_colors(), np.uint8)

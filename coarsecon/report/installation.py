@@ -190,14 +190,14 @@ def _small_method(name: str, device: torch.device) -> Method:
 
 
 def search_index(device: torch.device) -> str:
-    """Neighbours of random features as searches find them, against a plain product of matrices.
+    """Neighbors of random features as searches find them, against a plain product of matrices.
 
     Raises:
         CoarseconError: a score differs, or an index does not belong to its score.
     """
     generator = torch.Generator().manual_seed(0)
-    gallery = exact.unit(torch.randn(2000, 64, generator=generator)).to(device)
-    queries = exact.unit(torch.randn(100, 64, generator=generator)).to(device)
+    gallery = exact.l2_normalize(torch.randn(2000, 64, generator=generator)).to(device)
+    queries = exact.l2_normalize(torch.randn(100, 64, generator=generator)).to(device)
     scores, indices = exact.nearest(queries, gallery, 10)
     products = (queries.double() @ gallery.double().T).cpu()
     difference = float((scores.cpu().double() - products.topk(10).values).abs().max())

@@ -10,9 +10,9 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-function swatch(colour) {
+function swatch(color) {
   const mark = element("i");
-  mark.style.background = colour;
+  mark.style.background = color;
   return mark;
 }
 
@@ -24,7 +24,7 @@ function start(root) {
   const painter = makePainter(plane), { redraw } = painter;
   lookAround();
   const listClasses = chooseClasses();
-  chooseColours();
+  chooseColors();
   pickImages();
   createImageBitmap(find(".atlas")).then((decoded) => { plane.bitmap = decoded; redraw(); });
 
@@ -48,14 +48,14 @@ function start(root) {
     const picture = tip.querySelector("canvas"), caption = tip.querySelector("figcaption");
     picture.hidden = i >= count;
     if (i >= count) {
-      const name = element("div", {}, swatch(plane.starColour(i - count)), plane.starName(i - count));
+      const name = element("div", {}, swatch(plane.starColor(i - count)), plane.starName(i - count));
       caption.replaceChildren(name, element("small", { textContent: "class weight" }));
       return;
     }
     picture.width = picture.height = 160 * (window.devicePixelRatio || 1);
     if (plane.bitmap) painter.drawTile(picture.getContext("2d"), i, 0, 0, picture.width);
     const lines = data.levels.map((set, level) =>
-      element("div", {}, swatch(plane.colour(level, i)), plane.className(level, i) ?? `${set.name} unknown`));
+      element("div", {}, swatch(plane.color(level, i)), plane.className(level, i) ?? `${set.name} unknown`));
     caption.replaceChildren(...lines, element("small", { textContent: data.names[i] }));
   }
 
@@ -111,9 +111,9 @@ function start(root) {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   }
 
-  // ---- colours, and the classes that are shown ----
+  // ---- colors, and the classes that are shown ----
 
-  function chooseColours() {
+  function chooseColors() {
     const levels = find(".levels");
     levels.hidden = data.levels.length < 2;
     data.levels.forEach((set, place) => {
@@ -139,7 +139,7 @@ function start(root) {
     function classButton(level, k, size) {
       const set = data.levels[level], button = element("button", { type: "button" });
       button.dataset.key = `${level}/${k}`;
-      if (level === plane.level) button.append(swatch(set.colours[k]));
+      if (level === plane.level) button.append(swatch(set.colors[k]));
       button.append(element("span", { textContent: set.classes[k] }), element("small", { textContent: number(size) }));
       button.addEventListener("click", () => choose(level, k));
       return button;

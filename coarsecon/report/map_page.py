@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from coarsecon.pictures.draw import WELL, Colour
+from coarsecon.pictures.draw import WELL, Color
 from coarsecon.pictures.images import data_uri, fit, jpeg
 from coarsecon.pictures.origin import Origin
 from coarsecon.pictures.rows import Pixels
@@ -49,8 +49,8 @@ def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragme
                 "labels": shown.labels.tolist(),
                 "classes": list(shown.classes),
                 "parents": shown.parents,
-                "colours": [_css(colour) for colour in shown.colours],
-                "note": shown.colour_note,
+                "colors": [_css(color) for color in shown.colors],
+                "note": shown.color_note,
             }
             for shown in drawn.levels
         ],
@@ -87,5 +87,5 @@ def _shrunk(pixels: Pixels, side: int) -> Image.Image:
     return fit(pixels, min(side, max(pixels.shape[:2])))
 
 
-def _css(colour: Colour) -> str:
-    return "#" + bytes(colour).hex()
+def _css(color: Color) -> str:
+    return "#" + bytes(color).hex()

@@ -49,7 +49,7 @@ function makePainter(plane) {
     new Uint32Array(pixels.buffer).fill(new Uint32Array(Uint8Array.of(red, green, blue, 255).buffer)[0]);
 
     const { offsets, covers } = disc(plane.radius() * ratio, stride), { shown, picked } = plane, set = data.levels[plane.level];
-    const colours = [...(set?.colours ?? []), data.unknown].map((hex) => parseInt(hex.slice(1), 16));
+    const colors = [...(set?.colors ?? []), data.unknown].map((hex) => parseInt(hex.slice(1), 16));
     const tierOf = (i) => (shown[i] ? (picked.size && !picked.has(i) ? 1 : 2) : 0);
     const opacities = [0.1, plane.images ? 0.25 : 0.3, plane.images ? 0.5 : 0.85]; // not shown; others are picked; else
     const scale = plane.span() * ratio;
@@ -58,8 +58,8 @@ function makePainter(plane) {
       for (const i of plane.order) {
         const x = Math.floor(left + xs[i] * scale), y = Math.floor(top + ys[i] * scale);
         if (x < room || y < room || x >= stride - room || y >= lines - room || tierOf(i) !== tier) continue;
-        const colour = colours.at(set ? set.labels[i] : -1), middle = 4 * (y * stride + x);
-        const r = colour >> 16, g = (colour >> 8) & 255, b = colour & 255;
+        const color = colors.at(set ? set.labels[i] : -1), middle = 4 * (y * stride + x);
+        const r = color >> 16, g = (color >> 8) & 255, b = color & 255;
         for (let k = 0; k < offsets.length; k++) {
           const at = middle + offsets[k], opacity = covers[k] * opacities[tier];
           pixels[at] += (r - pixels[at]) * opacity;
@@ -104,7 +104,7 @@ function makePainter(plane) {
     for (const i of placedImages()) {
       const [x, y] = plane.toScreen(xs[i], ys[i]);
       if (x < -half || y < -half || x > plane.width + half || y > plane.height + half) continue;
-      pen.fillStyle = plane.picked.has(i) || i === plane.hovered ? ink : plane.colour(plane.level, i);
+      pen.fillStyle = plane.picked.has(i) || i === plane.hovered ? ink : plane.color(plane.level, i);
       pen.fillRect(x - half - 2, y - half - 2, 2 * half + 4, 2 * half + 4);
       drawTile(pen, i, x - half, y - half, 2 * half);
     }
@@ -136,7 +136,7 @@ function makePainter(plane) {
       pen.closePath();
       pen.lineWidth = plane.hovered === count + k ? 4 : 2;
       pen.stroke();
-      pen.fillStyle = plane.starColour(k);
+      pen.fillStyle = plane.starColor(k);
       pen.fill();
     }
     const taken = [];

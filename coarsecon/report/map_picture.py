@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coarsecon.pictures.draw import INK, MUTED, WELL, Colour, font, shorten
+from coarsecon.pictures.draw import INK, MUTED, WELL, Color, font, shorten
 from coarsecon.pictures.images import fit
 from coarsecon.pictures.origin import Origin
 from coarsecon.report.feature_map import FeatureMap, Level, spread
@@ -77,19 +77,19 @@ def _dots(sheet: Surface, places: NDArray[np.float64], level: Level) -> None:
     """Unknown ones beneath; the others in mixed order, so that no class hides the rest."""
     order = np.random.default_rng(0).permutation(len(places))
     for i in order[np.argsort(level.labels[order] >= 0, kind="stable")].tolist():
-        sheet.disc(tuple(places[i].tolist()), _radius(len(places)), _colour(level, i), OPACITY)
+        sheet.disc(tuple(places[i].tolist()), _radius(len(places)), _color(level, i), OPACITY)
 
 
 def _images(sheet: Surface, drawn: FeatureMap, places: NDArray[np.float64]) -> None:
-    """Images that do not overlap, framed in the colour of the coarsest level, over all points in grey."""
+    """Images that do not overlap, framed in the color of the coarsest level, over all points in gray."""
     for place in places.tolist():
         sheet.disc(tuple(place), _radius(len(places)), UNKNOWN, OPACITY / 2)
     for i in spread(places, TILE + 2 * FRAME + 2):
         image = fit(drawn.pixels(i), TILE)
         width, height = (side * TILE / max(image.size) for side in image.size)
         left, top = places[i][0] - width / 2, places[i][1] - height / 2
-        colour = _colour(drawn.levels[0], i) if drawn.levels else UNKNOWN
-        sheet.box((left - FRAME, top - FRAME), (width + 2 * FRAME, height + 2 * FRAME), fill=colour)
+        color = _color(drawn.levels[0], i) if drawn.levels else UNKNOWN
+        sheet.box((left - FRAME, top - FRAME), (width + 2 * FRAME, height + 2 * FRAME), fill=color)
         sheet.image((left, top), image, (width, height))
 
 
@@ -97,8 +97,8 @@ def _stars(sheet: Surface, places: NDArray[np.float64], level: Level, end: float
     """A star for each class, and its name on that side where no other name is and none passes the panel's `end`."""
     named: list[tuple[float, float, float, float]] = []
     corners = [(STAR / (1 + k % 2 * 1.25), k * pi / 5 - pi / 2) for k in range(10)]
-    for (x, y), colour in zip(places.tolist(), level.colours, strict=True):
-        sheet.polygon([(x + reach * cos(angle), y + reach * sin(angle)) for reach, angle in corners], colour, INK)
+    for (x, y), color in zip(places.tolist(), level.colors, strict=True):
+        sheet.polygon([(x + reach * cos(angle), y + reach * sin(angle)) for reach, angle in corners], color, INK)
     for (x, y), name in zip(places.tolist(), level.classes, strict=True):
         name = shorten(name, 180, STAR_NAME)
         length, aside = font(STAR_NAME, name).getlength(name), STAR + 4
@@ -124,12 +124,12 @@ def _counts(level: Level | None, count: int) -> str:
         return f"a sample of {count:,}"
     known = level.labels[level.labels >= 0]
     classes = f"{len(np.unique(known))} classes"
-    unlabelled = count - len(known)
-    return f"{classes}, {unlabelled:,} images unlabelled (grey)" if unlabelled else classes
+    unlabeled = count - len(known)
+    return f"{classes}, {unlabeled:,} images unlabeled (gray)" if unlabeled else classes
 
 
-def _colour(level: Level, i: int) -> Colour:
-    return level.colours[level.labels[i]] if level.labels[i] >= 0 else UNKNOWN
+def _color(level: Level, i: int) -> Color:
+    return level.colors[level.labels[i]] if level.labels[i] >= 0 else UNKNOWN
 
 
 class _Legend:
@@ -145,20 +145,20 @@ class _Legend:
         self.columns = min(5, max(2, int(PANEL / (longest + 36))))
         self.shown = len(self.classes) <= MANY
         self.rows = ceil(len(self.classes) / self.columns) if self.shown else 1
-        self.above = 18 + 24 * bool(level.colour_note)
+        self.above = 18 + 24 * bool(level.color_note)
         self.height = self.above + self.rows * self.line if self.classes else 0
 
     def draw(self, sheet: Surface, at: Place) -> None:
         """Column by column, so that those of one parent stand below each other."""
         x, y = at[0], at[1] + self.above
-        if self.level.colour_note:
-            sheet.text((x, at[1] + 28), self.level.colour_note, 13, MUTED)
+        if self.level.color_note:
+            sheet.text((x, at[1] + 28), self.level.color_note, 13, MUTED)
         if not self.shown:
             sheet.text((x, y + 14), f"{len(self.classes)} classes are too many to name here", self.letters, MUTED)
             return
         step = PANEL / self.columns
         for place, k in enumerate(self.classes):
             left, line = x + place // self.rows * step, y + place % self.rows * self.line
-            sheet.box((left, line), (12, 12), fill=self.level.colours[k])
+            sheet.box((left, line), (12, 12), fill=self.level.colors[k])
             name = shorten(self.level.classes[k], step - 30, self.letters)
             sheet.text((left + 19, line + 11), name, self.letters, INK)

@@ -13,8 +13,8 @@ function makePlane(root) {
     xs: Float32Array.from(data.points, (point) => point[0]),
     ys: Float32Array.from(data.points, (point) => point[1]),
     order: mixed(count),
-    view: { x: 0.5, y: 0.5, zoom: 1 }, // the centre, in map units, and the enlargement
-    level: 0, // that gives the colours
+    view: { x: 0.5, y: 0.5, zoom: 1 }, // the center, in map units, and the enlargement
+    level: 0, // that gives the colors
     chosen: new Set(), // "level/class"; empty: all
     shown: new Uint8Array(count).fill(1),
     picked: new Set(),
@@ -35,13 +35,13 @@ function makePlane(root) {
     radius: () => Math.min(MOST_RADIUS, Math.max(2, 105 / Math.sqrt(count)) * Math.sqrt(plane.view.zoom)),
     tileSide: () => Math.min(2 * data.tile, Math.min(64, Math.max(34, 420 / Math.sqrt(count))) * plane.view.zoom ** 0.3),
 
-    colour(level, i) {
+    color(level, i) {
       const set = data.levels[level];
-      return set && set.labels[i] >= 0 ? set.colours[set.labels[i]] : data.unknown;
+      return set && set.labels[i] >= 0 ? set.colors[set.labels[i]] : data.unknown;
     },
     className: (level, i) => data.levels[level].classes[data.levels[level].labels[i]],
     starName: (k) => data.levels[plane.starLevel].classes[k],
-    starColour: (k) => data.levels[plane.starLevel].colours[k],
+    starColor: (k) => data.levels[plane.starLevel].colors[k],
   };
   plane.measure();
   return plane;

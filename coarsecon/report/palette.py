@@ -1,44 +1,44 @@
-"""As many distinct colours as there are classes, equally strong on light and on dark ground."""
+"""As many distinct colors as there are classes, equally strong on light and on dark ground."""
 
 import math
 from collections.abc import Sequence
 
-from coarsecon.pictures.draw import Colour
+from coarsecon.pictures.draw import Color
 
-UNKNOWN: Colour = (168, 168, 164)
-"""The colour of items without a label."""
+UNKNOWN: Color = (168, 168, 164)
+"""The color of items without a label."""
 
 
-def palette(count: int) -> list[Colour]:
-    """`count` colours around the hue circle of OKLCH, in steps of lightness so that neighbours differ."""
+def palette(count: int) -> list[Color]:
+    """`count` colors around the hue circle of OKLCH, in steps of lightness so that neighbors differ."""
     levels = (0.68,) if count <= 7 else (0.72, 0.56) if count <= 14 else (0.76, 0.63, 0.50)
     return [_oklch(levels[i % len(levels)], 0.145, math.tau * (i / count + 0.07)) for i in range(count)]
 
 
-def heat_colours(count: int = 256) -> list[Colour]:
-    """`count` colours from cold to hot: lightness rises evenly from near black to near white, as in grey, while the hue
-    goes from blue over red to yellow. Equal steps of heat look equally large, in grey and to the colour-blind too.
+def heat_colors(count: int = 256) -> list[Color]:
+    """`count` colors from cold to hot: lightness rises evenly from near black to near white, as in gray, while the hue
+    goes from blue over red to yellow. Equal steps of heat look equally large, in gray and to the color-blind too.
     """
     steps = [i / (count - 1) for i in range(count)]
     return [_oklch(0.16 + 0.79 * t, 0.56 * t * (1 - t) + 0.06 * t, math.tau * (0.80 + 0.51 * t)) for t in steps]
 
 
-def nested_palette(parents: Sequence[int]) -> list[Colour]:
-    """A colour for each class, given which class of the coarser level holds it.
+def nested_palette(parents: Sequence[int]) -> list[Color]:
+    """A color for each class, given which class of the coarser level holds it.
 
     Those of one parent, which lie side by side on a map, are as far apart on the hue circle as they can be; those
     of different parents may look much alike.
     """
-    colours = []
+    colors = []
     for child, parent in enumerate(parents):
         siblings = [other for other, its in enumerate(parents) if its == parent]
         place = siblings.index(child)
         turn = (place + 0.618 * parent % 1) / len(siblings)
-        colours.append(_oklch((0.76, 0.63, 0.50)[(place + parent) % 3], 0.145, math.tau * turn))
-    return colours
+        colors.append(_oklch((0.76, 0.63, 0.50)[(place + parent) % 3], 0.145, math.tau * turn))
+    return colors
 
 
-def _oklch(lightness: float, chroma: float, hue: float) -> Colour:
+def _oklch(lightness: float, chroma: float, hue: float) -> Color:
     """OKLCH to 8-bit sRGB, clipped (Ottosson, "A perceptual color space for image processing", 2020)."""
     a, b = chroma * math.cos(hue), chroma * math.sin(hue)
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3

@@ -1,4 +1,4 @@
-"""Images side by side in one PNG: queries with their neighbours, heat maps, and the views of a batch."""
+"""Images side by side in one PNG: queries with their neighbors, heat maps, and the views of a batch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +24,8 @@ STROKES = {  # in units of the badge's side
 
 
 def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = "", origin: Origin | None = None) -> None:
-    """Write each query and its neighbours, marked by `rows.judge`, as one row of a PNG; heat maps below the images."""
-    columns = max((len(row.neighbours) for row in rows), default=0)
+    """Write each query and its neighbors, marked by `rows.judge`, as one row of a PNG; heat maps below the images."""
+    columns = max((len(row.neighbors) for row in rows), default=0)
     hot = any(row.query.heat is not None for row in rows)
     first = MARGIN + STEP + 2 * GAP
     head, row_height = MARGIN + 72 + hot * 30, TILE + 2 * LINE + 28 + hot * (TILE + HEAT_GAP)
@@ -37,9 +37,9 @@ def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = ""
         y = head + i * row_height
         _tile(sheet, row.query, (MARGIN, y))
         draw.line((first - 1.5 * GAP, y, first - 1.5 * GAP, y + TILE + hot * (TILE + HEAT_GAP)), WELL, 2)
-        for rank, (picture, score) in enumerate(row.neighbours):
+        for rank, (picture, score) in enumerate(row.neighbors):
             _tile(sheet, picture, (first + rank * STEP, y), f"{score:.3f}", judge(row.query, picture))
-    seen = {judge(row.query, picture) for row in rows for picture, _ in row.neighbours}
+    seen = {judge(row.query, picture) for row in rows for picture, _ in row.neighbors}
     x = MARGIN
     for verdict in (verdict for verdict in VERDICTS if verdict in seen):
         _badge(sheet, verdict, (x, MARGIN + 32))
@@ -98,25 +98,25 @@ def _tile(
         place(sheet, picture.heat, (x, y))
     labels = [label for label in (picture.fine, picture.coarse) if label is not None]
     below = [labels[0] if labels else picture.name, "  ".join(filter(None, [score, *labels[1:]]))]
-    for line, (text, colour) in enumerate(zip(below, (INK, MUTED), strict=True)):
-        write(draw, (x, y + TILE + 7 + line * LINE), text, 14, colour, TILE)
+    for line, (text, color) in enumerate(zip(below, (INK, MUTED), strict=True)):
+        write(draw, (x, y + TILE + 7 + line * LINE), text, 14, color, TILE)
 
 
 def _badge(sheet: Image.Image, verdict: Verdict, at: tuple[int, int]) -> None:
-    """A check in a disc, a wave in a square or a cross in a ring: told apart without the colour."""
+    """A check in a disc, a wave in a square or a cross in a ring: told apart without the color."""
     side = 4 * BADGE  # drawn large and shrunk, for smooth edges
-    colour = MARKS[verdict.kind]
-    badge = Image.new("RGBA", (side, side), (*colour, 0))
+    color = MARKS[verdict.kind]
+    badge = Image.new("RGBA", (side, side), (*color, 0))
     draw = ImageDraw.Draw(badge)
     box = (4, 4, side - 5, side - 5)
     stroke = PAPER
     if verdict.kind == "near":
-        draw.rounded_rectangle(box, side // 5, fill=colour, outline=PAPER, width=6)
+        draw.rounded_rectangle(box, side // 5, fill=color, outline=PAPER, width=6)
     elif verdict.kind == "right":
-        draw.ellipse(box, fill=colour, outline=PAPER, width=6)
+        draw.ellipse(box, fill=color, outline=PAPER, width=6)
     else:
-        draw.ellipse(box, fill=PAPER, outline=colour, width=10)
-        stroke = colour
+        draw.ellipse(box, fill=PAPER, outline=color, width=10)
+        stroke = color
     draw.line([(side * x, side * y) for x, y in STROKES[verdict.kind]], stroke, 11, joint="curve")
     badge = badge.resize((BADGE, BADGE), Image.Resampling.LANCZOS)
     sheet.paste(badge, at, badge)

@@ -24,7 +24,7 @@ from coarsecon.run.image_files import FILES_AT_ONCE, ImageFiles, files_fingerpri
 from coarsecon.run.restore import load_method, open_encoder
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.runtime.progress import Reporter
-from coarsecon.search.exact import unit
+from coarsecon.search.exact import l2_normalize
 from coarsecon.views.batch import ImageBatch
 
 BATCH = 250
@@ -245,13 +245,13 @@ class FeatureStore:
     def _both_sides(self, rows: Callable[[bool], Tensor]) -> Tensor:
         """Features [N, D] of the images' rows and, with `flip`, of their mirror images'."""
         features = self.finished(rows(False))
-        return unit(features + self.finished(rows(True))) if self.flip else features
+        return l2_normalize(features + self.finished(rows(True))) if self.flip else features
 
     def finished(self, rows: Tensor) -> Tensor:
         """Features [N, D] of kept rows [N, F]: through the projector if that is the layer, and normalised."""
         projected = self._through(self.method.project, rows) if self.layer == "projector" else rows
         assert projected is not None
-        return unit(projected)
+        return l2_normalize(projected)
 
     @torch.no_grad()
     def _through(self, head: Callable[[Tensor], Tensor | None], rows: Tensor) -> Tensor | None:

@@ -32,13 +32,13 @@ from coarsecon.search.collection import (
     files_collection,
     gallery_rows,
     indexed,
-    labelled_files,
+    labeled_files,
     sample_queries,
     split_collection,
 )
 from coarsecon.search.exact import nearest
-from coarsecon.search.identity import Place, PreparedImages, SameFiles
-from coarsecon.search.index import Hits, SearchIndex, index_recall
+from coarsecon.search.identity import ImageRef, PreparedImages, SameFiles
+from coarsecon.search.index import Neighbors, SearchIndex, index_recall
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class Session:
         """Some queries of a split with their neighbours in it, themselves left out."""
         collection = self.collection(split)
         chosen = sample_queries(len(collection.items), count)
-        hits = Hits(*nearest(collection.features[chosen], collection.features, top_k, exclude=chosen))
+        hits = Neighbors(*nearest(collection.features[chosen], collection.features, top_k, exclude=chosen))
         pictures = [collection.picture(query) for query in chosen.tolist()]
         return gallery_rows(pictures, collection, hits, top_k, [{query} for query in chosen.tolist()])
 
@@ -284,11 +284,11 @@ class Session:
             InputError: none of the files can be read.
         """
         files, features = self.store.readable_files(files)
-        places: list[list[Place]] = [[] for _ in files]
+        places: list[list[ImageRef]] = [[] for _ in files]
         asked, dataset = files_collection(files, features), self.find_dataset()
         if dataset is not None:
             places = [self._prepared_images.places(file) for file in files]
-            asked = labelled_files(files, places, dataset, features)
+            asked = labeled_files(files, places, dataset, features)
         own = [{place.number for place in found if place.split == gallery.name} for found in places]
         if gallery.files is not None:
             same = SameFiles(gallery.files)

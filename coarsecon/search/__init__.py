@@ -1,1 +1,1 @@
-"""Nearest neighbours: exact search, and an index kept together with the images it came from."""
+"""Nearest neighbors: exact search, and an index kept together with the images it came from."""

@@ -11,8 +11,8 @@ from coarsecon.data.formats.images import decode
 from coarsecon.data.prepared.store import PreparedDataset
 from coarsecon.errors import InputError
 from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture, Pixels
-from coarsecon.search.identity import Place
-from coarsecon.search.index import EXACT, Hits, SearchIndex
+from coarsecon.search.identity import ImageRef
+from coarsecon.search.index import EXACT, Neighbors, SearchIndex
 from coarsecon.search.items import ItemTable
 
 
@@ -51,8 +51,8 @@ def files_collection(files: Sequence[Path], features: Tensor, fingerprint: str =
     )
 
 
-def labelled_files(
-    files: Sequence[Path], places: Sequence[Sequence[Place]], dataset: PreparedDataset, features: Tensor
+def labeled_files(
+    files: Sequence[Path], places: Sequence[Sequence[ImageRef]], dataset: PreparedDataset, features: Tensor
 ) -> Collection:
     """Image files as a collection, with the labels of the images of `dataset` that they are.
 
@@ -82,7 +82,7 @@ def indexed(
 
 
 def gallery_rows(
-    queries: Sequence[Picture], gallery: Collection, hits: Hits, top_k: int, own: Sequence[Container[int]]
+    queries: Sequence[Picture], gallery: Collection, hits: Neighbors, top_k: int, own: Sequence[Container[int]]
 ) -> list[GalleryRow]:
     """Each of Q queries with its `top_k` best among `hits` [Q, k], as reports show them.
 

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by inner product, in bounded memory."""
+"""Exact nearest neighbors by inner product, in bounded memory."""
 
 from typing import Any
 
@@ -29,10 +29,10 @@ TIE_ULPS = 8
 """Cosines that differ by at most this many units in the last place of 1 count as equal."""
 
 
-def unit(features: Tensor) -> Tensor:
+def l2_normalize(features: Tensor) -> Tensor:
     """`features` [N, D], a tensor or an array, with rows of length one: no gradient, at least float32.
 
-    Raises CoarseconError when a feature is not finite, for such a one has no nearest neighbours.
+    Raises CoarseconError when a feature is not finite, for such a one has no nearest neighbors.
     """
     features = torch.as_tensor(features).detach()
     features = features.to(torch.promote_types(features.dtype, torch.float32))
@@ -53,9 +53,9 @@ def tie_tolerance(dtype: torch.dtype) -> float:
 def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The `k` gallery items with the largest inner product with each query, best first.
 
-    queries [Q, D] and gallery [G, D] are finite and on one device; pass both through `unit` and the score is
+    queries [Q, D] and gallery [G, D] are finite and on one device; pass both through `l2_normalize` and the score is
     the cosine. Half precision is raised to float32, float64 stays float64. exclude [Q] int64: each query's
-    own place in the gallery (-1: none), which is never among its neighbours; a duplicate of it may be. Equal
+    own place in the gallery (-1: none), which is never among its neighbors; a duplicate of it may be. Equal
     scores come in no particular order.
 
     Returns scores [Q, k'] and indices [Q, k'] int64, where k' is `k`, or the most items that a query can find when
@@ -82,7 +82,7 @@ def nearest_others(features: Tensor, k: int, reporter: Reporter | None = None) -
     """`nearest` of every one of features [N, D] among all the others.
 
     On the CPU with FAISS a block of scores serves the rows and, turned, the columns, so that half the products are
-    made; neighbours of all rows are then held at one time, 12 bytes for each.
+    made; neighbors of all rows are then held at one time, 12 bytes for each.
     """
     count = len(features)
     if faiss is None or features.device.type != "cpu" or features.dtype == torch.float64 or k > FAISS_LARGEST_K:
@@ -97,7 +97,7 @@ def nearest_others(features: Tensor, k: int, reporter: Reporter | None = None) -
     heaps.heapify()
     blocks = features.split(BLOCK)
     pairs = len(blocks) * (len(blocks) + 1) // 2
-    with (reporter or Reporter()).progress("neighbours", pairs, "parts") as progress:
+    with (reporter or Reporter()).progress("neighbors", pairs, "parts") as progress:
         for row, rows in enumerate(blocks):
             for column, columns in enumerate(blocks[row:], row):
                 block = products(rows, columns)

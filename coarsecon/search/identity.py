@@ -19,7 +19,7 @@ SAMPLE = 64
 """Copies of a split whose sizes are read to learn how large copies are."""
 
 
-class Place(NamedTuple):
+class ImageRef(NamedTuple):
     """Image `number` of a prepared split."""
 
     split: str
@@ -63,10 +63,10 @@ class PreparedImages:
     def __init__(self, dataset: PreparedDataset) -> None:
         self.dataset = dataset
 
-    def places(self, file: Path) -> list[Place]:
+    def places(self, file: Path) -> list[ImageRef]:
         """Every prepared image that equals this file's, those of its name first; empty for a broken file."""
         found = [
-            Place(split, number)
+            ImageRef(split, number)
             for conversion, splits in self._stored
             if isinstance(converted := conversion(file), Converted)
             for split, images in splits.items()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.runtime.files import MARKER, atomic_folder, several
-from coarsecon.search.exact import faiss, nearest, unit
+from coarsecon.search.exact import faiss, l2_normalize, nearest
 from coarsecon.search.items import ItemTable
 from coarsecon.search.signature import is_signed, sign
 
@@ -30,8 +30,8 @@ ADDED_AT_ONCE = 2**16
 """Features that are copied at one time."""
 
 
-class Hits(NamedTuple):
-    """Neighbours of Q queries, best first: scores [Q, k] (cosines), indices [Q, k] int64 into the items."""
+class Neighbors(NamedTuple):
+    """Neighbors of Q queries, best first: scores [Q, k] (cosines), indices [Q, k] int64 into the items."""
 
     scores: Tensor
     indices: Tensor
@@ -56,12 +56,12 @@ class SearchIndex:
 
     @property
     def exact(self) -> bool:
-        """Whether a query finds the true nearest neighbours."""
+        """Whether a query finds the true nearest neighbors."""
         return self.factory == EXACT
 
     @classmethod
     def build(cls, features: Tensor, items: ItemTable, factory: str = EXACT) -> Self:
-        """Index features [N, D], normalised here, of the N images in `items`; train what needs training.
+        """Index features [N, D], normalized here, of the N images in `items`; train what needs training.
 
         An approximate index learns from an even sample of the images and takes them a piece at a time, so that beside
         the features there is little more than itself.
@@ -69,16 +69,16 @@ class SearchIndex:
         Raises InputError when `factory` is no FAISS factory string, or does not fit these features.
         """
         if factory == EXACT:
-            return cls(unit(features).float().cpu(), items, factory)
+            return cls(l2_normalize(features).float().cpu(), items, factory)
         _require_faiss(factory)
         count, dim = features.shape
         try:
             index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-            index.train(_unit_rows(features[:: -(-count // LEARNED_FROM)]))
+            index.train(_normalized_rows(features[:: -(-count // LEARNED_FROM)]))
             for piece in features.split(ADDED_AT_ONCE):
-                index.add(_unit_rows(piece))
+                index.add(_normalized_rows(piece))
             _search_wider(index)
-            index.search(_unit_rows(features[:1]), 1)
+            index.search(_normalized_rows(features[:1]), 1)
         except RuntimeError as error:
             raise InputError(
                 f"no index {factory!r} can be built of {count} images with {dim} numbers each: use 'Flat' "
@@ -86,22 +86,22 @@ class SearchIndex:
             ) from error
         return cls(index, items, factory)
 
-    def query(self, features: Tensor, k: int) -> Hits:
-        """The `k` items nearest to each row of features [Q, D], normalised here (all when fewer).
+    def query(self, features: Tensor, k: int) -> Neighbors:
+        """The `k` items nearest to each row of features [Q, D], normalized here (all when fewer).
 
         An approximate index that finds too few fills the row up with index -1. Raises InputError when the
         queries are not of the index's D.
         """
-        queries = unit(features).float().cpu()
+        queries = l2_normalize(features).float().cpu()
         dim = self.vectors.shape[1] if self.exact else self.vectors.d
         if queries.shape[1] != dim:
             raise InputError(
                 f"a query has {queries.shape[1]} numbers, the index {dim}: use the encoder it was built with"
             )
         if self.exact:
-            return Hits(*nearest(queries, self.vectors, k))
+            return Neighbors(*nearest(queries, self.vectors, k))
         scores, indices = self.vectors.search(queries.numpy(), min(k, len(self.items)))
-        return Hits(torch.from_numpy(scores), torch.from_numpy(indices))
+        return Neighbors(torch.from_numpy(scores), torch.from_numpy(indices))
 
     def save(self, folder: Path | str) -> None:
         """Write `items.json` with `features.safetensors` ("Flat") or `index.faiss` into `folder`.
@@ -195,32 +195,32 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _unit_rows(features: Tensor) -> np.ndarray:
-    return unit(features).float().cpu().numpy()
+def _normalized_rows(features: Tensor) -> np.ndarray:
+    return l2_normalize(features).float().cpu().numpy()
 
 
-def _true_neighbours(features: Tensor, rows: Tensor, k: int) -> Tensor:
+def _true_neighbors(features: Tensor, rows: Tensor, k: int) -> Tensor:
     """The `k` items [Q, k] nearest to the items `rows` [Q], found a piece of the features [N, D] at a time."""
-    queries = unit(features[rows]).float().cpu()
-    best = Hits(torch.empty(len(rows), 0), torch.empty(len(rows), 0, dtype=torch.int64))
+    queries = l2_normalize(features[rows]).float().cpu()
+    best = Neighbors(torch.empty(len(rows), 0), torch.empty(len(rows), 0, dtype=torch.int64))
     for start in range(0, len(features), ADDED_AT_ONCE):
-        found = Hits(*nearest(queries, unit(features[start : start + ADDED_AT_ONCE]).float().cpu(), k + 1))
+        found = Neighbors(*nearest(queries, l2_normalize(features[start : start + ADDED_AT_ONCE]).float().cpu(), k + 1))
         indices = torch.cat([best.indices, found.indices + start], dim=1)
         scores = torch.cat([best.scores, found.scores], dim=1).masked_fill(indices == rows[:, None], -torch.inf)
         top = scores.topk(min(k, scores.shape[1], len(features) - 1))
-        best = Hits(top.values, indices.gather(1, top.indices))
+        best = Neighbors(top.values, indices.gather(1, top.indices))
     return best.indices
 
 
 def index_recall(index: SearchIndex, features: Tensor, k: int, sample: int = 1000) -> float:
-    """The share of the true `k` nearest neighbours that `index` finds, to be told wherever it is not exact.
+    """The share of the true `k` nearest neighbors that `index` finds, to be told wherever it is not exact.
 
     features [N, D] are those the index was built from; `sample` of them, evenly spread, are the queries. An
-    item is not counted as its own neighbour; where it is the only one, there is nothing to miss.
+    item is not counted as its own neighbor; where it is the only one, there is nothing to miss.
     """
     if len(features) < 2:
         return 1.0
     rows = torch.arange(min(sample, len(features))) * len(features) // min(sample, len(features))
-    true = _true_neighbours(features, rows, k)
+    true = _true_neighbors(features, rows, k)
     found = index.query(features[rows], k + 1).indices
     return float((true[:, :, None] == found[:, None, :]).any(2).float().mean())

@@ -25,7 +25,7 @@ UPLOAD_SECONDS = 30
 UPLOADS_AT_ONCE = 8
 """Uploaded images held in memory at one time; further ones wait in their connections."""
 MOST = 100
-"""Neighbours of one answer."""
+"""Neighbors of one answer."""
 SIDE = 320
 """The longer side of the images that are sent, in px."""
 NAME_LENGTH = 200
@@ -53,7 +53,7 @@ class Service:
         return Response(self.page.script, media_type="text/javascript")
 
     async def search(self, request: Request) -> Response:
-        """The neighbours of a known query (`query=ID`), or of the image in the body, which is then known."""
+        """The neighbors of a known query (`query=ID`), or of the image in the body, which is then known."""
         k, within = _number(request, "k", range(1, MOST + 1)), self._within(request)
         if "query" in request.query_params:
             query = self._query(request)
@@ -73,8 +73,8 @@ class Service:
         return Response(data, media_type=f"image/{kind}", headers={"cache-control": "private, max-age=86400"})
 
     async def mark(self, request: Request) -> Response:
-        """Write that a neighbour of a query is wrong (POST), or no longer that (DELETE)."""
-        query, number = self._query(request), _number(request, "neighbour", range(len(self.finder.items)))
+        """Write that a neighbor of a query is wrong (POST), or no longer that (DELETE)."""
+        query, number = self._query(request), _number(request, "neighbor", range(len(self.finder.items)))
         return JSONResponse({"marks": await self._compute(lambda: self._mark(query, number, request.method == "POST"))})
 
     async def table(self, _: Request) -> Response:
@@ -116,12 +116,12 @@ class Service:
         return {
             "query": {"id": query.id, "name": query.name, "number": query.number, "labels": self._labels(query)},
             "among": len(self.finder.items) if within is None else len(self.finder.members(within)),
-            "neighbours": [
+            "neighbors": [
                 {
                     "number": number, "name": self.finder.items.names[number], "labels": self.finder.labels(number),
                     "cosine": cosine, "wrong": number in marked,
                 }
-                for number, cosine in self.finder.neighbours(query, k, within)
+                for number, cosine in self.finder.neighbors(query, k, within)
             ],
             "marks": len(self.marks),
         }  # fmt: skip

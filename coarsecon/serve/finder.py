@@ -99,7 +99,7 @@ class Finder:
         with self._lock:
             return self._recent.get(id)
 
-    def neighbours(self, query: Query, k: int, within: Within | None = None) -> list[tuple[int, float]]:
+    def neighbors(self, query: Query, k: int, within: Within | None = None) -> list[tuple[int, float]]:
         """(number, cosine) of the `k` images nearest to the query, itself left out, best first.
 
         Within a class the search is exact, and looks at every image of it.

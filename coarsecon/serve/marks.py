@@ -1,4 +1,4 @@
-"""Neighbours that a person marked as wrong, in a table beside the run's results."""
+"""Neighbors that a person marked as wrong, in a table beside the run's results."""
 
 import csv
 import threading
@@ -25,7 +25,7 @@ class Mark(NamedTuple):
     query_coarse: str
     query_fine: str
     split: str
-    neighbour: int
+    neighbour: int  # the name of the column in files since format 1
     name: str
     coarse: str
     fine: str
@@ -52,7 +52,7 @@ class Marks:
         self._lock = threading.Lock()
 
     def of(self, query_id: str, split: str, names: Sequence[str] | None = None) -> set[int]:
-        """The numbers of the neighbours that are marked for a query.
+        """The numbers of the neighbors that are marked for a query.
 
         Given the `names` of the split's images, only marks of images that are still called so: a number means another
         image once another dataset is prepared.
@@ -67,7 +67,7 @@ class Marks:
         }
 
     def add(self, mark: Mark) -> None:
-        """Append a row; nothing happens where the neighbour is marked for this query already."""
+        """Append a row; nothing happens where the neighbor is marked for this query already."""
         with self._lock:
             if _key([str(field) for field in mark]) in map(_key, self._table()[1:]):
                 return
@@ -77,11 +77,11 @@ class Marks:
             row = [round(field, 6) if isinstance(field, float) else field for field in mark]
             atomic_write(self.file, csv_file((text or csv_text(Mark._fields, [])) + csv_rows([row])))
 
-    def remove(self, query_id: str, split: str, neighbour: int) -> None:
-        """Take a neighbour's row away."""
+    def remove(self, query_id: str, split: str, neighbor: int) -> None:
+        """Take a neighbor's row away."""
         with self._lock:
             head, *rows = self._table()
-            kept = [row for row in rows if _key(row) != (query_id, split, str(neighbour))]
+            kept = [row for row in rows if _key(row) != (query_id, split, str(neighbor))]
             text = StringIO()
             csv.writer(text).writerows([head, *kept])  # cells are safe since they were first written
             atomic_write(self.file, csv_file(text.getvalue()))
@@ -111,5 +111,5 @@ class Marks:
 
 
 def _key(row: list[str]) -> tuple[str, str, str]:
-    query, split, neighbour = (row[place] for place in KEY)
-    return query, split, neighbour
+    query, split, neighbor = (row[place] for place in KEY)
+    return query, split, neighbor

@@ -1,4 +1,4 @@
-// What a person does on the page of a served run: choose an image, look at its neighbours, mark wrong ones.
+// What a person does on the page of a served run: choose an image, look at its neighbors, mark wrong ones.
 // What is shown stands in the address after #, so that the browser's back button leads to the search before.
 
 const data = JSON.parse(document.querySelector(".page-data").textContent);
@@ -86,7 +86,7 @@ async function restore() {
   say("");
   find(".asked figure").hidden = true;
   find(".status").textContent = "Or begin with one of these.";
-  find(".neighbours").replaceChildren(...data.samples.map((picture) => element("li", {}, card(picture))));
+  find(".neighbors").replaceChildren(...data.samples.map((picture) => element("li", {}, card(picture))));
 }
 
 function searchBy(query) {
@@ -101,10 +101,10 @@ function say(text) {
 }
 
 function show(answer, shown) {
-  const count = answer.neighbours.length, within = find(".within").querySelector(`option[value="${CSS.escape(shown.class)}"]`);
+  const count = answer.neighbors.length, within = find(".within").querySelector(`option[value="${CSS.escape(shown.class)}"]`);
   const where = shown.class ? `images of ${within.dataset.name}` : "images";
   find(".status").textContent = count ? `The ${count} nearest of ${number(answer.among)} ${where}.` : `There are no other ${where}.`;
-  find(".neighbours").replaceChildren(...answer.neighbours.map((neighbour, i) => item(answer.query, neighbour, i + 1)));
+  find(".neighbors").replaceChildren(...answer.neighbors.map((neighbor, i) => item(answer.query, neighbor, i + 1)));
   showQuery(answer.query);
   countMarks(answer.marks);
 }
@@ -146,22 +146,22 @@ function card(picture) {
   return element("figure", {}, look, caption(picture, picture.name.split("/").pop()));
 }
 
-function item(query, neighbour, rank) {
+function item(query, neighbor, rank) {
   const place = element("div", { className: "place" }, element("span", { textContent: rank }),
-    element("span", { className: "score", textContent: neighbour.cosine.toFixed(3), title: "cosine" }));
+    element("span", { className: "score", textContent: neighbor.cosine.toFixed(3), title: "cosine" }));
   const judge = element("button", { type: "button", className: "judge", textContent: "✕ Wrong" });
-  judge.setAttribute("aria-label", `Wrong: ${described(neighbour)}`);
-  const made = element("li", {}, place, card(neighbour), judge);
-  let wrong = neighbour.wrong;
+  judge.setAttribute("aria-label", `Wrong: ${described(neighbor)}`);
+  const made = element("li", {}, place, card(neighbor), judge);
+  let wrong = neighbor.wrong;
   const tell = () => {
-    judge.title = wrong ? "Marked as wrong; press to take it back" : "Mark as a wrong neighbour";
+    judge.title = wrong ? "Marked as wrong; press to take it back" : "Mark as a wrong neighbor";
     judge.setAttribute("aria-pressed", String(wrong));
     made.classList.toggle("wrong", wrong);
   };
   judge.addEventListener("click", async () => {
     judge.disabled = true;
     try {
-      const answer = await send(wrong ? "DELETE" : "POST", "marks", { query: query.id, neighbour: neighbour.number });
+      const answer = await send(wrong ? "DELETE" : "POST", "marks", { query: query.id, neighbor: neighbor.number });
       wrong = !wrong;
       say("");
       countMarks(answer.marks);

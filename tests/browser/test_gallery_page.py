@@ -15,12 +15,12 @@ def picture(fine: str, coarse: str = "pear", side: int = 32) -> Picture:
 
 @pytest.fixture
 def rows() -> list[GalleryRow]:
-    """Two queries whose nearest neighbour is right and one whose is not."""
-    neighbours = [Neighbor(picture("anjou"), 0.9), Neighbor(picture("bosc", side=200), 0.5)]
+    """Two queries whose nearest neighbor is right and one whose is not."""
+    neighbors = [Neighbor(picture("anjou"), 0.9), Neighbor(picture("bosc", side=200), 0.5)]
     return [
-        GalleryRow(picture("anjou"), neighbours),
-        GalleryRow(picture("anjou"), [*neighbours, Neighbor(picture("oat", "milk"), 0.1)]),
-        GalleryRow(picture("oat", "milk"), neighbours),
+        GalleryRow(picture("anjou"), neighbors),
+        GalleryRow(picture("anjou"), [*neighbors, Neighbor(picture("oat", "milk"), 0.1)]),
+        GalleryRow(picture("oat", "milk"), neighbors),
     ]
 
 
@@ -43,11 +43,11 @@ def test_every_image_is_shown_and_names_are_text(open_page, gallery):
 
 def test_a_mark_under_the_pointer_tells_what_it_means(open_page, gallery):
     with open_page(gallery) as page:
-        marks = page.locator(".neighbours .mark")
+        marks = page.locator(".neighbors .mark")
         marks.nth(1).hover()
         assert marks.nth(1).get_attribute("title") == "same coarse, other fine class"
-        colours = marks.evaluate_all("all => all.slice(0, 2).map(mark => getComputedStyle(mark).backgroundColor)")
-        assert colours[0] != colours[1]
+        colors = marks.evaluate_all("all => all.slice(0, 2).map(mark => getComputedStyle(mark).backgroundColor)")
+        assert colors[0] != colors[1]
 
 
 def test_the_switch_hides_rows_that_begin_well_by_pointer_and_by_key(open_page, gallery):
@@ -66,11 +66,11 @@ def test_the_switch_hides_rows_that_begin_well_by_pointer_and_by_key(open_page, 
 
 def test_a_long_path_is_cut_at_its_beginning_and_whole_on_hover(open_page, rows, tmp_path):
     path = "photos/" + "a-long-folder/" * 5 + "IMG_7.jpg"
-    found = rows[0].neighbours[0]
+    found = rows[0].neighbors[0]
     row = GalleryRow(rows[0].query, [found._replace(picture=found.picture._replace(name=path))])
     write_gallery(tmp_path / "g.html", [row], title="Paths")
     with open_page(tmp_path / "g.html") as page:
-        name = page.locator(".neighbours .name")
+        name = page.locator(".neighbors .name")
         assert name.get_attribute("title") == path
         assert name.inner_text() == path
         box, text = name.bounding_box(), name.locator("bdi").bounding_box()

@@ -21,14 +21,14 @@ COARSE = ["pears", "milk", "tea"]
 FINE = [f"kind {i}" for i in range(18)]
 NAMES = [f"{i}.jpg" for i in range(SIDE * SIDE)]
 NAMES[7], NAMES[8] = '=HYPERLINK("http://evil.example")', '@sum, "quoted"\nand broken'
-COLOURS = np.random.default_rng(0).integers(60, 200, (SIDE * SIDE, 3), dtype=np.uint8)
+COLORS = np.random.default_rng(0).integers(60, 200, (SIDE * SIDE, 3), dtype=np.uint8)
 
 
 def grid_map(**more: Any) -> FeatureMap:
     count = np.arange(SIDE * SIDE)
     return feature_map(
         np.stack([count % SIDE, count // SIDE], 1),
-        lambda i: np.broadcast_to(COLOURS[i], (32, 32, 3)),
+        lambda i: np.broadcast_to(COLORS[i], (32, 32, 3)),
         {"coarse": (count % 3, COARSE), "fine": (np.where(count == 35, -1, count % 18), FINE)},
         **{"title": "Grid", "names": NAMES, **more},
     )
@@ -72,7 +72,7 @@ class Driven:
         assert download.value.suggested_filename == "picked.csv"
         return list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"), newline="")))
 
-    def colour(self, i: int) -> np.ndarray:
+    def color(self, i: int) -> np.ndarray:
         """What is painted where point i was at first."""
         x, y = self.place(i % SIDE, i // SIDE)
         shot = self.page.screenshot(clip={"x": x - 1, "y": y - 1, "width": 3, "height": 3})
@@ -98,7 +98,7 @@ def test_the_image_under_the_pointer_is_shown_with_its_labels(open_map):
         picture = driven.root.locator(".tip canvas").bounding_box()
         shot = driven.page.screenshot(clip={"x": picture["x"] + 40, "y": picture["y"] + 40, "width": 4, "height": 4})
         shown = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))[0, 0].astype(int)
-        assert np.abs(shown - COLOURS[10]).max() < 12
+        assert np.abs(shown - COLORS[10]).max() < 12
         driven.page.mouse.move(*driven.place(0.5, 0.5))
         assert not driven.root.locator(".tip").is_visible()
 
@@ -215,11 +215,11 @@ def test_a_hole_in_a_lasso_is_outside(open_map):
 
 def test_images_lie_on_the_map_when_they_are_asked_for(open_map):
     with open_map() as driven:
-        before = driven.colour(8)
+        before = driven.color(8)
         driven.root.get_by_label("Images", exact=True).check()
         driven.page.wait_for_timeout(150)
-        assert np.abs(driven.colour(8) - COLOURS[8]).max() < 12
-        assert np.abs(before - COLOURS[8]).max() >= 12
+        assert np.abs(driven.color(8) - COLORS[8]).max() < 12
+        assert np.abs(before - COLORS[8]).max() >= 12
         assert "kind 8" in driven.tip(8)
 
 
@@ -241,7 +241,7 @@ def test_class_weights_are_stars_that_can_be_hidden(open_map):
 def test_a_map_without_labels_says_so(open_map):
     with open_map(feature_map([[0, 0], [1, 1]], lambda i: np.zeros((8, 8, 3), np.uint8), {}, title="two")) as driven:
         assert driven.status("filter") == "No labels are known."
-        assert not driven.root.get_by_text("Colour").is_visible()
+        assert not driven.root.get_by_text("Color").is_visible()
         assert not driven.root.get_by_label("Class weights").is_visible()
 
 

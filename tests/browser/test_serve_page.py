@@ -1,4 +1,4 @@
-"""The served page in a browser: drop an image, look at its neighbours, filter, go back, mark, open the map."""
+"""The served page in a browser: drop an image, look at its neighbors, filter, go back, mark, open the map."""
 
 import base64
 import csv
@@ -33,36 +33,36 @@ def picture(tiny_data) -> bytes:
 
 
 def carry(page, how: str, picture: bytes, name: str = "<b>=odd</b>.png") -> None:
-    """Drop or paste an image, and wait for its neighbours."""
+    """Drop or paste an image, and wait for its neighbors."""
     page.evaluate(how, [base64.b64encode(picture).decode(), name])
     page.get_by_text("The 12 nearest").wait_for()
 
 
 def names(page) -> list[str]:
-    return page.locator(".neighbours .name").evaluate_all("all => all.map((one) => one.title)")
+    return page.locator(".neighbors .name").evaluate_all("all => all.map((one) => one.title)")
 
 
-def test_an_image_is_dropped_filtered_and_its_wrong_neighbour_marked(open_page, served, picture, tiny_data):
+def test_an_image_is_dropped_filtered_and_its_wrong_neighbor_marked(open_page, served, picture, tiny_data):
     train = open_dataset(tiny_data)
     with open_page(served.url) as page:
         page.get_by_text("Or begin with one of these").wait_for()
-        assert page.locator(".neighbours li").count() == 12
+        assert page.locator(".neighbors li").count() == 12
         carry(page, DROP, picture)
         asked = page.locator(".asked figure")
         assert asked.locator(".name").inner_text() == "<b>=odd</b>.png"
-        images = page.locator(".neighbours img, .asked img")
+        images = page.locator(".neighbors img, .asked img")
         images.last.wait_for()
         page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
         assert images.count() == 13
-        cosines = [float(text) for text in page.locator(".neighbours .score").all_inner_texts()]
+        cosines = [float(text) for text in page.locator(".neighbors .score").all_inner_texts()]
         assert cosines == sorted(cosines, reverse=True)
 
         pear = train.info.levels["coarse"][1]
         page.get_by_label("Search in").select_option("coarse/1")
         page.get_by_text(f"images of {pear}").wait_for()
-        inside = page.locator(".neighbours li")
+        inside = page.locator(".neighbors li")
         assert inside.count() == 12, "as many as without the filter"
-        assert set(page.locator(".neighbours .coarse").all_inner_texts()) == {pear}
+        assert set(page.locator(".neighbors .coarse").all_inner_texts()) == {pear}
 
         switch = inside.nth(2).get_by_role("button", name="Wrong:")
         assert switch.get_attribute("aria-pressed") == "false"
@@ -87,11 +87,11 @@ def test_an_image_is_dropped_filtered_and_its_wrong_neighbour_marked(open_page, 
         assert len(served.marks.read_text().splitlines()) == 1
 
 
-def test_a_neighbour_is_searched_by_and_the_way_leads_back(open_page, served, picture):
+def test_a_neighbor_is_searched_by_and_the_way_leads_back(open_page, served, picture):
     with open_page(served.url) as page:
         carry(page, PASTE, picture, "pasted.png")
         first = names(page)
-        page.locator(".neighbours .look").nth(1).focus()
+        page.locator(".neighbors .look").nth(1).focus()
         page.keyboard.press("Enter")
         page.locator(".asked .name", has_text=first[1]).wait_for()
         assert first[1] not in names(page)

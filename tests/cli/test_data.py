@@ -61,7 +61,7 @@ def test_show_draws_what_is_known_of_partly_labelled_images(tmp_path, array_data
     assert left == 0
     assert [(block.name, block.count) for block in blocks] == [("a", 5 + 1), ("b", 4)]
     assert [[(row.name, row.count, len(row.images)) for row in block.rows] for block in blocks] == [
-        [("a1", 3, 2), ("a2", 3, 2)], [("b1", 2, 2), ("b2", 1, 1), ("unlabelled", 1, 1)],
+        [("a1", 3, 2), ("a2", 3, 2)], [("b1", 2, 2), ("b2", 1, 1), ("unlabeled", 1, 1)],
     ]  # fmt: skip
     drawn = np.stack([image for row in blocks[0].rows for image in row.images])
     assert drawn.shape == (4, 8, 8, 3)

@@ -107,7 +107,7 @@ def test_serve_searches_and_says_that_marks_cannot_be_kept(readonly_run):
     finder = Finder.of(session, "train", "HNSW8")
     query = finder.query("train:3")
     assert query is not None
-    assert len(finder.neighbours(query, 5)) == 5
+    assert len(finder.neighbors(query, 5)) == 5
     assert len([text for text in told if "not stored" in text]) == 1
 
 

@@ -259,14 +259,14 @@ def test_leaving_one_query_out_of_a_small_gallery_costs_the_others_nothing():
 
     from coarsecon.pictures.rows import Picture
     from coarsecon.search.collection import Collection, gallery_rows
-    from coarsecon.search.index import Hits
+    from coarsecon.search.index import Neighbors
     from coarsecon.search.items import ItemTable
 
     pixels = np.zeros((4, 4, 3), np.uint8)
     gallery = Collection(torch.eye(3), ItemTable(names=["a", "b", "c"]), lambda _: pixels)
-    hits = Hits(torch.tensor([[0.9, 0.8, 0.7]] * 2), torch.tensor([[0, 1, 2]] * 2))
+    hits = Neighbors(torch.tensor([[0.9, 0.8, 0.7]] * 2), torch.tensor([[0, 1, 2]] * 2))
     rows = gallery_rows([Picture(pixels, "q")] * 2, gallery, hits, 10, [{1}, ()])
-    assert [[n.picture.name for n in row.neighbours] for row in rows] == [["a", "c"], ["a", "b", "c"]]
+    assert [[n.picture.name for n in row.neighbors] for row in rows] == [["a", "c"], ["a", "b", "c"]]
 
 
 def test_queries_of_one_split_in_another(coarsecon, tiny_run):

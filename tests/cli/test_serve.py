@@ -87,7 +87,7 @@ def test_an_approximate_index_says_how_much_it_finds(coarsecon, tiny_run, ending
     done = coarsecon("serve", tiny_run, "--port", 0, "--device", "cpu", "--index", "IVF4,Flat")
     assert done.code == 0, done.err
     assert "index IVF4,Flat finds" in done.err
-    assert "% of the true 12 neighbours" in done.err
+    assert "% of the true 12 neighbors" in done.err
 
 
 def test_the_browser_is_opened_only_on_request(coarsecon, tiny_run, ending, monkeypatch):

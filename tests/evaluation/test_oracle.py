@@ -19,7 +19,7 @@ from coarsecon.metrics.query_ranks import Search
 from coarsecon.metrics.retrieval import RECALL_KS, retrieval_values, values_within
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.search import exact
-from coarsecon.search.exact import unit
+from coarsecon.search.exact import l2_normalize
 
 DIM = 3
 examples = settings(max_examples=150, deadline=None)
@@ -86,11 +86,11 @@ def problems(draw: st.DrawFn) -> dict[str, Any]:
 
 def searched(problem: dict[str, Any], dtype: torch.dtype) -> tuple[Search, dict[str, Any]]:
     """The search of a problem, and its labels as pairs of the levels fine and coarse."""
-    queries = unit(torch.from_numpy(problem["queries"]).to(dtype))
+    queries = l2_normalize(torch.from_numpy(problem["queries"]).to(dtype))
     own = torch.from_numpy(problem["own"])
     gallery = queries
     if problem["gallery"] is not problem["queries"]:
-        gallery = unit(torch.from_numpy(problem["gallery"]).to(dtype).reshape(-1, DIM))
+        gallery = l2_normalize(torch.from_numpy(problem["gallery"]).to(dtype).reshape(-1, DIM))
     fine, coarse = (
         (torch.from_numpy(asked), torch.from_numpy(among))
         for asked, among in zip(problem["labels"], problem["among"], strict=True)

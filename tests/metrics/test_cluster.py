@@ -12,18 +12,18 @@ pytest.importorskip("sklearn")
 from coarsecon.errors import InputError
 from coarsecon.metrics.agreement import agreement
 from coarsecon.metrics.cluster import estimate_k, find_clusters, overall
-from coarsecon.search.exact import unit
+from coarsecon.search.exact import l2_normalize
 
 
 def blobs(sizes: list[int], *, spread: float = 0.5, noise: float = 0.5, dim: int = 64, seed: int = 0) -> Any:
     """Unit features around one common direction, a blob for each size, and which blob each is of."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    centres = unit(
-        unit(torch.randn(1, dim, generator=generator))
-        + spread * unit(torch.randn(len(sizes), dim, generator=generator))
+    centers = l2_normalize(
+        l2_normalize(torch.randn(1, dim, generator=generator))
+        + spread * l2_normalize(torch.randn(len(sizes), dim, generator=generator))
     )
-    return unit(centres[labels] + noise * torch.randn(len(labels), dim, generator=generator) / dim**0.5), labels
+    return l2_normalize(centers[labels] + noise * torch.randn(len(labels), dim, generator=generator) / dim**0.5), labels
 
 
 def two_classes() -> tuple[Tensor, Tensor, Tensor]:
@@ -47,7 +47,7 @@ def test_the_number_of_well_told_clusters_is_found(sizes: list[int], seed: int) 
 
 
 def test_without_structure_there_is_one_cluster() -> None:
-    features = unit(torch.randn(300, 32, generator=torch.Generator().manual_seed(0)))
+    features = l2_normalize(torch.randn(300, 32, generator=torch.Generator().manual_seed(0)))
     assert estimate_k(features, max_k=6)[0] == 1
 
 
@@ -68,7 +68,8 @@ def test_clusters_are_the_hidden_classes_largest_first(model: Any, k: Any) -> No
 def test_typical_images_are_those_nearest_to_the_mean_and_the_margin_tells_the_doubtful() -> None:
     features, coarse, _ = two_classes()
     (group,) = find_clusters(features[coarse == 0], torch.zeros(120, dtype=torch.int64), k=3)
-    means = torch.stack([unit(features[coarse == 0][group.clusters == i].sum(0, keepdim=True))[0] for i in range(3)])
+    groups = [features[coarse == 0][group.clusters == i] for i in range(3)]
+    means = torch.stack([l2_normalize(rows.sum(0, keepdim=True))[0] for rows in groups])
     cosines = features[coarse == 0] @ means.T
     best = cosines.topk(2)
     torch.testing.assert_close(group.typicality, best.values[:, 0])
@@ -101,7 +102,7 @@ def test_images_without_a_coarse_label_are_in_no_cluster() -> None:
 @pytest.mark.parametrize("model", ["kmeans", "mixture"])
 @pytest.mark.parametrize("k", [1, 3, "auto"])
 def test_a_class_of_few_or_equal_images_has_no_more_clusters_than_it_can(model: Any, k: Any) -> None:
-    features = unit(torch.ones(5, 40))
+    features = l2_normalize(torch.ones(5, 40))
     features[0, 0] = 0.5
     coarse = torch.tensor([0, 0, 0, 0, 1])
     groups = find_clusters(features, coarse, k=k, model=model, restarts=1)

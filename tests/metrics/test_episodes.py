@@ -63,7 +63,7 @@ def test_intra_class_ways_are_children_of_one_coarse_class() -> None:
     assert drawn == {0, 1}
 
 
-def test_unlabelled_images_are_never_drawn() -> None:
+def test_unlabeled_images_are_never_drawn() -> None:
     labels = np.where(np.arange(300) % 3 == 0, -1, LABELS)
     episode = sample_episode(labels, 0, ways="all", shots=5, queries=5)
     assert (labels[np.concatenate([episode.support, episode.query])] >= 0).all()

@@ -29,10 +29,10 @@ COARSE = LABELS // 4
 
 
 def embedded(seed: int, noise: float = 1.0, copies: int = 1) -> Embedded:
-    """144 images of 12 classes, four to a coarse class, as unit features around the centres of their classes."""
+    """144 images of 12 classes, four to a coarse class, as unit features around the centers of their classes."""
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(12, 16, generator=generator)[LABELS]
-    drawn = centres[:, None] + noise * torch.randn(len(LABELS), 1 + copies, 16, generator=generator)
+    centers = torch.randn(12, 16, generator=generator)[LABELS]
+    drawn = centers[:, None] + noise * torch.randn(len(LABELS), 1 + copies, 16, generator=generator)
     drawn = torch.nn.functional.normalize(drawn, dim=-1)
     return Embedded(drawn[:, 0], drawn[:, :1] if copies == 1 else drawn[:, 1:])
 
@@ -131,7 +131,7 @@ def test_a_cascade_compares_within_the_coarse_class_and_with_all_where_that_has_
     assert predicted != predictor(fine, "cosine")(episode).tolist()
 
 
-def test_coarse_classes_are_learnt_from_labelled_training_features() -> None:
+def test_coarse_classes_are_learned_from_labeled_training_features() -> None:
     pytest.importorskip("sklearn")
     model = embedded(0, 0.1, copies=2)
     known = torch.where(torch.arange(len(COARSE)) < 72, COARSE, -1)

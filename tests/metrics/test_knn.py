@@ -71,11 +71,11 @@ def test_progress_is_told_of_a_few_queries_at_a_time(monkeypatch: pytest.MonkeyP
     assert pieces == [20, 20, 10]
 
 
-def test_unlabelled_bank_items_have_no_vote() -> None:
+def test_unlabeled_bank_items_have_no_vote() -> None:
     bank, labels, _ = problem()
-    unlabelled = torch.where(torch.arange(200) < 100, labels, -1)
+    unlabeled = torch.where(torch.arange(200) < 100, labels, -1)
     expected = knn_predict(bank[:100], labels[:100], bank, k=1)
-    assert torch.equal(knn_predict(bank, unlabelled, bank, k=1), expected)
+    assert torch.equal(knn_predict(bank, unlabeled, bank, k=1), expected)
     with pytest.raises(InputError, match="label"):
         knn_predict(bank, torch.full((200,), -1), bank)
 
@@ -103,7 +103,7 @@ def test_one_pass_over_many_settings_equals_a_call_for_each(monkeypatch: pytest.
     assert not torch.equal(together[20, 0.05], together[1, 0.05])
 
 
-def test_metrics_lead_with_the_papers_setting_and_count_labelled_queries() -> None:
+def test_metrics_lead_with_the_papers_setting_and_count_labeled_queries() -> None:
     bank, labels, queries = problem()
     truth = torch.arange(50) % 7
     truth[10:] = torch.where(torch.arange(40) < 20, -1, truth[10:])

@@ -65,7 +65,7 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch, method, missing):
         project(clusters()[0], method)
 
 
-def test_the_search_for_neighbours_tells_of_its_progress(monkeypatch):
+def test_the_search_for_neighbors_tells_of_its_progress(monkeypatch):
     """Among 190,000 images it takes longer than all iterations."""
     pytest.importorskip("openTSNE")
     pytest.importorskip("faiss")
@@ -80,4 +80,4 @@ def test_the_search_for_neighbours_tells_of_its_progress(monkeypatch):
 
     monkeypatch.setattr(exact, "BLOCK", 16)
     project(clusters()[0], reporter=Telling())
-    assert told.count(("neighbours", 21)) == 21
+    assert told.count(("neighbors", 21)) == 21

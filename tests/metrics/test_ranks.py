@@ -55,7 +55,7 @@ def test_an_item_without_a_score_has_no_rank():
 
 
 @pytest.fixture
-def labelled() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def labeled() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """90 features in three coarse and nine fine classes, some of unknown class."""
     draws = torch.Generator().manual_seed(0)
     features, fine = torch.randn(90, 8, generator=draws), torch.arange(90) % 9
@@ -63,8 +63,8 @@ def labelled() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return features, torch.where(fine < 0, -1, fine // 3), fine
 
 
-def test_large_classes_score_as_they_do_by_lists_of_neighbours(labelled, monkeypatch):
-    features, coarse, fine = labelled
+def test_large_classes_score_as_they_do_by_lists_of_neighbors(labeled, monkeypatch):
+    features, coarse, fine = labeled
     found = []
     for large in (2**20, 20, 2):  # none is large, coarse ones are, all are
         monkeypatch.setattr(query_ranks, "LARGE_DEPTH", large)
@@ -77,8 +77,8 @@ def test_large_classes_score_as_they_do_by_lists_of_neighbours(labelled, monkeyp
         torch.testing.assert_close(other, found[0], equal_nan=True)
 
 
-def test_one_set_searched_from_another_scores_alike_by_both_ways(labelled, monkeypatch):
-    features, coarse, _ = labelled
+def test_one_set_searched_from_another_scores_alike_by_both_ways(labeled, monkeypatch):
+    features, coarse, _ = labeled
     search = Search.among(features)
     apart = Search(search.queries[:40], search.gallery[40:], torch.full((40,), -1))
     both = []

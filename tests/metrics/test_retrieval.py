@@ -19,7 +19,7 @@ from coarsecon.metrics.retrieval import (
 )
 from coarsecon.runtime.progress import Progress
 from coarsecon.search import exact
-from coarsecon.search.exact import unit
+from coarsecon.search.exact import l2_normalize
 
 
 def naive(features: Tensor, labels: Tensor, ks: list[int]) -> dict[str, float]:
@@ -51,8 +51,8 @@ def problem(count: int = 150, classes: int = 9, seed: int = 0) -> tuple[Tensor, 
     """Features that tell their classes in part; classes of uneven size, some labels unknown."""
     generator = torch.Generator().manual_seed(seed)
     labels = (torch.rand(count, generator=generator) ** 2 * classes).long()
-    centres = torch.randn(classes, 8, generator=generator, dtype=torch.float64)
-    features = centres[labels] + torch.randn(count, 8, generator=generator, dtype=torch.float64)
+    centers = torch.randn(classes, 8, generator=generator, dtype=torch.float64)
+    features = centers[labels] + torch.randn(count, 8, generator=generator, dtype=torch.float64)
     labels[torch.rand(count, generator=generator) < 0.1] = -1
     labels[0] = classes  # alone in its class
     return features, labels
@@ -98,7 +98,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert retrieval_metrics(features, labels) == pytest.approx(whole)
 
 
-def test_the_neighbours_of_large_classes_are_never_held_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_neighbors_of_large_classes_are_never_held_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     largest = 0
 
     def watched(queries: Tensor, gallery: Tensor, k: int, **options: Any) -> tuple[Tensor, Tensor]:
@@ -114,7 +114,7 @@ def test_the_neighbours_of_large_classes_are_never_held_all_at_once(monkeypatch:
 
 
 @pytest.mark.parametrize("large", [5, 30, 1000])
-def test_progress_counts_every_labelled_query_once(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+def test_progress_counts_every_labeled_query_once(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
     """Whether its classes are listed, ranked, or one of each: a search of many images is told of all the time."""
 
     pieces: list[int] = []
@@ -155,7 +155,7 @@ def test_a_query_alone_in_its_class_is_a_miss_for_recall_and_left_out_of_map() -
     assert (alone["recall@1"], alone["map@r"], alone["r_precision"]) == (0, 0, 0)
 
 
-def test_an_unlabelled_item_is_no_query_but_stands_in_the_way() -> None:
+def test_an_unlabeled_item_is_no_query_but_stands_in_the_way() -> None:
     features = torch.tensor([[1.0, 0.0], [1.0, 0.2], [1.0, 0.1]])
     metrics = retrieval_metrics(features, torch.tensor([0, 0, -1]), ks=[1, 2])
     assert (metrics["recall@1"], metrics["recall@2"], metrics["queries"]) == (0.0, 1.0, 2)
@@ -220,7 +220,7 @@ def across(seed: int = 0) -> tuple[Search, tuple[Tensor, Tensor]]:
     features, labels = problem(90, seed=seed)
     asked, among = torch.arange(40), torch.arange(30, 90)
     own = torch.where(asked >= 30, asked - 30, -1)
-    return Search(unit(features[asked]), unit(features[among]), own), (labels[asked], labels[among])
+    return Search(l2_normalize(features[asked]), l2_normalize(features[among]), own), (labels[asked], labels[among])
 
 
 @pytest.mark.parametrize("seed", range(3))

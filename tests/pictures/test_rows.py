@@ -1,4 +1,4 @@
-"""Which neighbour counts as right, near or wrong."""
+"""Which neighbor counts as right, near or wrong."""
 
 import numpy as np
 import pytest

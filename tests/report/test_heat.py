@@ -1,4 +1,4 @@
-"""Heat maps as pictures: colours that rise evenly, hot where the heat is, and every picture with its own."""
+"""Heat maps as pictures: colors that rise evenly, hot where the heat is, and every picture with its own."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ from PIL import Image
 
 from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture
 from coarsecon.report.heat import heat_picture, overlay, with_heat
-from coarsecon.report.palette import heat_colours
+from coarsecon.report.palette import heat_colors
 from coarsecon.report.sheet import write_heat_sheet, write_sheet
 
 
-def lightness(colour: tuple[int, int, int]) -> float:
-    """OKLAB's L of an 8-bit sRGB colour."""
-    value = np.array(colour) / 255
+def lightness(color: tuple[int, int, int]) -> float:
+    """OKLAB's L of an 8-bit sRGB color."""
+    value = np.array(color) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     to_cones = [
         [0.4122214708, 0.5363325363, 0.0514459929],
@@ -23,7 +23,7 @@ def lightness(colour: tuple[int, int, int]) -> float:
 
 
 def test_lightness_rises_evenly_with_heat():
-    found = [lightness(colour) for colour in heat_colours(64)]
+    found = [lightness(color) for color in heat_colors(64)]
     np.testing.assert_allclose(found, np.linspace(found[0], found[-1], 64), atol=0.005)
     assert found[0] < 0.2
     assert found[-1] > 0.9
@@ -34,17 +34,17 @@ def test_the_picture_is_hot_in_the_corner_that_is():
     heat[0, 3] = 7
     picture = np.asarray(heat_picture(heat, (80, 40)))
     assert picture.shape == (40, 80, 3)
-    assert tuple(picture[0, -1]) == heat_colours()[-1]
-    assert tuple(picture[-1, 0]) == heat_colours()[0]
-    grey = np.full((40, 80, 3), 100, np.uint8)
-    covered = overlay(grey, heat, 80)
+    assert tuple(picture[0, -1]) == heat_colors()[-1]
+    assert tuple(picture[-1, 0]) == heat_colors()[0]
+    gray = np.full((40, 80, 3), 100, np.uint8)
+    covered = overlay(gray, heat, 80)
     assert covered[0, -1].sum() > 300 > covered[-1, 0].sum()
 
 
 @pytest.mark.parametrize("value", [0.0, 3.5])
 def test_an_even_map_is_cold_throughout(value):
     heat = value * (np.ones((3, 3)) + np.eye(3) * 1e-7)
-    assert (np.asarray(heat_picture(heat, (9, 9))) == heat_colours()[0]).all()
+    assert (np.asarray(heat_picture(heat, (9, 9))) == heat_colors()[0]).all()
 
 
 def picture(name: str, value: int) -> Picture:
@@ -61,7 +61,7 @@ def test_every_picture_of_the_rows_gets_its_own_map(tmp_path):
         return [np.array([[0.0, 1.0]]) if image[0, 0, 0] % 2 else np.array([[1.0, 0.0]]) for image in images]
 
     hot = with_heat(rows, look)
-    shown = [hot[0].query, *(found.picture for found in hot[0].neighbours), hot[1].query]
+    shown = [hot[0].query, *(found.picture for found in hot[0].neighbors), hot[1].query]
     assert [p.name for p in shown] == ["a", "b", "c", "d"]
     assert [bool(p.heat[0, 0].sum() > p.heat[0, -1].sum()) for p in shown] == [False, True, False, True]
     assert rows[0].query.heat is None

@@ -51,19 +51,19 @@ def test_a_picture_has_a_panel_per_level_and_one_of_images(tmp_path: Path) -> No
     assert Image.open(tmp_path / "one.png").width == PANEL + 2 * MARGIN
 
 
-def test_a_point_has_the_colour_of_its_class_and_unknown_ones_are_grey(tmp_path: Path) -> None:
+def test_a_point_has_the_color_of_its_class_and_unknown_ones_are_gray(tmp_path: Path) -> None:
     corners = [[0, 0], [1, 0], [0, 1], [1, 1]]
     four = drawn(corners, {"coarse": ([0, 1, 2, -1], ["a", "b", "c"])})
     write_map_png(tmp_path / "m.png", four)
     write_map_svg(tmp_path / "m.svg", four)
     picture = Image.open(tmp_path / "m.png")
     circles = elements(tmp_path / "m.svg", "circle")
-    assert len(circles) == 2 * 4  # on the panel of the level, and grey beneath the images
-    for colour in [*palette(3), UNKNOWN]:
-        circle = next(circle for circle in circles if circle.get("fill") == "#" + bytes(colour).hex())
+    assert len(circles) == 2 * 4  # on the panel of the level, and gray beneath the images
+    for color in [*palette(3), UNKNOWN]:
+        circle = next(circle for circle in circles if circle.get("fill") == "#" + bytes(color).hex())
         x, y = float(circle.get("cx") or 0), float(circle.get("cy") or 0)
         pixel = np.array(picture.getpixel((round(x), round(y))))
-        on_paper = 255 + (np.array(colour) - 255) * float(circle.get("fill-opacity") or 0)
+        on_paper = 255 + (np.array(color) - 255) * float(circle.get("fill-opacity") or 0)
         assert np.abs(pixel - on_paper).max() < 3
 
 
@@ -78,10 +78,10 @@ def test_images_lie_at_their_points_and_do_not_overlap(tmp_path: Path) -> None:
         assert apart.sum() == len(boxes) - 1, i
     write_map_png(tmp_path / "m.png", drawn(images=plain))
     picture = np.asarray(Image.open(tmp_path / "m.png"))
-    centres = boxes[:, :2] + boxes[:, 2:] / 2
-    greys = {int(picture[round(y), round(x), 0]) for x, y in centres}
-    assert greys <= set(range(0, 240, 4))
-    assert len(greys) == len(boxes)
+    centers = boxes[:, :2] + boxes[:, 2:] / 2
+    grays = {int(picture[round(y), round(x), 0]) for x, y in centers}
+    assert grays <= set(range(0, 240, 4))
+    assert len(grays) == len(boxes)
 
 
 def test_a_vector_picture_refers_to_nothing_and_keeps_hostile_names_as_text(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_class_weights_are_stars_with_names_on_the_panel_of_their_level(tmp_path
     stars = RNG.normal(size=(3, 2))
     write_map_svg(tmp_path / "m.svg", drawn(weights=(stars, "coarse")))
     polygons = elements(tmp_path / "m.svg", "polygon")
-    assert [star.get("fill") for star in polygons] == ["#" + bytes(colour).hex() for colour in palette(3)]
+    assert [star.get("fill") for star in polygons] == ["#" + bytes(color).hex() for color in palette(3)]
     named = [text.text for text in elements(tmp_path / "m.svg", "text") if text.get("paint-order")]
     assert "pear" in named
     write_map_png(tmp_path / "m.png", drawn(weights=(stars, "coarse")))
@@ -142,7 +142,7 @@ def test_the_page_holds_points_labels_names_and_images(tmp_path: Path) -> None:
     assert data["levels"][1]["labels"] == LEVELS["fine"][0].tolist()
     assert data["levels"][0]["parents"] is None
     assert data["levels"][1]["parents"] == [i % 3 for i in range(30)]
-    assert len(set(data["levels"][1]["colours"])) == 30
+    assert len(set(data["levels"][1]["colors"])) == 30
     assert np.ptp(data["points"], axis=0).max() == pytest.approx(1, abs=1e-3)
     assert (data["tile"], data["columns"]) == (32, 8)
 
@@ -217,21 +217,21 @@ def test_what_does_not_fit_together_is_refused(wrong: dict, says: str) -> None:
         drawn(**{"points": POINTS[:3], "levels": {"coarse": ([0, 1, 1], ["a", "b"])}, **wrong})
 
 
-def test_siblings_have_colours_far_apart_and_no_two_classes_the_same() -> None:
+def test_siblings_have_colors_far_apart_and_no_two_classes_the_same() -> None:
     parents = [i // 5 for i in range(100)]
-    colours = nested_palette(parents)
-    assert len(set(colours)) == 100
-    siblings = [(colours[i], colours[j]) for i in range(100) for j in range(i) if parents[i] == parents[j]]
+    colors = nested_palette(parents)
+    assert len(set(colors)) == 100
+    siblings = [(colors[i], colors[j]) for i in range(100) for j in range(i) if parents[i] == parents[j]]
     assert min(sum(abs(a - b) for a, b in zip(one, other, strict=True)) for one, other in siblings) > 60
 
 
 @pytest.mark.parametrize(("classes", "nested"), [(20, True), (32, True), (32, False)])
-def test_more_classes_than_colours_to_tell_apart_are_told(tmp_path: Path, classes: int, nested: bool) -> None:
+def test_more_classes_than_colors_to_tell_apart_are_told(tmp_path: Path, classes: int, nested: bool) -> None:
     fine = np.arange(64) % classes
     levels = {"coarse": (fine // 8, [f"c{i}" for i in range(4)])} if nested else {}
     levels["fine"] = (fine, [f"f{i}" for i in range(classes)])
     shown = drawn(np.random.default_rng(0).random((64, 2)), levels, IMAGES[:1].repeat(64, 0))
-    note = shown.levels[-1].colour_note
+    note = shown.levels[-1].color_note
     assert bool(note) == (classes > 20)
     assert ("within a class" in note) == (classes > 20 and nested)
     write_map_svg(tmp_path / "m.svg", shown)
@@ -241,12 +241,12 @@ def test_more_classes_than_colours_to_tell_apart_are_told(tmp_path: Path, classe
     assert page_data(tmp_path / "m.html")["levels"][-1]["note"] == note
 
 
-def test_colours_differ_as_long_as_classes_are_few() -> None:
+def test_colors_differ_as_long_as_classes_are_few() -> None:
     assert palette(0) == []
     for count in (1, 7, 20, 100):
-        colours = palette(count)
-        assert len(set(colours)) == count
-        assert all(0 <= part <= 255 for colour in colours for part in colour)
+        colors = palette(count)
+        assert len(set(colors)) == count
+        assert all(0 <= part <= 255 for color in colors for part in color)
     closest = min(
         sum(abs(a - b) for a, b in zip(one, other, strict=True))
         for i, one in enumerate(palette(20))

@@ -1,4 +1,4 @@
-"""PNG sheets: sizes, the images themselves in their places, and marks in their colours."""
+"""PNG sheets: sizes, the images themselves in their places, and marks in their colors."""
 
 from pathlib import Path
 
@@ -13,26 +13,26 @@ from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture
 from coarsecon.report.sheet import write_sheet
 
 
-def plain(colour: tuple[int, int, int], side: int = 32) -> np.ndarray:
-    return np.full((side, side, 3), colour, np.uint8)
+def plain(color: tuple[int, int, int], side: int = 32) -> np.ndarray:
+    return np.full((side, side, 3), color, np.uint8)
 
 
-def colours(path: Path) -> dict[tuple[int, ...], int]:
+def colors(path: Path) -> dict[tuple[int, ...], int]:
     pixels, counts = np.unique(np.asarray(Image.open(path)).reshape(-1, 3), axis=0, return_counts=True)
     return {tuple(map(int, pixel)): int(count) for pixel, count in zip(pixels, counts, strict=True)}
 
 
-def test_a_sheet_has_a_row_per_query_and_a_place_per_neighbour(tmp_path: Path) -> None:
+def test_a_sheet_has_a_row_per_query_and_a_place_per_neighbor(tmp_path: Path) -> None:
     query = Picture(plain((10, 20, 200)), "q.jpg", "pear", "anjou")
     others = [
         Neighbor(Picture(plain((200, 20, 10)), "n.jpg", *labels), 0.5)
         for labels in [("pear", "anjou"), ("pear", "conference"), ("milk", "oat"), ("pear", "anjou")]
     ]
     write_sheet(tmp_path / "s.png", [GalleryRow(query, others), GalleryRow(query, others[:1])], title="Pears")
-    found = colours(tmp_path / "s.png")
+    found = colors(tmp_path / "s.png")
     whole = TILE * TILE
     assert found[(10, 20, 200)] == 2 * whole
-    assert 0.85 * 5 * whole < found[(200, 20, 10)] < 5 * whole  # five neighbours, their frames aside
+    assert 0.85 * 5 * whole < found[(200, 20, 10)] < 5 * whole  # five neighbors, their frames aside
     frames = [found[MARKS[kind]] for kind in ("right", "near", "wrong")]
     assert frames[0] > 2.5 * frames[1] > 0
     assert frames[2] > 0
@@ -50,8 +50,8 @@ def test_a_grid_puts_image_i_of_each_view_into_row_i(tmp_path: Path) -> None:
     sheet = Image.open(tmp_path / "v.png")
     assert sheet.width == 2 * MARGIN + 2 * STEP - GAP
     x, bottom = MARGIN + TILE // 2, sheet.height - MARGIN - TILE // 2
-    centres = [(x, bottom - STEP), (x, bottom), (x + STEP, bottom - STEP), (x + STEP, bottom)]
-    assert [sheet.getpixel(centre) for centre in centres] == [
+    centers = [(x, bottom - STEP), (x, bottom), (x + STEP, bottom - STEP), (x + STEP, bottom)]
+    assert [sheet.getpixel(center) for center in centers] == [
         (255, 0, 0),
         (0, 255, 0),
         (0, 0, 255),

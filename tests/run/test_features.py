@@ -18,7 +18,7 @@ from coarsecon.evaluation.support import embedded_split, predicted_classes
 from coarsecon.nn.encoder import Encoder, load_encoder
 from coarsecon.run.features import FeatureStore, encoder_mark, split_features
 from coarsecon.run.folder import RunFolder, open_run
-from coarsecon.search.exact import unit
+from coarsecon.search.exact import l2_normalize
 from coarsecon.train.loop import train
 from coarsecon.train.resolve import plan
 from coarsecon.views.batch import ImageBatch
@@ -124,7 +124,7 @@ def test_flipping_averages_the_features_of_an_image_and_its_mirror(run, dataset,
     plain, store = FeatureStore(run, layer=layer), FeatureStore(run, layer=layer, flip=True)
     images = dataset.split("test").images
     sides = [plain.encoder.features(ImageBatch.full(side)) for side in (images, images.flip(3).contiguous())]
-    expected = unit(plain.finished(sides[0]) + plain.finished(sides[1]))
+    expected = l2_normalize(plain.finished(sides[0]) + plain.finished(sides[1]))
     torch.testing.assert_close(store.split(dataset, "test"), expected, rtol=0, atol=1e-5)
     assert store.mark("a") != plain.mark("a")
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from coarsecon.errors import CoarseconError
 from coarsecon.search import exact
-from coarsecon.search.exact import nearest, nearest_others, unit
+from coarsecon.search.exact import l2_normalize, nearest, nearest_others
 
 
 @pytest.fixture(params=["faiss", "torch"])
@@ -21,7 +21,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def features(count: int, seed: int = 0) -> Tensor:
-    return unit(torch.randn(count, 16, generator=torch.Generator().manual_seed(seed)))
+    return l2_normalize(torch.randn(count, 16, generator=torch.Generator().manual_seed(seed)))
 
 
 @pytest.mark.parametrize("k", [1, 7, 150])
@@ -93,7 +93,7 @@ def test_among_all_others_a_duplicate_is_found_and_not_the_item(backend: str, mo
     assert nearest_others(gallery.double(), 3)[0].dtype == torch.float64
 
 
-def test_an_excluded_item_below_the_depth_costs_no_neighbour(backend: str) -> None:
+def test_an_excluded_item_below_the_depth_costs_no_neighbor(backend: str) -> None:
     gallery = features(60)
     far = (gallery[:1] @ gallery.T).argmin(1)
     _, indices = nearest(gallery[:1], gallery, 5, exclude=far)
@@ -141,11 +141,11 @@ def test_features_that_are_not_finite_are_refused(value: float) -> None:
     gallery = features(10)
     gallery[3, 2] = value
     with pytest.raises(CoarseconError, match="NaN"):
-        unit(gallery)
+        l2_normalize(gallery)
 
 
 def test_unit_takes_arrays_and_gives_rows_of_length_one() -> None:
-    rows = unit((10 * torch.randn(20, 4, dtype=torch.float16)).numpy())
+    rows = l2_normalize((10 * torch.randn(20, 4, dtype=torch.float16)).numpy())
     assert rows.dtype == torch.float32
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(20))
 

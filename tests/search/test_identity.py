@@ -11,7 +11,7 @@ from coarsecon.data.prepare.dataset import prepare_dataset
 from coarsecon.data.prepare.preparation import Writing
 from coarsecon.data.sources import SourceRequest
 from coarsecon.data.sources.folder import SOURCE
-from coarsecon.search.identity import Place, PreparedImages, SameFiles
+from coarsecon.search.identity import ImageRef, PreparedImages, SameFiles
 
 FORMS = {
     "array": (32, Writing()),
@@ -38,7 +38,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path: Path, save_image: Callabl
 def test_an_image_is_found_under_any_name(prepared: PreparedImages, tmp_path: Path, name: str) -> None:
     original = tmp_path / "photos" / name
     split = name.partition("/")[0]
-    expected = Place(split, prepared.dataset.split(split).names.index(name))
+    expected = ImageRef(split, prepared.dataset.split(split).names.index(name))
     moved = tmp_path / "elsewhere" / "renamed.jpg"
     moved.parent.mkdir()
     moved.write_bytes(original.read_bytes())

@@ -22,8 +22,8 @@ APPROXIMATE = ["IVF16,Flat", "HNSW16", "IVF16,PQ8x4fs,RFlat"]
 @pytest.fixture(scope="module")
 def features() -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(CLASSES, 16, generator=generator)
-    return centres.repeat(COUNT // CLASSES, 1) + torch.randn(COUNT, 16, generator=generator)
+    centers = torch.randn(CLASSES, 16, generator=generator)
+    return centers.repeat(COUNT // CLASSES, 1) + torch.randn(COUNT, 16, generator=generator)
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +48,16 @@ def test_a_saved_index_answers_as_before_and_keeps_its_images(
     assert torch.equal(loaded.query(features[:50], 10).indices, built.query(features[:50], 10).indices)
 
 
-def test_flat_finds_the_exact_neighbours_with_cosines(features: Tensor, items: ItemTable) -> None:
+def test_flat_finds_the_exact_neighbors_with_cosines(features: Tensor, items: ItemTable) -> None:
     hits = SearchIndex.build(features, items).query(3 * features[:7], 5)
-    unit = exact.unit(features)
+    unit = exact.l2_normalize(features)
     expected = (unit[:7] @ unit.T).topk(5)
     assert torch.equal(hits.indices, expected.indices)
     torch.testing.assert_close(hits.scores, expected.values)
 
 
 @pytest.mark.parametrize("factory", APPROXIMATE)
-def test_an_approximate_index_finds_most_neighbours_and_says_how_many(
+def test_an_approximate_index_finds_most_neighbors_and_says_how_many(
     features: Tensor, items: ItemTable, factory: str
 ) -> None:
     recall = index_recall(SearchIndex.build(features, items, factory), features, k=10, sample=200)
@@ -65,7 +65,7 @@ def test_an_approximate_index_finds_most_neighbours_and_says_how_many(
     assert index_recall(SearchIndex.build(features, items), features, k=10, sample=200) == 1
 
 
-def test_more_neighbours_than_images_are_all_images() -> None:
+def test_more_neighbors_than_images_are_all_images() -> None:
     features = torch.randn(5, 8)
     table = ItemTable(names=list("abcde"))
     for factory in ("Flat", "HNSW4"):
@@ -111,7 +111,7 @@ def test_the_size_of_pieces_changes_nothing(
     assert index_recall(pieces, features, 5) == recall
 
 
-def test_the_recall_counts_true_neighbours_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recall_counts_true_neighbors_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faiss")
     points = torch.randn(501, 8, generator=torch.Generator().manual_seed(1))
     monkeypatch.setattr(index, "ADDED_AT_ONCE", 100)  # the last piece is a single image

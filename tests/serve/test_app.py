@@ -42,7 +42,7 @@ def encoded(pixels: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
 
 def numbers(answer) -> list[int]:
     assert answer.status == 200, answer.body
-    return [neighbour["number"] for neighbour in answer.json["neighbours"]]
+    return [neighbor["number"] for neighbor in answer.json["neighbors"]]
 
 
 def test_an_uploaded_image_finds_what_the_library_finds(serve, tiny_run, test_images):
@@ -50,15 +50,15 @@ def test_an_uploaded_image_finds_what_the_library_finds(serve, tiny_run, test_im
     answer = served.ask("POST", "/search?k=7&name=a.png", encoded(pixels))
     found = coarsecon.load(tiny_run, device="cpu").search(pixels, k=7)
     assert numbers(answer) == found.indices[0]
-    neighbours = answer.json["neighbours"]
-    assert [each["cosine"] for each in neighbours] == pytest.approx(found.scores[0], abs=1e-5)
-    assert [each["labels"]["fine"] for each in neighbours] == found.labels["fine"][0]
+    neighbors = answer.json["neighbors"]
+    assert [each["cosine"] for each in neighbors] == pytest.approx(found.scores[0], abs=1e-5)
+    assert [each["labels"]["fine"] for each in neighbors] == found.labels["fine"][0]
     assert answer.json["query"]["id"] == hashlib.sha256(encoded(pixels)).hexdigest()
     again = served.ask("POST", f"/search?k=3&query={answer.json['query']['id']}")
     assert numbers(again) == found.indices[0][:3]
 
 
-def test_a_filter_searches_the_whole_class_and_not_the_first_neighbours(serve, tiny_run, train):
+def test_a_filter_searches_the_whole_class_and_not_the_first_neighbors(serve, tiny_run, train):
     served = serve(tiny_run)
     features = torch.from_numpy(coarsecon.load(tiny_run, device="cpu").split("train"))
     for level, label in (("coarse", 2), ("fine", 11)):
@@ -70,7 +70,7 @@ def test_a_filter_searches_the_whole_class_and_not_the_first_neighbours(serve, t
         assert answer.json["among"] == len(members)
 
 
-def test_an_image_of_the_split_is_not_its_own_neighbour(serve, tiny_run):
+def test_an_image_of_the_split_is_not_its_own_neighbor(serve, tiny_run):
     found = numbers(serve(tiny_run).ask("POST", "/search?query=train:5&k=100"))
     assert len(found) == 95
     assert 5 not in found
@@ -187,8 +187,8 @@ def test_an_upload_that_does_not_arrive_is_given_up(serve, tiny_run, monkeypatch
         ("/search?k=5&query=train:1&class=fine/-1", 404),
         ("/search?k=5&query=train:1&class=fine/" + "9" * 5000, 404),
         ("/search?k=5&query=train:1&class=__class__/0", 404),
-        ("/search?k=5&query=train:1&class=fine", 404), ("/marks?query=train:1&neighbour=96", 400),
-        ("/marks?query=nobody&neighbour=1", 404), ("/marks?query=train:1", 400),
+        ("/search?k=5&query=train:1&class=fine", 404), ("/marks?query=train:1&neighbor=96", 400),
+        ("/marks?query=nobody&neighbor=1", 404), ("/marks?query=train:1", 400),
     ],
 )  # fmt: skip
 def test_wrong_parameters_are_refused_with_words(serve, tiny_run, path, status):
@@ -201,12 +201,12 @@ def test_marks_are_written_with_what_is_known_and_can_be_taken_back(serve, tiny_
     served = serve(tiny_run)
     assert served.ask("GET", "/marks.csv", headers={}).status == 404
     query = served.ask("POST", "/search?k=3&name=%3Dcmd%7C%21A1.png", encoded(test_images.image(3))).json
-    first, second, third = query["neighbours"]
-    for neighbour in (first, second, second):
-        path = f"/marks?query={query['query']['id']}&neighbour={neighbour['number']}"
+    first, second, third = query["neighbors"]
+    for neighbor in (first, second, second):
+        path = f"/marks?query={query['query']['id']}&neighbor={neighbor['number']}"
         marks = served.ask("POST", path).json["marks"]
     assert marks == 2
-    served.ask("POST", f"/marks?query=train:7&neighbour={third['number']}")
+    served.ask("POST", f"/marks?query=train:7&neighbor={third['number']}")
     with served.marks.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["query"] for row in rows] == ["'=cmd|!A1.png", "'=cmd|!A1.png", "train-000007"]
@@ -217,8 +217,8 @@ def test_marks_are_written_with_what_is_known_and_can_be_taken_back(serve, tiny_
     }  # fmt: skip
     assert float(rows[0]["cosine"]) == pytest.approx(first["cosine"], abs=1e-5)
     assert rows[2]["query_fine"]
-    again = served.ask("POST", f"/search?k=3&query={query['query']['id']}").json["neighbours"]
-    assert [neighbour["wrong"] for neighbour in again] == [True, True, False]
+    again = served.ask("POST", f"/search?k=3&query={query['query']['id']}").json["neighbors"]
+    assert [neighbor["wrong"] for neighbor in again] == [True, True, False]
     assert served.ask("DELETE", path).json["marks"] == 2
     table = served.ask("GET", "/marks.csv", headers={})
     assert table.headers["content-disposition"] == 'attachment; filename="marks.csv"'
@@ -229,7 +229,7 @@ def test_a_foreign_table_in_the_place_of_marks_stays_as_it_is(serve, tiny_run):
     served = serve(tiny_run)
     served.marks.parent.mkdir(exist_ok=True)
     served.marks.write_text("my,own,table\n1,2,3\n")
-    answer = served.ask("POST", "/marks?query=train:1&neighbour=2")
+    answer = served.ask("POST", "/marks?query=train:1&neighbor=2")
     assert answer.status == 422
     assert "marks.csv" in answer.json["error"]
     assert served.marks.read_text() == "my,own,table\n1,2,3\n"

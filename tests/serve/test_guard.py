@@ -32,7 +32,7 @@ def test_addresses_and_the_names_of_this_machine_are_welcome(served, host):
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_whatever_changes_or_computes_needs_the_token(served, method):
-    path = "/marks?query=train:1&neighbour=2"
+    path = "/marks?query=train:1&neighbor=2"
     name, token = served.data["token"]
     for headers in ({}, {name: "guess"}, {name: token[:-1]}, {name: "ä"}):
         assert served.ask(method, path, headers=headers).status == 403

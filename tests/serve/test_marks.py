@@ -42,8 +42,8 @@ def test_marks_are_appended_once_each_and_found_by_query_and_split(marks):
 
 
 def test_a_mark_taken_back_leaves_the_others_untouched(marks):
-    for neighbour in (2, 5, 7):
-        marks.add(mark(neighbour=neighbour, name="=SUM(A1)", query="-1+1", cosine=-0.5))
+    for neighbor in (2, 5, 7):
+        marks.add(mark(neighbour=neighbor, name="=SUM(A1)", query="-1+1", cosine=-0.5))
     before = rows(marks)
     marks.remove("train:1", "train", 5)
     assert rows(marks) == [before[0], before[2]]

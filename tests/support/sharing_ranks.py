@@ -15,7 +15,7 @@ from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import open_dataset
 from coarsecon.evaluation import support
 from coarsecon.evaluation.pairing import measure_retrieval, shared_values
-from coarsecon.metrics.query_ranks import Pairs, Search
+from coarsecon.metrics.query_ranks import LabelPairs, Search
 from coarsecon.nn.encoder import Encoder
 from coarsecon.run import features
 from coarsecon.run.features import FeatureStore
@@ -26,7 +26,7 @@ SIZE = 10
 """Images in a batch: five batches of the 48 test images, the last of them of eight."""
 
 
-def searches() -> Iterator[tuple[Search, Pairs]]:
+def searches() -> Iterator[tuple[Search, LabelPairs]]:
     """Among 701 items with classes small and large; and where no query of the second half has a coarse label."""
     draws = torch.Generator().manual_seed(0)
     rows = torch.randn(701, 8, generator=draws)
