@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
 from coarsecon import recipes, registry
-from coarsecon.cli.main import app
+from coarsecon.cli.lazy import command_names, load_command
 from coarsecon.config import RunConfig
 from coarsecon.detection.settings import DetectionConfig
 
@@ -28,14 +28,16 @@ class Parameter:
     is_option: bool
 
 
-def commands(group: typer.Typer = app, prefix: str = OURS) -> Iterator[tuple[str, Any]]:
-    """(what is typed, its function) of every command."""
-    for command in group.registered_commands:
-        assert command.callback is not None
-        yield f"{prefix} {command.name or command.callback.__name__}", command.callback
-    for below in group.registered_groups:
-        assert below.typer_instance is not None
-        yield from commands(below.typer_instance, f"{prefix} {below.name}")
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield (what is typed, its function) for every command."""
+    for name in command_names():
+        loaded = load_command(name)
+        if not isinstance(loaded, typer.Typer):
+            yield f"{OURS} {name}", loaded
+            continue
+        for command in loaded.registered_commands:
+            assert command.callback is not None
+            yield f"{OURS} {name} {command.name or command.callback.__name__}", command.callback
 
 
 def parameters(function: Any) -> list[Parameter]:

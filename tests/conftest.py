@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,22 @@ os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from golden import SHARED
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    """Stop where the package was installed before entry points were added, which then would not be found."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    installed = {(point.group, point.name, point.value) for point in distribution("coarsecon").entry_points}
+    missing = {(group, *point) for group, points in declared.items() for point in points.items()} - installed
+    if missing:
+        group, name, _ = min(missing)
+        raise pytest.UsageError(
+            f"{name} of {group} and {len(missing) - 1} more entry points of pyproject.toml are not installed; run "
+            "`pip install --no-deps --no-build-isolation -e .` again"
+        )
+
 
 pytest_plugins = ["stand_ins", "loopback", "serving"]
 
@@ -87,3 +105,25 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
     yield place
     subprocess.run(["umount", place], check=True)
+
+
+@pytest.fixture
+def install_plugin(tmp_path, monkeypatch):
+    """Put a distribution with one module and one entry point on the path; returns the module's name."""
+    from coarsecon import registry
+
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(
+        distribution: str, name: str, source: str | None, attribute: str = "Mine", group: str = registry.METHODS
+    ) -> str:
+        module = distribution.replace("-", "_")
+        if source is not None:
+            (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}:{attribute}\n")
+        return module
+
+    return install

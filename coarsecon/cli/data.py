@@ -1,4 +1,4 @@
-"""`coarsecon data check | show | export`: a prepared dataset proven whole, looked at, and taken elsewhere."""
+"""Check, look at or export a prepared dataset."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from coarsecon.data.prepared.check import DatasetCheck
     from coarsecon.data.prepared.store import PreparedDataset
 
-app = typer.Typer(help="Check, look at or export a prepared dataset.", no_args_is_help=True)
+app = typer.Typer(help=__doc__, no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
 TWINS = 10

@@ -10,29 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from coarsecon import __version__
-from coarsecon.cli import (
-    cluster,
-    data,
-    datasets,
-    detect,
-    doctor,
-    export,
-    fewshot,
-    import_,
-    knn,
-    linear,
-    localize,
-    methods,
-    prepare,
-    pretrain,
-    quickstart,
-    recipes,
-    report,
-    retrieve,
-    serve,
-    tsne,
-)
 from coarsecon.cli.console import shortened
+from coarsecon.cli.lazy import LazyGroup
 from coarsecon.cli.ranks import let_the_first_tell, refuse_ranks
 from coarsecon.cli.streams import standard_streams
 from coarsecon.errors import CoarseconError
@@ -42,6 +21,7 @@ STOPPED = "interrupted; what was finished is kept and nothing is half-written: r
 
 app = typer.Typer(
     name="coarsecon",
+    cls=LazyGroup,
     help="Learn fine-grained image embeddings from coarse labels, and search with them.",
     no_args_is_help=True,
     add_completion=True,
@@ -49,26 +29,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("quickstart")(quickstart.quickstart)
-app.command("prepare")(prepare.prepare)
-app.command("pretrain")(pretrain.pretrain)
-app.command("retrieve")(retrieve.retrieve)
-app.command("fewshot")(fewshot.fewshot)
-app.command("knn")(knn.knn)
-app.command("linear")(linear.linear)
-app.command("cluster")(cluster.cluster)
-app.command("tsne")(tsne.tsne)
-app.command("detect")(detect.detect)
-app.command("localize")(localize.localize)
-app.command("serve")(serve.serve)
-app.command("report")(report.report)
-app.command("export")(export.export)
-app.command("import")(import_.import_)
-app.command("methods")(methods.methods)
-app.command("datasets")(datasets.datasets)
-app.command("doctor")(doctor.doctor)
-app.add_typer(data.app, name="data")
-app.add_typer(recipes.app, name="recipes")
 
 
 @app.callback(invoke_without_command=True)

@@ -20,17 +20,14 @@ def methods(
         show_method(registry.find(registry.METHODS, name), json)
 
 
-def show_list(title: str, group: registry.Group, json: str | None) -> None:
+def show_list(title: str, group: str, json: str | None) -> None:
     """Every entry of a group, with its distribution, version, summary, and what is wrong with it."""
     found = registry.entries(group)
-    names = [entry.name for entry in found]
+    clashes = registry.claimed_twice(found)
     rows: list[dict[str, Any]] = []
     for entry in found:
         description = entry.describe()
-        problem = description.problem
-        if names.count(entry.name) > 1:
-            owners = sorted({other.distribution for other in found if other.name == entry.name})
-            problem = f"claimed by {' and '.join(owners)}; uninstall one of them"
+        problem = clashes.get(entry.name, description.problem)
         rows.append(
             {
                 "name": entry.name, "distribution": entry.distribution, "version": entry.version,

@@ -1,4 +1,4 @@
-"""`coarsecon recipes ls | show | cp`: the papers' settings."""
+"""List, show or copy the papers' settings."""
 
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -10,7 +10,7 @@ from coarsecon.cli.console import closing, emit_json, table, wrapped
 from coarsecon.errors import InputError
 from coarsecon.runtime.files import atomic_write
 
-app = typer.Typer(help="List, show or copy the papers' settings.", no_args_is_help=True)
+app = typer.Typer(help=__doc__, no_args_is_help=True)
 
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")]
 

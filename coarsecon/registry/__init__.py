@@ -1,31 +1,56 @@
-"""Methods and dataset sources by name, from entry points: built-ins and strangers' packages stand in one table."""
+"""Everything that can be added to coarsecon, by kind and name, found through entry points and imported when it is used.
+
+Built-in and third-party objects are registered the same way.
+"""
 
 import difflib
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from typing import Any, Literal
+from typing import Any
 
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.registry.distributions import broken_distributions, entry_points_in, owner_of
 from coarsecon.registry.inspection import Description, describe
 
-Group = Literal["coarsecon.methods", "coarsecon.datasets"]
-METHODS: Group = "coarsecon.methods"
-DATASETS: Group = "coarsecon.datasets"
+METHODS = "coarsecon.methods"
+DATASETS = "coarsecon.datasets"
+EVALUATIONS = "coarsecon.evaluations"
+EXPORTERS = "coarsecon.exporters"
+IMPORTERS = "coarsecon.importers"
+COMMANDS = "coarsecon.commands"
+
+KINDS = {
+    METHODS: "method",
+    DATASETS: "dataset",
+    EVALUATIONS: "evaluation",
+    EXPORTERS: "exporter",
+    IMPORTERS: "importer",
+    COMMANDS: "command",
+}
+"""Every entry-point group, with the noun for one of its objects."""
+
+LISTED_BY = {METHODS: "coarsecon methods", DATASETS: "coarsecon datasets", COMMANDS: "coarsecon --help"}
+"""Commands that list a kind; `coarsecon plugins` lists every kind."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One registered object, not yet imported."""
 
+    group: str
     name: str
     value: str
     distribution: str
     version: str
 
+    @property
+    def kind(self) -> str:
+        """The noun for what it is: `method`."""
+        return KINDS[self.group]
+
     def describe(self) -> Description:
-        """What its source says of itself, read without importing it."""
-        return describe(self.value)
+        """Read its documentation, settings and visible faults from its source, without importing it."""
+        return describe(self.value, module_first=self.group in (METHODS, DATASETS))
 
     def load(self) -> Any:
         """Import the object.
@@ -42,56 +67,66 @@ class Entry:
             ) from error
 
 
-def entries(group: Group) -> list[Entry]:
-    """All entries of a group, sorted by name; a name that two distributions claim stands twice."""
-    found = {Entry(point.name, point.value, *owner_of(owner)) for owner, point in entry_points_in(group)}
+def entries(*groups: str) -> list[Entry]:
+    """Return all entries of some groups, sorted by name; a name that two distributions claim occurs twice."""
+    found = {
+        Entry(group, point.name, point.value, *owner_of(owner))
+        for group in groups
+        for owner, point in entry_points_in(group)
+    }
     return sorted(found, key=lambda entry: (entry.name, entry.distribution != "coarsecon", entry.distribution))
+
+
+def claimed_twice(table: list[Entry]) -> dict[str, str]:
+    """Return the names in a table that two entries claim, each with a sentence that names the distributions."""
+    clashes = {}
+    for name in sorted({entry.name for entry in table}):
+        claims = [entry for entry in table if entry.name == name]
+        if len(claims) > 1:
+            owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in claims)
+            clashes[name] = f"claimed by {owners}; uninstall one of them"
+    return clashes
 
 
 def problems() -> list[str]:
     """Return a sentence for each distribution that is broken, and for each name that two distributions claim."""
-    clashes = []
-    for group in (METHODS, DATASETS):
-        table = entries(group)
-        names = [entry.name for entry in table]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            clashes.append(_clash(group, name, [entry for entry in table if entry.name == name]))
+    clashes = [
+        f"the {noun} name {name!r} is {problem}."
+        for group, noun in KINDS.items()
+        for name, problem in claimed_twice(entries(group)).items()
+    ]
     return [*broken_distributions(), *clashes]
 
 
-def _clash(group: Group, name: str, claims: list[Entry]) -> str:
-    owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in claims)
-    return f"the {_kind(group)} name {name!r} is claimed by {owners}; uninstall one of them."
-
-
-def _kind(group: Group) -> str:
-    return group.rpartition(".")[2].removesuffix("s")
-
-
-def own(group: Group, name: str) -> Entry:
+def own(group: str, name: str) -> Entry:
     """Return the entry called `name` of coarsecon itself, whoever else claims the name."""
     return next(entry for entry in entries(group) if (entry.name, entry.distribution) == (name, "coarsecon"))
 
 
-def find(group: Group, name: str) -> Entry:
-    """The one entry called `name`.
+def find(group: str, name: str) -> Entry:
+    """Return the one entry of a group called `name`; raises as `choose` does."""
+    return choose(entries(group), name, group)
+
+
+def choose(table: list[Entry], name: str, group: str) -> Entry:
+    """Return the one entry of a table called `name`; `group` is the kind of object that messages speak of.
 
     Raises:
-        InputError: nothing is called so (the nearest name is told), or two distributions claim the name.
+        InputError: No entry has this name, or two distributions claim it.
     """
-    table = entries(group)
+    kind = KINDS[group]
     claims = [entry for entry in table if entry.name == name]
-    kind = _kind(group)
     if not claims:
         names = sorted({entry.name for entry in table})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}."
-        raise InputError(f"there is no {kind} called {name!r}; {hint} `coarsecon {kind}s` lists them.")
+        lister = LISTED_BY.get(group, "coarsecon plugins")
+        raise InputError(f"there is no {kind} called {name!r}; {hint} `{lister}` lists them.")
     if len(claims) > 1:
-        raise InputError(_clash(group, name, claims))
+        raise InputError(f"the {kind} name {name!r} is {claimed_twice(claims)[name]}.")
     return claims[0]
 
 
-def load(group: Group, name: str) -> Any:
-    """Import and return the object called `name`; raises as `find` and `Entry.load` do."""
+def load(group: str, name: str) -> Any:
+    """Import and return the object of a group called `name`; raises as `find` and `Entry.load` do."""
     return find(group, name).load()

@@ -38,8 +38,10 @@ class Description:
         return f"broken: {self.problem}" if self.problem else self.doc.strip().partition("\n")[0]
 
 
-def describe(value: str) -> Description:
+def describe(value: str, *, module_first: bool = False) -> Description:
     """Read the source behind an entry point `module:attribute`.
+
+    The documentation is that of the class or function, else that of its module; with `module_first` the reverse.
 
     Told as a problem: a module that is not there or does not parse, an attribute that it does not define,
     an import at its top level that nothing on the path provides, and an unconditional raise.
@@ -59,7 +61,15 @@ def describe(value: str) -> Description:
         settings = _settings(_Source(module, path, tree), attribute)
     except UNREADABLE as error:
         settings, problem = (), problem or f"its settings cannot be read ({type(error).__name__}: {error})"
-    return Description(doc=ast.get_docstring(tree) or "", settings=settings, problem=problem)
+    docs = [_own_docstring(tree, attribute), ast.get_docstring(tree)]
+    doc = next(filter(None, reversed(docs) if module_first else docs), "")
+    return Description(doc=doc, settings=settings, problem=problem)
+
+
+def _own_docstring(tree: ast.Module, name: str) -> str | None:
+    kinds = ast.ClassDef | ast.FunctionDef
+    found = (node for node in tree.body if isinstance(node, kinds) and node.name == name)
+    return next((ast.get_docstring(node) for node in found), None)
 
 
 def find_source(module: str) -> Path | None:

@@ -10,26 +10,6 @@ from coarsecon import registry
 from coarsecon.errors import CoarseconError, InputError
 
 
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Put a distribution with one module and one entry point on the path."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def install(
-        distribution: str, name: str, source: str | None, attribute: str = "Mine", group: str = registry.METHODS
-    ) -> str:
-        module = distribution.replace("-", "_")
-        if source is not None:
-            (tmp_path / f"{module}.py").write_text(source)
-        info = tmp_path / f"{module}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}:{attribute}\n")
-        return module
-
-    return install
-
-
 def entry(name: str) -> registry.Entry:
     return registry.find(registry.METHODS, name)
 
@@ -40,8 +20,8 @@ def test_built_in_methods_and_datasets_stand_in_the_same_table():
     assert all(not e.describe().problem for e in registry.entries(registry.METHODS) if e.distribution == "coarsecon")
 
 
-def test_a_strangers_method_is_described_without_being_imported(install):
-    module = install(
+def test_a_strangers_method_is_described_without_being_imported(install_plugin):
+    module = install_plugin(
         "stranger", "strange", '"""Odd method."""\nclass Mine:\n    class Config:\n        t: float = 0.5\n'
     )
     described = entry("strange").describe()
@@ -61,29 +41,29 @@ def test_a_strangers_method_is_described_without_being_imported(install):
         ("raise RuntimeError('no')\nclass Mine: pass\n", "raises when imported"),
     ],
 )
-def test_a_broken_plugin_is_told_and_breaks_nothing_else(install, source, problem):
-    install("broken-one", "broken", source)
+def test_a_broken_plugin_is_told_and_breaks_nothing_else(install_plugin, source, problem):
+    install_plugin("broken-one", "broken", source)
     assert problem in entry("broken").describe().summary
     with pytest.raises(CoarseconError, match=r"broken-one 1\.0"):
         entry("broken").load()
     assert entry("maskcon").load().__name__ == "MaskCon"
 
 
-def test_a_plugin_that_fails_only_when_imported_is_told_then(install):
-    install("late", "late", "x = 1 / 0\nclass Mine: pass\n")
+def test_a_plugin_that_fails_only_when_imported_is_told_then(install_plugin):
+    install_plugin("late", "late", "x = 1 / 0\nclass Mine: pass\n")
     with pytest.raises(CoarseconError, match="ZeroDivisionError"):
         entry("late").load()
 
 
-def test_two_distributions_that_claim_one_name_are_both_named(install):
-    install("first-claim", "twice", "class Mine: pass\n")
-    install("second-claim", "twice", "class Mine: pass\n")
+def test_two_distributions_that_claim_one_name_are_both_named(install_plugin):
+    install_plugin("first-claim", "twice", "class Mine: pass\n")
+    install_plugin("second-claim", "twice", "class Mine: pass\n")
     with pytest.raises(InputError, match=r"first-claim 1\.0 and second-claim 1\.0"):
         entry("twice")
 
 
-def test_a_stranger_cannot_take_a_built_in_name_silently(install):
-    install("usurper", "maskcon", "class Mine: pass\n")
+def test_a_stranger_cannot_take_a_built_in_name_silently(install_plugin):
+    install_plugin("usurper", "maskcon", "class Mine: pass\n")
     with pytest.raises(InputError, match=r"coarsecon .* and usurper"):
         entry("maskcon")
 
@@ -95,12 +75,12 @@ def test_an_unknown_name_tells_the_nearest():
         entry("qqqqqq")
 
 
-def test_a_slow_importing_plugin_does_not_slow_the_list(install, capsys):
+def test_a_slow_importing_plugin_does_not_slow_the_list(install_plugin, capsys):
     import time
 
     from coarsecon.cli.methods import methods
 
-    install("slow", "slow", "import time\ntime.sleep(30)\nclass Mine: pass\n")
+    install_plugin("slow", "slow", "import time\ntime.sleep(30)\nclass Mine: pass\n")
     start = time.monotonic()
     methods()
     assert time.monotonic() - start < 5
@@ -125,19 +105,19 @@ def test_inherited_settings_are_found_in_other_modules():
          "class Mine:\n    class Config(S):\n        own: int = 1\n", {"own", "t0", "queue_size"}),
     ],
 )  # fmt: skip
-def test_settings_are_told_however_they_are_inherited(install, source, expected):
-    install("heir", "heir", source)
+def test_settings_are_told_however_they_are_inherited(install_plugin, source, expected):
+    install_plugin("heir", "heir", source)
     assert expected <= {s.name for s in entry("heir").describe().settings}
     assert not entry("heir").describe().problem
 
 
-def test_a_method_and_its_settings_may_stand_in_other_modules_of_its_package(tmp_path, install):
+def test_a_method_and_its_settings_may_stand_in_other_modules_of_its_package(tmp_path, install_plugin):
     package = tmp_path / "many"
     package.mkdir()
     (package / "settings.py").write_text("class Base:\n    own: int = Field(default=4, description='d')\n")
     (package / "method.py").write_text("from .settings import Base\nclass Mine:\n    class Config(Base): pass\n")
     (package / "__init__.py").write_text('"""Many."""\nfrom .method import Mine\n')
-    install("many", "many", None)
+    install_plugin("many", "many", None)
     described = entry("many").describe()
     assert (described.doc, described.problem) == ("Many.", "")
     assert [(s.name, s.default, s.description) for s in described.settings] == [("own", "4", "d")]
@@ -150,25 +130,25 @@ def test_a_method_and_its_settings_may_stand_in_other_modules_of_its_package(tmp
         "class Base(Base): pass\nclass Mine:\n    class Config(Base): pass\n",
     ],
 )
-def test_settings_that_cannot_be_read_are_a_problem_of_that_plugin_alone(tmp_path, install, source):
+def test_settings_that_cannot_be_read_are_a_problem_of_that_plugin_alone(tmp_path, install_plugin, source):
     (tmp_path / "unreadable.py").write_text("class Base(:\n")
-    install("odd", "odd", source)
+    install_plugin("odd", "odd", source)
     assert "its settings cannot be read" in entry("odd").describe().problem
 
 
-def test_a_plugin_that_exits_when_imported_is_broken(install):
-    install("leaver", "leaver", "import sys\nsys.exit(0)\nclass Mine: pass\n")
+def test_a_plugin_that_exits_when_imported_is_broken(install_plugin):
+    install_plugin("leaver", "leaver", "import sys\nsys.exit(0)\nclass Mine: pass\n")
     with pytest.raises(CoarseconError, match=r"leaver 1\.0.*SystemExit"):
         entry("leaver").load()
 
 
-def test_a_half_removed_distribution_breaks_nothing(tmp_path, install):
-    install("ruin", "moco", "class Mine: pass\n")
+def test_a_half_removed_distribution_breaks_nothing(tmp_path, install_plugin):
+    install_plugin("ruin", "moco", "class Mine: pass\n")
     (tmp_path / "ruin-1.0.dist-info" / "METADATA").unlink()
     assert ("?", "?") in [(e.distribution, e.version) for e in registry.entries(registry.METHODS) if e.name == "moco"]
 
 
-def test_a_module_that_only_an_editable_install_knows_is_found(tmp_path, install, monkeypatch):
+def test_a_module_that_only_an_editable_install_knows_is_found(tmp_path, install_plugin, monkeypatch):
     class Finder:
         @staticmethod
         def find_spec(name, path=None, target=None):
@@ -178,7 +158,7 @@ def test_a_module_that_only_an_editable_install_knows_is_found(tmp_path, install
     elsewhere.parent.mkdir()
     elsewhere.write_text('"""Mapped."""\nclass Mine: pass\n')
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
-    install("mapped", "mapped", None)
+    install_plugin("mapped", "mapped", None)
     assert entry("mapped").describe().summary == "Mapped."
     assert "mapped" not in sys.modules
 
