@@ -27,7 +27,7 @@ from coarsecon.config import BackboneSettings
 from coarsecon.data.prepared.convert import as_prepared
 from coarsecon.data.prepared.loader import padded
 from coarsecon.nn.backbone import create_backbone
-from coarsecon.nn.encoder import Encoder, EncoderCard, InputRecipe
+from coarsecon.nn.encoder import Encoder, EncoderCard, InputTransform
 from coarsecon.run.folder import RunFolder
 from coarsecon.search.index import SearchIndex
 from coarsecon.search.items import ItemTable
@@ -45,7 +45,7 @@ def finder(items: int, size: int) -> Finder:
     """A gallery of random features and pictures."""
     generator = torch.Generator().manual_seed(0)
     backbone = BackboneSettings(name="resnet10t", stem="standard")
-    recipe = InputRecipe(size=size, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    recipe = InputTransform(size=size, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     encoder = Encoder(create_backbone(backbone, size).eval(), EncoderCard(backbone=backbone, input=recipe))
     table = ItemTable(
         names=[f"train-{i:06d}" for i in range(items)],

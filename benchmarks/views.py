@@ -17,7 +17,7 @@ from torchvision import transforms as T
 
 from coarsecon.runtime.device import choose_device
 from coarsecon.views.batch import ImageBatch
-from coarsecon.views.recipes import make_view
+from coarsecon.views.presets import make_view
 
 MEAN = STD = (0.5, 0.5, 0.5)
 

@@ -28,7 +28,7 @@ def export(
         str | None, typer.Option(metavar="REPO", help="Upload to this repository of the hub, OWNER/NAME.")
     ] = None,
 ) -> None:
-    """Write the encoder, with its input recipe, for other tools; it is compared with the run's before it is kept."""
+    """Write the encoder, with its input transform, for other tools; it is compared with the run's before it is kept."""
     opened = open_run(run)
     if push is not None and format != "hub":
         raise InputError("--push is for --format hub")

@@ -35,7 +35,7 @@ def build_detector(encoder: Encoder, settings: ModelSettings, sizes: SizeSetting
     """A detector of `classes` classes around the encoder's backbone, which it takes over; the rest is drawn at random.
 
     It takes lists of images [3, H, W] of 0 to 1 in any size, as torchvision's detectors do, and applies the encoder's
-    input recipe but for the size.
+    input transform but for the size.
 
     Raises:
         InputError: the backbone is no ResNet, or the anchors do not fit the head.

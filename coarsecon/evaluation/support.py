@@ -9,13 +9,13 @@ from torch import Tensor
 from coarsecon.data.prepared.loader import ImageLoader
 from coarsecon.data.prepared.store import PreparedDataset
 from coarsecon.metrics.fewshot import Embedded
-from coarsecon.nn.backbone import SMALL_SIDE
+from coarsecon.nn.backbone import SMALL_IMAGE_SIZE
 from coarsecon.run.features import BATCH, FeatureStore, split_batches
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.geometry import resized_crop
 
 PAD = 8
-"""Pixels of black around an image of more than `SMALL_SIDE` pixels that is stored at its own size (ANCOR, 84 px)."""
+"""Pixels of black around an image above `SMALL_IMAGE_SIZE` that is stored at its own size (ANCOR, 84 px)."""
 
 
 def embedded_split(store: FeatureStore, dataset: PreparedDataset, split: str, copies: int) -> Embedded:
@@ -80,7 +80,7 @@ def augment(batch: ImageBatch, size: int, generator: torch.Generator, *, small: 
     (224 of 256 pixels), resized to the square as in the test view. The generator is on the CPU, so that every device
     draws the same copies.
     """
-    pad = PAD if small and batch.pixels.shape[-1] > SMALL_SIDE else 0
+    pad = PAD if small and batch.pixels.shape[-1] > SMALL_IMAGE_SIZE else 0
     pixels, box = F.pad(batch.pixels, [pad] * 4), (batch.sizes if small else batch.sizes * 7 // 8)
     room = batch.sizes + 2 * pad - box
     draws = torch.rand(len(batch), 3, generator=generator).to(pixels.device)

@@ -21,7 +21,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def write(subject: Subject, folder: Path) -> list[str]:
-    """`encoder.onnx`, with the input recipe in its metadata. Returns what to know of it.
+    """`encoder.onnx`, with the input transform in its metadata. Returns what to know of it.
 
     Raises:
         InputError: a package of the extra `onnx` is missing.

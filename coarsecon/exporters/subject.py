@@ -37,7 +37,7 @@ class Subject:
         return plain_state(self.encoder.backbone)
 
     def write_card(self, folder: Path) -> None:
-        """The input recipe, which goes wherever the weights go."""
+        """The input transform, which goes wherever the weights go."""
         (folder / "encoder.json").write_text(json.dumps(self.card.model_dump(mode="json"), indent=2), encoding="utf-8")
 
     def images(self, count: int) -> Tensor:

@@ -12,7 +12,7 @@ TOLERANCE = 1e-5
 
 
 def write(subject: Subject, folder: Path) -> list[str]:
-    """`encoder.pt2`, with the input recipe among its extra files. Returns what to know of it."""
+    """`encoder.pt2`, with the input transform among its extra files. Returns what to know of it."""
     file = folder / "encoder.pt2"
     example, batch = subject.images(max(BATCHES)), torch.export.Dim("batch", min=1)
     with torch.no_grad(), untraceable(subject.card.backbone.name):

@@ -15,7 +15,7 @@ from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.errors import InputError
 from coarsecon.importers.forms import FORMS, Form, Heads
 from coarsecon.importers.recipe import Wishes, card_beside, find_backbone, find_recipe
-from coarsecon.nn.backbone import check_side, create_backbone
+from coarsecon.nn.backbone import check_image_size, create_backbone
 from coarsecon.nn.checkpoint import ForeignCheckpoint, read_checkpoint
 from coarsecon.nn.encoder import EncoderCard, save_encoder
 from coarsecon.nn.places import summarize
@@ -60,7 +60,7 @@ def import_checkpoint(
     backbone = find_backbone(checkpoint, known.prefixes, wishes, card, file)
     recipe, assumed = find_recipe(backbone, wishes, card, dataset)
     network = create_backbone(backbone, recipe.size)
-    check_side(network, recipe.size)
+    check_image_size(network, recipe.size)
     found = find_weights(checkpoint, network, file, key=wishes.key, usual=known.prefixes)
     _check_form(checkpoint, found, known, file)
     _fill(network, found, file)
@@ -146,7 +146,7 @@ def _method(name: str, heads: Heads, side: int, classes: int, input_filter: str)
     """Our method of that name with settings that give these heads."""
     method = registry.load(registry.METHODS, name)
     settings = validate(method.Config, {**heads.settings, **heads.for_filter.get(input_filter, {})}, section="method")
-    resolved = method.resolve(settings, side=side, images=max(classes, 1), classes=max(classes, 1))
+    resolved = method.resolve(settings, image_size=side, images=max(classes, 1), classes=max(classes, 1))
     return {"name": name, **resolved.model_dump(mode="json")}
 
 

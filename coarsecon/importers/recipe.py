@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from coarsecon.config import BackboneSettings
 from coarsecon.data.prepared.store import PreparedDataset
 from coarsecon.errors import InputError
-from coarsecon.nn.architecture import recognise
-from coarsecon.nn.backbone import SMALL_SIDE
+from coarsecon.nn.architecture import recognize
+from coarsecon.nn.backbone import SMALL_IMAGE_SIZE
 from coarsecon.nn.checkpoint import ForeignCheckpoint
-from coarsecon.nn.encoder import EncoderCard, InputRecipe
+from coarsecon.nn.encoder import EncoderCard, InputTransform
 from coarsecon.nn.places import choose_place, places
 from coarsecon.views.filters import InputFilter
 
@@ -69,7 +69,7 @@ def find_backbone(
     if card is not None and wishes.backbone is None:
         return card.backbone
     candidates = places(checkpoint, min_entries=MIN_ENTRIES, key=wishes.key, path=file)
-    found = {place: known[0] for place in candidates if (known := recognise(place.state)) is not None}
+    found = {place: known[0] for place in candidates if (known := recognize(place.state)) is not None}
     found = {place: known for place, known in found.items() if wishes.backbone in (None, known["name"])}
     if found:
         settings = found[choose_place(list(found), prefixes)]
@@ -81,8 +81,8 @@ def find_backbone(
 
 def find_recipe(
     backbone: BackboneSettings, wishes: Wishes, card: EncoderCard | None, dataset: PreparedDataset | None
-) -> tuple[InputRecipe, list[str]]:
-    """The input recipe, and which parts of it are assumptions.
+) -> tuple[InputTransform, list[str]]:
+    """The input transform, and which parts of it are assumptions.
 
     Raises:
         InputError: the statistics of small images are not known.
@@ -96,16 +96,16 @@ def find_recipe(
     size = wishes.size or (dataset.info.size if dataset else (32 if is_small else 224))
     if wishes.size is None:
         assumed.append(f"images of {size} px ({'as the dataset has' if dataset else 'usual for this network'}; --size)")
-    statistics = wishes.normalise or ("imagenet" if size > SMALL_SIDE else "data" if dataset else None)
+    statistics = wishes.normalise or ("imagenet" if size > SMALL_IMAGE_SIZE else "data" if dataset else None)
     if statistics is None:
         raise InputError("which statistics were its images normalised by? Pass --normalise imagenet, cifar10, cifar100")
     if wishes.normalise is None:
         assumed.append(f"images normalised by the statistics of {statistics} (--normalise)")
-    plain = InputRecipe(size=size, mean=(0, 0, 0), std=(1, 1, 1), filter=wishes.filter or "none")
+    plain = InputTransform(size=size, mean=(0, 0, 0), std=(1, 1, 1), filter=wishes.filter or "none")
     return _normalised(plain, statistics, dataset), assumed
 
 
-def _normalised(recipe: InputRecipe, statistics: Statistics, dataset: PreparedDataset | None) -> InputRecipe:
+def _normalised(recipe: InputTransform, statistics: Statistics, dataset: PreparedDataset | None) -> InputTransform:
     if statistics != "data":
         mean, std = STATISTICS[statistics]
     elif dataset is not None:

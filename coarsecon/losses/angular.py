@@ -1,8 +1,8 @@
 """ANCOR: contrast among the keys of the own coarse class, by the angles around the class's direction.
 
 Bukchin et al., CVPR 2021 (arXiv 2012.03515), Sec. 3.2. An embedding v is seen from its class's weights W_y:
-A(v, W_y) = unit(unit(v) - unit(W_y)). All embeddings of a class are pulled to one direction by the classifier; seen
-from there, they still differ in angle.
+A(v, W_y) = normalize(normalize(v) - normalize(W_y)). The classifier pulls all embeddings of a class to one direction;
+seen from there, they still differ in angle.
 """
 
 from typing import Literal
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from coarsecon.losses.arguments import check_choice, check_rows
 from coarsecon.losses.chunked import queue_logsumexp
-from coarsecon.losses.precision import full_precision, unit
+from coarsecon.losses.precision import full_precision, l2_normalize
 
 ContrastKind = Literal["cst_by_class", "cst_all_by_class", "cst_all"]
 Metric = Literal["angular", "norm"]
@@ -20,7 +20,9 @@ Metric = Literal["angular", "norm"]
 
 def angular(vectors: Tensor, directions: Tensor) -> Tensor:
     """Vectors [..., D] as unit vectors seen from the unit directions; zero where a vector lies on its direction."""
-    return unit(unit(vectors) - directions, eps=1e-6)  # nearer than that, the difference is rounding error
+    return l2_normalize(
+        l2_normalize(vectors) - directions, eps=1e-6
+    )  # nearer than that, the difference is rounding error
 
 
 @full_precision
@@ -59,11 +61,13 @@ def ancor_loss(
     if banks.ndim != (2 if kind == "cst_all" else 3):
         raise ValueError(f"{kind} needs banks {'[K, D]' if kind == 'cst_all' else '[C, K, D]'}, got {banks.ndim} axes")
     # With the zero direction, the angular form is the plain one; the classifier's rows may then live in another space.
-    directions = unit(class_weights.detach()) if metric == "angular" else q.new_zeros(len(class_weights), q.shape[1])
+    directions = (
+        l2_normalize(class_weights.detach()) if metric == "angular" else q.new_zeros(len(class_weights), q.shape[1])
+    )
     q, k = angular(q, directions[labels]), angular(k.detach(), directions[labels])
     own = (q * k).sum(1) / t
     if kind == "cst_all":
-        negatives = queue_logsumexp(q, unit(banks), t)
+        negatives = queue_logsumexp(q, l2_normalize(banks), t)
     elif kind == "cst_all_by_class":
         per_bank = [queue_logsumexp(q, angular(bank, w), t) for bank, w in zip(banks, directions, strict=True)]
         negatives = torch.stack(per_bank, 1).logsumexp(1)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from coarsecon.losses.arguments import check_rows
 from coarsecon.losses.in_batch import others_logsumexp
-from coarsecon.losses.precision import full_precision, unit
+from coarsecon.losses.precision import full_precision, l2_normalize
 
 
 @full_precision
@@ -27,7 +27,7 @@ def masked_simclr_loss(q: Tensor, k: Tensor, hard_negatives: Tensor, *, t: float
         ValueError: the arguments differ in N.
     """
     check_rows(batch=(q, k, hard_negatives))
-    q, k, hard_negatives = unit(q), unit(k), unit(hard_negatives)
+    q, k, hard_negatives = l2_normalize(q), l2_normalize(k), l2_normalize(hard_negatives)
     anchors = torch.cat([q, k])
     positive = (q * k).sum(1).repeat(2) / t
     hard = alpha / t * torch.cat([torch.einsum("nd,nmd->nm", view, hard_negatives) for view in (q, k)])

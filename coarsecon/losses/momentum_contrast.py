@@ -14,7 +14,7 @@ from torch import Tensor
 
 from coarsecon.losses.arguments import check_rows
 from coarsecon.losses.chunked import queue_logsumexp, weighted_queue
-from coarsecon.losses.precision import full_precision, unit
+from coarsecon.losses.precision import full_precision, l2_normalize
 
 Weigh = Callable[[Tensor, slice], Tensor]
 """(unit-norm keys [n, D], their slice of the batch) -> unnormalised targets of the queue [n, K]."""
@@ -34,7 +34,7 @@ def soft_target_loss(
         share: the mixing weight (w in MaskCon).
     """
     check_rows(batch=(q, k))
-    q, k, queue = unit(q), unit(k.detach()), queue.detach()
+    q, k, queue = l2_normalize(q), l2_normalize(k.detach()), queue.detach()
     own = (q * k).sum(1) / temperature
     log_total = torch.logaddexp(own, queue_logsumexp(q, queue, temperature))
     pull, mass = weighted_queue(lambda rows: weigh(k[rows], rows), len(k), queue)
@@ -57,11 +57,11 @@ def moco_loss(
         alpha: weight of the similarity to a hard negative.
     """
     check_rows(batch=(q, k) if hard_negatives is None else (q, k, hard_negatives))
-    q, k = unit(q), unit(k.detach())
+    q, k = l2_normalize(q), l2_normalize(k.detach())
     own = (q * k).sum(1) / t
     log_total = torch.logaddexp(own, queue_logsumexp(q, queue, t))
     if hard_negatives is not None:
-        hard = alpha * torch.einsum("nd,nmd->nm", q, unit(hard_negatives)) / t
+        hard = alpha * torch.einsum("nd,nmd->nm", q, l2_normalize(hard_negatives)) / t
         log_total = torch.logaddexp(log_total, hard.logsumexp(1))
     return (log_total - own).mean()
 
@@ -72,7 +72,7 @@ def maskcon_weights(k: Tensor, labels: Tensor, queue: Tensor, queue_labels: Tens
     The softmax over same-class entries of s(k_i, u_j) / t divided by its own maximum, which is
     exp((s - max s) / t); 0 for the other classes, and 0 everywhere for a class the queue does not hold.
     """
-    similarity = (unit(k) / t) @ queue.T
+    similarity = (l2_normalize(k) / t) @ queue.T
     similarity.masked_fill_(labels[:, None] != queue_labels[None, :], float("-inf"))
     nearest = similarity.amax(1, keepdim=True) if len(queue) else similarity.new_zeros(len(k), 1)
     # A row without any same-class entry is -inf throughout: subtracting 0 instead keeps its weights at exp(-inf) = 0.

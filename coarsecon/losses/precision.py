@@ -18,19 +18,25 @@ def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         device = next(value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
         with torch.autocast(device, enabled=False):
-            positional: Any = [raised(value) if isinstance(value, Tensor) else value for value in args]
-            named: Any = {name: raised(value) if isinstance(value, Tensor) else value for name, value in kwargs.items()}
+            positional: Any = [to_float32(value) if isinstance(value, Tensor) else value for value in args]
+            named: Any = {
+                name: to_float32(value) if isinstance(value, Tensor) else value for name, value in kwargs.items()
+            }
             return loss(*positional, **named)
 
     return wrapper
 
 
-def raised(values: Tensor) -> Tensor:
+def _to_float32(value: Any) -> Any:
+    return to_float32(value) if isinstance(value, Tensor) else value
+
+
+def to_float32(values: Tensor) -> Tensor:
     """Half-precision values as float32; all others as they are."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def unit(vectors: Tensor, eps: float = 1e-12) -> Tensor:
+def l2_normalize(vectors: Tensor, eps: float = 1e-12) -> Tensor:
     """The rows of `vectors` [..., D] scaled to length 1; a row no longer than eps becomes zero, with zero gradient.
 
     Dividing it by eps instead, as is usual, would give it a gradient of 1 / eps.

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from coarsecon.config import Count, FeatureLayer, Fraction, Positive
 from coarsecon.errors import InputError
 from coarsecon.losses import ancor_loss
-from coarsecon.losses.precision import raised, unit
+from coarsecon.losses.precision import l2_normalize, to_float32
 from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
-from coarsecon.nn.backbone import SMALL_SIDE
+from coarsecon.nn.backbone import SMALL_IMAGE_SIZE
 from coarsecon.nn.heads import projector
 from coarsecon.nn.queue import ClassBanks
 
@@ -49,7 +49,7 @@ class ANCOR(MomentumContrast):
         )
 
     defaults: ClassVar[dict[str, Any]] = {"optimizer": {"weight_decay": 1e-4}, "schedule": {"kind": "cyclic"}}
-    longest_queue = 65536
+    max_queue_size = 65536
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
@@ -72,7 +72,7 @@ class ANCOR(MomentumContrast):
         return nn.Sequential(nn.Linear(setup.feature_dim, config.dim))
 
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+    def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
         """As in the family; a bank is for the images of one class, and `metric: auto` becomes what is defined.
 
         Raises:
@@ -87,12 +87,12 @@ class ANCOR(MomentumContrast):
         metric = ("angular" if has_directions else "norm") if config.metric == "auto" else config.metric
         images_of_a_bank = images if config.kind == "cst_all" else images // classes
         named = config.model_copy(update={"metric": metric})
-        return super().resolve(named, side=side, images=images_of_a_bank, classes=classes)
+        return super().resolve(named, image_size=image_size, images=images_of_a_bank, classes=classes)
 
     @classmethod
-    def usual_views(cls, side: int) -> tuple[str, str]:
+    def auto_views(cls, image_size: int) -> tuple[str, str]:
         """The same for both: crop and flip for small images, with jitter and blur for large ones."""
-        return ("weak", "weak") if side <= SMALL_SIDE else ("simclr-blur", "simclr-blur")
+        return ("weak", "weak") if image_size <= SMALL_IMAGE_SIZE else ("simclr-blur", "simclr-blur")
 
     def coarse_logits(self, features: Tensor) -> Tensor:
         """Logits [N, C] of backbone features [N, F], through the embedding or beside it."""
@@ -108,8 +108,10 @@ class ANCOR(MomentumContrast):
         """Logits [N, C] of features [N, F] whose embedding is [N, D]."""
         assert isinstance(self.projector, nn.Sequential)
         inputs = embedding if self.config.head == "seq" else self.projector[:-1](features)
-        logits: Tensor = self.classifier(unit(raised(inputs)) if self.config.classifier == "unit" else F.relu(inputs))
-        return raised(logits)
+        logits: Tensor = self.classifier(
+            l2_normalize(to_float32(inputs)) if self.config.classifier == "unit" else F.relu(inputs)
+        )
+        return to_float32(logits)
 
     def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy plus `ancor_loss`, each with weight 1."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from coarsecon.config import Count, Positive
 from coarsecon.errors import InputError
 from coarsecon.losses import ascl_byol_loss, ascl_loss
-from coarsecon.losses.precision import raised
+from coarsecon.losses.precision import to_float32
 from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 from coarsecon.nn.heads import predictor
@@ -33,7 +33,7 @@ class ASCL(MomentumContrast):
         hidden: Count | None = Field(2048, description="width of the projector's hidden layer")
 
     defaults: ClassVar[dict[str, Any]] = {"optimizer": {"lr": 0.03}}
-    longest_queue = 4096
+    max_queue_size = 4096
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
@@ -46,7 +46,7 @@ class ASCL(MomentumContrast):
         return bool(self.config.base == "moco")
 
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+    def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
         """As in the family; the BYOL base knows one kind only.
 
         Raises:
@@ -54,10 +54,10 @@ class ASCL(MomentumContrast):
         """
         if config.base == "byol" and config.kind != "ascl":
             raise InputError(f"method.kind: {config.kind!r} needs method.base=moco; with byol only ascl is defined")
-        return super().resolve(config, side=side, images=images, classes=classes)
+        return super().resolve(config, image_size=image_size, images=images, classes=classes)
 
     @classmethod
-    def usual_views(cls, side: int) -> tuple[str, str]:
+    def auto_views(cls, image_size: int) -> tuple[str, str]:
         """Strong queries with jitter and blur, weak keys."""
         return "simclr-blur", "weak"
 
@@ -65,6 +65,6 @@ class ASCL(MomentumContrast):
         """`ascl_loss` against the queue, or `ascl_byol_loss` within the batch."""
         c = self.config
         if c.base == "byol":
-            p, k = self.comm.gather_with_gradient(raised(self.predictor(q))), self.comm.gather(k)
+            p, k = self.comm.gather_with_gradient(to_float32(self.predictor(q))), self.comm.gather(k)
             return ascl_byol_loss(p, k, t2=c.t, num_neighbors=c.neighbors)
         return ascl_loss(q, k, self.queue.keys, t1=c.t0, t2=c.t, num_neighbors=c.neighbors, kind=c.kind)

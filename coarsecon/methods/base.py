@@ -11,7 +11,7 @@ from coarsecon.config import FeatureLayer, Settings
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.views.base import View
 from coarsecon.views.filters import InputFilter
-from coarsecon.views.recipes import make_view
+from coarsecon.views.presets import make_view
 
 
 class MethodSettings(Settings):
@@ -29,7 +29,7 @@ class Setup:
     feature_dim: int
     num_classes: int
     """Classes of the label level that is learned from."""
-    side: int
+    image_size: int
     """Side of the views in pixels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -38,8 +38,8 @@ class Setup:
     """Whether a momentum encoder sees the batch shuffled across the ranks, so that batch norm tells no pairs."""
 
     def view(self, name: str) -> View:
-        """The view recipe called `name`, at this run's side and normalisation."""
-        return make_view(name, size=self.side, mean=self.mean, std=self.std)
+        """The view preset called `name`, at this run's side and normalisation."""
+        return make_view(name, size=self.image_size, mean=self.mean, std=self.std)
 
 
 class Method(nn.Module):
@@ -74,13 +74,13 @@ class Method(nn.Module):
         self.comm = setup.comm
 
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+    def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
         """The settings with every `auto` replaced by what it means for so many images and classes of this side."""
         return config
 
     @classmethod
     def input_filter(cls, config: Any) -> InputFilter:
-        """The filter that the encoder's images go through after normalisation; it becomes part of its input recipe.
+        """The filter that the encoder's images go through after normalisation; it becomes part of its input transform.
 
         Views come unfiltered: the method filters what it shows the encoder, everything after training does it by
         the recipe.

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from coarsecon.config import Count, Positive
 from coarsecon.losses import supcon_loss
-from coarsecon.losses.precision import raised, unit
+from coarsecon.losses.precision import l2_normalize, to_float32
 from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.nn.heads import projector
 from coarsecon.views.base import View
-from coarsecon.views.recipes import ViewName
+from coarsecon.views.presets import ViewName
 
 
 class InBatchSettings(MethodSettings):
@@ -23,7 +23,7 @@ class InBatchSettings(MethodSettings):
     dim: Count = Field(128, description="width of the projection")
     hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
     num_views: int = Field(2, ge=2, description="views of each image")
-    view: ViewName = Field("auto", description="view recipe of all views; auto: simclr")
+    view: ViewName = Field("auto", description="view preset of all views; auto: simclr")
 
 
 class InBatchContrast(Method):
@@ -39,7 +39,7 @@ class InBatchContrast(Method):
         self._views = {f"view {i + 1}": view for i in range(config.num_views)}
 
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+    def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
         """Name the view that `auto` stands for."""
         return config.model_copy(update={"view": "simclr" if config.view == "auto" else config.view})
 
@@ -53,7 +53,7 @@ class InBatchContrast(Method):
 
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """All views in one batch through encoder and projector, then `supcon_loss` over the images of all ranks."""
-        projections = unit(raised(self.projector(self.encoder(torch.cat(list(views.values()))))))
+        projections = l2_normalize(to_float32(self.projector(self.encoder(torch.cat(list(views.values()))))))
         own = projections.view(len(views), len(labels), -1).transpose(0, 1)
         features, labels = self.comm.gather_with_gradient(own), self.comm.gather(labels)
         temperature, base = self.config.temperature, self.config.base_temperature

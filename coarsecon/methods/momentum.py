@@ -8,14 +8,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from coarsecon.config import Count, Fraction, Positive
-from coarsecon.losses.precision import raised, unit
+from coarsecon.losses.precision import l2_normalize, to_float32
 from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.nn.batch_norm import has_split_batch_norm
 from coarsecon.nn.heads import projector
 from coarsecon.nn.momentum import MomentumEncoder
 from coarsecon.nn.queue import KeyQueue
 from coarsecon.views.base import View
-from coarsecon.views.recipes import ViewName, default_views
+from coarsecon.views.presets import ViewName, default_views
 
 Views = dict[str, Tensor]
 
@@ -30,8 +30,8 @@ class MomentumSettings(MethodSettings):
     momentum: Fraction = Field(0.99, description="of the key encoder's moving average")
     dim: Count = Field(256, description="width of the projection")
     hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
-    query_view: ViewName = Field("auto", description="view recipe of the queries")
-    key_view: ViewName = Field("auto", description="view recipe of the keys")
+    query_view: ViewName = Field("auto", description="view preset of the queries")
+    key_view: ViewName = Field("auto", description="view preset of the keys")
 
 
 class MomentumContrast(Method):
@@ -43,7 +43,7 @@ class MomentumContrast(Method):
     class Config(MomentumSettings):
         """Settings of the family."""
 
-    longest_queue: ClassVar[int] = 8192
+    max_queue_size: ClassVar[int] = 8192
     """What `queue_size` is by default where there are images enough."""
 
     queue: KeyQueue
@@ -69,21 +69,21 @@ class MomentumContrast(Method):
         return projector(setup.feature_dim, config.hidden, config.dim)
 
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+    def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
         """Name the views that `auto` stands for; choose the size of the queue."""
-        query_view, key_view = cls.usual_views(side)
+        query_view, key_view = cls.auto_views(image_size)
         return config.model_copy(
             update={
-                "queue_size": config.queue_size or min(cls.longest_queue, max(images // 2, 1)),
+                "queue_size": config.queue_size or min(cls.max_queue_size, max(images // 2, 1)),
                 "query_view": query_view if config.query_view == "auto" else config.query_view,
                 "key_view": key_view if config.key_view == "auto" else config.key_view,
             }
         )
 
     @classmethod
-    def usual_views(cls, side: int) -> tuple[str, str]:
+    def auto_views(cls, image_size: int) -> tuple[str, str]:
         """What `auto` means for the query and the key view: strong and weak, as in MaskCon."""
-        return default_views(side)
+        return default_views(image_size)
 
     @classmethod
     def for_evaluation(cls, config: Any) -> Any:
@@ -105,7 +105,10 @@ class MomentumContrast(Method):
         q = self.projector(features)
         k = self.project_keys(views["key"])
         self._keys = k, labels
-        return {"loss": self.loss(q, k, features, labels), **self._similarities(unit(raised(q.detach())), unit(k))}
+        return {
+            "loss": self.loss(q, k, features, labels),
+            **self._similarities(l2_normalize(to_float32(q.detach())), l2_normalize(k)),
+        }
 
     def project_keys(self, images: Tensor) -> Tensor:
         """Key projections [N, D] in float32 of key views [N, 3, S, S].
@@ -114,12 +117,12 @@ class MomentumContrast(Method):
         after it, so that a key does not share its statistics with those of its query (He et al., CVPR 2020, Sec. 3.3).
         """
         if not self._shuffles:
-            return raised(self.twin(images))
+            return to_float32(self.twin(images))
         everybody = self.comm.gather(images)
         order = self.comm.gather(torch.randperm(len(everybody), device=images.device))[: len(everybody)]
         own = self.comm.shard(len(everybody))
         shuffled = everybody[order[own]].contiguous(memory_format=torch.channels_last)
-        return self.comm.gather(raised(self.twin(shuffled)))[order.argsort()[own]]
+        return self.comm.gather(to_float32(self.twin(shuffled)))[order.argsort()[own]]
 
     @torch.no_grad()
     def _similarities(self, queries: Tensor, keys: Tensor) -> dict[str, Tensor]:
@@ -152,7 +155,7 @@ class MomentumContrast(Method):
     def remember(self, keys: Tensor, labels: Tensor) -> None:
         """Take raw keys [N, D] with their labels [N] into the memory that later steps compare with."""
         if self.uses_queue:
-            self.queue.enqueue(unit(keys), labels)
+            self.queue.enqueue(l2_normalize(keys), labels)
 
     def memory_is_full(self) -> bool:
         """Whether every entry of the memory is a real key."""

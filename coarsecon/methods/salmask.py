@@ -17,7 +17,7 @@ from coarsecon.config import Count, Fraction, Positive
 from coarsecon.errors import InputError
 from coarsecon.losses import moco_loss
 from coarsecon.losses.masked_simclr import masked_simclr_loss
-from coarsecon.losses.precision import raised, unit
+from coarsecon.losses.precision import l2_normalize, to_float32
 from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings, Views
 from coarsecon.nn.momentum import MomentumEncoder
@@ -65,20 +65,20 @@ class SalMask(MomentumContrast):
     }
     """MoCo v2's for a batch of 128; its cosine per epoch has no warm-up."""
     needs_labels = False
-    longest_queue = 65536
+    max_queue_size = 65536
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
-        self.grid = patch_grid(setup.side)
+        self.grid = patch_grid(setup.image_size)
         own, small = config.saliency == "momentum", config.saliency_stem == "small"
-        self.saliency_side = setup.side if own or small else max(setup.side, STRIDE * self.grid)
+        self.saliency_image_size = setup.image_size if own or small else max(setup.image_size, STRIDE * self.grid)
         if not self.uses_queue:  # nor keys to make: the twin, if any, tells saliency and nothing else
             self.twin = MomentumEncoder(*([self.encoder] if own else []), momentum=config.momentum)
         self.extractor = None if own else create_extractor(
-            config.saliency, side=self.saliency_side, pretrained=config.saliency_pretrained,
+            config.saliency, image_size=self.saliency_image_size, pretrained=config.saliency_pretrained,
             weights=config.saliency_weights, stem=config.saliency_stem,
         )  # fmt: skip
-        check_extractor(self.saliency_network, self.saliency_side)
+        check_extractor(self.saliency_network, self.saliency_image_size)
 
     @property
     def uses_queue(self) -> bool:
@@ -91,7 +91,7 @@ class SalMask(MomentumContrast):
         return self.twin.copies[0] if self.extractor is None else self.extractor
 
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+    def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
         """As in the family.
 
         Raises:
@@ -99,10 +99,10 @@ class SalMask(MomentumContrast):
         """
         if config.saliency == "momentum" and config.saliency_weights is not None:
             raise InputError("method.saliency_weights: of which network? Name its timm model in method.saliency")
-        return super().resolve(config, side=side, images=images, classes=classes)
+        return super().resolve(config, image_size=image_size, images=images, classes=classes)
 
     @classmethod
-    def usual_views(cls, side: int) -> tuple[str, str]:
+    def auto_views(cls, image_size: int) -> tuple[str, str]:
         """Both as in MoCo v2."""
         return "simclr-blur", "simclr-blur"
 
@@ -129,15 +129,15 @@ class SalMask(MomentumContrast):
         project = self.project_keys if self.uses_queue else self._project
         q, k = self._project(masked.query), project(masked.key)
         hard = torch.stack([project(channels_last(negatives)) for negatives in masked.negatives.unbind(1)], dim=1)
-        queries, keys = unit(raised(q.detach())), unit(raised(k.detach()))
-        similarity = (queries[:, None] * unit(raised(hard.detach()))).sum(2)
+        queries, keys = l2_normalize(to_float32(q.detach())), l2_normalize(to_float32(k.detach()))
+        similarity = (queries[:, None] * l2_normalize(to_float32(hard.detach()))).sum(2)
         t, alpha = self.config.t0, self.config.alpha
         if self.uses_queue:
             loss = moco_loss(q, k, self.queue.keys, t=t, hard_negatives=hard, alpha=alpha)
         else:
-            everybody = [self.comm.gather_with_gradient(raised(projections)) for projections in (q, k, hard)]
+            everybody = [self.comm.gather_with_gradient(to_float32(projections)) for projections in (q, k, hard)]
             loss = masked_simclr_loss(*everybody, t=t, alpha=alpha)
-        self._keys = raised(k.detach()), labels
+        self._keys = to_float32(k.detach()), labels
         return {"loss": loss, "hard_similarity": similarity.mean(), **self._similarities(queries, keys)}
 
     def shown(self, views: Views) -> Views:
@@ -173,7 +173,9 @@ class SalMask(MomentumContrast):
     def _foreground(self, images: Tensor, filtered: Tensor) -> Tensor:
         """Foreground patches [N, grid * grid]: the momentum encoder knows filtered views, other networks whole ones."""
         seen = filtered if self.extractor is None else images
-        return find_foreground(saliency_map(self.saliency_network, seen, self.grid, side=self.saliency_side))
+        return find_foreground(
+            saliency_map(self.saliency_network, seen, self.grid, image_size=self.saliency_image_size)
+        )
 
     def _project(self, images: Tensor) -> Tensor:
         projections: Tensor = self.projector(self.encoder(images))

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from coarsecon.losses.precision import raised
+from coarsecon.losses.precision import to_float32
 from coarsecon.methods.base import Method, MethodSettings, Setup
 from coarsecon.views.base import View
-from coarsecon.views.recipes import ViewName, default_views
+from coarsecon.views.presets import ViewName, default_views
 
 
 class SupCE(Method):
@@ -23,7 +23,7 @@ class SupCE(Method):
     class Config(MethodSettings):
         """Settings of the cross-entropy baseline."""
 
-        view: ViewName = Field("auto", description="view recipe of the images")
+        view: ViewName = Field("auto", description="view preset of the images")
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
@@ -31,9 +31,11 @@ class SupCE(Method):
         self._views = {"image": setup.view(config.view)}
 
     @classmethod
-    def resolve(cls, config: Any, *, side: int, images: int, classes: int) -> Any:
+    def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
         """Name the view that `auto` stands for: the strong one."""
-        return config.model_copy(update={"view": default_views(side)[0] if config.view == "auto" else config.view})
+        return config.model_copy(
+            update={"view": default_views(image_size)[0] if config.view == "auto" else config.view}
+        )
 
     def views(self) -> dict[str, View]:
         """One view of each image."""
@@ -41,6 +43,6 @@ class SupCE(Method):
 
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of the class logits, and the share of the batch classified rightly."""
-        class_logits = raised(self.classifier(self.encoder(views["image"])))
+        class_logits = to_float32(self.classifier(self.encoder(views["image"])))
         accuracy = (class_logits.detach().argmax(1) == labels).float().mean()
         return {"loss": F.cross_entropy(class_logits, labels), "accuracy": accuracy}

@@ -17,7 +17,7 @@ DEPTHS: dict[tuple[str, tuple[int, ...]], str] = {
 }
 
 
-def recognise(state: State) -> tuple[dict[str, Any], dict[str, str]] | None:
+def recognize(state: State) -> tuple[dict[str, Any], dict[str, str]] | None:
     """Settings of the backbone (`name`, `stem`) and timm's name of each entry by the file's; None for other networks.
 
     ResNets of torchvision's form, whole or as a numbered sequence of their parts, with the usual stem or one of 3x3;

@@ -16,11 +16,11 @@ from coarsecon.nn.batch_norm import split_batch_norm
 from coarsecon.nn.small_stem import first_convolution, names_a_convolution, use_small_stem
 from coarsecon.nn.weights import LoadedWeights, keep_weights, load_weights
 
-SMALL_SIDE = 64
+SMALL_IMAGE_SIZE = 64
 
 
 def create_backbone(
-    settings: BackboneSettings, side: int, on_weights: Callable[[LoadedWeights], None] | None = None
+    settings: BackboneSettings, image_size: int, on_weights: Callable[[LoadedWeights], None] | None = None
 ) -> nn.Module:
     """The network [N, 3, side, side] -> [N, feature_dim(network)], without classifier.
 
@@ -30,9 +30,9 @@ def create_backbone(
         InputError: no such model, wrong arguments, or weights that do not fit.
         CoarseconError: pretrained weights were asked for and cannot be fetched.
     """
-    model = _create(settings, side)
+    model = _create(settings, image_size)
     published = model.state_dict()
-    stem = resolve_stem(settings, side).stem
+    stem = resolve_stem(settings, image_size).stem
     if stem != "standard":
         if first_convolution(model) is None:
             raise InputError(f"backbone.stem: {settings.name} has no convolutional stem to make small; use standard")
@@ -65,42 +65,42 @@ def reset_zero_scales(model: nn.Module) -> None:
             nn.init.ones_(module.weight)
 
 
-def resolve_stem(settings: BackboneSettings, side: int) -> BackboneSettings:
+def resolve_stem(settings: BackboneSettings, image_size: int) -> BackboneSettings:
     """The settings with `stem: auto` replaced by what it means for this model and images of this side."""
     if settings.stem != "auto":
         return settings
     # A network that is built for the side of its image would be wrong about the map behind another stem.
-    has_one = names_a_convolution(_published(settings.name, "first_conv")) and not _is_built_for_a_side(settings.name)
-    return settings.model_copy(update={"stem": "small" if has_one and side <= SMALL_SIDE else "standard"})
+    has_one = names_a_convolution(_published(settings.name, "first_conv")) and not _has_fixed_image_size(settings.name)
+    return settings.model_copy(update={"stem": "small" if has_one and image_size <= SMALL_IMAGE_SIZE else "standard"})
 
 
-def _create(settings: BackboneSettings, side: int) -> nn.Module:
+def _create(settings: BackboneSettings, image_size: int) -> nn.Module:
     if not (MODEL_NAME.fullmatch(settings.name) and timm.is_model(settings.name)):
         near = difflib.get_close_matches(settings.name, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
         raise InputError(f"backbone.name: timm has no model called {settings.name!r}; {hint}")
     check_arguments(settings.name, settings.args)
-    args = model_args(settings, side)
+    args = model_args(settings, image_size)
     try:
         return timm.create_model(settings.name, pretrained=settings.pretrained, num_classes=0, **args)
     except TypeError as error:
         raise InputError(f"backbone.args: {settings.name} does not take them ({error})") from None
     except Exception as error:
         if not settings.pretrained:
-            problem = f"{settings.name} cannot be built for images of {side} px ({_first_line(error)})"
-            raise InputError(f"backbone: {problem}. {_other_side(settings.name)}") from error
+            problem = f"{settings.name} cannot be built for images of {image_size} px ({_first_line(error)})"
+            raise InputError(f"backbone: {problem}. {_image_size_hint(settings.name)}") from error
         raise CoarseconError(
             f"backbone.pretrained: the weights of {settings.name} cannot be fetched ({type(error).__name__}). "
             "Fetch them elsewhere and pass the file with --init-from, or leave pretrained off."
         ) from error
 
 
-def model_args(settings: BackboneSettings, side: int) -> dict[str, Any]:
+def model_args(settings: BackboneSettings, image_size: int) -> dict[str, Any]:
     """What `timm.create_model` is given besides the name, the stem not among it."""
-    return {**({"img_size": side} if _is_built_for_a_side(settings.name) else {}), **settings.args}
+    return {**({"img_size": image_size} if _has_fixed_image_size(settings.name) else {}), **settings.args}
 
 
-def _is_built_for_a_side(name: str) -> bool:
+def _has_fixed_image_size(name: str) -> bool:
     return bool(_published(name, "fixed_input_size"))
 
 
@@ -118,7 +118,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _other_side(name: str) -> str:
+def _image_size_hint(name: str) -> str:
     """What to do where a network does not go with the side of the images."""
     published = _published(name, "input_size")
     usual = f", and timm's own see {published[-1]} px" if published else ""
@@ -126,7 +126,7 @@ def _other_side(name: str) -> str:
 
 
 @torch.no_grad()
-def check_side(model: nn.Module, side: int) -> None:
+def check_image_size(model: nn.Module, image_size: int) -> None:
     """Try a network that was built for images of this side on one; its mode and weights stay as they were.
 
     Raises:
@@ -136,10 +136,10 @@ def check_side(model: nn.Module, side: int) -> None:
     name, training = str(cfg.get("architecture") or type(model).__name__), model.training
     model.eval()
     try:
-        shape = getattr(model(torch.zeros(1, 3, side, side)), "shape", None)
+        shape = getattr(model(torch.zeros(1, 3, image_size, image_size)), "shape", None)
     except Exception as error:  # a network checks its image as it likes, or not at all
-        problem = f"{name} takes no images of {side} px ({_first_line(error)})"
-        raise InputError(f"backbone: {problem}. {_other_side(name)}") from error
+        problem = f"{name} takes no images of {image_size} px ({_first_line(error)})"
+        raise InputError(f"backbone: {problem}. {_image_size_hint(name)}") from error
     finally:
         model.train(training)
     if shape != (1, feature_dim(model)):

@@ -1,6 +1,6 @@
 """Batch norm over virtual groups of the batch, as if each group were on a device of its own.
 
-With one set of statistics over the whole batch, queries and keys can recognise each other by it (He et al., CVPR
+With one set of statistics over the whole batch, queries and keys can recognize each other by it (He et al., CVPR
 2020, Sec. 3.3). Shuffling the batch changes nothing about that on one device; splitting it does (ASCL: 8 groups).
 """
 
@@ -19,7 +19,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> the same."""
-        return normalise_in_groups(self, x) if self.training else super().forward(x)
+        return normalize_in_groups(self, x) if self.training else super().forward(x)
 
 
 class SplitBatchNormAct2d(BatchNormAct2d):
@@ -29,7 +29,7 @@ class SplitBatchNormAct2d(BatchNormAct2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> the same."""
-        activated: Tensor = self.act(self.drop(normalise_in_groups(self, x))) if self.training else super().forward(x)  # type: ignore[no-untyped-call]
+        activated: Tensor = self.act(self.drop(normalize_in_groups(self, x))) if self.training else super().forward(x)  # type: ignore[no-untyped-call]
         return activated
 
 
@@ -39,7 +39,7 @@ SPLIT_FORMS: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def normalise_in_groups(norm: SplitBatchNorm2d | SplitBatchNormAct2d, x: Tensor) -> Tensor:
+def normalize_in_groups(norm: SplitBatchNorm2d | SplitBatchNormAct2d, x: Tensor) -> Tensor:
     """Training-mode batch norm of `norm.splits` nearly equal groups of x [N, C, H, W].
 
     Running statistics keep their usual shape [C] and move to the mean over the groups, so that the weights are those

@@ -1,4 +1,4 @@
-"""An encoder with its input recipe: the two never travel apart."""
+"""An encoder with its input transform: the two never travel apart."""
 
 import json
 from pathlib import Path
@@ -14,15 +14,15 @@ from coarsecon.config import BackboneSettings, Settings
 from coarsecon.errors import InputError
 from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.nn.weights import check_finite
-from coarsecon.runtime.device import place
+from coarsecon.runtime.device import to_device
 from coarsecon.runtime.file_sets import settled_file
 from coarsecon.runtime.files import atomic_write
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.filters import InputFilter, apply_filter
-from coarsecon.views.recipes import test_view
+from coarsecon.views.presets import test_view
 
 
-class InputRecipe(Settings):
+class InputTransform(Settings):
     """How an image becomes the encoder's input: resized to a square by antialiased bilinear, normalised, filtered."""
 
     size: int = Field(gt=0, le=2**16)
@@ -37,7 +37,7 @@ class EncoderCard(Settings):
     """What is needed to build an encoder again: stands beside its weights as `encoder.json`."""
 
     backbone: BackboneSettings
-    input: InputRecipe
+    input: InputTransform
 
     @field_validator("backbone")
     @classmethod
@@ -47,7 +47,7 @@ class EncoderCard(Settings):
 
 
 class Encoder(nn.Module):
-    """A backbone in evaluation mode behind its input recipe."""
+    """A backbone in evaluation mode behind its input transform."""
 
     def __init__(self, backbone: nn.Module, card: EncoderCard) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Encoder(nn.Module):
             self.backbone.train(training)
 
     def inputs(self, batch: ImageBatch, *, mirrored: bool = False) -> Tensor:
-        """What the backbone is shown [N, 3, S, S] of a batch of 8-bit images, by the input recipe."""
+        """What the backbone is shown [N, 3, S, S] of a batch of 8-bit images, by the input transform."""
         images = self._view(batch, None)
         images = apply_filter(self.card.input.filter, images.flip(3) if mirrored else images)
         return images.contiguous(memory_format=torch.channels_last)
@@ -121,4 +121,4 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
         raise InputError(
             f"{path}: the weights do not belong to {card.backbone.name} as {card_path.name} says"
         ) from None
-    return Encoder(place(backbone, device).eval(), card)
+    return Encoder(to_device(backbone, device).eval(), card)

@@ -17,7 +17,7 @@ STRIDE = 32
 
 
 def create_extractor(
-    name: str, *, side: int, pretrained: bool, weights: Path | None, stem: Literal["standard", "small"]
+    name: str, *, image_size: int, pretrained: bool, weights: Path | None, stem: Literal["standard", "small"]
 ) -> nn.Module:
     """A frozen timm model to tell saliency from views of this side; a file of weights goes before timm's own.
 
@@ -32,7 +32,7 @@ def create_extractor(
             raise InputError(f"method.saliency: not all of {name} comes from {loaded.origin}: {loaded.new[0]}")
 
     try:
-        network = create_backbone(settings, side, refuse_new)
+        network = create_backbone(settings, image_size, refuse_new)
     except InputError as error:  # blames a setting of the backbone, which this network is not
         raise InputError(f"method.saliency: {str(error).partition(': ')[2]}") from None
     except CoarseconError as error:
@@ -45,13 +45,13 @@ def create_extractor(
     return network.requires_grad_(False)
 
 
-def check_extractor(network: nn.Module, side: int) -> None:
+def check_extractor(network: nn.Module, image_size: int) -> None:
     """Try the network on one image of this side.
 
     Raises:
         InputError: its features are tokens instead of a map, or the map has a single cell.
     """
-    features = last_feature_map(network, torch.zeros(1, 3, side, side))
+    features = last_feature_map(network, torch.zeros(1, 3, image_size, image_size))
     name = type(network).__name__
     if features.ndim != 4 or getattr(network, "output_fmt", "NCHW") != "NCHW":
         raise InputError(
@@ -59,7 +59,7 @@ def check_extractor(network: nn.Module, side: int) -> None:
         )
     if features.shape[2:].numel() == 1:
         raise InputError(
-            f"method.saliency: at {side} px the last feature map of {name} is a single cell; "
+            f"method.saliency: at {image_size} px the last feature map of {name} is a single cell; "
             "use a network with a smaller stride, a small stem, or larger views"
         )
 
@@ -76,13 +76,13 @@ def last_feature_map(network: Any, images: Tensor) -> Tensor:
     return features
 
 
-def saliency_map(network: nn.Module, images: Tensor, grid: int, *, side: int | None = None) -> Tensor:
+def saliency_map(network: nn.Module, images: Tensor, grid: int, *, image_size: int | None = None) -> Tensor:
     """The channel sum of the last feature map of normalised images [N, 3, S, S], pooled to [N, grid * grid].
 
     With `side` the network sees the images enlarged to it, so that its map is not coarser than the grid.
     """
-    if side is not None and side != images.shape[-1]:
-        images = F.interpolate(images, size=(side, side), mode="bilinear")
+    if image_size is not None and image_size != images.shape[-1]:
+        images = F.interpolate(images, size=(image_size, image_size), mode="bilinear")
     summed = last_feature_map(network, images).float().sum(1)
     return F.adaptive_avg_pool2d(summed, grid).flatten(1)
 

@@ -8,11 +8,11 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from coarsecon.errors import InputError
-from coarsecon.losses.precision import raised
+from coarsecon.losses.precision import to_float32
 from coarsecon.runtime.distributed import Distributed
 
 
-class _Synchronised(nn.modules.batchnorm._BatchNorm):
+class _Synchronized(nn.modules.batchnorm._BatchNorm):
     comm: Distributed
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -20,14 +20,14 @@ class _Synchronised(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, ...] -> the same."""
-        return normalise_together(self, x) if self.training else super().forward(x)
+        return normalize_together(self, x) if self.training else super().forward(x)
 
 
-class SyncBatchNorm1d(_Synchronised, nn.BatchNorm1d):
+class SyncBatchNorm1d(_Synchronized, nn.BatchNorm1d):
     """For [N, C]."""
 
 
-class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
+class SyncBatchNorm2d(_Synchronized, nn.BatchNorm2d):
     """For [N, C, H, W]."""
 
 
@@ -41,7 +41,7 @@ class SyncBatchNormAct2d(BatchNormAct2d):
         if not self.training:
             evaluated: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return evaluated
-        activated: Tensor = self.act(self.drop(normalise_together(self, x)))
+        activated: Tensor = self.act(self.drop(normalize_together(self, x)))
         return activated
 
 
@@ -52,14 +52,14 @@ SYNC_FORMS: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def normalise_together(norm: _Synchronised | SyncBatchNormAct2d, x: Tensor) -> Tensor:
+def normalize_together(norm: _Synchronized | SyncBatchNormAct2d, x: Tensor) -> Tensor:
     """Training-mode batch norm of x [N, C, ...] by the mean and variance over all ranks' N, which are equal."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.momentum is not None
     others = [dim for dim in range(x.ndim) if dim != 1]
     shape = [1, -1, *[1] * (x.ndim - 2)]
-    values = raised(x)
+    values = to_float32(x)
     own_var, own_mean = torch.var_mean(values, others, correction=0)
     stacked = norm.comm.gather_with_gradient(torch.stack([own_mean, own_var])[None])  # [ranks, 2, C]
     mean = stacked[:, 0].mean(0)
@@ -75,7 +75,7 @@ def normalise_together(norm: _Synchronised | SyncBatchNormAct2d, x: Tensor) -> T
     return (values * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
 
-def synchronise_batch_norm(model: nn.Module, comm: Distributed) -> None:
+def synchronize_batch_norm(model: nn.Module, comm: Distributed) -> None:
     """Turn every batch norm inside `model` into one over all ranks, in place; weights keep names and shapes.
 
     Raises:

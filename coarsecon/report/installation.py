@@ -182,7 +182,7 @@ def training_step(device: torch.device) -> str:
 def _small_method(name: str, device: torch.device) -> Method:
     method_class = registry.own(registry.METHODS, name).load()  # also where another package claims the name
     settings = method_class.Config(queue_size=QUEUE)
-    settings = method_class.resolve(settings, side=SIDE, images=QUEUE, classes=CLASSES)
+    settings = method_class.resolve(settings, image_size=SIDE, images=QUEUE, classes=CLASSES)
     encoder = create_backbone(BackboneSettings(name="resnet18", stem="small", args=SMALL), SIDE)
     setup = Setup(encoder, feature_dim(encoder), CLASSES, SIDE, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     method: Method = method_class(settings, setup)

@@ -285,7 +285,7 @@ def split_features(
 
 
 def encoder_mark(run: RunFolder, which: Checkpoint) -> str:
-    """Which weights and input recipe an encoder of the run has, in 12 characters.
+    """Which weights and input transform an encoder of the run has, in 12 characters.
 
     Raises:
         InputError: there is no encoder yet.

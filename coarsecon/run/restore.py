@@ -16,7 +16,7 @@ from coarsecon.errors import InputError
 from coarsecon.methods.base import Method, Setup
 from coarsecon.nn.encoder import Encoder, load_encoder, plain_state
 from coarsecon.run.folder import RunFolder, no_encoder
-from coarsecon.runtime.device import place
+from coarsecon.runtime.device import to_device
 from coarsecon.runtime.documents import parse_json
 from coarsecon.runtime.file_sets import settled_file
 from coarsecon.runtime.files import atomic_write
@@ -93,7 +93,7 @@ def load_method(
         encoder=encoder.backbone,
         feature_dim=encoder.dim,
         num_classes=len(classes),
-        side=image.size,
+        image_size=image.size,
         mean=image.mean,
         std=image.std,
     )
@@ -109,7 +109,7 @@ def load_method(
                     f"{path}: the {head} does not fit the method {name} as it is installed now; "
                     "evaluate with the version the run was made with"
                 ) from None
-    return place(method, device).eval()
+    return to_device(method, device).eval()
 
 
 def coarse_classes(run: RunFolder, which: Checkpoint = "last") -> list[str]:

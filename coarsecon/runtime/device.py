@@ -12,7 +12,7 @@ from coarsecon.errors import InputError
 
 M = TypeVar("M", bound=nn.Module)
 
-WORTH_IT = 1.2  # times as fast: less than this is lost to the casts of autocast
+MIN_BFLOAT16_SPEEDUP = 1.2  # times as fast: less than this is lost to the casts of autocast
 
 
 def choose_device(name: str) -> torch.device:
@@ -35,7 +35,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def place(module: M, device: torch.device | str) -> M:
+def to_device(module: M, device: torch.device | str) -> M:
     """The module on `device`, the weights of its convolutions laid out as convolutions are fastest: channels last."""
     module.to(device)
     for values in [*module.parameters(), *module.buffers()]:
@@ -62,7 +62,7 @@ def _gains_from_bfloat16(kind: str) -> bool:
     if kind != "cpu" or not _has_instructions():
         return False
     seconds = _seconds_of_convolution((torch.float32, torch.bfloat16))
-    return seconds[torch.float32] > WORTH_IT * seconds[torch.bfloat16]
+    return seconds[torch.float32] > MIN_BFLOAT16_SPEEDUP * seconds[torch.bfloat16]
 
 
 def _has_instructions() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 SHARED_MEMORY = Path("/dev/shm")
 OPEN_FILES = Path("/proc/self/fd")
 
-LOADERS = 3
+MAX_LOADERS = 3
 """Loaders of a process that may have workers at one time: of training, and of the two splits of monitoring."""
 
 
@@ -19,7 +19,7 @@ def workers_problem(workers: int) -> str:
     """
     if not workers:
         return ""
-    wanted = _open_files() + LOADERS * 4 * (workers + 1) + 8 * workers + 32
+    wanted = _open_files() + MAX_LOADERS * 4 * (workers + 1) + 8 * workers + 32
     limit = _raised_file_limit(wanted)
     if limit < wanted:
         return (
@@ -28,7 +28,7 @@ def workers_problem(workers: int) -> str:
         )
     try:
         context = multiprocessing.get_context()
-        locks = [context.Lock() for _ in range(LOADERS * (3 * workers + 8))]
+        locks = [context.Lock() for _ in range(MAX_LOADERS * (3 * workers + 8))]
     except (OSError, ImportError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         return (

@@ -13,12 +13,12 @@ from coarsecon.data.prepared.store import PreparedDataset, Split, open_dataset
 from coarsecon.data.prepared.unlabeled import unlabeled_note
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.methods import Method, Setup
-from coarsecon.nn.backbone import check_side, create_backbone, feature_dim, resolve_stem
-from coarsecon.nn.encoder import EncoderCard, InputRecipe
-from coarsecon.nn.sync_batch_norm import synchronise_batch_norm
+from coarsecon.nn.backbone import check_image_size, create_backbone, feature_dim, resolve_stem
+from coarsecon.nn.encoder import EncoderCard, InputTransform
+from coarsecon.nn.sync_batch_norm import synchronize_batch_norm
 from coarsecon.nn.weights import LoadedWeights
 from coarsecon.run.training_images import training_images
-from coarsecon.runtime.device import choose_device, choose_precision, place
+from coarsecon.runtime.device import choose_device, choose_precision, to_device
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.train import compiled
 from coarsecon.train.optimizer import check_optimizer
@@ -71,12 +71,12 @@ class Plan:
         with torch.random.fork_rng():
             torch.manual_seed(self.config.run.seed)
             encoder = create_backbone(backbone, image.size, on_weights)
-            check_side(encoder, image.size)
+            check_image_size(encoder, image.size)
             setup = Setup(
                 encoder=encoder,
                 feature_dim=feature_dim(encoder),
                 num_classes=len(self.dataset.info.levels[self.config.data.labels]),
-                side=image.size,
+                image_size=image.size,
                 mean=image.mean,
                 std=image.std,
                 comm=comm,
@@ -84,8 +84,8 @@ class Plan:
             )
             method = self.method_class(settings, setup)
         if batch_norm == "sync" and comm.world_size > 1:
-            synchronise_batch_norm(method, comm)
-        return place(method, self.device)
+            synchronize_batch_norm(method, comm)
+        return to_device(method, self.device)
 
 
 def plan(layers: Mapping[str, Any], comm: Distributed | None = None) -> Plan:
@@ -110,7 +110,7 @@ def plan(layers: Mapping[str, Any], comm: Distributed | None = None) -> Plan:
         left_out = " ".join(filter(None, [left_out, _single_class_note(split, config, dataset, method_class)]))
     side = config.data.size or dataset.info.size
     method_settings = method_class.resolve(
-        method_settings, side=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
+        method_settings, image_size=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
     )
     _check_lengths(config)
     if (
@@ -144,7 +144,7 @@ def plan(layers: Mapping[str, Any], comm: Distributed | None = None) -> Plan:
         backbone=resolved.backbone.model_copy(
             update={"weights": None, "weights_key": None, "pretrained": False, "batch_norm_splits": 1}
         ),
-        input=InputRecipe(
+        input=InputTransform(
             size=side,
             mean=dataset.info.mean,
             std=dataset.info.normalizing_std,

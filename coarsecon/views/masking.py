@@ -42,9 +42,9 @@ FOREGROUND_CAP = 0.55
 """Most of all patches that may be masked as foreground, hp only."""
 
 
-def patch_grid(side: int) -> int:
+def patch_grid(image_size: int) -> int:
     """Patches along a side of so many pixels: 7 as at 224 px, fewer where they would be narrower than 8 px."""
-    return max(2, min(7, side // 8))
+    return max(2, min(7, image_size // 8))
 
 
 def mask_images(
@@ -73,16 +73,22 @@ def filling(images: Tensor, kind: MaskKind, strategy: Strategy, generator: torch
 
 
 def draw_masks(
-    foreground: Tensor, side: int, kind: MaskKind, strategy: Strategy, generator: torch.Generator, *, channels: int = 3
+    foreground: Tensor,
+    image_size: int,
+    kind: MaskKind,
+    strategy: Strategy,
+    generator: torch.Generator,
+    *,
+    channels: int = 3,
 ) -> Tensor:
     """Which pixels are masked: booleans [N, C, side, side] for hp, [N, 1, side, side] for the other strategies."""
     if strategy != "hp":
-        return to_pixels(draw_patches(foreground, kind, generator), side)
+        return to_pixels(draw_patches(foreground, kind, generator), image_size)
     n = len(foreground)
     patches = draw_patches(foreground, kind, generator, channels=channels, cap=FOREGROUND_CAP)
     same = chance(n, SAME_PATCHES, generator)[:, None, None]
-    grid_masks = to_pixels(torch.where(same, patches[:, :1], patches), side)
-    inside = draw_window(n, side, round(side * kind.window / 224), generator)
+    grid_masks = to_pixels(torch.where(same, patches[:, :1], patches), image_size)
+    inside = draw_window(n, image_size, round(image_size * kind.window / 224), generator)
     focal_masks = ~inside if kind.positive else inside
     return torch.where(per_sample(chance(n, FOCAL, generator)), focal_masks, grid_masks)
 
@@ -113,18 +119,18 @@ def random_patches(allowed: Tensor, count: Tensor, generator: torch.Generator) -
     return (rank < count[..., None]) & allowed
 
 
-def draw_window(n: int, side: int, width: int, generator: torch.Generator) -> Tensor:
+def draw_window(n: int, image_size: int, width: int, generator: torch.Generator) -> Tensor:
     """Squares `width` pixels wide at random places within the image, booleans [n, 1, side, side]."""
-    start = torch.randint(side - width + 1, (2, n, 1), generator=generator, device=generator.device)
-    pixel = torch.arange(side, device=generator.device)
+    start = torch.randint(image_size - width + 1, (2, n, 1), generator=generator, device=generator.device)
+    pixel = torch.arange(image_size, device=generator.device)
     rows, columns = (pixel >= start) & (pixel < start + width)
     return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
-def to_pixels(patches: Tensor, side: int) -> Tensor:
+def to_pixels(patches: Tensor, image_size: int) -> Tensor:
     """Patches [N, C, grid * grid] as pixels [N, C, side, side]; where the grid does not divide the side, cells differ
     by one pixel.
     """
     grid = round(patches.shape[-1] ** 0.5)
-    cell = torch.arange(side, device=patches.device) * grid // side
+    cell = torch.arange(image_size, device=patches.device) * grid // image_size
     return patches.unflatten(-1, (grid, grid))[..., cell[:, None], cell]

@@ -10,7 +10,7 @@ from coarsecon.config import BackboneSettings
 from coarsecon.errors import InputError
 from coarsecon.evaluation.localize import Localizer, load_localizer, location_features
 from coarsecon.nn.backbone import create_backbone, feature_dim
-from coarsecon.nn.encoder import Encoder, EncoderCard, InputRecipe
+from coarsecon.nn.encoder import Encoder, EncoderCard, InputTransform
 from coarsecon.run.folder import open_run
 from coarsecon.views.batch import ImageBatch
 
@@ -45,7 +45,7 @@ class Brightness(nn.Module):
 
 
 def encoder_of(backbone: nn.Module, size: int, **recipe: str) -> Encoder:
-    image = InputRecipe(size=size, mean=(0.5,) * 3, std=(0.25,) * 3, **recipe)
+    image = InputTransform(size=size, mean=(0.5,) * 3, std=(0.25,) * 3, **recipe)
     return Encoder(backbone.eval(), EncoderCard(backbone=BackboneSettings(), input=image))
 
 

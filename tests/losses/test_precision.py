@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from coarsecon.losses.precision import full_precision, unit
+from coarsecon.losses.precision import full_precision, l2_normalize
 
 
 @full_precision
@@ -40,7 +40,7 @@ def test_the_wrapped_loss_keeps_its_name_and_words():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_unit_vectors_have_length_one_and_zero_stays_zero_with_gradient_zero(dtype):
     vectors = torch.tensor([[3, 4], [0, 0], [1e-13, 0], [3e-6, 4e-6]], dtype=dtype).requires_grad_()
-    out = unit(vectors)
+    out = l2_normalize(vectors)
     torch.testing.assert_close(out, torch.tensor([[0.6, 0.8], [0, 0], [0, 0], [0.6, 0.8]], dtype=dtype))
     (out * torch.tensor([1.0, 2.0], dtype=dtype)).sum().backward()
     assert vectors.grad.isfinite().all()
@@ -50,4 +50,4 @@ def test_unit_vectors_have_length_one_and_zero_stays_zero_with_gradient_zero(dty
 
 def test_what_is_not_a_number_stays_so():
     vectors = torch.tensor([[float("nan"), 1.0], [3.0, 4.0]])
-    assert unit(vectors).isnan().all(1).tolist() == [True, False]
+    assert l2_normalize(vectors).isnan().all(1).tolist() == [True, False]

@@ -55,12 +55,12 @@ KINDS = ("cst_by_class", "cst_all_by_class", "cst_all")
 def test_every_form_is_its_equation_or_refused(head, mlp, classifier, kind, metric):
     form = {"head": head, "mlp": mlp, "classifier": classifier, "kind": kind, "metric": metric}
     config = ANCOR.Config(**form, dim=6, hidden=7, queue_size=9)
-    size = {"side": 32, "images": 1000, "classes": 3}
+    size = {"image_size": 32, "images": 1000, "classes": 3}
     if metric == "angular" and (head == "fork" or kind == "cst_all"):
         with pytest.raises(InputError, match=r"method\.metric: angular needs"):
             ANCOR.resolve(config, **size)
         return
-    setup = Setup(encoder=nn.Identity(), feature_dim=5, num_classes=3, side=32, mean=(0.5,) * 3, std=(0.2,) * 3)
+    setup = Setup(encoder=nn.Identity(), feature_dim=5, num_classes=3, image_size=32, mean=(0.5,) * 3, std=(0.2,) * 3)
     method = ANCOR(ANCOR.resolve(config, **size), setup)
     features, k, labels = torch.randn(8, 5), torch.randn(8, 6), torch.randint(3, (8,))
     q = method.projector(features)

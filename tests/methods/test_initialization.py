@@ -26,7 +26,7 @@ def method_of(name: str, side: int) -> Method:
         own["queue_size"] = 8
     if own.get("saliency"):
         own |= {"saliency": "momentum"}
-    settings = method_class.resolve(validate(method_class.Config, own), side=side, images=1000, classes=CLASSES)
+    settings = method_class.resolve(validate(method_class.Config, own), image_size=side, images=1000, classes=CLASSES)
     torch.manual_seed(0)
     encoder = create_backbone(config.backbone, side)
     setup = Setup(encoder, feature_dim(encoder), CLASSES, side, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -29,7 +29,7 @@ from coarsecon.train.schedule import learning_rate
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.blur import gaussian_blur, high_pass
-from coarsecon.views.recipes import test_view as whole_image
+from coarsecon.views.presets import test_view as whole_image
 
 BASES = ("moco", "simclr")
 STRATEGIES = ("hp", "blur", "mean")
@@ -65,7 +65,7 @@ def test_the_defaults_are_the_papers(tiny_data):
     assert SalMask.Config().dim == 128
     assert config.query_view == config.key_view == "simclr-blur"
     assert config.queue_size == 80
-    assert SalMask.resolve(SalMask.Config(), side=224, images=10**6, classes=2).queue_size == 65536
+    assert SalMask.resolve(SalMask.Config(), image_size=224, images=10**6, classes=2).queue_size == 65536
     named = planned(tiny_data, query_view="weak").method_settings
     assert (named.query_view, named.key_view) == ("weak", "simclr-blur")
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from coarsecon.config import BackboneSettings
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.nn.backbone import check_side, create_backbone, embed, feature_dim, resolve_stem
+from coarsecon.nn.backbone import check_image_size, create_backbone, embed, feature_dim, resolve_stem
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_a_side_that_the_network_does_not_take_is_told():
     tiny = {"embed_dim": 16, "num_heads": 1, "stages": [1, 1, 1, 1]}
     model = create_backbone(BackboneSettings(name="hiera_tiny_224", args=tiny), 40)
     with pytest.raises(InputError, match=r"hiera_tiny_224 takes no images of 40 px .*data\.size.* see 224 px"):
-        check_side(model, 40)
+        check_image_size(model, 40)
     assert model.training
-    check_side(create_backbone(BackboneSettings(name="hiera_tiny_224", args=tiny), 64), 64)
+    check_image_size(create_backbone(BackboneSettings(name="hiera_tiny_224", args=tiny), 64), 64)
     with pytest.raises(InputError, match=r"twins_svt_small cannot be built for images of 112 px .*multiple of 32"):
         create_backbone(BackboneSettings(name="twins_svt_small"), 112)
 
@@ -93,4 +93,4 @@ def test_a_side_that_the_network_does_not_take_is_told():
 def test_features_that_are_not_pooled_are_told():
     model = create_backbone(BackboneSettings(name="test_resnet", args={"global_pool": ""}), 32)
     with pytest.raises(InputError, match=r"gives \[1, 96, 4, 4\] for an image instead of \[1, 96\]; .*pools"):
-        check_side(model, 32)
+        check_image_size(model, 32)

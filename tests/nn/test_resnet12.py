@@ -13,7 +13,7 @@ from torch import nn
 from coarsecon.config import BackboneSettings
 from coarsecon.nn import resnet12
 from coarsecon.nn.backbone import create_backbone, feature_dim
-from coarsecon.nn.encoder import EncoderCard, InputRecipe, load_encoder, save_encoder
+from coarsecon.nn.encoder import EncoderCard, InputTransform, load_encoder, save_encoder
 from coarsecon.nn.resnet12 import DROPBLOCK_WARMUP_STEPS, DropBlock
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.loop import train
@@ -145,7 +145,7 @@ def test_its_stem_is_small_already():
 def test_it_saves_loads_and_starts_from_a_file(tmp_path):
     card = EncoderCard(
         backbone=BackboneSettings(name="resnet12"),
-        input=InputRecipe(size=32, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
+        input=InputTransform(size=32, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
     )
     model = create_backbone(card.backbone, 32)
     save_encoder(model, card, tmp_path / "encoder.safetensors")

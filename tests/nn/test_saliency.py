@@ -21,7 +21,9 @@ class Darkness(nn.Module):
 
 
 def extractor(name: str, **settings) -> nn.Module:
-    return create_extractor(name, **{"side": 32, "pretrained": False, "weights": None, "stem": "standard"} | settings)
+    return create_extractor(
+        name, **{"image_size": 32, "pretrained": False, "weights": None, "stem": "standard"} | settings
+    )
 
 
 def test_the_foreground_rule_is_numpys_on_each_row():
@@ -68,7 +70,7 @@ def test_small_images_can_be_enlarged_for_the_network():
             return super().forward_features(images)
 
     for side in (128, 32, None):
-        saliency_map(Watching(), torch.zeros(1, 3, 32, 32), 4, side=side)
+        saliency_map(Watching(), torch.zeros(1, 3, 32, 32), 4, image_size=side)
     assert seen == [128, 32, 32]
 
 

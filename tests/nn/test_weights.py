@@ -11,7 +11,7 @@ from torch import nn
 
 from coarsecon.config import BackboneSettings
 from coarsecon.errors import InputError
-from coarsecon.nn.backbone import check_side, create_backbone
+from coarsecon.nn.backbone import check_image_size, create_backbone
 from coarsecon.nn.weights import load_weights, resize_grid
 
 
@@ -237,7 +237,7 @@ def test_position_embeddings_of_every_form_are_resized(name, tmp_path):
     save_file(donor.state_dict(), settings.weights)
     model = create_backbone(settings, 32)
     assert torch.equal(model.state_dict()["pos_embed"], resize_grid(donor.pos_embed, model.pos_embed.shape))
-    check_side(model, 32)
+    check_image_size(model, 32)
 
 
 @pytest.mark.parametrize(("old", "new"), [((1, 16, 2), (1, 4, 2)), ((1, 2, 4, 4), (1, 2, 2, 2)),

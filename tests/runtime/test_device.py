@@ -6,7 +6,7 @@ from torch import nn
 
 from coarsecon.errors import InputError
 from coarsecon.runtime import device
-from coarsecon.runtime.device import autocast, choose_device, choose_precision, place
+from coarsecon.runtime.device import autocast, choose_device, choose_precision, to_device
 
 
 def test_a_device_that_is_not_there_is_told():
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def test_weights_of_convolutions_lie_channels_last_beside_those_of_other_ranks():
-    module = place(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Conv3d(2, 3, (1, 3, 3)), nn.Linear(3, 4)), CPU)
+    module = to_device(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Conv3d(2, 3, (1, 3, 3)), nn.Linear(3, 4)), CPU)
     assert module[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert module[1].weight.is_contiguous()
 

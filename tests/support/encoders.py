@@ -10,7 +10,7 @@ from torch import nn
 
 from coarsecon.config import BackboneSettings, RunConfig, to_yaml
 from coarsecon.nn.backbone import create_backbone, resolve_stem
-from coarsecon.nn.encoder import EncoderCard, InputRecipe, save_encoder
+from coarsecon.nn.encoder import EncoderCard, InputTransform, save_encoder
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.files import atomic_write
 
@@ -50,7 +50,7 @@ def encoder_run(root: Path, family: str, *, stem: str | None = None, **recipe: A
         torch.manual_seed(0)
         model = randomise(create_backbone(backbone, side))
     values = {"size": side, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25), **recipe}
-    card = EncoderCard(backbone=resolve_stem(backbone, side), input=InputRecipe(**values))
+    card = EncoderCard(backbone=resolve_stem(backbone, side), input=InputTransform(**values))
     run = RunFolder(root)
     atomic_write(run.config_file, to_yaml(RunConfig(backbone=backbone)))
     save_encoder(model, card, run.encoder())

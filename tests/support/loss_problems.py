@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from coarsecon.losses.precision import unit
+from coarsecon.losses.precision import l2_normalize
 
 FEW = settings(max_examples=12, deadline=None, derandomize=True)
 """The same few examples on every machine."""
@@ -79,7 +79,7 @@ def problems(draw: st.DrawFn) -> Problem:
 def features(x: Problem) -> Tensor:
     """Two unit-norm views [N, 2, D] in the problem's precision."""
     full = (view.float() if view.dtype.itemsize < 4 else view for view in (x.q, x.k))
-    return torch.stack([unit(view) for view in full], 1).to(x.q.dtype)
+    return torch.stack([l2_normalize(view) for view in full], 1).to(x.q.dtype)
 
 
 def _supcon(contrast_mode: str, *given: str) -> Callable[[Any, Problem], Tensor]:

@@ -25,7 +25,7 @@ from coarsecon.train import loop
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.loop import Trainer, train
 from coarsecon.train.resolve import plan
-from coarsecon.views.recipes import make_view
+from coarsecon.views.presets import make_view
 
 TIMES = ("images_per_s", "data_wait")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from coarsecon.config import Count, Fraction, Positive
 from coarsecon.losses import supcon_loss
-from coarsecon.losses.precision import unit
+from coarsecon.losses.precision import l2_normalize
 from coarsecon.methods import Method, MethodSettings, Setup
 from coarsecon.nn.heads import projector
 from coarsecon.views.base import Op, View
@@ -44,7 +44,7 @@ class Spread(Method):
         self.projector = projector(setup.feature_dim, config.hidden, config.dim)
         crop = RandomResizedCrop((config.smallest_crop, 1.0), flip=0.5)
         ops: list[Op] = [ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8), RandomGrayscale(0.2)]
-        view = View(setup.side, setup.mean, setup.std, crop, ops)
+        view = View(setup.image_size, setup.mean, setup.std, crop, ops)
         self._views = {"first": view, "second": view}
 
     def views(self) -> dict[str, View]:
@@ -54,7 +54,7 @@ class Spread(Method):
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """L_spread of the batch of all ranks, and its two parts."""
         images = torch.cat([views["first"], views["second"]])
-        projections = unit(self.projector(self.encoder(images)).float())
+        projections = l2_normalize(self.projector(self.encoder(images)).float())
         own = torch.stack(projections.chunk(2), dim=1)
         features, labels = self.comm.gather_with_gradient(own), self.comm.gather(labels)
         alpha, t = self.config.alpha, self.config.temperature

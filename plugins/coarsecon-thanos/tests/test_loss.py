@@ -8,12 +8,12 @@ from coarsecon_thanos.loss import class_conditional_infonce
 from torch import Tensor
 
 from coarsecon.losses import supcon_loss
-from coarsecon.losses.precision import unit
+from coarsecon.losses.precision import l2_normalize
 
 
 def draw(images: int, views: int, dim: int = 6) -> Tensor:
     generator = torch.Generator().manual_seed(images * views)
-    return unit(torch.randn(images, views, dim, generator=generator, dtype=torch.float64))
+    return l2_normalize(torch.randn(images, views, dim, generator=generator, dtype=torch.float64))
 
 
 def written_out(features: Tensor, labels: list[int], t: float) -> float:
@@ -59,8 +59,8 @@ def test_other_classes_do_not_count():
 
 
 def test_it_spreads_what_supcon_collapses():
-    collapsed = unit(torch.ones(4, 2, 6, dtype=torch.float64))
-    nudged = unit(collapsed + 0.05 * draw(4, 1))
+    collapsed = l2_normalize(torch.ones(4, 2, 6, dtype=torch.float64))
+    nudged = l2_normalize(collapsed + 0.05 * draw(4, 1))
     labels = torch.zeros(4, dtype=torch.int64)
     before, after = (class_conditional_infonce(x, labels, temperature=0.5) for x in (collapsed, nudged))
     assert after < before

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.views import autoaugment, blur, geometry, recipes
+from coarsecon.views import autoaugment, blur, geometry, presets
 from coarsecon.views import color as colour
 from coarsecon.views.base import View
 from coarsecon.views.batch import ImageBatch
-from coarsecon.views.recipes import VIEW_NAMES, default_views, make_view
+from coarsecon.views.presets import VIEW_NAMES, default_views, make_view
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 RANDOM = [name for name in VIEW_NAMES if name != "test"]
@@ -77,7 +77,7 @@ def test_views_are_normalised_with_mean_and_std(padded: ImageBatch) -> None:
 
 
 def test_the_test_view_draws_nothing_and_needs_no_generator(padded: ImageBatch) -> None:
-    view = recipes.test_view(24, MEAN, STD)
+    view = presets.test_view(24, MEAN, STD)
     assert torch.equal(view(padded, None), view(padded, seeded(7)))
     assert torch.equal(view(padded), view_of("test")(padded))
 
@@ -96,7 +96,7 @@ def test_ops_run_in_their_order(padded: ImageBatch) -> None:
     def add_one(images: Tensor, generator: torch.Generator) -> Tensor:
         return images + 1
 
-    plain = recipes.test_view(24, MEAN, STD).pixels(padded)
+    plain = presets.test_view(24, MEAN, STD).pixels(padded)
     view = View(24, MEAN, STD, geometry.WholeImage(), [double, add_one])
     assert torch.equal(view.pixels(padded), plain * 2 + 1)
 

@@ -19,20 +19,20 @@ CROP_FLIP = RandomResizedCrop(scale=(0.2, 1.0), flip=0.5)
 FLIP = RandomFlip(0.5)
 PERSPECTIVE = RandomPerspective(0.5, p=0.5)
 JITTER = ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8)
-GREY = RandomGrayscale(0.2)
+GRAY = RandomGrayscale(0.2)
 BLUR = RandomGaussianBlur((0.1, 2.0), p=0.5)
 
-RECIPES: dict[str, tuple[Crop, Sequence[Op]]] = {
+PRESETS: dict[str, tuple[Crop, Sequence[Op]]] = {
     "weak": (CROP_FLIP, []),
     "weak-perspective": (CROP, [PERSPECTIVE, FLIP]),
     "perspective": (CROP_FLIP, [PERSPECTIVE]),
     "autoaugment": (CROP_FLIP, [AutoAugment()]),
-    "cars": (CROP_FLIP, [PERSPECTIVE, JITTER, GREY, BLUR]),
-    "simclr": (CROP_FLIP, [JITTER, GREY]),
-    "simclr-blur": (CROP_FLIP, [JITTER, GREY, BLUR]),
+    "cars": (CROP_FLIP, [PERSPECTIVE, JITTER, GRAY, BLUR]),
+    "simclr": (CROP_FLIP, [JITTER, GRAY]),
+    "simclr-blur": (CROP_FLIP, [JITTER, GRAY, BLUR]),
     "test": (WholeImage(), []),
 }
-VIEW_NAMES = tuple(RECIPES)
+VIEW_NAMES = tuple(PRESETS)
 
 
 def _unknown(name: str) -> str:
@@ -42,7 +42,7 @@ def _unknown(name: str) -> str:
 
 
 def _known(name: str) -> str:
-    if name != "auto" and name not in RECIPES:
+    if name != "auto" and name not in PRESETS:
         raise PydanticCustomError("view", "{problem}", {"problem": _unknown(name)})
     return name
 
@@ -56,9 +56,9 @@ def make_view(name: str, *, size: int, mean: Sequence[float], std: Sequence[floa
 
     Raises InputError for a name that is not in VIEW_NAMES.
     """
-    if name not in RECIPES:
+    if name not in PRESETS:
         raise InputError(_unknown(name))
-    crop, ops = RECIPES[name]
+    crop, ops = PRESETS[name]
     return View(size, mean, std, crop, ops)
 
 

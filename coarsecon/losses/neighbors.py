@@ -12,13 +12,13 @@ from torch import Tensor
 
 from coarsecon.losses.arguments import check_choice, check_rows
 from coarsecon.losses.momentum_contrast import moco_loss, soft_target_loss
-from coarsecon.losses.precision import full_precision, unit
+from coarsecon.losses.precision import full_precision, l2_normalize
 
-NeighbourKind = Literal["ascl", "ahcl", "hard", "moco"]
+NeighborKind = Literal["ascl", "ahcl", "hard", "moco"]
 ByolKind = Literal["ascl", "normal"]
 
 
-def neighbour_weights(similarity: Tensor, *, candidates: int, num_neighbors: int, kind: NeighbourKind) -> Tensor:
+def neighbor_weights(similarity: Tensor, *, candidates: int, num_neighbors: int, kind: NeighborKind) -> Tensor:
     """The unnormalised target of every candidate [N, K].
 
     Args:
@@ -49,7 +49,7 @@ def _nearest(similarity: Tensor, neighbours: int) -> Tensor:
 
 @full_precision
 def ascl_loss(
-    q: Tensor, k: Tensor, queue: Tensor, *, t1: float, t2: float, num_neighbors: int = 1, kind: NeighbourKind = "ascl"
+    q: Tensor, k: Tensor, queue: Tensor, *, t1: float, t2: float, num_neighbors: int = 1, kind: NeighborKind = "ascl"
 ) -> Tensor:
     """ASCL on a MoCo base: queue entries near the key view attract.
 
@@ -60,15 +60,15 @@ def ascl_loss(
         t1: temperature of the logits.
         t2: temperature of the neighbours' distribution.
         num_neighbors: how many neighbours attract (n).
-        kind: see `neighbour_weights`; `moco` lets none attract.
+        kind: see `neighbor_weights`; `moco` lets none attract.
     """
-    check_choice("kind", kind, NeighbourKind)
+    check_choice("kind", kind, NeighborKind)
     if kind == "moco":
         return moco_loss(q, k, queue, t=t1)
 
     def weigh(keys: Tensor, rows: slice) -> Tensor:
         similarity = (keys / t2) @ queue.T
-        return neighbour_weights(similarity, candidates=len(queue), num_neighbors=num_neighbors, kind=kind)
+        return neighbor_weights(similarity, candidates=len(queue), num_neighbors=num_neighbors, kind=kind)
 
     return soft_target_loss(q, k, queue, weigh, temperature=t1)
 
@@ -86,12 +86,12 @@ def ascl_byol_loss(p: Tensor, k: Tensor, *, t2: float, num_neighbors: int = 1, k
     """
     check_choice("kind", kind, ByolKind)
     check_rows(batch=(p, k))
-    p, k = unit(p), unit(k.detach())
+    p, k = l2_normalize(p), l2_normalize(k.detach())
     own = (p * k).sum(1)
     if kind == "normal" or len(k) == 1:
         return (2 - 2 * own).mean()
     with torch.no_grad():
         similarity = (k @ k.T / t2).fill_diagonal_(float("-inf"))
-        weights = neighbour_weights(similarity, candidates=len(k) - 1, num_neighbors=num_neighbors, kind=kind)
+        weights = neighbor_weights(similarity, candidates=len(k) - 1, num_neighbors=num_neighbors, kind=kind)
         pull, mass = weights @ k, weights.sum(1)
     return (2 - 2 * (own + (p * pull).sum(1)) / (1 + mass)).mean()

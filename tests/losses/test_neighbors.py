@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from loss_problems import random_problem
 
 from coarsecon.losses import ascl_byol_loss, ascl_loss, grafit_loss, moco_loss
-from coarsecon.losses.neighbours import neighbour_weights
+from coarsecon.losses.neighbors import neighbor_weights
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_weights_follow_the_equation_of_two_candidates():
         ("hard", 1): [1.0, 0.0],
     }
     for (kind, neighbors), row in expected.items():
-        found = neighbour_weights(similarity.clone(), candidates=2, num_neighbors=neighbors, kind=kind)
+        found = neighbor_weights(similarity.clone(), candidates=2, num_neighbors=neighbors, kind=kind)
         torch.testing.assert_close(found, torch.tensor([row], dtype=torch.float64), rtol=1e-5, atol=1e-7)
 
 
