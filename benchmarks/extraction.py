@@ -28,8 +28,8 @@ from coarsecon.nn.encoder import load_encoder
 from coarsecon.run.features import BATCH, FeatureStore
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.device import choose_device
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 SPLIT = "test"
 
@@ -88,7 +88,7 @@ def main() -> None:
         data = arguments.data or toy_images(folder)
         dataset = open_dataset(data)
         settings = {"data": {"path": str(data), "limit": 256}, "schedule": {"epochs": 1}, "run": {"monitor_every": 0}}
-        run = train(plan(settings), folder / "run")
+        run = pretrain(build_run_spec(settings), folder / "run")
         sides = {"stock": stock(run, dataset), "ours": ours(run, dataset, kept=False)}
         sides["ours, kept"] = ours(run, dataset, kept=True)
         times: dict[str, list[float]] = {name: [] for name in sides}

@@ -20,13 +20,13 @@ from coarsecon import recipes
 from coarsecon.config import merge
 from coarsecon.run.session import Session
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 
 def fine_recall(layers: dict[str, Any], out: Path) -> float:
     """Train and measure fine Recall@1 on the test images."""
-    run = train(plan(layers), out)
+    run = pretrain(build_run_spec(layers), out)
     metrics, *_ = Session(run, None, which="last", device="auto", workers=0, reporter=Reporter()).metrics("test")
     return 100 * metrics["fine"]["recall@1"]
 

@@ -19,8 +19,8 @@ from coarsecon import recipes
 from coarsecon.config import merge
 from coarsecon.run.session import Session
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 METHODS = ("maskcon", "moco", "supce")
 
@@ -28,7 +28,7 @@ METHODS = ("maskcon", "moco", "supce")
 def fine_recall(method: str, seed: int, folder: Path) -> float:
     """Train by the method's toy recipe and measure fine Recall@1 on the test images."""
     layers = merge(recipes.read(f"{method}-toy"), {"data": {"path": folder / "toy"}, "run": {"seed": seed}})
-    run = train(plan(layers), folder / f"{method}-{seed}")
+    run = pretrain(build_run_spec(layers), folder / f"{method}-{seed}")
     metrics, *_ = Session(run, None, which="last", device="auto", workers=0, reporter=Reporter()).metrics("test")
     return metrics["fine"]["recall@1"]
 

@@ -89,10 +89,10 @@ def tiny_run(tiny_data, tmp_path_factory):
     """A finished run of two epochs on the tiny dataset."""
     from tiny import tiny_settings
 
-    from coarsecon.train.loop import train
-    from coarsecon.train.resolve import plan
+    from coarsecon.train.pretrain import pretrain
+    from coarsecon.train.resolve import build_run_spec
 
-    return train(plan(tiny_settings(tiny_data)), tmp_path_factory.mktemp("run") / "first").root
+    return pretrain(build_run_spec(tiny_settings(tiny_data)), tmp_path_factory.mktemp("run") / "first").root
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from tiny import TINY_BACKBONE
 from coarsecon import recipes, registry
 from coarsecon.config import RunConfig, ScheduleSettings, merge, read_config_file, validate
 from coarsecon.errors import InputError
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 from coarsecon.train.schedule import cycles_of
 
 NAMES = recipes.names()
@@ -76,7 +76,7 @@ def test_every_recipe_fits_what_its_dataset_is_prepared_as(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_takes_its_steps_on_tiny_images(name, tiny_data, tmp_path):
-    run = train(plan(shrunk(name, tiny_data)), tmp_path / "run")
+    run = pretrain(build_run_spec(shrunk(name, tiny_data)), tmp_path / "run")
     losses = [row["loss"] for row in run.metrics()]
     assert len(losses) == 2
     assert all(math.isfinite(loss) for loss in losses)

@@ -14,7 +14,7 @@ from coarsecon.config import Checkpoint
 from coarsecon.run.folder import RunFolder, open_run
 
 if TYPE_CHECKING:
-    from coarsecon.detection.plan import Plan
+    from coarsecon.detection.spec import DetectionSpec
 
 MEASURES = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
 TITLES = {"box": "box", "mask": "mask", "box_voc07": "box, VOC07's measure"}
@@ -64,23 +64,23 @@ def detect(
         layers = merge(layers, read_config_file(config))
     layers = merge(merge(layers, parse_assignments(set_ or [])), given(flags))
 
-    from coarsecon.detection.plan import folder_of, plan, settle
+    from coarsecon.detection.spec import build_detection_spec, default_output_dir, resolve_config
     from coarsecon.detection.train import check_folder, train_detector
     from coarsecon.train.stopping import InterruptedRunError
 
     reporter = ConsoleReporter()
-    settled = settle(layers)
-    target = out or folder_of(opened, settled)
+    resolved = resolve_config(layers)
+    target = out or default_output_dir(opened, resolved)
     check_folder(target, resume=resume)
     if resume:
         saved = moved(read_config_file(target / "detection.yaml"), layers)
-        refuse_changes(settle(saved), settled, target)
-    reporter.info(f"reading the annotations in {', '.join(map(str, settled.data.paths))}")
-    planned = plan(opened, settled)
+        refuse_changes(resolve_config(saved), resolved, target)
+    reporter.info(f"reading the annotations in {', '.join(map(str, resolved.data.paths))}")
+    planned = build_detection_spec(opened, resolved)
     reporter.info(
-        f"{'Mask' if settled.model.masks else 'Faster'} R-CNN ({settled.model.head}) on "
-        f"{len(planned.train.images):,} images of {len(planned.classes)} classes, {settled.schedule.steps:,} steps of "
-        f"{settled.run.batch_size}, {planned.device} in {settled.run.precision}; "
+        f"{'Mask' if resolved.model.masks else 'Faster'} R-CNN ({resolved.model.head}) on "
+        f"{len(planned.train.images):,} images of {len(planned.classes)} classes, {resolved.schedule.steps:,} steps of "
+        f"{resolved.run.batch_size}, {planned.device} in {resolved.run.precision}; "
         f"measured on {len(planned.test.images):,} images"
     )
     again = shlex.join(["coarsecon", "detect", str(run), "--out", str(target), "--resume"])
@@ -100,7 +100,7 @@ def detect(
     closing([target / "checkpoints" / "last.pt", *opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 
-def _measure(model: Any, planned: "Plan", reporter: ConsoleReporter) -> dict[str, dict[str, Any]]:
+def _measure(model: Any, planned: "DetectionSpec", reporter: ConsoleReporter) -> dict[str, dict[str, Any]]:
     from coarsecon.detection.data import format_of
     from coarsecon.detection.measure import VOC07_RECALLS, average_precision, detect_all
 
@@ -114,10 +114,12 @@ def _measure(model: Any, planned: "Plan", reporter: ConsoleReporter) -> dict[str
     return metrics
 
 
-def _save(opened: RunFolder, planned: "Plan", metrics: dict[str, dict[str, Any]], reporter: ConsoleReporter) -> None:
+def _save(
+    opened: RunFolder, planned: "DetectionSpec", metrics: dict[str, dict[str, Any]], reporter: ConsoleReporter
+) -> None:
     """Write the result file, with the settings and what they were computed from beside the scores."""
-    from coarsecon.detection.plan import result_name
     from coarsecon.detection.samples import annotations_mark
+    from coarsecon.detection.spec import result_name
     from coarsecon.run.provenance import computed_from, encoder_entry
     from coarsecon.run.results import COMPUTED_FROM
     from coarsecon.runtime.files import atomic_write

@@ -67,17 +67,17 @@ def pretrain(
         raise InputError(f"{target}: holds a run; pass --resume to continue it, or --data DIR to begin another")
 
     from coarsecon.runtime.distributed import connected
-    from coarsecon.train.loop import train
-    from coarsecon.train.resolve import plan
+    from coarsecon.train.pretrain import pretrain
+    from coarsecon.train.resolve import build_run_spec
     from coarsecon.train.stopping import InterruptedRunError
 
     with connected() as comm:
-        planned = plan(layers, comm)
+        planned = build_run_spec(layers, comm)
         if resume:
-            refuse_changes(plan(moved(saved, layers), comm).config, planned.config, target)
+            refuse_changes(build_run_spec(moved(saved, layers), comm).config, planned.config, target)
         reporter = Reporter() if comm.rank else ConsoleReporter()
         try:
-            run = train(planned, target, resume=resume, reporter=reporter, comm=comm)
+            run = pretrain(planned, target, resume=resume, reporter=reporter, comm=comm)
         except (InterruptedRunError, KeyboardInterrupt) as stopped:
             if not RunFolder(target).config_file.is_file():  # it had not begun
                 raise

@@ -38,8 +38,8 @@ def quickstart(
     from coarsecon.report.projection import draw_map, map_split
     from coarsecon.run.folder import RunFolder
     from coarsecon.run.session import Session
-    from coarsecon.train.loop import train
-    from coarsecon.train.resolve import plan
+    from coarsecon.train.pretrain import pretrain
+    from coarsecon.train.resolve import build_run_spec
     from coarsecon.train.stopping import InterruptedRunError
 
     start, reporter = time.monotonic(), ConsoleReporter()
@@ -56,12 +56,12 @@ def quickstart(
             layers = merge(layers, {"schedule": {"epochs": epochs}})
         reporter.info(f"{what}")
         folder = out / "runs" / name
-        planned, begun = plan(layers), RunFolder(folder).config_file.exists()
+        planned, begun = build_run_spec(layers), RunFolder(folder).config_file.exists()
         if begun:
             saved = moved(read_config_file(RunFolder(folder).config_file), layers)
-            refuse_changes(plan(saved).config, planned.config, folder)
+            refuse_changes(build_run_spec(saved).config, planned.config, folder)
         try:
-            run = train(planned, folder, resume=begun, reporter=reporter)
+            run = pretrain(planned, folder, resume=begun, reporter=reporter)
         except InterruptedRunError as stopped:
             raise InterruptedRunError(f"{stopped}; run the same command again to continue") from None
         session = Session(run, None, which="last", device="auto", workers=0, reporter=reporter)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from coarsecon.config import to_yaml
 from coarsecon.detection.data import Example, Examples, load_batches, mirrored
-from coarsecon.detection.plan import Plan
+from coarsecon.detection.spec import DetectionSpec
 from coarsecon.errors import InputError
 from coarsecon.run.features import encoder_mark
 from coarsecon.run.folder import RunFolder
@@ -32,7 +32,9 @@ CONFIG = "detection.yaml"
 """Settings in the folder of a detector; beside it are metrics.jsonl and checkpoints/last.pt, as in a run."""
 
 
-def train_detector(plan: Plan, folder: Path, *, resume: bool = False, reporter: Reporter | None = None) -> nn.Module:
+def train_detector(
+    plan: DetectionSpec, folder: Path, *, resume: bool = False, reporter: Reporter | None = None
+) -> nn.Module:
     """The detector, trained as planned and kept in `folder`; with `resume`, from the last state there.
 
     Raises:
@@ -70,7 +72,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
 class _Trainer:
     """The state of a training in progress."""
 
-    def __init__(self, plan: Plan, place: RunFolder, reporter: Reporter) -> None:
+    def __init__(self, plan: DetectionSpec, place: RunFolder, reporter: Reporter) -> None:
         self.plan, self.config, self.place, self.reporter = plan, plan.config, place, reporter
         self.encoder = encoder_mark(plan.run, plan.config.model.encoder)
         self.model = plan.build()

@@ -26,7 +26,7 @@ from coarsecon.train.schedule import cycles_of, warmup_of
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunSpec:
     """A run that is ready to start: settings without any `auto` left but the device's, and what they name."""
 
     config: RunConfig
@@ -88,7 +88,7 @@ class Plan:
         return to_device(method, self.device)
 
 
-def plan(layers: Mapping[str, Any], comm: Distributed | None = None) -> Plan:
+def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -> RunSpec:
     """Check merged layers of settings against the method, the dataset and the machine; ranks compute as the first does.
 
     Raises:
@@ -151,7 +151,7 @@ def plan(layers: Mapping[str, Any], comm: Distributed | None = None) -> Plan:
             filter=method_class.input_filter(method_settings),
         ),
     )
-    return Plan(resolved, method_class, method_settings, dataset, split, card, device, left_out)
+    return RunSpec(resolved, method_class, method_settings, dataset, split, card, device, left_out)
 
 
 def _check_lengths(config: RunConfig) -> None:

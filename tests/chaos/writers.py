@@ -17,8 +17,8 @@ from tiny import tiny_settings, write_tiny_dataset
 
 from coarsecon.data.sources.toy import draw
 from coarsecon.errors import CoarseconError
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 SECONDS = 120
 
@@ -86,7 +86,7 @@ def write_world(root: Path) -> int:
         root / "data", schedule={"epochs": 2, "warmup_epochs": 0}, run={"batch_size": 16, "log_every": 1}
     )
     (root / "settings.yaml").write_text(json.dumps(settings))
-    train(plan(settings), root / "run")
+    pretrain(build_run_spec(settings), root / "run")
     ended = in_fork(command("retrieve", "run", "--data", "data", "--split", "test"), root, seconds=SECONDS)
     assert ended.code == 0, (root / "stderr").read_text()
     return _serve(root / "served")

@@ -80,10 +80,12 @@ def test_two_runs(coarsecon, tiny_run, combine):
 def test_a_cascade_takes_coarse_classes_from_the_first_runs_classifier(coarsecon, tiny_run, tiny_data, tmp_path):
     from tiny import tiny_settings
 
-    from coarsecon.train.loop import train
-    from coarsecon.train.resolve import plan
+    from coarsecon.train.pretrain import pretrain
+    from coarsecon.train.resolve import build_run_spec
 
-    first = train(plan(tiny_settings(tiny_data, "ancor", method={"queue_size": 20})), tmp_path / "ancor").root
+    first = pretrain(
+        build_run_spec(tiny_settings(tiny_data, "ancor", method={"queue_size": 20})), tmp_path / "ancor"
+    ).root
     asked = ("--support-copies", 1, "--combine", "cascade", "--classifier", "cosine", "--json", "-")
     done = coarsecon("fewshot", first, tiny_run, *SMALL, *asked)
     assert values(done)["coarse_by"] == "classifier"

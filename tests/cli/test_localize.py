@@ -84,10 +84,10 @@ def test_neighbours_of_a_sample_and_of_a_file(coarsecon, tiny_run, photos, tmp_p
 def test_a_method_without_projector_is_looked_at_by_its_backbone(coarsecon, tiny_data, tmp_path):
     from tiny import tiny_settings
 
-    from coarsecon.train.loop import train
-    from coarsecon.train.resolve import plan
+    from coarsecon.train.pretrain import pretrain
+    from coarsecon.train.resolve import build_run_spec
 
-    run = train(plan(tiny_settings(tiny_data, "supce", schedule={"epochs": 1})), tmp_path / "run").root
+    run = pretrain(build_run_spec(tiny_settings(tiny_data, "supce", schedule={"epochs": 1})), tmp_path / "run").root
     done = coarsecon("localize", run, "--limit", 2, *QUICK)
     assert done.code == 0, done.err
     assert "has no projector" in done.err

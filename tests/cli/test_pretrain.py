@@ -13,8 +13,8 @@ from tiny import TINY_BACKBONE, tiny_settings, write_tiny_dataset
 
 from coarsecon.config import BackboneSettings
 from coarsecon.nn.backbone import create_backbone
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def finished(tiny_data, tmp_path_factory):
     settings = tiny_settings(
         tiny_data, run={"monitor_every": 10, "log_every": 50, "seed": 0}, schedule={"epochs": 1, "warmup_epochs": 0}
     )
-    return train(plan(settings), tmp_path_factory.mktemp("runs") / "finished").root
+    return pretrain(build_run_spec(settings), tmp_path_factory.mktemp("runs") / "finished").root
 
 
 def tiny_config(path, data, **method):
@@ -250,12 +250,12 @@ def test_a_run_stopped_before_its_first_encoder_tells_how_to_resume_it(coarsecon
 
 
 def test_a_second_interrupt_tells_how_to_go_on(coarsecon, tiny_data, tmp_path, monkeypatch):
-    from coarsecon.train import loop
+    from coarsecon.train import pretrain
 
     def interrupts(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.Trainer, "train_step", interrupts)
+    monkeypatch.setattr(pretrain.Pretrainer, "train_step", interrupts)
     out = tmp_path / "run"
     words = ("--data", tiny_data, "--out", out, "--epochs", 1, "--batch-size", 32, "--backbone", "resnet10t")
     done = coarsecon("pretrain", *words, "--device", "cpu")
@@ -264,12 +264,12 @@ def test_a_second_interrupt_tells_how_to_go_on(coarsecon, tiny_data, tmp_path, m
 
 
 def test_an_interrupt_before_the_run_begins_names_no_run_to_resume(coarsecon, tiny_data, tmp_path, monkeypatch):
-    from coarsecon.train import loop
+    from coarsecon.train import pretrain
 
     def interrupts(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.Trainer, "__init__", interrupts)
+    monkeypatch.setattr(pretrain.Pretrainer, "__init__", interrupts)
     done = coarsecon("pretrain", "--data", tiny_data, "--out", tmp_path / "run", "--batch-size", 32, "--device", "cpu")
     assert done.code == 130
     assert "--resume" not in done.err

@@ -225,8 +225,8 @@ def test_a_query_that_is_no_image_is_told(coarsecon, tiny_run, tmp_path):
 def test_a_query_that_the_dataset_was_prepared_from_is_judged_by_its_labels(coarsecon, tmp_path):
     from tiny import tiny_settings
 
-    from coarsecon.train.loop import train
-    from coarsecon.train.resolve import plan
+    from coarsecon.train.pretrain import pretrain
+    from coarsecon.train.resolve import build_run_spec
 
     rng = np.random.default_rng(0)
     for i in range(40):
@@ -234,7 +234,7 @@ def test_a_query_that_the_dataset_was_prepared_from_is_judged_by_its_labels(coar
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i // 2}.png")
     coarsecon("prepare", "folder", "--source", tmp_path / "photos", "--size", 32, "--out", tmp_path / "data")
-    run = train(plan(tiny_settings(tmp_path / "data", schedule={"epochs": 1})), tmp_path / "run").root
+    run = pretrain(build_run_spec(tiny_settings(tmp_path / "data", schedule={"epochs": 1})), tmp_path / "run").root
     html = tmp_path / "page.html"
     known, unknown = tmp_path / "photos" / "shoes" / "3.png", tmp_path / "elsewhere" / "shoes" / "3.png"
     unknown.parent.mkdir(parents=True)

@@ -13,8 +13,8 @@ from coarsecon.errors import InputError
 from coarsecon.report.projection import saved_map
 from coarsecon.run.folder import open_run
 from coarsecon.run.session import Session
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,8 @@ def runs(tiny_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     settings = {"schedule": {"epochs": 1, "warmup_epochs": 0}}
     return {
-        name: train(plan(tiny_settings(tiny_data, name, **settings)), folder / name).root for name in ("supce", "ancor")
+        name: pretrain(build_run_spec(tiny_settings(tiny_data, name, **settings)), folder / name).root
+        for name in ("supce", "ancor")
     }
 
 

@@ -11,7 +11,7 @@ from coarsecon.config import to_yaml
 from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE, FINE, draw
-from coarsecon.train.resolve import plan
+from coarsecon.train.resolve import build_run_spec
 
 QUICK = ("--device", "cpu", "--workers", 0)
 
@@ -87,7 +87,7 @@ def test_cluster_counts_what_is_in_no_cluster_and_in_no_agreement(coarsecon, tin
 def test_pretrain_trains_on_the_labeled_images_and_resumes(coarsecon, half, tmp_path):
     file = tmp_path / "config.yaml"
     settings = tiny_settings(half, "supce", data={"labels": "fine"}, run={"batch_size": 16}, schedule={"epochs": 1})
-    file.write_text(to_yaml(plan(settings).config))
+    file.write_text(to_yaml(build_run_spec(settings).config))
     done = coarsecon("pretrain", "--config", file, "--out", tmp_path / "run")
     assert done.code == 0, done.err
     assert "on 48 images" in done.err
@@ -114,7 +114,7 @@ def test_a_level_that_no_training_image_has_is_an_error(coarsecon, half, tmp_pat
 
 def test_a_limit_counts_labeled_images(half):
     settings = tiny_settings(half, "supcon", data={"labels": "fine", "limit": 32}, run={"batch_size": 16})
-    split = plan(settings).split
+    split = build_run_spec(settings).split
     assert len(split) == 32
     assert sorted(split.labels["fine"].tolist()) == sorted([*range(16)] * 2)
 
@@ -127,5 +127,5 @@ def test_too_few_labeled_images_for_a_batch_say_how_many_there_are(coarsecon, ha
 
 
 def test_methods_that_read_no_labels_use_every_image(half):
-    planned = plan(tiny_settings(half, "moco", data={"labels": "fine"}))
+    planned = build_run_spec(tiny_settings(half, "moco", data={"labels": "fine"}))
     assert (len(planned.split), planned.left_out) == (96, "")

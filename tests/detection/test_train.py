@@ -11,8 +11,8 @@ from torch import nn
 from coarsecon import recipes
 from coarsecon.config import merge, read_config_file, validate
 from coarsecon.detection.measure import average_precision, detect_all
-from coarsecon.detection.plan import DEFAULT_RECIPES, plan, result_name, settle
 from coarsecon.detection.settings import DetectionConfig
+from coarsecon.detection.spec import DEFAULT_RECIPES, build_detection_spec, resolve_config, result_name
 from coarsecon.detection.train import _parameter_groups, _Trainer, check_folder, train_detector
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.run.folder import RunFolder
@@ -41,7 +41,7 @@ def settings(folder, **sections):
         "schedule": {"steps": 4},
         "run": {"batch_size": 2, "device": "cpu", "precision": "float32", "log_every": 1},
     }
-    return settle(merge(small, sections))
+    return resolve_config(merge(small, sections))
 
 
 def weights(folder):
@@ -58,7 +58,7 @@ def test_a_detector_learns_to_find_shapes(run, tmp_path):
         schedule={"steps": 250, "drops": [0.8], "precise_batches": 8},
         run={"batch_size": 4},
     )
-    planned = plan(run, config)
+    planned = build_detection_spec(run, config)
     test, classes = planned.test, planned.classes
 
     def ap50(model):
@@ -69,7 +69,7 @@ def test_a_detector_learns_to_find_shapes(run, tmp_path):
 
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(run, voc, tmp_path, monkeypatch):
-    planned = plan(run, settings(voc, schedule={"precise_batches": 2}))
+    planned = build_detection_spec(run, settings(voc, schedule={"precise_batches": 2}))
     train_detector(planned, tmp_path / "straight")
     with monkeypatch.context() as patch:
         patch.setattr(StopRequest, "__enter__", lambda self: vars(self).update(requested=True) or self)
@@ -91,7 +91,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(run, voc, tmp_p
 def test_processes_that_decode_change_nothing(run, voc, tmp_path):
     for workers in (0, 1):
         config = settings(voc, data={"workers": workers}, schedule={"steps": 2})
-        train_detector(plan(run, config), tmp_path / str(workers))
+        train_detector(build_detection_spec(run, config), tmp_path / str(workers))
     first, second = weights(tmp_path / "0"), weights(tmp_path / "1")
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
@@ -110,11 +110,13 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
 
 
 def test_a_state_that_is_broken_or_of_another_detector_is_told(run, voc, tmp_path):
-    train_detector(plan(run, settings(voc, schedule={"steps": 1})), tmp_path / "one")
-    other = plan(run, settings(voc, schedule={"steps": 1}, model={"head": "c4", "anchors": [16.0]}))
+    train_detector(build_detection_spec(run, settings(voc, schedule={"steps": 1})), tmp_path / "one")
+    other = build_detection_spec(run, settings(voc, schedule={"steps": 1}, model={"head": "c4", "anchors": [16.0]}))
     with pytest.raises(InputError, match="not the state of this detector"):
         train_detector(other, tmp_path / "one", resume=True)
-    stranger = plan(encoder_run(tmp_path / "stranger", "deep", stem="small"), settings(voc, schedule={"steps": 1}))
+    stranger = build_detection_spec(
+        encoder_run(tmp_path / "stranger", "deep", stem="small"), settings(voc, schedule={"steps": 1})
+    )
     with pytest.raises(InputError, match="began with other weights"):
         train_detector(stranger, tmp_path / "one", resume=True)
     (tmp_path / "one" / "checkpoints" / "last.pt").write_bytes(b"no state")
@@ -125,7 +127,7 @@ def test_a_state_that_is_broken_or_of_another_detector_is_told(run, voc, tmp_pat
 def test_a_loss_that_is_no_number_ends_the_training(run, voc, tmp_path):
     config = settings(voc, optimizer={"lr": 1e30}, schedule={"warmup_steps": 0})
     with pytest.raises(CoarseconError, match=r"the loss is (nan|inf) at step"):
-        train_detector(plan(run, config), tmp_path / "out")
+        train_detector(build_detection_spec(run, config), tmp_path / "out")
     assert not (tmp_path / "out" / "checkpoints").exists()
 
 
@@ -137,7 +139,9 @@ def test_weights_decay_and_norms_do_not():
 
 
 def test_statistics_are_means_over_batches_of_the_last_weights(run, voc, tmp_path):
-    trainer = _Trainer(plan(run, settings(voc, schedule={"precise_batches": 3})), RunFolder(tmp_path), Reporter())
+    trainer = _Trainer(
+        build_detection_spec(run, settings(voc, schedule={"precise_batches": 3})), RunFolder(tmp_path), Reporter()
+    )
     norm = trainer.model.backbone.bn1
     trainer.model.train()
     means = []
@@ -171,10 +175,10 @@ def test_every_recipe_is_well_formed_and_holds_the_published_schedule(name):
 def test_the_datas_form_chooses_the_recipe_and_layers_lie_above_it(voc, tmp_path):
     coco = write_coco(tmp_path, {"train2017": 1, "val2017": 1})
     for folder, name in ((voc, "voc-c4-24k"), (coco, "coco-mask-c4-1x")):
-        config = settle({"data": {"paths": [folder]}, "model": {"regions": 8}})
+        config = resolve_config({"data": {"paths": [folder]}, "model": {"regions": 8}})
         assert (config.recipe, config.model.regions) == (name, 8)
         assert config.run.precision in ("float32", "bfloat16")
-    assert settle({"data": {"paths": [coco]}, "model": {"masks": False}}).model.masks is False
+    assert resolve_config({"data": {"paths": [coco]}, "model": {"masks": False}}).model.masks is False
 
 
 def test_a_result_is_called_after_what_differs_from_its_recipe(voc, tmp_path):
@@ -200,4 +204,4 @@ def test_a_result_is_called_after_what_differs_from_its_recipe(voc, tmp_path):
 
 def test_fewer_images_than_a_batch_are_told(run, voc):
     with pytest.raises(InputError, match=r"run\.batch_size: 64 is more than the \d+ training images"):
-        plan(run, settings(voc, run={"batch_size": 64}))
+        build_detection_spec(run, settings(voc, run={"batch_size": 64}))

@@ -14,8 +14,8 @@ from stand_ins import STAND_INS
 from tiny import tiny_settings, write_tiny_dataset
 
 from coarsecon.data.sources.toy import draw
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 Words = list[str]
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF", ".webp": "WEBP", ".ppm": "PPM"}
@@ -39,7 +39,7 @@ def write_world(root: Path, coarsecon: Callable[[Words], None]) -> None:
     _write_photos(root / "photos")
     write_tiny_dataset(root / "data", train=32, test=16)
     settings = tiny_settings(root / "data", schedule={"epochs": 1, "warmup_epochs": 0}, run={"batch_size": 16})
-    train(plan(settings), root / "run")
+    pretrain(build_run_spec(settings), root / "run")
     for command in ("retrieve", "cluster", "tsne"):
         coarsecon([command, "run", "--data", "data"])
     coarsecon(["retrieve", "run", "--data", "data", "--query", "photos/bags/0.jpg", "--top-k", "2"])

@@ -7,8 +7,8 @@ from coarsecon.data.sources import SourceRequest
 from coarsecon.data.sources.toy import SOURCE
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.loop import Trainer
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.resolve import build_run_spec
 
 BACKBONE = {
     "name": "resnet18",
@@ -47,8 +47,8 @@ def toy(tmp_path_factory):
 @pytest.mark.parametrize("name", CASES)
 def test_a_method_beats_its_random_initialisation_on_fine_labels(toy, tmp_path, name):
     method, epochs = CASES[name]
-    trainer = Trainer(
-        plan(
+    trainer = Pretrainer(
+        build_run_spec(
             {
                 "data": {"path": str(toy), "size": SIDES.get(name, 16), "workers": 0},
                 "backbone": BACKBONE,

@@ -23,8 +23,8 @@ from coarsecon.runtime import seeds
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
 from coarsecon.train.checkpoint import load_checkpoint
-from coarsecon.train.loop import Trainer, train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import Pretrainer, pretrain
+from coarsecon.train.resolve import build_run_spec
 from coarsecon.train.schedule import learning_rate
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
 from coarsecon.views.batch import ImageBatch
@@ -37,19 +37,19 @@ OUTSIDE = {"saliency": "resnet10t", "saliency_pretrained": False}
 
 
 def planned(tiny_data, **method):
-    return plan(tiny_settings(tiny_data, "salmask", method=method, run={"precision": "float32"}))
+    return build_run_spec(tiny_settings(tiny_data, "salmask", method=method, run={"precision": "float32"}))
 
 
-def trainer(tiny_data, **method) -> Trainer:
-    return Trainer(planned(tiny_data, **method), RunFolder(tiny_data / "unused"), Reporter())
+def trainer(tiny_data, **method) -> Pretrainer:
+    return Pretrainer(planned(tiny_data, **method), RunFolder(tiny_data / "unused"), Reporter())
 
 
-def first_batch(made: Trainer):
+def first_batch(made: Pretrainer):
     order = batches.epoch_batches(96, 32, seed=0, epoch=0)[:1]
     return next(made.view_batches(order, seeds.VIEWS, 0))
 
 
-def masked(made: Trainer, views: dict[str, Tensor], seed: int = 0) -> salmask.Masked:
+def masked(made: Pretrainer, views: dict[str, Tensor], seed: int = 0) -> salmask.Masked:
     torch.manual_seed(seed)
     return made.method.mask(views)
 
@@ -259,7 +259,7 @@ def test_a_network_that_cannot_tell_is_refused_before_training(tiny_data):
         planned(tiny_data, saliency="vit_tiny_patch16_224", saliency_pretrained=False).build_method()
     coarse = tiny_settings(tiny_data, "salmask", backbone={"stem": "standard"})
     with pytest.raises(InputError, match="single cell"):
-        plan(coarse).build_method()
+        build_run_spec(coarse).build_method()
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -277,7 +277,7 @@ def test_the_loss_falls_when_one_batch_is_learned_by_heart(tiny_data, base, stra
 )
 def test_it_trains_through_the_loop_and_the_encoder_remembers_its_filter(tiny_data, tmp_path, base, strategy, saliency):
     prepared = planned(tiny_data, base=base, strategy=strategy, **saliency)
-    run = train(prepared, tmp_path / "run")
+    run = pretrain(prepared, tmp_path / "run")
     trained = [row for row in run.metrics() if "loss" in row]
     assert trained[-1]["epoch"] == 2
     assert all(torch.isfinite(torch.tensor(row["loss"])) for row in trained)
@@ -331,13 +331,13 @@ def test_the_picture_shows_what_the_encoders_see(tiny_data):
 
 
 def test_a_resumed_run_draws_the_masks_it_would_have_drawn(tiny_data, tmp_path):
-    straight = train(planned(tiny_data), tmp_path / "straight")
+    straight = pretrain(planned(tiny_data), tmp_path / "straight")
     broken = tmp_path / "broken"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StopRequest, "__enter__", lambda self: vars(self).update(requested=True) or self)
         with pytest.raises(InterruptedRunError, match="step 1"):
-            train(planned(tiny_data), broken)
-    resumed = train(planned(tiny_data), broken, resume=True)
+            pretrain(planned(tiny_data), broken)
+    resumed = pretrain(planned(tiny_data), broken, resume=True)
     states = [load_checkpoint(run.checkpoint("last"))["method"] for run in (straight, resumed)]
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name

@@ -15,8 +15,8 @@ from coarsecon.losses import ascl_loss, coins_loss, grafit_loss, maskcon_loss, m
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.loop import Trainer, train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import Pretrainer, pretrain
+from coarsecon.train.resolve import build_run_spec
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -103,29 +103,29 @@ def test_the_loss_falls_when_one_batch_is_learned_by_heart(tiny_data, name):
 @pytest.mark.parametrize("name", FORMS)
 def test_every_method_trains_through_the_loop(tiny_data, tmp_path, name):
     settings = tiny_settings(tiny_data, name.split()[0], schedule={"epochs": 1}, method=FORMS[name])
-    run = train(plan(settings), tmp_path / "run")
+    run = pretrain(build_run_spec(settings), tmp_path / "run")
     assert run.encoder().exists()
     assert all(torch.isfinite(torch.tensor(row["loss"])) for row in run.metrics() if "loss" in row)
 
 
 def test_an_unknown_class_count_comes_from_the_labels_learned_from(tiny_data):
-    fine = plan(tiny_settings(tiny_data, "supce", data={"labels": "fine"})).build_method()
+    fine = build_run_spec(tiny_settings(tiny_data, "supce", data={"labels": "fine"})).build_method()
     assert fine.classifier.out_features == 16
-    assert plan(tiny_settings(tiny_data, "supce")).build_method().classifier.out_features == 4
+    assert build_run_spec(tiny_settings(tiny_data, "supce")).build_method().classifier.out_features == 4
 
 
 @pytest.mark.parametrize("name", ["moco", "ascl", "simclr", "salmask"])
 def test_methods_that_look_at_no_label_train_on_images_without(tmp_path, name):
     split = SplitData({"coarse": np.full(64, -1)}, np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), np.uint8))
     write_dataset(tmp_path / "data", SourceData("unlabelled", 32, {"coarse": ["a", "b"]}, {"train": split}))
-    train(plan(tiny_settings(tmp_path / "data", name, schedule={"epochs": 1})), tmp_path / "run")
+    pretrain(build_run_spec(tiny_settings(tmp_path / "data", name, schedule={"epochs": 1})), tmp_path / "run")
     with pytest.raises(InputError, match="have no coarse label"):
-        plan(tiny_settings(tmp_path / "data", "supcon"))
+        build_run_spec(tiny_settings(tmp_path / "data", "supcon"))
 
 
 def test_with_split_batch_norm_a_key_does_not_share_its_group_with_those_of_its_query(tiny_data):
     settings = tiny_settings(tiny_data, "moco", backbone={"batch_norm_splits": 4}, run={"precision": "float32"})
-    made = Trainer(plan(settings), RunFolder(tiny_data / "unused"), Reporter())
+    made = Pretrainer(build_run_spec(settings), RunFolder(tiny_data / "unused"), Reporter())
     seen = []
     made.method.twin.copies[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     (views, labels) = first_batch(made)
@@ -139,7 +139,7 @@ def test_with_split_batch_norm_a_key_does_not_share_its_group_with_those_of_its_
 def test_the_byol_base_keeps_keys_in_the_groups_of_their_queries(tiny_data):
     method = {"base": "byol", "dim": 16, "hidden": 16}
     settings = tiny_settings(tiny_data, "ascl", method=method, backbone={"batch_norm_splits": 4})
-    made = Trainer(plan(settings), RunFolder(tiny_data / "unused"), Reporter())
+    made = Pretrainer(build_run_spec(settings), RunFolder(tiny_data / "unused"), Reporter())
     seen = []
     made.method.twin.copies[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     (views, labels) = first_batch(made)
@@ -156,7 +156,7 @@ class Ranks(Distributed):
 
 @pytest.mark.parametrize(("ranks", "splits"), [(1, 4), (2, 2), (3, 1), (4, 1), (8, 1)])
 def test_batch_norm_splits_are_those_of_the_global_batch(tiny_data, ranks, splits):
-    ready = plan(tiny_settings(tiny_data, "moco", backbone={"batch_norm_splits": 4}), Ranks(ranks))
+    ready = build_run_spec(tiny_settings(tiny_data, "moco", backbone={"batch_norm_splits": 4}), Ranks(ranks))
     method = ready.build_method(Ranks(ranks))
     assert {getattr(norm, "splits", 1) for norm in method.modules() if isinstance(norm, nn.BatchNorm2d)} == {splits}
     assert method._shuffles
@@ -166,5 +166,5 @@ def test_synchronized_batch_norm_cannot_be_split(tiny_data):
     settings = tiny_settings(tiny_data, "moco", backbone={"batch_norm_splits": 4}, run={"batch_norm": "sync"})
     for ranks in (2, 4):
         with pytest.raises(InputError, match=r"set backbone\.batch_norm_splits to 1"):
-            plan(settings, Ranks(ranks))
-    plan(settings, Ranks(1))
+            build_run_spec(settings, Ranks(ranks))
+    build_run_spec(settings, Ranks(1))

@@ -16,8 +16,8 @@ from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.nn.encoder import EncoderCard, InputTransform, load_encoder, save_encoder
 from coarsecon.nn.resnet12 import DROPBLOCK_WARMUP_STEPS, DropBlock
 from coarsecon.train.checkpoint import load_checkpoint
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
 
 
@@ -170,13 +170,13 @@ def test_it_is_trained_and_evaluated_by_its_name_from_the_command_line(coarsecon
 def test_a_run_with_dropblock_resumes_bit_for_bit(tiny_data, tmp_path, monkeypatch):
     monkeypatch.setattr(resnet12, "DROPBLOCK_WARMUP_STEPS", 4)
     backbone = {"name": "resnet12", "args": {"widths": [8, 8, 8, 8], "drop_rate": 0.5, "dropblock_size": 2}}
-    ready = plan(tiny_settings(tiny_data, "moco", backbone=backbone, run={"precision": "float32"}))
-    straight = train(ready, tmp_path / "straight")
+    ready = build_run_spec(tiny_settings(tiny_data, "moco", backbone=backbone, run={"precision": "float32"}))
+    straight = pretrain(ready, tmp_path / "straight")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StopRequest, "__enter__", lambda self: vars(self).update(requested=True) or self)
         with pytest.raises(InterruptedRunError, match="step 1"):
-            train(ready, tmp_path / "broken")
-    resumed = train(ready, tmp_path / "broken", resume=True)
+            pretrain(ready, tmp_path / "broken")
+    resumed = pretrain(ready, tmp_path / "broken", resume=True)
     states = [load_checkpoint(run.checkpoint("last"))["method"] for run in (straight, resumed)]
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name

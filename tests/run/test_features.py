@@ -19,8 +19,8 @@ from coarsecon.nn.encoder import Encoder, load_encoder
 from coarsecon.run.features import FeatureStore, encoder_mark, split_features
 from coarsecon.run.folder import RunFolder, open_run
 from coarsecon.search.exact import l2_normalize
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 from coarsecon.views.batch import ImageBatch
 
 
@@ -210,7 +210,7 @@ def test_copies_of_images_are_kept_and_resume_with_the_same_draws(fresh, dataset
 
 
 def test_a_classifier_tells_the_coarse_class_of_images_and_copies(tiny_data, tmp_path, dataset):
-    run = train(plan(tiny_settings(tiny_data, "ancor", method={"queue_size": 20})), tmp_path / "ancor")
+    run = pretrain(build_run_spec(tiny_settings(tiny_data, "ancor", method={"queue_size": 20})), tmp_path / "ancor")
     store = FeatureStore(run)
     raw = store.encoder.features(ImageBatch.full(dataset.split("test").images))
     expected = store.method.coarse_logits(raw).argmax(1)
@@ -228,7 +228,7 @@ def test_a_run_without_heads_has_backbone_features_alone(fresh, dataset):
 
 
 def test_a_method_without_projector_is_told(tiny_data, tmp_path):
-    run = train(plan(tiny_settings(tiny_data, "supce", schedule={"epochs": 1})), tmp_path / "supce")
+    run = pretrain(build_run_spec(tiny_settings(tiny_data, "supce", schedule={"epochs": 1})), tmp_path / "supce")
     with pytest.raises(InputError, match="supce has no projector"):
         FeatureStore(run, layer="projector")
 

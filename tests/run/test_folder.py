@@ -12,8 +12,8 @@ from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder, last_epoch, no_encoder
 from coarsecon.runtime.files import atomic_write
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 
 def test_the_last_epoch_is_the_largest_that_a_log_tells():
@@ -33,7 +33,7 @@ def test_limited_runs_of_earlier_versions_were_trained_on_their_first_images(tmp
 def unmonitored(tiny_data, tmp_path_factory):
     """A finished run that was trained without monitoring."""
     settings = tiny_settings(tiny_data, run={"monitor_every": 0}, schedule={"epochs": 1, "warmup_epochs": 0})
-    return train(plan(settings), tmp_path_factory.mktemp("runs") / "unmonitored")
+    return pretrain(build_run_spec(settings), tmp_path_factory.mktemp("runs") / "unmonitored")
 
 
 @pytest.mark.parametrize("command", ["retrieve", "knn", "localize", "export"])

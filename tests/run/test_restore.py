@@ -15,8 +15,8 @@ from coarsecon.methods.salmask import SalMask
 from coarsecon.run.folder import RunFolder, open_run
 from coarsecon.run.restore import coarse_classes, load_method
 from coarsecon.runtime.files import atomic_write
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 
 @pytest.fixture
@@ -77,12 +77,12 @@ def test_without_a_classifier_in_either_layer_there_are_no_class_weights(saved, 
 
 
 def test_a_run_keeps_the_heads_of_both_its_encoders(tiny_data, tmp_path):
-    root = train(plan(tiny_settings(tiny_data, "coins")), tmp_path / "run").root
+    root = pretrain(build_run_spec(tiny_settings(tiny_data, "coins")), tmp_path / "run").root
     run = open_run(root)
     assert (
         coarse_classes(run)
         == coarse_classes(run, "best")
-        == plan(tiny_settings(tiny_data)).dataset.info.levels["coarse"]
+        == build_run_spec(tiny_settings(tiny_data)).dataset.info.levels["coarse"]
     )
     last, best = load_method(run), load_method(run, "best")
     assert torch.equal(last.encoder.conv1[0].weight, load_file(run.encoder())["conv1.0.weight"])

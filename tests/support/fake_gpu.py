@@ -26,8 +26,8 @@ from coarsecon.methods import Method
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime import seeds
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.loop import Trainer
-from coarsecon.train.resolve import Plan, plan
+from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.resolve import RunSpec, build_run_spec
 
 _setup_privateuseone_for_python_backend("gpu")
 GPU = torch.device("gpu:0")
@@ -72,13 +72,13 @@ class Watch(TorchDispatchMode):
 
 
 @dataclass(frozen=True)
-class FakePlan(Plan):
+class FakePlan(RunSpec):
     """A plan whose method is built as always, and then put on the fake GPU."""
 
     def build_method(self, *arguments: Any) -> Method:
         """The method, its weights without values."""
         with _disable_current_modes():
-            method = Plan(**{**vars(self), "device": torch.device("cpu")}).build_method(*arguments)
+            method = RunSpec(**{**vars(self), "device": torch.device("cpu")}).build_method(*arguments)
         for module in method.modules():
             for name, value in module.named_parameters(recurse=False):
                 setattr(module, name, nn.Parameter(_on_gpu(value), requires_grad=value.requires_grad))
@@ -119,7 +119,7 @@ def _real_scalar(randint: Any) -> Any:
 def steps_of(data: Path, name: str, backbone: str) -> dict[str, Any]:
     """What two steps did: where the host would wait, and the kernels of each, SGD's update apart; views are of both."""
     settings = tiny_settings(data, name, run={"precision": "float32"})
-    planned = plan({**settings, "backbone": {"name": backbone} if backbone else settings["backbone"]})
+    planned = build_run_spec({**settings, "backbone": {"name": backbone} if backbone else settings["backbone"]})
     watch = Watch()
     with fake_gpu(watch) as mode:
         split = planned.split
@@ -129,7 +129,7 @@ def steps_of(data: Path, name: str, backbone: str) -> dict[str, Any]:
             labels={level: mode.from_tensor(column) for level, column in split.labels.items()},
             images=mode.from_tensor(split.images),
         )
-        trainer = Trainer(
+        trainer = Pretrainer(
             FakePlan(**{**vars(planned), "device": GPU, "split": split}), RunFolder(data / "no"), Reporter()
         )
         order = trainer.batches_of_epoch(0)[:2]

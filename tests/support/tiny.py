@@ -12,8 +12,8 @@ from coarsecon.run.folder import RunFolder
 from coarsecon.runtime import seeds
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
-from coarsecon.train.loop import Trainer
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.resolve import build_run_spec
 
 TINY_BACKBONE = {
     "name": "resnet18",
@@ -51,13 +51,13 @@ def tiny_settings(path: Path, name: str = "maskcon", /, **sections: dict) -> dic
     return base
 
 
-def tiny_trainer(path: Path, name: str, /, *, side: int = 32, **method: object) -> Trainer:
+def tiny_trainer(path: Path, name: str, /, *, side: int = 32, **method: object) -> Pretrainer:
     """A trainer in float32, on images of this side in pixels, that writes nothing yet."""
     settings = tiny_settings(path, name, method=method, data={"size": side}, run={"precision": "float32"})
-    return Trainer(plan(settings), RunFolder(path / "unused"), Reporter())
+    return Pretrainer(build_run_spec(settings), RunFolder(path / "unused"), Reporter())
 
 
-def first_batch(trainer: Trainer) -> tuple[dict[str, Tensor], Tensor]:
+def first_batch(trainer: Pretrainer) -> tuple[dict[str, Tensor], Tensor]:
     """(views, labels) of the first step."""
     size = trainer.config.run.batch_size
     order = batches.epoch_batches(len(trainer.plan.split), size, seed=0, epoch=0)[:1]

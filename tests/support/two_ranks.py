@@ -17,19 +17,19 @@ from coarsecon.methods.salmask import Masked
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.distributed import Distributed, connected
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.loop import Trainer, running_statistics
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import Pretrainer, running_statistics
+from coarsecon.train.resolve import build_run_spec
 
 Batch = tuple[dict[str, Tensor], Tensor]
 
 
-def trainer(data: Path, form: str, comm: Distributed, batch_norm: str = "sync") -> Trainer:
+def trainer(data: Path, form: str, comm: Distributed, batch_norm: str = "sync") -> Pretrainer:
     """In float64 and without randomness inside the step: a saliency-masked step masks every batch alike."""
     run = {"precision": "float32", "batch_norm": batch_norm}
-    planned = plan(tiny_settings(data, form.split()[0], method=FORMS[form], data={"size": 16}, run=run))
+    planned = build_run_spec(tiny_settings(data, form.split()[0], method=FORMS[form], data={"size": 16}, run=run))
     torch.set_default_dtype(torch.float64)
     try:
-        made = Trainer(planned, RunFolder(data), Reporter(), comm)
+        made = Pretrainer(planned, RunFolder(data), Reporter(), comm)
     finally:
         torch.set_default_dtype(torch.float32)
     if hasattr(made.method, "mask"):

@@ -9,8 +9,8 @@ from tiny import tiny_settings
 from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
 from coarsecon.train.checkpoint import load_checkpoint, save_checkpoint
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def run(tiny_run, tmp_path):
 
 def resumed(run, tiny_data):
     with pytest.raises(InputError) as refused:
-        train(plan(tiny_settings(tiny_data)), run.root, resume=True)
+        pretrain(build_run_spec(tiny_settings(tiny_data)), run.root, resume=True)
     message = str(refused.value)
     assert message.startswith(f"{run.checkpoint('last')}: ")
     assert message.endswith("; restore the file, or begin the run again with another --out")

@@ -13,8 +13,8 @@ from tiny import tiny_settings
 from coarsecon.run.folder import RunFolder
 from coarsecon.train import compiled
 from coarsecon.train.compiled import STEPS_WORTH_COMPILING, pays
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def settings(data, name="maskcon", **run) -> dict:
 
 @pytest.mark.parametrize(("name", "networks"), [("maskcon", 2), ("supcon", 1)])
 def test_a_compiled_run_is_the_run_and_compiles_each_network_once(tiny_data, tmp_path, graphs, name, networks):
-    plain = train(plan(settings(tiny_data, name)), tmp_path / "plain")
+    plain = pretrain(build_run_spec(settings(tiny_data, name)), tmp_path / "plain")
     assert graphs == []
-    run = train(plan(settings(tiny_data, name, compile=True)), tmp_path / "compiled")
+    run = pretrain(build_run_spec(settings(tiny_data, name, compile=True)), tmp_path / "compiled")
     assert len(graphs) == networks, "neither monitor nor a last batch compiles again"
     for one, other in zip(logged(run), logged(plain), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
@@ -55,12 +55,12 @@ def test_a_compiled_run_is_the_run_and_compiles_each_network_once(tiny_data, tmp
 
 
 def test_a_compiled_run_resumes_exactly(tiny_data, tmp_path, graphs):
-    straight = train(plan(settings(tiny_data, compile=True)), tmp_path / "straight")
+    straight = pretrain(build_run_spec(settings(tiny_data, compile=True)), tmp_path / "straight")
     half = settings(tiny_data, compile=True)
     half["schedule"] = {**half["schedule"], "epochs": 1}
-    train(plan(half), tmp_path / "halves")
+    pretrain(build_run_spec(half), tmp_path / "halves")
     torch.compiler.reset()
-    resumed = train(plan(settings(tiny_data, compile=True)), tmp_path / "halves", resume=True)
+    resumed = pretrain(build_run_spec(settings(tiny_data, compile=True)), tmp_path / "halves", resume=True)
     assert logged(resumed)[-2:] == logged(straight)[-2:]
 
 
@@ -68,17 +68,17 @@ def test_by_default_long_runs_on_a_gpu_are_compiled(tiny_data):
     assert pays(torch.device("cuda"), STEPS_WORTH_COMPILING)
     assert not pays(torch.device("cuda"), STEPS_WORTH_COMPILING - 1)
     assert not pays(torch.device("cpu"), 10**9)
-    assert plan(settings(tiny_data)).config.run.compile is False
+    assert build_run_spec(settings(tiny_data)).config.run.compile is False
 
 
 UNCOMPILED = """
 import sys
 from pathlib import Path
 from tiny import tiny_settings
-from coarsecon.train.loop import train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
-train(plan(tiny_settings(Path(sys.argv[1]))), Path(sys.argv[2]))
+pretrain(build_run_spec(tiny_settings(Path(sys.argv[1]))), Path(sys.argv[2]))
 print("torch._inductor.cudagraph_trees" in sys.modules)
 """
 
@@ -94,7 +94,10 @@ def test_a_run_that_is_not_compiled_never_loads_the_compiler(tiny_data, tmp_path
 @pytest.mark.skipif(not which("g++"), reason="torch compiles for the CPU with a C++ compiler")
 def test_the_real_compiler_trains_the_same(tiny_data, tmp_path):
     """Of the method with a single network, which compiles in two thirds of the time."""
-    runs = [train(plan(settings(tiny_data, "supce", compile=each)), tmp_path / str(each)) for each in (False, True)]
+    runs = [
+        pretrain(build_run_spec(settings(tiny_data, "supce", compile=each)), tmp_path / str(each))
+        for each in (False, True)
+    ]
     for one, other in zip(*map(logged, runs), strict=True):
         assert one["step"] == other["step"]
         assert one.get("loss", 0) == pytest.approx(other.get("loss", 0), rel=1e-3)

@@ -5,9 +5,8 @@ import torch
 from tiny import tiny_settings
 
 from coarsecon.errors import CoarseconError
-from coarsecon.train import loop
-from coarsecon.train.loop import Trainer, train
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import Pretrainer, pretrain
+from coarsecon.train.resolve import build_run_spec
 
 
 @pytest.mark.parametrize(
@@ -16,13 +15,13 @@ from coarsecon.train.resolve import plan
      (2, "nan at step 3 and was finite before; lower optimizer.lr")],
 )  # fmt: skip
 def test_advice_depends_on_whether_the_first_step_was_finite(first, words, tiny_data, tmp_path, monkeypatch):
-    step, steps = Trainer.train_step, []
+    step, steps = Pretrainer.train_step, []
 
     def breaks(self, *args):
         steps.append(step(self, *args))
         loss = float("nan") if len(steps) >= first else 1.0
         return {**steps[-1], "loss": torch.tensor(loss)}
 
-    monkeypatch.setattr(loop.Trainer, "train_step", breaks)
+    monkeypatch.setattr(Pretrainer, "train_step", breaks)
     with pytest.raises(CoarseconError, match=words):
-        train(plan(tiny_settings(tiny_data, run={"log_every": 3})), tmp_path / "run")
+        pretrain(build_run_spec(tiny_settings(tiny_data, run={"log_every": 3})), tmp_path / "run")

@@ -9,8 +9,8 @@ from coarsecon.exporters.subject import Subject
 from coarsecon.nn.encoder import load_encoder
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.loop import Trainer
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.resolve import build_run_spec
 
 FAMILIES = {
     "test_resnet": {},
@@ -37,7 +37,7 @@ def test_a_backbone_of_any_family_learns_and_is_read_back(name, tiny_data, tmp_p
         run={"batch_size": 8, "monitor_every": 0, "precision": "float32"},
     )  # fmt: skip
     settings["backbone"] = {"name": name, "args": FAMILIES[name]}
-    trainer = Trainer(plan(settings), RunFolder(tmp_path / "run"), Reporter())
+    trainer = Pretrainer(build_run_spec(settings), RunFolder(tmp_path / "run"), Reporter())
     before = {name: value.clone() for name, value in trainer.method.encoder.named_parameters()}
     trainer.run_to_end()
 

@@ -9,9 +9,9 @@ from coarsecon.config import OptimizerSettings
 from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
 from coarsecon.train.checkpoint import load_checkpoint
-from coarsecon.train.loop import train
 from coarsecon.train.optimizer import build_optimizer
-from coarsecon.train.resolve import plan
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 ADAMW = {"kind": "adamw", "lr": 1e-3, "weight_decay": 0.05}
 CPU = torch.device("cpu")
@@ -57,15 +57,15 @@ def test_momentum_is_the_first_beta_of_adamw():
 
 def test_a_rate_for_sgd_is_refused_before_anything_is_written(tiny_data):
     with pytest.raises(InputError, match=r"optimizer\.lr: 0\.02 is a rate for SGD; .*--set optimizer\.lr=5e-4"):
-        plan(tiny_settings(tiny_data) | {"optimizer": {"kind": "adamw"}})
+        build_run_spec(tiny_settings(tiny_data) | {"optimizer": {"kind": "adamw"}})
 
 
 def test_a_run_with_adamw_follows_the_schedule_and_resumes_bit_for_bit(tiny_data, tmp_path):
     settings = tiny_settings(tiny_data) | {"optimizer": ADAMW}
-    straight = train(plan(settings), tmp_path / "straight")
+    straight = pretrain(build_run_spec(settings), tmp_path / "straight")
     half = {**settings, "schedule": {**settings["schedule"], "epochs": 1}}
-    train(plan(half), tmp_path / "halves")
-    resumed = train(plan(settings), tmp_path / "halves", resume=True)
+    pretrain(build_run_spec(half), tmp_path / "halves")
+    resumed = pretrain(build_run_spec(settings), tmp_path / "halves", resume=True)
     states = [load_checkpoint(RunFolder(run.root).checkpoint("last")) for run in (straight, resumed)]
     for name, value in states[0]["method"].items():
         assert torch.equal(value, states[1]["method"][name]), name

@@ -35,7 +35,7 @@ from coarsecon.train.divergence import diverged
 from coarsecon.train.environment import describe_environment
 from coarsecon.train.log import MetricLog, NoLog, Sink
 from coarsecon.train.optimizer import build_optimizer
-from coarsecon.train.resolve import Plan
+from coarsecon.train.resolve import RunSpec
 from coarsecon.train.schedule import learning_rate
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
 from coarsecon.train.window import Window
@@ -59,8 +59,13 @@ class Progress:
     best_epoch: int = -1
 
 
-def train(
-    plan: Plan, root: Path, *, resume: bool = False, reporter: Reporter | None = None, comm: Distributed | None = None
+def pretrain(
+    plan: RunSpec,
+    root: Path,
+    *,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    comm: Distributed | None = None,
 ) -> RunFolder:
     """Train as planned into the run folder `root`; with `resume`, continue from its last state, bit for bit.
 
@@ -80,7 +85,7 @@ def train(
     with ExitStack() as held:
         has_state = comm.broadcast_object(lambda: _claim(run, resume, held))
         reporter = reporter or Reporter()
-        trainer = Trainer(replace(plan, restored=has_state), run, reporter, comm)
+        trainer = Pretrainer(replace(plan, restored=has_state), run, reporter, comm)
         if has_state:
             trainer.load()
         reporter.info(plan.summary() + (f" on {comm.world_size} ranks" if comm.world_size > 1 else ""))
@@ -115,10 +120,10 @@ def _has_state(run: RunFolder, resume: bool) -> bool:
     return has_state
 
 
-class Trainer:
+class Pretrainer:
     """The state of a run in progress and the few things that happen to it."""
 
-    def __init__(self, plan: Plan, run: RunFolder, reporter: Reporter, comm: Distributed | None = None) -> None:
+    def __init__(self, plan: RunSpec, run: RunFolder, reporter: Reporter, comm: Distributed | None = None) -> None:
         self.plan, self.run, self.reporter, self.comm = plan, run, reporter, comm or Distributed()
         self.config, self.device = plan.config, plan.device
         self.initial_weights: dict[str, Any] | None = None

@@ -34,7 +34,7 @@ LONGEST = 120
 
 
 @dataclass(frozen=True)
-class Plan:
+class DetectionSpec:
     """A training that is ready to start."""
 
     run: RunFolder
@@ -58,7 +58,7 @@ class Plan:
         return detector.to(self.device)
 
 
-def settle(layers: Mapping[str, Any]) -> DetectionConfig:
+def resolve_config(layers: Mapping[str, Any]) -> DetectionConfig:
     """Checked settings without any `auto` left but the device's, above the usual recipe where they name none.
 
     Raises:
@@ -80,7 +80,7 @@ def settle(layers: Mapping[str, Any]) -> DetectionConfig:
     )
 
 
-def plan(run: RunFolder, config: DetectionConfig) -> Plan:
+def build_detection_spec(run: RunFolder, config: DetectionConfig) -> DetectionSpec:
     """Read the annotations that settled settings name, after a look at the encoder.
 
     Raises:
@@ -95,7 +95,7 @@ def plan(run: RunFolder, config: DetectionConfig) -> Plan:
             f"run.batch_size: {size} is more than the {len(train.images)} training images with a box; "
             f"pass --batch-size {max(1, min(16, len(train.images) // 2))}"
         )
-    return Plan(run, config, train, test, check_classes(train, test), choose_device(config.run.device))
+    return DetectionSpec(run, config, train, test, check_classes(train, test), choose_device(config.run.device))
 
 
 def result_name(config: DetectionConfig) -> str:
@@ -121,6 +121,6 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def folder_of(run: RunFolder, config: DetectionConfig) -> Path:
+def default_output_dir(run: RunFolder, config: DetectionConfig) -> Path:
     """Where a training of these settings is kept, unless another place is named."""
     return run.root / "detection" / result_name(config)
