@@ -1,7 +1,6 @@
 """`coarsecon serve RUN`: a local page to search with images of your own."""
 
 import contextlib
-import importlib.util
 import webbrowser
 from typing import Annotated
 
@@ -9,10 +8,9 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, percent, processors
 from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, LayerChoice, RunArgument, Workers
-from coarsecon.errors import InputError
 from coarsecon.run.folder import open_run
+from coarsecon.runtime.extras import require_extra
 
-PACKAGES = ("starlette", "uvicorn")
 NEIGHBOURS = 12
 """Shown at first."""
 
@@ -37,9 +35,7 @@ def serve(
 ) -> None:
     """A local page: drop an image, see its nearest ones, search within a class, mark wrong ones into a CSV."""
     opened = open_run(run)
-    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise InputError(f"serve needs {', '.join(missing)}: pip install 'coarsecon[serve]'")
+    require_extra("serve", "starlette", "uvicorn", needed_by="coarsecon serve")
     from coarsecon.run.session import Session
     from coarsecon.runtime.threads import single_threaded
     from coarsecon.search.index import index_recall

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coarsecon.errors import InputError
+from coarsecon.runtime.extras import require_extra
 
 RunLengths = dict[str, Any]
 """pycocotools' own compressed form: `size` [height, width] and `counts` as bytes."""
@@ -23,16 +24,8 @@ class Segmentation:
 
 
 def require_pycocotools() -> Any:
-    """The module `pycocotools.mask`.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        from pycocotools import mask
-    except ImportError:
-        raise InputError("detect needs a package that is not installed: pip install 'coarsecon[detect]'") from None
-    return mask
+    """Import `pycocotools.mask`; raises InputError where it is not installed."""
+    return require_extra("detect", "pycocotools.mask", needed_by="detection")
 
 
 def read_segmentation(value: Any, size: tuple[int, int], where: str) -> Segmentation:

@@ -1,7 +1,6 @@
 """ONNX: pixels to embedding in one graph, for any batch, compared in onnxruntime before it is put in place."""
 
 import contextlib
-import importlib.util
 import io
 import json
 import logging
@@ -12,12 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from coarsecon.errors import InputError
 from coarsecon.exporters.graph import EmbeddingGraph, untraceable
 from coarsecon.exporters.subject import BATCHES, Subject
+from coarsecon.runtime.extras import require_extra
 
 TOLERANCE = 1e-4
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def write(subject: Subject, folder: Path) -> list[str]:
@@ -27,9 +25,7 @@ def write(subject: Subject, folder: Path) -> list[str]:
         InputError: a package of the extra `onnx` is missing.
         CoarseconError: onnxruntime gives other embeddings.
     """
-    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise InputError(f"--format onnx needs {', '.join(missing)}: pip install 'coarsecon[onnx]'")
+    require_extra("onnx", "onnx", "onnxscript", "onnxruntime", needed_by="the ONNX format")
     import onnx
     import onnxruntime
 

@@ -13,6 +13,7 @@ from coarsecon.data.sources.hub import library
 from coarsecon.errors import InputError
 from coarsecon.pictures.images import png
 from coarsecon.run.embedder import Embedder
+from coarsecon.runtime.extras import require_extra
 
 
 def to_datasets(embedder: Embedder, split: str | None = None, *, proposals: Path | str | None = None) -> Any:
@@ -58,10 +59,7 @@ def to_fiftyone(
     Raises:
         InputError: FiftyOne is not installed, `media` is needed, or as `to_datasets`.
     """
-    try:
-        import fiftyone
-    except ImportError:
-        raise InputError("this needs FiftyOne; pip install 'coarsecon[fiftyone]'") from None
+    fiftyone = require_extra("fiftyone", "fiftyone", needed_by="to_fiftyone")
     session = embedder.session
     split = split or session.usual_split()
     images, embeddings = session.dataset.split(split), embedder.split(split)

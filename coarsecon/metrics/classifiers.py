@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from coarsecon.errors import InputError
+from coarsecon.runtime.extras import require_extra
 from coarsecon.search.exact import l2_normalize
 
 Classifier = Literal["logistic", "cosine", "nearest"]
@@ -50,10 +50,7 @@ def logistic_probabilities(support: Tensor, support_y: Tensor, query: Tensor) ->
 
 
 def require_logistic() -> None:
-    """Raises InputError when scikit-learn, which the logistic classifier is of, is not installed."""
-    try:
-        import sklearn.linear_model  # noqa: F401
-    except ImportError:
-        raise InputError(
-            "the logistic classifier needs scikit-learn: pip install 'coarsecon[maps]', or use --classifier cosine"
-        ) from None
+    """Raise InputError unless scikit-learn is installed."""
+    require_extra(
+        "maps", "sklearn.linear_model", needed_by="the logistic classifier", instead="use the cosine classifier"
+    )

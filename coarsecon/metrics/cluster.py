@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coarsecon.errors import InputError
+from coarsecon.runtime.extras import require_extra
 from coarsecon.runtime.progress import Reporter
 from coarsecon.runtime.threads import single_threaded
 from coarsecon.search.exact import l2_normalize
@@ -207,8 +208,5 @@ def _fitting() -> Iterator[None]:
 
 
 def require_sklearn() -> None:
-    """Raises InputError when scikit-learn, which clusters are found with, is not installed."""
-    try:
-        import sklearn.cluster  # noqa: F401
-    except ImportError:
-        raise InputError("clustering needs scikit-learn: pip install 'coarsecon[maps]'") from None
+    """Raise InputError unless scikit-learn is installed."""
+    require_extra("maps", "sklearn.cluster", needed_by="clustering")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coarsecon.errors import InputError
+from coarsecon.runtime.extras import require_extra
 from coarsecon.runtime.progress import Reporter
 from coarsecon.search.exact import l2_normalize, nearest_others
 
@@ -104,24 +105,16 @@ def _open_tsne(
 
 
 def _sklearn_tsne(features: Tensor, perplexity: float, seed: int, start: NDArray[np.float64]) -> Tensor:
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError:
-        raise InputError(
-            "t-SNE needs a package that is not installed: pip install 'coarsecon[maps]', or use --method pca"
-        ) from None
-    tsne = TSNE(init=start.astype(np.float32), perplexity=perplexity, random_state=seed)
+    manifold = require_extra("maps", "sklearn.manifold", needed_by="t-SNE", instead="use pca")
+    tsne = manifold.TSNE(init=start.astype(np.float32), perplexity=perplexity, random_state=seed)
     return torch.from_numpy(tsne.fit_transform(features.numpy())).double()
 
 
 def _umap(features: Tensor, seed: int) -> Tensor:
     threads = torch.get_num_threads()
-    try:
-        from umap import UMAP
-    except ImportError:
-        raise InputError("--method umap needs a package that is not installed: pip install 'coarsecon[umap]'") from None
+    package = require_extra("umap", "umap", needed_by="UMAP", instead="use tsne or pca")
     neighbors = min(15, len(features) - 1)
-    umap = UMAP(n_neighbors=neighbors, metric="cosine", init="pca", random_state=seed, n_jobs=1)
+    umap = package.UMAP(n_neighbors=neighbors, metric="cosine", init="pca", random_state=seed, n_jobs=1)
     try:
         return torch.from_numpy(umap.fit_transform(features.numpy())).double()
     finally:

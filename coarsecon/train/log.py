@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from coarsecon.config import Settings
-from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.extras import require_extra
 from coarsecon.runtime.files import atomic_write
 
 Row = dict[str, Any]
@@ -61,11 +61,8 @@ class TensorBoardSink:
     """Scalars under RUN/tensorboard."""
 
     def __init__(self, run: RunFolder, config: Settings) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise missing_extra("tensorboard") from None
-        self._writer = SummaryWriter(str(run.root / "tensorboard"))
+        tensorboard = require_extra("tensorboard", "torch.utils.tensorboard", needed_by="run.loggers")
+        self._writer = tensorboard.SummaryWriter(str(run.root / "tensorboard"))
 
     def write(self, row: Row) -> None:
         """One scalar per value."""
@@ -82,10 +79,7 @@ class WandbSink:
     """A Weights & Biases run under RUN/wandb; offline unless an API key or WANDB_MODE says otherwise."""
 
     def __init__(self, run: RunFolder, config: Settings) -> None:
-        try:
-            import wandb
-        except ImportError:
-            raise missing_extra("wandb") from None
+        wandb = require_extra("wandb", "wandb", needed_by="run.loggers")
         mode: Any = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
         self._run = wandb.init(
             project="coarsecon", name=run.root.name, dir=str(run.root), mode=mode, config=config.model_dump(mode="json")
@@ -101,8 +95,3 @@ class WandbSink:
 
 
 SINKS: dict[str, Any] = {"tensorboard": TensorBoardSink, "wandb": WandbSink}
-
-
-def missing_extra(name: str) -> InputError:
-    """The error for a logger whose package is not installed."""
-    return InputError(f"run.loggers: {name} is not installed; pip install 'coarsecon[{name}]'")

@@ -1,8 +1,8 @@
 """`coarsecon detect`: from small sets in both forms to AP, resumed after Ctrl-C; what is told of wrong input."""
 
-import builtins
 import json
 import shutil
+import sys
 
 import pytest
 import yaml
@@ -154,14 +154,7 @@ def test_a_backbone_without_such_a_detector_leaves_nothing(coarsecon, made, tmp_
 
 
 def test_a_missing_package_comes_with_the_command_that_adds_it(coarsecon, made, run, monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest, **options):
-        if name.startswith("pycocotools"):
-            raise ImportError(name)
-        return real(name, *rest, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
     done = coarsecon("detect", run, "--data", made / "VOCdevkit")
     assert done.code == 2
     assert "pip install 'coarsecon[detect]'" in done.err

@@ -141,7 +141,7 @@ def test_onnxruntime_gives_equal_embeddings_for_any_batch(family, tmp_path, capf
 
 def test_a_missing_package_of_the_extra_is_named(tmp_path, monkeypatch):
     run = encoder_run(tmp_path / "run", "deep")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"onnxscript.*pip install 'coarsecon\[onnx\]'"):
         export(run, "onnx", tmp_path / "out")
 

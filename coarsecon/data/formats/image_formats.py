@@ -7,6 +7,9 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from coarsecon.errors import InputError
+from coarsecon.runtime.extras import require_extra
+
 SUFFIXES_OF = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
     "PNG": (".png", ".apng"),
@@ -46,8 +49,6 @@ EDITED_OR_DRAWN = (".ai", ".dds", ".djvu", ".eps", ".icns", ".pdf", ".psb", ".ps
 NOT_IMAGES = (*CAMERA_RAW, *EDITED_OR_DRAWN, ".thm", ".part", ".partial", ".crdownload", ".download")
 """Suffixes of files that are left out even where they begin like an image: previews and incomplete downloads."""
 
-NEEDS_HEIF = "HEIC images need the package pillow-heif; pip install 'coarsecon[heif]'"
-
 
 def is_image(file: Path) -> bool:
     """Whether a file is to be read as an image: by its suffix, or else by its content.
@@ -60,17 +61,17 @@ def is_image(file: Path) -> bool:
     try:
         with warnings.catch_warnings(action="ignore"), open_image(file):
             return True
-    except (Image.DecompressionBombError, ImportError):
+    except (Image.DecompressionBombError, InputError):
         return True
     except Exception:  # decoders raise anything on what is no image
         return False
 
 
-def open_image(file: Path | BytesIO) -> Image.Image:
-    """The image of a file in one of the known formats, its header read.
+def open_image(file: Path | BytesIO, name: object = "the image") -> Image.Image:
+    """Open the image in a file of a known format, called `name` in errors, and read its header.
 
     Raises:
-        ImportError: it is a HEIC image, and the package that reads them is missing.
+        InputError: It is a HEIC image, and the package that reads them is missing.
         Exception: whatever Pillow raises where it is no image.
     """
     suffix = file.suffix.lower() if isinstance(file, Path) else ""
@@ -82,11 +83,7 @@ def open_image(file: Path | BytesIO) -> Image.Image:
     except UnidentifiedImageError:
         if not _is_heif(file):
             raise
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        raise ImportError(NEEDS_HEIF) from None
-    register_heif_opener()
+    require_extra("heif", "pillow_heif", needed_by=name).register_heif_opener()
     return Image.open(file, formats=["HEIF"])
 
 

@@ -66,7 +66,7 @@ def opened(source: ImageFile) -> Iterator[Image.Image]:
     name, remedy = ("the image", "") if isinstance(source, bytes) else (source, "; replace or remove it")
     try:
         file = source if isinstance(source, Path) else BytesIO(read_bytes(source))
-        with open_image(file) as image:
+        with open_image(file, name) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(f"{name}: {image.width} x {image.height} px is more than is read; shrink it")
             yield image
@@ -75,8 +75,6 @@ def opened(source: ImageFile) -> Iterator[Image.Image]:
         raise InputError(f"{name}: {'a link to a file that does not exist' if is_link else 'no such file'}") from None
     except InputError:
         raise
-    except ImportError as error:
-        raise InputError(f"{name}: {error}") from error
     except Exception as error:  # decoders raise anything on a broken file
         reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
         raise InputError(f"{name}: not a readable image ({reason}){remedy}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coarsecon.errors import InputError
+from coarsecon.runtime.extras import require_extra
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Spreadsheets run a cell that begins so as a formula; `coarsecon` writes an apostrophe in front of it."""
@@ -175,16 +176,11 @@ def _windows(path: Path, content: bytes) -> str:
 
 
 def _read_parquet(path: Path) -> Table:
+    pyarrow = require_extra("parquet", "pyarrow", "pyarrow.parquet", needed_by=path, instead="save it as CSV")
     try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise InputError(
-            f"{path}: Parquet tables need pyarrow; pip install 'coarsecon[parquet]', or give CSV"
-        ) from None
-    try:
-        table = parquet.read_table(path)
+        table = pyarrow.parquet.read_table(path)
         rows = table.to_pylist()
-    except (OSError, ValueError, ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise InputError(f"{path}: not a readable Parquet table ({error})") from error
     return Table(path, [clean(name) for name in table.column_names], _parquet_rows(path, rows), [])
 

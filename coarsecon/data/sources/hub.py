@@ -12,6 +12,7 @@ from PIL import Image
 from coarsecon.data.formats.images import ImageFile
 from coarsecon.data.prepared.store import PreparedDataset, Split
 from coarsecon.errors import CoarseconError, InputError
+from coarsecon.runtime.extras import require_extra
 from coarsecon.runtime.files import atomic_folder
 
 SAVED = ("dataset_dict.json", "state.json")
@@ -19,11 +20,8 @@ SAVED = ("dataset_dict.json", "state.json")
 
 
 def library() -> Any:
-    """The library, quiet; raises InputError where it is not installed."""
-    try:
-        import datasets
-    except ImportError:
-        raise InputError("this needs the library datasets; pip install 'coarsecon[hf]'") from None
+    """Import `datasets` without its progress bars; raises InputError where it is not installed."""
+    datasets = require_extra("hf", "datasets", needed_by="a dataset of Hugging Face")
     datasets.disable_progress_bars()
     return datasets
 

@@ -101,5 +101,5 @@ def test_heic_images_without_the_extra_name_it(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     (tmp_path / name).write_bytes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(60))
     assert is_image(tmp_path / name)
-    with pytest.raises(InputError, match=rf"{name}: HEIC images .* pip install 'coarsecon\[heif\]'"):
+    with pytest.raises(InputError, match=rf"{name}: needs pillow-heif, .* `pip install 'coarsecon\[heif\]'"):
         decode(tmp_path / name)
