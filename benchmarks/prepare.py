@@ -20,9 +20,7 @@ from machine import describe_machine
 from PIL import Image
 from torchvision.transforms.functional import resize
 
-from coarsecon import registry
 from coarsecon.data.prepare.dataset import prepare_dataset
-from coarsecon.data.sources import SourceRequest
 
 SIZE, WORKERS = 256, 2
 
@@ -54,8 +52,7 @@ def stock(images: Path, out: Path) -> None:
 
 def ours(images: Path, out: Path) -> None:
     """What the command does."""
-    request = SourceRequest(source=images, size=SIZE, workers=WORKERS)
-    prepare_dataset(registry.load(registry.DATASETS, "folder"), request, out)
+    prepare_dataset("folder", out, source=images, size=SIZE, workers=WORKERS)
 
 
 def main() -> None:

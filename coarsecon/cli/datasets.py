@@ -1,46 +1,53 @@
-"""`coarsecon datasets [NAME]`: every dataset source that `prepare` can read."""
+"""`coarsecon datasets [NAME]`: the dataset sources that `prepare` can read."""
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from coarsecon import registry
-from coarsecon.cli.console import emit_json, facts, wrapped
+from coarsecon.cli.console import emit_json, facts, table, wrapped
+from coarsecon.cli.generated import option_name
 from coarsecon.cli.methods import show_list
 
 if TYPE_CHECKING:
     from coarsecon.data.sources import Source
 
+FACTS = (
+    "name", "about", "counts", "default_size", "levels", "url", "terms", "citation", "disk", "options", "variants",
+)  # fmt: skip
+"""Attributes of a source in the JSON output."""
+
 
 def datasets(
-    name: Annotated[str | None, typer.Argument(help="Tell all of one dataset.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show the details of this dataset.")] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
 ) -> None:
-    """List what `prepare` can read, or tell of one: counts, label levels, home, terms, disk, citation."""
+    """List the datasets that `prepare` can read, or show one: counts, label levels, terms, disk space, options."""
     if name is None:
         show_list("Datasets", registry.DATASETS, json)
         return
-    entry = registry.find(registry.DATASETS, name)
-    source: Source = entry.load()
+    from coarsecon.data.sources import find_source
+
+    entry, source = registry.find(registry.DATASETS, name), find_source(name)
     if json:
-        told: dict[str, Any] = {field.name: getattr(source, field.name) for field in fields(source)}
-        del told["read"]
-        emit_json({**vars(entry), **told}, json)
+        emit_json({**vars(entry), **{fact: getattr(source, fact) for fact in FACTS}}, json)
         return
     print(f"{entry.name} (from {entry.distribution} {entry.version})\n\n{wrapped(source.about.strip())}\n")
     facts(_facts(source))
+    if source.options:
+        rows = [(option_name(key), field.description or "") for key, field in source.Config.model_fields.items()]
+        print()
+        table(f"Options of `prepare {name}`", ["option", "what"], rows, numbers=False)
 
 
 def _facts(source: "Source") -> dict[str, str]:
-    """What is known of a source, in the words of the screen."""
+    """Return what is known of a source, as shown on the screen."""
     sizes = {
         "images": ", ".join(f"{split} {count:,}" for split, count in source.counts.items()),
         "classes": ", ".join(f"{level} {count:,}" for level, count in source.levels.items()),
     }
-    sizes = {key: text or "as many as your files hold" for key, text in sizes.items()}
-    options = ", ".join(f"--{option.replace('_', '-')}" for option in source.options)
+    sizes = {key: text or "depends on your files" for key, text in sizes.items()}
     return sizes | {
-        "variants": ", ".join(source.variants), "size": f"{source.default_size} px (--size)", "options": options,
-        "home": source.url, "terms": source.terms, "disk": source.disk, "cite": source.citation,
+        "variants": ", ".join(source.variants), "size": f"{source.default_size} px (--size)", "home": source.url,
+        "terms": source.terms, "disk": source.disk, "cite": source.citation,
     }  # fmt: skip

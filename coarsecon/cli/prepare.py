@@ -1,13 +1,17 @@
-"""`coarsecon prepare NAME`: original files to a prepared dataset."""
+"""Read a dataset from its original files, verify it, and write it in the prepared form."""
 
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from coarsecon import registry
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, processors, table
+from coarsecon.cli.generated import options_of
 
 if TYPE_CHECKING:
     from coarsecon.data.prepare.balance import Balance
@@ -15,75 +19,100 @@ if TYPE_CHECKING:
     from coarsecon.data.sources import Source
 
 
-def prepare(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A dataset; `coarsecon datasets` lists them.")],
-    source: Annotated[Path | None, typer.Option(help="The original files.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; default data/NAME.")] = None,
-    table_: Annotated[
-        Path | None, typer.Option("--table", help="For folder: a CSV or Parquet table with path, coarse, fine, split.")
+class DatasetGroup(TyperGroup):
+    """A group with a command for each dataset: the options of `prepare`, and those of the dataset."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the arguments; options may precede the name of the dataset."""
+        name = self._dataset(args)
+        if name is None:
+            return super().make_context(info_name, args, parent, **extra)
+        from coarsecon.data.sources import find_source
+
+        source = find_source(name)
+        command = typer.Typer(rich_markup_mode=self.rich_markup_mode)
+        command.command(context_settings=dict(self.context_settings), help=source.about)(_for_source(source))
+        rest = [word for place, word in enumerate(args) if place != args.index(name)]
+        return typer.main.get_command(command).make_context(f"{info_name} {name}", rest, parent, **extra)
+
+    def _dataset(self, args: list[str]) -> str | None:
+        """Return the first installed dataset among the arguments, else the first that is no option or value."""
+        options = [option for option in self.params if isinstance(option, TyperOption) and not option.is_flag]
+        with_value = {word for option in options for word in option.opts}
+        words = [
+            word
+            for before, word in zip(["", *args], args, strict=False)
+            if not word.startswith("-") and before not in with_value
+        ]
+        return next((word for word in words if word in self.list_commands(None)), next(iter(words), None))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all datasets."""
+        return sorted({entry.name for entry in registry.entries(registry.DATASETS)})
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Return a stand-in with the name and summary of a dataset, whose source is not imported."""
+        claims = [entry for entry in registry.entries(registry.DATASETS) if entry.name == name]
+        return (
+            TyperCommand(name, short_help=claims[0].describe().summary, rich_help_panel="Datasets") if claims else None
+        )
+
+
+prepare = typer.Typer(cls=DatasetGroup, subcommand_metavar="NAME")
+
+
+@prepare.callback()
+def shared_options(
+    source: Annotated[Path | None, typer.Option(help="Folder or archive of the original files.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write. Default: data/NAME.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=8, max=4096, help="Image size in pixels that the encoder will see. Default: the dataset's."),
     ] = None,
-    path: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="Column of image paths. Default: path, filename, image or another usual name."
-        ),
-    ] = None,
-    coarse: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Column of coarse labels. Default: coarse, category, label or the like."),
-    ] = None,
-    fine: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Column of fine labels. Default: fine, species or the like, if any."),
-    ] = None,
-    label_columns: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="A column that is a further level; repeatable.")
-    ] = None,
-    coarse_map: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A table with columns fine and coarse: makes the coarse labels.")
-    ] = None,
-    keep_na: Annotated[
-        bool,
-        typer.Option("--keep-na", help="Take labels such as NA, None or null for class names, not for missing values."),
-    ] = False,
-    variant: Annotated[
-        str | None, typer.Option(help="Which form of the dataset; `coarsecon datasets NAME` lists them.")
-    ] = None,
-    size: Annotated[int | None, typer.Option(min=8, max=4096, help="Side in pixels the encoder will see.")] = None,
     resize_shorter: Annotated[
         int | None, typer.Option(min=8, max=4096, help="Write copies with a shorter side of at most N pixels.")
     ] = None,
     copies: Annotated[
-        Literal["jpeg", "png"] | None, typer.Option(help="What copies are; default: jpeg, or as the dataset is.")
+        Literal["jpeg", "png"] | None, typer.Option(help="File format of the copies. Default: the dataset's, or jpeg.")
     ] = None,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Go on without images that are broken.")] = False,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
     download: Annotated[
-        bool, typer.Option("--download", help="Fetch the original files if they are not there.")
+        bool, typer.Option("--download", help="Download the original files if they are missing.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prepared dataset at --out.")] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that convert images; default: one per processor.")
+        int | None, typer.Option(min=1, help="Number of processes that convert images. Default: one per processor.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="For toy: which set is drawn.")] = 0,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
 ) -> None:
-    """Read a dataset from its original files, check it, and write it in the prepared form."""
-    reader: Source = registry.load(registry.DATASETS, name)
+    """Read a dataset from its original files, verify it, and write it in the prepared form.
+
+    A dataset may have further options: `coarsecon prepare NAME --help` shows them.
+    """
+
+
+def _for_source(source: "Source") -> Callable[..., None]:
+    """Return the command of one dataset: the options of `prepare` and those of the source."""
+
+    def command(**values: Any) -> None:
+        _prepare(source, **values)
+
+    shared = list(inspect.signature(shared_options).parameters.values())
+    own = options_of(source.Config)
+    options = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in (*shared[:2], *own, *shared[2:])]
+    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    command.__annotations__ = {option.name: option.annotation for option in options}
+    return command
+
+
+def _prepare(reader: "Source", *, out: Path | None, workers: int | None, json: str | None, **options: Any) -> None:
     from coarsecon.data.prepare.balance import balance
     from coarsecon.data.prepare.dataset import prepare_dataset
-    from coarsecon.data.prepare.preparation import Writing
-    from coarsecon.data.sources import SourceRequest
 
-    target = out or Path("data") / name
+    target = out or Path("data") / reader.name
     reporter = ConsoleReporter()
-    columns = tuple(name.strip() for names in label_columns or [] for name in names.split(","))
-    request = SourceRequest(
-        source=source, table=table_, size=size, download=download, workers=workers or processors(),
-        variant=variant, label_columns=columns, coarse_map=coarse_map, path=path, coarse=coarse, fine=fine,
-        keep_na=keep_na, seed=seed, reporter=reporter,
-    )  # fmt: skip
-    writing = Writing(resize_shorter, copies, skip_broken)
-    dataset = prepare_dataset(reader, request, target, overwrite=overwrite, writing=writing)
+    given = {name: value for name, value in options.items() if value is not None}
+    dataset = prepare_dataset(reader, target, workers=workers or processors(), reporter=reporter, **given)
     info = dataset.info
     found = balance({level: column.numpy() for level, column in dataset.split("train").labels.items()}, info.levels)
     if json:
@@ -102,11 +131,11 @@ def _show(info: "DatasetInfo", found: "Balance") -> None:
         (level, f"{b.classes:,}", f"{b.smallest:,}", f"{b.median:,g}", f"{b.largest:,}", f"{b.unknown:,}")
         for level, b in found.levels.items()
     ]
-    table("Training images per class", ["level", "classes", "smallest", "median", "largest", "unlabelled"], rows)
+    table("Training images per class", ["level", "classes", "smallest", "median", "largest", "unlabeled"], rows)
 
 
-def _facts(info: "DatasetInfo", found: "Balance") -> dict[str, Any]:
-    """What was prepared, for `--json`."""
+def _facts(info: "DatasetInfo", found: "Balance") -> Mapping[str, Any]:
+    """Return the JSON of a prepared dataset."""
     return {
         "name": info.name, "size": info.size, "form": info.form, "notes": info.notes,
         "splits": {split: {"count": part.count, "broken": part.broken} for split, part in info.splits.items()},

@@ -25,11 +25,10 @@ def quickstart(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Draw toy images, learn from their coarse labels in three ways, and see which finds the fine kinds."""
-    from coarsecon import recipes, registry
+    from coarsecon import recipes
     from coarsecon.config import merge, read_config_file
     from coarsecon.data.prepare.dataset import prepare_dataset
     from coarsecon.data.prepared.store import is_prepared
-    from coarsecon.data.sources import SourceRequest
     from coarsecon.evaluation.pairing import measure_split
     from coarsecon.metrics.projection import default_projection
     from coarsecon.report.gallery import write_gallery
@@ -46,8 +45,7 @@ def quickstart(
     data = out / "data"
     _check_output(out, data)
     if not is_prepared(data):
-        request = SourceRequest(seed=seed, reporter=reporter)
-        prepare_dataset(registry.load(registry.DATASETS, "toy"), request, data)
+        prepare_dataset("toy", data, seed=seed, reporter=reporter)
 
     sessions, rows, results = {}, [], {}
     for name, what in METHODS.items():

@@ -23,7 +23,8 @@ SLOW = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from coarsecon.data import convert, journal
+from coarsecon.data.prepare import journal
+from coarsecon.data.prepared import convert
 from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 

@@ -1,9 +1,9 @@
 """Every method learns: trained on toy images, it finds the fine classes better than its random initialisation."""
 
 import pytest
+from sources import read_source
 
 from coarsecon.data.prepare.dataset import write_dataset
-from coarsecon.data.sources import SourceRequest
 from coarsecon.data.sources.toy import SOURCE
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.progress import Reporter
@@ -39,7 +39,7 @@ MARGIN = 0.1
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
     path = tmp_path_factory.mktemp("toy") / "data"
-    write_dataset(path, SOURCE.read(SourceRequest()))
+    write_dataset(path, read_source(SOURCE))
     return path
 
 

@@ -8,17 +8,15 @@ import pytest
 from PIL import Image
 
 from coarsecon.data.prepare.dataset import prepare_dataset
-from coarsecon.data.prepare.preparation import Writing
-from coarsecon.data.sources import SourceRequest
 from coarsecon.data.sources.folder import SOURCE
 from coarsecon.search.identity import ImageRef, PreparedImages, SameFiles
 
 FORMS = {
-    "array": (32, Writing()),
-    "copies": (72, Writing()),
-    "png": (72, Writing(copies="png")),
-    "other side": (72, Writing(resize_shorter=90)),
-    "side below": (32, Writing(resize_shorter=60)),
+    "array": (32, {}),
+    "copies": (72, {}),
+    "png": (72, {"copies": "png"}),
+    "other side": (72, {"resize_shorter": 90}),
+    "side below": (32, {"resize_shorter": 60}),
 }
 
 
@@ -30,8 +28,8 @@ def prepared(request: pytest.FixtureRequest, tmp_path: Path, save_image: Callabl
             save_image(tmp_path / "photos" / "train" / "dog" / f"{i}.{kind}", size, i)
             save_image(tmp_path / "photos" / "test" / "dog" / f"{i}.{kind}", size, i + 10)
     size, writing = FORMS[request.param]
-    asked = SourceRequest(tmp_path / "photos", size=size, workers=1)
-    return PreparedImages(prepare_dataset(SOURCE, asked, tmp_path / "data", writing=writing))
+    dataset = prepare_dataset(SOURCE, tmp_path / "data", source=tmp_path / "photos", size=size, workers=1, **writing)
+    return PreparedImages(dataset)
 
 
 @pytest.mark.parametrize("name", ["train/dog/0.jpg", "train/dog/1.png", "train/dog/2.jpg", "test/dog/3.jpg"])
@@ -67,7 +65,7 @@ def test_a_broken_file_is_no_prepared_image(prepared: PreparedImages, tmp_path: 
 def test_the_image_of_the_same_name_comes_first(tmp_path: Path, save_image: Callable[..., Path]) -> None:
     for name in ("a/1.png", "b/2.png", "b/3.png"):
         save_image(tmp_path / "photos" / name, (40, 40), 0)
-    dataset = prepare_dataset(SOURCE, SourceRequest(tmp_path / "photos", size=32, workers=1), tmp_path / "data")
+    dataset = prepare_dataset(SOURCE, tmp_path / "data", source=tmp_path / "photos", size=32, workers=1)
     found = PreparedImages(dataset).places(tmp_path / "photos" / "b" / "3.png")
     assert [place.number for place in found] == [2, 0, 1]
 

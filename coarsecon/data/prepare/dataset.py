@@ -2,32 +2,78 @@
 
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from coarsecon.data.prepare.preparation import Preparation, Writing
+from coarsecon.data.prepared.convert import CopyKind
 from coarsecon.data.prepared.store import PreparedDataset, is_prepared, open_dataset, other_files
-from coarsecon.data.sources import Source, SourceData, SourceRequest, check_request
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, find_source
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.runtime.files import recover_folder, resumable_folder, several
 from coarsecon.runtime.progress import Reporter
 
 
 def prepare_dataset(
-    source: Source,
-    request: SourceRequest,
+    name: str | Source,
     out: Path | str,
     *,
+    source: Path | str | None = None,
+    size: int | None = None,
+    download: bool = False,
+    resize_shorter: int | None = None,
+    copies: CopyKind | None = None,
+    skip_broken: bool = False,
     overwrite: bool = False,
-    writing: Writing = Writing(),
+    workers: int = 2,
+    reporter: Reporter | None = None,
+    **options: Any,
 ) -> PreparedDataset:
-    """Read `source` and write it to the folder `out`; raises as `source.read` and `write_dataset` do."""
-    check_request(source, request)
+    """Read a dataset from its original files and write it in the prepared form.
+
+    Args:
+        name: Name of an installed source, or a source.
+        out: Folder to write.
+        source: Folder or archive of the original files.
+        size: Image size in pixels that the encoder will see; None: the default of the source.
+        download: Download the original files if they are missing.
+        resize_shorter: Write copies with a shorter side of at most this many pixels.
+        copies: File format of the copies; None: that of the source.
+        skip_broken: Leave out images that cannot be read.
+        overwrite: Replace a prepared dataset at `out`.
+        workers: Number of processes that convert images; it does not change the result.
+        reporter: Receives messages and progress.
+        **options: Options of the source, the fields of its `Config`.
+
+    Raises:
+        InputError: There is no such source, an option is invalid, or the original files are missing or damaged.
+        CoarseconError: The disk refuses, or a worker process dies.
+
+    Example:
+        >>> coarsecon.prepare("folder", "data/birds", source="photos", size=64)  # doctest: +SKIP
+    """
+    reader = find_source(name) if isinstance(name, str) else name
+    config = _parse_options(reader, options)
     check_output(Path(out), overwrite=overwrite)
-    data = source.read(request)
-    return write_dataset(
-        out, data, overwrite=overwrite, writing=writing, workers=request.workers, reporter=request.reporter
-    )
+    reporter = reporter or Reporter()
+    request = SourceRequest(None if source is None else Path(source), size, download, workers, reporter)
+    writing = Writing(resize_shorter, copies, skip_broken)
+    data = reader.read(request, config)
+    return write_dataset(out, data, overwrite=overwrite, writing=writing, workers=workers, reporter=reporter)
+
+
+def _parse_options(source: Source, options: dict[str, Any]) -> SourceConfig:
+    try:
+        return source.Config.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        known = f"options of {source.name}: {', '.join(source.options) or 'none'}"
+        if first["type"] == "extra_forbidden":
+            raise InputError(name, f"{source.name} has no such option", known) from None
+        raise InputError(name, first["msg"].removeprefix("Value error, ")) from None
 
 
 def check_output(out: Path, *, overwrite: bool) -> None:

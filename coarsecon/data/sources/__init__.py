@@ -1,14 +1,17 @@
-"""What a source is: the way from a dataset's original files to images and labels in memory."""
+"""The interface of a dataset source: original files in, images and labels out."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
+from coarsecon import registry
 from coarsecon.data.formats.images import ImageFile, Stored
-from coarsecon.errors import InputError
+from coarsecon.errors import CoarseconError
 from coarsecon.runtime.progress import Reporter
 
 __all__ = [
@@ -16,47 +19,48 @@ __all__ = [
     "ImageFile",
     "Images",
     "Source",
+    "SourceConfig",
     "SourceData",
     "SourceRequest",
     "SplitData",
     "Stored",
-    "check_request",
+    "find_source",
 ]
 
 
 @dataclass(frozen=True)
 class SourceRequest:
-    """What the user asked for: where the original files lie, and how to read them.
+    """The parameters that all sources share.
 
-    `source` is the folder or archive of the original files,
-    `size` the side in px the encoder is meant to see (None: the source's own), `workers` the processes that
-    convert image files. The others are for sources that name them in `Source.options`: `table` a table of
-    images, `variant` one of `Source.variants`, `label_columns` further columns of labels, `coarse_map` a table
-    from fine to coarse labels, `path`, `coarse` and `fine` the columns that hold these (None: found by their usual
-    names), `keep_na` takes labels such as `NA` for names of classes, `seed` is for sources that draw.
+    Attributes:
+        source: Folder or archive of the original files.
+        size: Image size in pixels that the encoder will see; None: the default of the source.
+        download: Download the original files if they are missing.
+        workers: Number of processes that convert image files.
+        reporter: Receives messages and progress.
     """
 
     source: Path | None = None
-    table: Path | None = None
     size: int | None = None
     download: bool = False
     workers: int = 2
-    variant: str | None = None
-    label_columns: tuple[str, ...] = ()
-    coarse_map: Path | None = None
-    path: str | None = None
-    coarse: str | None = None
-    fine: str | None = None
-    keep_na: bool = False
-    seed: int = 0
     reporter: Reporter = field(default_factory=Reporter)
+
+
+class SourceConfig(BaseModel):
+    """Base of the options of a source; each field becomes an option of `coarsecon prepare NAME`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)
 class Chunked:
-    """`count` images of `side` px that come a piece at a time, so that a million of them fit in little memory.
+    """Images that are read in pieces, so that a million of them need little memory.
 
-    `pieces()` starts from the first image: uint8 [n, 3, side, side] each, `count` images in all.
+    Attributes:
+        count: Number of images.
+        side: Image size in pixels.
+        pieces: Starts from the first image; each piece is uint8 [n, 3, side, side].
     """
 
     count: int
@@ -72,10 +76,12 @@ Images = np.ndarray | Chunked | Sequence[ImageFile]
 
 @dataclass(frozen=True)
 class SplitData:
-    """One split: an int64 column [N] per level (-1: unknown), and N images.
+    """One split of a dataset.
 
-    `images` is uint8 [N, 3, S, S], such an array in pieces, or N image files; `names` is what to call them
-    in search results.
+    Attributes:
+        labels: An int64 column [N] per level; -1 where the label is unknown.
+        images: uint8 [N, 3, S, S], the same in pieces, or N image files.
+        names: Names of the images in search results.
     """
 
     labels: Mapping[str, np.ndarray]
@@ -85,9 +91,15 @@ class SplitData:
 
 @dataclass(frozen=True)
 class SourceData:
-    """A whole dataset: `levels` names the classes of each label column; there is always a split `train`.
+    """A complete dataset, as a source reads it.
 
-    `copies` is the kind of file that large images become unless the user asks for the other.
+    Attributes:
+        name: Name of the dataset.
+        size: Image size in pixels.
+        levels: Class names of each label level.
+        splits: Splits by name; `train` is required.
+        notes: Sentences that the prepared dataset keeps.
+        copies: File format of resized copies of large images, unless the user asks for another.
     """
 
     name: str
@@ -98,38 +110,75 @@ class SourceData:
     copies: Literal["jpeg", "png"] = "jpeg"
 
 
-@dataclass(frozen=True)
 class Source:
-    """A dataset `coarsecon prepare` knows: a name, what it is, and how to read it.
+    """A dataset that `coarsecon prepare` can read. Subclasses set the attributes and define `read`.
 
-    `about` tells what it holds and which original files are read; `counts` gives the images of each split and
-    `levels` the classes of each label level (empty where they depend on the user's files). `url` is its home,
-    `terms` the licence or terms of use, `citation` the paper, `disk` what the original files and the prepared
-    form need. `options` names the fields of a request it understands beside `source`, `size`, `download` and
-    `workers`; `variants` are the values of `variant`, the default first. `read` verifies the original files,
-    and raises InputError for unfit ones.
+    Attributes:
+        name: Name on the command line.
+        about: Contents of the dataset and the original files that are read.
+        counts: Number of images per split; empty if it depends on the user's files.
+        levels: Number of classes per label level; empty if it depends on the user's files.
+        default_size: Image size in pixels unless the user asks for another.
+        url: Home page.
+        terms: License or terms of use.
+        citation: Paper to cite.
+        disk: Disk space of the original files and of the prepared dataset.
     """
 
+    Config: type[SourceConfig] = SourceConfig
+
     name: str
-    about: str
-    counts: Mapping[str, int]
-    default_size: int
-    read: Callable[[SourceRequest], SourceData]
-    levels: Mapping[str, int] = field(default_factory=dict)
+    about: str = ""
+    counts: Mapping[str, int] = {}
+    levels: Mapping[str, int] = {}
+    default_size: int = 224
     url: str = ""
     terms: str = ""
     citation: str = ""
     disk: str = ""
-    options: tuple[str, ...] = ()
-    variants: tuple[str, ...] = ()
+
+    def __init__(self, **fields: Any) -> None:
+        if fields:
+            from coarsecon.data.sources.legacy import from_fields
+
+            vars(self).update(from_fields(**fields))
+
+    def read(self, request: SourceRequest, config: Any) -> SourceData:
+        """Verify and read the original files.
+
+        Args:
+            request: The parameters that all sources share.
+            config: The options of this source, an instance of `Config`.
+
+        Raises:
+            InputError: The original files are missing or damaged.
+        """
+        raise NotImplementedError
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the options in `Config`."""
+        return tuple(self.Config.model_fields)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Choices of the option `variant`, the default first; empty if the source has no such option."""
+        variant = self.Config.model_fields.get("variant")
+        return get_args(variant.annotation) if variant and get_args(variant.annotation)[1:] != (type(None),) else ()
 
 
-def check_request(source: Source, request: SourceRequest) -> None:
-    """Raise InputError where `request` asks for what `source` does not understand, and would leave unheard."""
-    unasked = SourceRequest()
-    for option in ("table", "variant", "label_columns", "coarse_map", "path", "coarse", "fine", "keep_na", "seed"):
-        if option not in source.options and getattr(request, option) != getattr(unasked, option):
-            flag = f"--{option.replace('_', '-')}"
-            raise InputError(f"{source.name} takes no {flag}; `coarsecon datasets {source.name}` tells what it takes")
-    if request.variant is not None and source.variants and request.variant not in source.variants:
-        raise InputError(f"{source.name} has no variant {request.variant!r}, only {', '.join(source.variants)}")
+def find_source(name: str) -> Source:
+    """Return the installed source called `name`; its entry point names an object, or a class without arguments.
+
+    Raises:
+        InputError: There is no such source.
+        CoarseconError: It cannot be imported, or is not a source.
+    """
+    entry = registry.find(registry.DATASETS, name)
+    found = entry.load()
+    source = found() if inspect.isclass(found) else found
+    if not isinstance(source, Source):
+        owner = f"{entry.distribution} {entry.version}"
+        problem = f"{entry.value} is not a coarsecon.data.sources.Source"
+        raise CoarseconError(f"dataset {name!r} from {owner}", problem, "fix or uninstall the package")
+    return source

@@ -11,7 +11,7 @@ from coarsecon.data.formats.archives import list_files
 from coarsecon.data.formats.image_formats import SUFFIXES
 from coarsecon.data.formats.mat import load_mat, whole_numbers
 from coarsecon.data.formats.names import canonical
-from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
@@ -35,31 +35,50 @@ class Photo(NamedTuple):
     fine: int
 
 
-def read(request: SourceRequest) -> SourceData:
-    """The photos as the devkit splits them; body types are those of the label table `cars196`."""
-    rows = read_table("cars196")
-    root = _find(request)
-    names = [row["fine_name"] for row in rows]
-    if (root / "cars_train").is_dir():
-        photos = _read_devkit(root, names)
-    elif (root / "car_ims").is_dir():
-        photos = _read_joint(root, names)
-    else:
-        photos = {split: _read_folders(root, split, names) for split in COUNTS}
-    coarse_of = np.array([int(row["coarse"]) for row in rows])
-    body_types = {int(row["coarse"]): row["coarse_name"] for row in rows}
-    splits = {}
-    for split, count in COUNTS.items():
-        if len(photos[split]) != count:
-            raise InputError(f"{root}: {len(photos[split])} {split} photos, not {count}; fetch the files again")
-        fine = np.array([photo.fine for photo in photos[split]])
-        splits[split] = SplitData(
-            {"coarse": coarse_of[fine], "fine": fine},
-            [root / photo.path for photo in photos[split]],
-            [photo.path for photo in photos[split]],
-        )
-    levels = {"coarse": [body_types[i] for i in sorted(body_types)], "fine": names}
-    return SourceData(SOURCE.name, request.size or SOURCE.default_size, levels, splits)
+class Cars196(Source):
+    """Read Stanford Cars."""
+
+    name = "cars196"
+    about = f"Photos of 196 models of cars (fine) of 8 body types (coarse).\nReads {FORMS}."
+    counts = COUNTS
+    default_size = 224
+    levels = {"coarse": 8, "fine": 196}
+    url = HOME
+    terms = "The authors state no licence; the photos were gathered from the web, for research."
+    citation = (
+        "Krause, Stark, Deng, Fei-Fei, 3D Object Representations for Fine-Grained Categorization, 3dRR 2013. "
+        "The body types: Feng & Patras, MaskCon, CVPR 2023."
+    )
+    disk = "2 GB unpacked, about 0.5 GB prepared at 224 px"
+
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """The photos as the devkit splits them; body types are those of the label table `cars196`."""
+        rows = read_table("cars196")
+        root = _find(request)
+        names = [row["fine_name"] for row in rows]
+        if (root / "cars_train").is_dir():
+            photos = _read_devkit(root, names)
+        elif (root / "car_ims").is_dir():
+            photos = _read_joint(root, names)
+        else:
+            photos = {split: _read_folders(root, split, names) for split in COUNTS}
+        coarse_of = np.array([int(row["coarse"]) for row in rows])
+        body_types = {int(row["coarse"]): row["coarse_name"] for row in rows}
+        splits = {}
+        for split, count in COUNTS.items():
+            if len(photos[split]) != count:
+                raise InputError(f"{root}: {len(photos[split])} {split} photos, not {count}; fetch the files again")
+            fine = np.array([photo.fine for photo in photos[split]])
+            splits[split] = SplitData(
+                {"coarse": coarse_of[fine], "fine": fine},
+                [root / photo.path for photo in photos[split]],
+                [photo.path for photo in photos[split]],
+            )
+        levels = {"coarse": [body_types[i] for i in sorted(body_types)], "fine": names}
+        return SourceData(self.name, request.size or self.default_size, levels, splits)
+
+
+SOURCE = Cars196()
 
 
 def _find(request: SourceRequest) -> Path:
@@ -155,20 +174,3 @@ def _read_folders(root: Path, split: str, names: list[str]) -> list[Photo]:
 
 def _plain(name: str) -> str:
     return re.sub(r"\W+", " ", canonical(name)).casefold()
-
-
-SOURCE = Source(
-    name="cars196",
-    about=f"Photos of 196 models of cars (fine) of 8 body types (coarse).\nReads {FORMS}.",
-    counts=COUNTS,
-    default_size=224,
-    read=read,
-    levels={"coarse": 8, "fine": 196},
-    url=HOME,
-    terms="The authors state no licence; the photos were gathered from the web, for research.",
-    citation=(
-        "Krause, Stark, Deng, Fei-Fei, 3D Object Representations for Fine-Grained Categorization, 3dRR 2013. "
-        "The body types: Feng & Patras, MaskCon, CVPR 2023."
-    ),
-    disk="2 GB unpacked, about 0.5 GB prepared at 224 px",
-)

@@ -1,6 +1,6 @@
 """CIFAR-10: 60,000 photos of 10 kinds of things and animals, 32 px."""
 
-from coarsecon.data.sources import Source, SourceData, SourceRequest
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest
 from coarsecon.data.sources.cifar import CITATION, SIZE, TERMS, URL, CifarFiles, LevelKeys, read_cifar
 
 FILES = CifarFiles(
@@ -23,23 +23,25 @@ FILES = CifarFiles(
 )
 
 
-def read(request: SourceRequest) -> SourceData:
-    """CIFAR-10 with its ten classes as fine labels; it has no coarse ones."""
-    levels, splits, note = read_cifar(FILES, request)
-    return SourceData(SOURCE.name, SIZE, levels, splits, note)
+class CIFAR10(Source):
+    """Read CIFAR-10."""
 
-
-SOURCE = Source(
-    name="cifar10",
-    about="""\
+    name = "cifar10"
+    about = """\
 60,000 colour photos of 32 px in 10 classes (fine labels only).
-Reads the folder cifar-10-batches-py or cifar-10-python.tar.gz; --download fetches the latter.""",
-    counts=FILES.counts,
-    default_size=SIZE,
-    read=read,
-    levels={level: keys.classes for level, keys in FILES.levels.items()},
-    url=URL,
-    terms=TERMS,
-    citation=CITATION,
-    disk="170 MB packed, 185 MB prepared",
-)
+Reads the folder cifar-10-batches-py or cifar-10-python.tar.gz; --download fetches the latter."""
+    counts = FILES.counts
+    default_size = SIZE
+    levels = {level: keys.classes for level, keys in FILES.levels.items()}
+    url = URL
+    terms = TERMS
+    citation = CITATION
+    disk = "170 MB packed, 185 MB prepared"
+
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """CIFAR-10 with its ten classes as fine labels; it has no coarse ones."""
+        levels, splits, note = read_cifar(FILES, request)
+        return SourceData(self.name, SIZE, levels, splits, note)
+
+
+SOURCE = CIFAR10()

@@ -1,6 +1,6 @@
 """CIFAR-100: 60,000 photos of 100 kinds in 20 superclasses, 32 px."""
 
-from coarsecon.data.sources import Source, SourceData, SourceRequest
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest
 from coarsecon.data.sources.cifar import CITATION, SIZE, TERMS, URL, CifarFiles, LevelKeys, read_cifar
 
 FILES = CifarFiles(
@@ -22,23 +22,25 @@ FILES = CifarFiles(
 )
 
 
-def read(request: SourceRequest) -> SourceData:
-    """CIFAR-100 with its 20 superclasses as coarse and its 100 classes as fine labels."""
-    levels, splits, note = read_cifar(FILES, request)
-    return SourceData(SOURCE.name, SIZE, levels, splits, note)
+class CIFAR100(Source):
+    """Read CIFAR-100."""
 
-
-SOURCE = Source(
-    name="cifar100",
-    about="""\
+    name = "cifar100"
+    about = """\
 60,000 colour photos of 32 px in 100 classes (fine) of 20 superclasses (coarse).
-Reads the folder cifar-100-python or cifar-100-python.tar.gz; --download fetches the latter.""",
-    counts=FILES.counts,
-    default_size=SIZE,
-    read=read,
-    levels={level: keys.classes for level, keys in FILES.levels.items()},
-    url=URL,
-    terms=TERMS,
-    citation=CITATION,
-    disk="169 MB packed, 185 MB prepared",
-)
+Reads the folder cifar-100-python or cifar-100-python.tar.gz; --download fetches the latter."""
+    counts = FILES.counts
+    default_size = SIZE
+    levels = {level: keys.classes for level, keys in FILES.levels.items()}
+    url = URL
+    terms = TERMS
+    citation = CITATION
+    disk = "169 MB packed, 185 MB prepared"
+
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """CIFAR-100 with its 20 superclasses as coarse and its 100 classes as fine labels."""
+        levels, splits, note = read_cifar(FILES, request)
+        return SourceData(self.name, SIZE, levels, splits, note)
+
+
+SOURCE = CIFAR100()

@@ -1,79 +1,63 @@
-"""CIFARtoy: eight classes of CIFAR-10 in two coarse groups, of like kinds (good) or of unlike ones (bad)."""
+"""CIFARtoy: eight classes of CIFAR-10 in two coarse groups, similar classes (good) or dissimilar ones (bad)."""
 
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData, cifar10
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData, cifar10
 from coarsecon.data.sources.cifar import AGAIN, CITATION, SIZE, TERMS, URL
 from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
 
-@dataclass(frozen=True)
-class Grouping:
-    """Which classes of CIFAR-10 are kept, in the order of their new fine ids, and their coarse labels."""
+class CifarToy(Source):
+    """Read one grouping of the label table `cifartoy`: eight classes of CIFAR-10, renumbered, and their groups."""
 
-    name: str
-    classes: tuple[int, ...]
-    coarse: tuple[int, ...]
-    coarse_names: tuple[str, str]
+    counts = {"train": 40_000, "test": 8_000}
+    levels = {"coarse": 2, "fine": 8}
+    default_size = SIZE
+    url = URL
+    terms = TERMS
+    citation = f"{CITATION} The grouping: Feng & Patras, MaskCon, CVPR 2023."
+    disk = "170 MB packed, 148 MB prepared"
 
-    def read(self, request: SourceRequest) -> SourceData:
-        """CIFAR-10 without the classes that are not kept, in the order of its files."""
-        whole = cifar10.read(request)
-        splits = {split: self._select(data) for split, data in whole.splits.items()}
+    def __init__(self, grouping: Literal["good", "bad"], about: str) -> None:
+        self.name = f"cifartoy-{grouping}"
+        self.about = f"{about}\nReads the files of cifar10."
+        self._rows = [row for row in read_table("cifartoy") if row["split"] == grouping]
+
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """Return CIFAR-10 without the classes that are left out, in the order of its files."""
+        original = cifar10.SOURCE.read(request, config)
+        splits = {split: self._select(data) for split, data in original.splits.items()}
         for split, data in splits.items():
-            expected = cifar10.FILES.counts[split] * len(self.classes) // 10
+            expected = cifar10.FILES.counts[split] * len(self._rows) // 10
             if len(data.images) != expected:
                 raise InputError(
-                    f"{self.name}: {len(data.images)} {split} images, not {expected}: "
-                    f"this is not the published CIFAR-10; {AGAIN}"
+                    self.name,
+                    f"{len(data.images)} {split} images instead of {expected}, not the published CIFAR-10",
+                    AGAIN,
                 )
-        names = whole.levels["fine"]
-        levels = {"coarse": list(self.coarse_names), "fine": [names[number] for number in self.classes]}
-        return SourceData(self.name, whole.size, levels, splits, whole.notes)
+        coarse_names = {int(row["coarse"]): row["coarse_name"] for row in self._rows}
+        names = original.levels["fine"]
+        levels = {
+            "coarse": [coarse_names[0], coarse_names[1]],
+            "fine": [names[int(row["cifar10_class"])] for row in self._rows],
+        }
+        return SourceData(self.name, original.size, levels, splits, original.notes)
 
     def _select(self, data: SplitData) -> SplitData:
         new_id = np.full(10, -1)
-        new_id[list(self.classes)] = np.arange(len(self.classes))
+        new_id[[int(row["cifar10_class"]) for row in self._rows]] = np.arange(len(self._rows))
         fine = new_id[data.labels["fine"]]
         kept = np.flatnonzero(fine >= 0)
-        labels = {"coarse": np.array(self.coarse)[fine[kept]], "fine": fine[kept]}
+        coarse = np.array([int(row["coarse"]) for row in self._rows])
         assert isinstance(data.images, np.ndarray)
-        return SplitData(labels, data.images[kept], data.names and [data.names[i] for i in kept])
-
-    def source(self, about: str) -> Source:
-        """The source that reads this grouping."""
-        return Source(
-            name=self.name,
-            about=f"{about}\nReads what cifar10 reads.",
-            counts={"train": 40_000, "test": 8_000},
-            default_size=SIZE,
-            read=self.read,
-            levels={"coarse": 2, "fine": len(self.classes)},
-            url=URL,
-            terms=TERMS,
-            citation=f"{CITATION} The grouping: Feng & Patras, MaskCon, CVPR 2023.",
-            disk="170 MB packed, 148 MB prepared",
-        )
+        names = data.names and [data.names[i] for i in kept]
+        return SplitData({"coarse": coarse[fine[kept]], "fine": fine[kept]}, data.images[kept], names)
 
 
-def grouping(split: str) -> Grouping:
-    """The split `good` or `bad` of the table of coarse labels."""
-    rows = [row for row in read_table("cifartoy") if row["split"] == split]
-    coarse_names = {int(row["coarse"]): row["coarse_name"] for row in rows}
-    return Grouping(
-        name=f"cifartoy-{split}",
-        classes=tuple(int(row["cifar10_class"]) for row in rows),
-        coarse=tuple(int(row["coarse"]) for row in rows),
-        coarse_names=(coarse_names[0], coarse_names[1]),
-    )
-
-
-GOOD = grouping("good").source(
-    "Eight classes of CIFAR-10 (fine) in two groups of like kinds (coarse): vehicles and animals."
+GOOD = CifarToy(
+    "good", "Eight classes of CIFAR-10 (fine) in two groups of similar classes (coarse): vehicles and animals."
 )
-BAD = grouping("bad").source(
-    "Eight classes of CIFAR-10 (fine) in two groups that each mix vehicles and animals (coarse)."
-)
+BAD = CifarToy("bad", "Eight classes of CIFAR-10 (fine) in two groups that each mix vehicles and animals (coarse).")

@@ -6,7 +6,7 @@ import numpy as np
 
 from coarsecon.data.formats.archives import list_files
 from coarsecon.data.formats.mat import load_mat, whole_numbers
-from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.download import download
 from coarsecon.data.sources.labels import read_table
 from coarsecon.data.sources.originals import original_home
@@ -25,30 +25,51 @@ CLASSES = 102
 AGAIN = "fetch the files again or pass --download"
 
 
-def read(request: SourceRequest) -> SourceData:
-    """Oxford Flowers with its kinds as fine labels, in the three sets of `setid.mat`."""
-    folder = _find(request)
-    labels = whole_numbers(load_mat(folder / LABELS, "labels")[0], f"{folder / LABELS}: labels")
-    sets = dict(zip(COUNTS, load_mat(folder / SETS, *VARIABLES.values()), strict=True))
-    numbers = {split: whole_numbers(sets[split], f"{folder / SETS}: {VARIABLES[split]}") for split in COUNTS}
-    for split, count in COUNTS.items():
-        if len(numbers[split]) != count:
-            raise InputError(f"{folder / SETS}: {len(numbers[split])} {split} images, not {count}; {AGAIN}")
-    total = sum(COUNTS.values())
-    if sorted(np.concatenate(list(numbers.values())).tolist()) != list(range(1, total + 1)):
-        raise InputError(f"{folder / SETS}: the sets do not share out the images 1 to {total}; {AGAIN}")
-    if len(labels) != total or not 1 <= labels.min() <= labels.max() <= CLASSES:
-        raise InputError(f"{folder / LABELS}: not {total} labels from 1 to {CLASSES}; {AGAIN}")
-    place = folder / "jpg" if (folder / "jpg").is_dir() else folder / PACKED
-    files = list_files(place, "jpg")
-    splits = {}
-    for split in COUNTS:
-        names = [f"image_{number:05d}.jpg" for number in numbers[split]]
-        if missing := [name for name in names if name not in files]:
-            raise InputError(f"{place}: {len(missing)} images missing, such as {missing[0]}; {AGAIN}")
-        splits[split] = SplitData({"fine": labels[numbers[split] - 1] - 1}, [files[name] for name in names], names)
-    levels = {"fine": [row["fine_name"] for row in read_table("flowers102")]}
-    return SourceData(SOURCE.name, request.size or SOURCE.default_size, levels, splits)
+class Flowers102(Source):
+    """Read Oxford Flowers."""
+
+    name = "flowers102"
+    about = """\
+8,189 photos of at least 500 px in 102 kinds of flowers (fine labels only): 10 of each kind to train (trnid) and 10 to
+validate (valid), the others to test (tstid), as setid.mat says.
+Reads a folder with imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz; --download fetches these."""
+    counts = COUNTS
+    default_size = 224
+    levels = {"fine": CLASSES}
+    url = URL
+    terms = (
+        "The authors state no licence; the photos were gathered from the web and taken by the authors, for research."
+    )
+    citation = "Nilsback & Zisserman, Automated Flower Classification over a Large Number of Classes, ICVGIP 2008."
+    disk = "345 MB packed, about 250 MB prepared at 224 px"
+
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """Oxford Flowers with its kinds as fine labels, in the three sets of `setid.mat`."""
+        folder = _find(request)
+        labels = whole_numbers(load_mat(folder / LABELS, "labels")[0], f"{folder / LABELS}: labels")
+        sets = dict(zip(COUNTS, load_mat(folder / SETS, *VARIABLES.values()), strict=True))
+        numbers = {split: whole_numbers(sets[split], f"{folder / SETS}: {VARIABLES[split]}") for split in COUNTS}
+        for split, count in COUNTS.items():
+            if len(numbers[split]) != count:
+                raise InputError(f"{folder / SETS}: {len(numbers[split])} {split} images, not {count}; {AGAIN}")
+        total = sum(COUNTS.values())
+        if sorted(np.concatenate(list(numbers.values())).tolist()) != list(range(1, total + 1)):
+            raise InputError(f"{folder / SETS}: the sets do not share out the images 1 to {total}; {AGAIN}")
+        if len(labels) != total or not 1 <= labels.min() <= labels.max() <= CLASSES:
+            raise InputError(f"{folder / LABELS}: not {total} labels from 1 to {CLASSES}; {AGAIN}")
+        place = folder / "jpg" if (folder / "jpg").is_dir() else folder / PACKED
+        files = list_files(place, "jpg")
+        splits = {}
+        for split in COUNTS:
+            names = [f"image_{number:05d}.jpg" for number in numbers[split]]
+            if missing := [name for name in names if name not in files]:
+                raise InputError(f"{place}: {len(missing)} images missing, such as {missing[0]}; {AGAIN}")
+            splits[split] = SplitData({"fine": labels[numbers[split] - 1] - 1}, [files[name] for name in names], names)
+        levels = {"fine": [row["fine_name"] for row in read_table("flowers102")]}
+        return SourceData(self.name, request.size or self.default_size, levels, splits)
+
+
+SOURCE = Flowers102()
 
 
 def _find(request: SourceRequest) -> Path:
@@ -66,20 +87,3 @@ def _find(request: SourceRequest) -> Path:
     for name, md5 in MD5.items():
         download(URL + name, home / FOLDER / name, md5=md5, reporter=request.reporter)
     return home / FOLDER
-
-
-SOURCE = Source(
-    name="flowers102",
-    about="""\
-8,189 photos of at least 500 px in 102 kinds of flowers (fine labels only): 10 of each kind to train (trnid) and 10 to
-validate (valid), the others to test (tstid), as setid.mat says.
-Reads a folder with imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz; --download fetches these.""",
-    counts=COUNTS,
-    default_size=224,
-    read=read,
-    levels={"fine": CLASSES},
-    url=URL,
-    terms="The authors state no licence; the photos were gathered from the web and taken by the authors, for research.",
-    citation="Nilsback & Zisserman, Automated Flower Classification over a Large Number of Classes, ICVGIP 2008.",
-    disk="345 MB packed, about 250 MB prepared at 224 px",
-)

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from coarsecon.data.formats.missing import look_alikes
 from coarsecon.data.formats.names import canonical, path_on_disk
@@ -14,49 +15,80 @@ from coarsecon.data.prepared.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.coarse_map import check_mapped, read_coarse_map
 from coarsecon.data.sources.image_table import Columns, list_table
+from coarsecon.data.sources.label_options import LabelOptions
 from coarsecon.data.sources.listing import LAYOUT, ListedImage, list_tree
 from coarsecon.errors import InputError
 
 
-def read(request: SourceRequest) -> SourceData:
-    """The images of the folder `request.source` or the table `request.table`; an unknown label is -1."""
-    root, images, notes = _list(request)
-    place = request.table or root
-    if not images:
-        raise InputError(f"{place}: no images; expected rows below its first line")
-    splits = sorted({image.split for image in images}, key=lambda split: (split != "train", split))
-    if splits[0] != "train":
-        raise InputError(f"{place}: no image is in the split train, only in {', '.join(splits)}")
-    keys = {level: column for level, column in _keys(images, request.label_columns).items() if any(column)}
-    unclear = sum(bool(image.fine) and key is None for image, key in zip(images, keys.get("fine", ()), strict=False))
-    if unclear:
-        request.reporter.info(
-            f"{place}: {unclear:,} fine labels stay unknown: their images have no coarse label, and several coarse "
-            "classes have a fine class of that name"
+class FolderConfig(LabelOptions):
+    """Options of the source `folder`."""
+
+    table: Path | None = Field(None, description="CSV or Parquet table with image paths, labels and splits.")
+
+
+class Folder(Source):
+    """Read images in class folders or in a table."""
+
+    Config = FolderConfig
+
+    name = "folder"
+    about = """\
+Your own images: in class folders coarse/image or coarse/fine/image (--source), if need be under train/,
+val/ and test/; or in a table (--table, CSV or Parquet) with columns path, coarse and maybe fine and split,
+its paths relative to the table or to --source. Other usual names of columns are recognized (filename, label, species,
+...); --path, --coarse and --fine name the columns, --label-columns further levels. --coarse-map makes coarse labels
+from fine ones: a table with columns fine and coarse. Labels may be missing for some images (empty, NA, NaN, null, ...;
+--keep-na takes such texts for names of classes); without splits all images are train. Up to --size 64 images become
+squares of that size, above it copies little larger than needed."""
+    counts = {}
+    default_size = 224
+    terms = "Your own."
+    disk = "prepared about 40 KB an image of 224 px, 12 KB of 64 px"
+
+    def read(self, request: SourceRequest, config: FolderConfig) -> SourceData:
+        """The images of the folder `request.source` or the table `config.table`; an unknown label is -1."""
+        root, images, notes = _list(request, config)
+        place = config.table or root
+        if not images:
+            raise InputError(f"{place}: no images; expected rows below its first line")
+        splits = sorted({image.split for image in images}, key=lambda split: (split != "train", split))
+        if splits[0] != "train":
+            raise InputError(f"{place}: no image is in the split train, only in {', '.join(splits)}")
+        keys = {level: column for level, column in _keys(images, config.label_columns).items() if any(column)}
+        unclear = sum(
+            bool(image.fine) and key is None for image, key in zip(images, keys.get("fine", ()), strict=False)
         )
-    classes = {level: sorted(set(column) - {None}) for level, column in keys.items()}
-    levels = {level: written_names(found) if level == "fine" else found for level, found in classes.items()}
-    for level, names in levels.items():
-        for alike in look_alikes(names):
-            request.reporter.info(f"{place}: the {level} classes {alike} differ in spelling only and stay apart")
-    labels = {level: _numbers(keys[level], found) for level, found in classes.items()}
-    return SourceData(
-        name=root.resolve().name,
-        size=request.size or SOURCE.default_size,
-        levels=levels,
-        splits={split: _select(images, split, root, labels) for split in splits},
-        notes=" ".join(notes + ["All images are in the split train: no other was named."] * (len(splits) == 1)),
-    )
+        if unclear:
+            request.reporter.info(
+                f"{place}: {unclear:,} fine labels stay unknown: their images have no coarse label, and several coarse "
+                "classes have a fine class of that name"
+            )
+        classes = {level: sorted(set(column) - {None}) for level, column in keys.items()}
+        levels = {level: written_names(found) if level == "fine" else found for level, found in classes.items()}
+        for level, names in levels.items():
+            for alike in look_alikes(names):
+                request.reporter.info(f"{place}: the {level} classes {alike} differ in spelling only and stay apart")
+        labels = {level: _numbers(keys[level], found) for level, found in classes.items()}
+        return SourceData(
+            name=root.resolve().name,
+            size=request.size or self.default_size,
+            levels=levels,
+            splits={split: _select(images, split, root, labels) for split in splits},
+            notes=" ".join(notes + ["All images are in the split train: no other was named."] * (len(splits) == 1)),
+        )
 
 
-def _list(request: SourceRequest) -> tuple[Path, list[ListedImage], list[str]]:
+SOURCE = Folder()
+
+
+def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[ListedImage], list[str]]:
     """The folder the paths are relative to, the images with their coarse labels, and notes on what was found."""
     notes: list[str] = []
-    if request.table is not None:
-        root, images = _list_table(request.table, request)
+    if config.table is not None:
+        root, images = _list_table(config.table, request, config)
     elif request.source is None:
         raise InputError("give a folder of images with --source, or a table of them with --table")
-    elif request.path or request.coarse or request.fine or request.label_columns:
+    elif config.path or config.coarse or config.fine or config.label_columns:
         raise InputError("--path, --coarse, --fine and --label-columns name columns of a --table")
     elif not (root := path_on_disk(request.source)).is_dir():
         raise InputError(f"{request.source}: no such folder; --source takes a folder, --table a CSV or Parquet file")
@@ -69,15 +101,15 @@ def _list(request: SourceRequest) -> tuple[Path, list[ListedImage], list[str]]:
         if not images:
             raise InputError(f"{root}: no images; expected {LAYOUT}")
         notes += [*left_out.warnings, *_spelling_notes(images)]
-        if request.coarse_map:  # then folders of one level are fine classes
-            _check_apart(images, request.coarse_map)
+        if config.coarse_map:  # then folders of one level are fine classes
+            _check_apart(images, config.coarse_map)
             images = [image._replace(fine=image.fine or image.coarse) for image in images]
-    if request.coarse_map:
-        coarse = read_coarse_map(path_on_disk(request.coarse_map), keep_na=request.keep_na)
-        check_mapped({image.fine for image in images if image.fine}, coarse, request.coarse_map)
+    if config.coarse_map:
+        coarse = read_coarse_map(path_on_disk(config.coarse_map), keep_na=config.keep_na)
+        check_mapped({image.fine for image in images if image.fine}, coarse, config.coarse_map)
         images = [image._replace(coarse=coarse.get(image.fine, image.coarse)) for image in images]
         if images and not any(image.coarse for image in images):
-            raise InputError(f"{request.table}: no image has a fine label that {request.coarse_map} maps")
+            raise InputError(f"{config.table}: no image has a fine label that {config.coarse_map} maps")
     return root, images, notes
 
 
@@ -102,15 +134,15 @@ def _spelling_notes(images: list[ListedImage]) -> list[str]:
     return [f"Folders in several Unicode forms became one class each: {', '.join(several)}."] if several else []
 
 
-def _list_table(table: Path, request: SourceRequest) -> tuple[Path, list[ListedImage]]:
-    for name in request.label_columns:
+def _list_table(table: Path, request: SourceRequest, config: FolderConfig) -> tuple[Path, list[ListedImage]]:
+    for name in config.label_columns:
         if name in ("coarse", "fine"):
             raise InputError(f"--label-columns: {name!r} is a level anyway; name further columns")
         if not re.fullmatch(LEVEL_NAME, name):
             raise InputError(f"--label-columns: {name!r} is no name for a level; use letters, digits, - and _")
     columns = Columns(
-        request.path, request.coarse, request.fine, request.label_columns,
-        has_coarse=bool(request.coarse) or request.coarse_map is None, keep_na=request.keep_na,
+        config.path, config.coarse, config.fine, config.label_columns,
+        has_coarse=bool(config.coarse) or config.coarse_map is None, keep_na=config.keep_na,
     )  # fmt: skip
     table = path_on_disk(table)
     root = path_on_disk(request.source) if request.source else table.parent
@@ -154,22 +186,3 @@ def _select(images: list[ListedImage], split: str, root: Path, labels: dict[str,
     return SplitData(
         {level: column[chosen] for level, column in labels.items()}, [root / path for path in paths], paths
     )
-
-
-SOURCE = Source(
-    name="folder",
-    about="""\
-Your own images: in class folders coarse/image or coarse/fine/image (--source), if need be under train/,
-val/ and test/; or in a table (--table, CSV or Parquet) with columns path, coarse and maybe fine and split,
-its paths relative to the table or to --source. Other usual names of columns are recognized (filename, label, species,
-...); --path, --coarse and --fine name the columns, --label-columns further levels. --coarse-map makes coarse labels
-from fine ones: a table with columns fine and coarse. Labels may be missing for some images (empty, NA, NaN, null, ...;
---keep-na takes such texts for names of classes); without splits all images are train. Up to --size 64 images become
-squares of that size, above it copies little larger than needed.""",
-    counts={},
-    default_size=224,
-    read=read,
-    terms="Your own.",
-    disk="prepared about 40 KB an image of 224 px, 12 KB of 64 px",
-    options=("table", "label_columns", "coarse_map", "path", "coarse", "fine", "keep_na"),
-)

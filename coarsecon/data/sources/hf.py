@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from coarsecon.data.formats.columns import CLASSES, ColumnChoice
 from coarsecon.data.formats.missing import LabelColumns
@@ -14,75 +15,103 @@ from coarsecon.data.prepared.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.coarse_map import check_mapped, read_coarse_map
 from coarsecon.data.sources.hub import HubImages, cache_folder, library, open_hub_dataset, reading
+from coarsecon.data.sources.label_options import LabelOptions
 from coarsecon.data.sources.listing import split_name
 from coarsecon.errors import InputError
 
 
-def read(request: SourceRequest) -> SourceData:
-    """The dataset at `request.source`, its levels from the columns that the request names."""
-    if request.source is None:
-        raise InputError("give a folder of save_to_disk or of Parquet files, or a name of the hub, with --source")
-    found = open_hub_dataset(request.source, config=request.variant, download=request.download)
-    splits = {split_name(name): split for name, split in found.items()}
-    if "train" not in splits:
-        raise InputError(f"{request.source}: no split train, only {', '.join(found)}")
-    columns, image, notes = _columns(request, splits["train"])
-    labels = LabelColumns(keep_na=request.keep_na)
-    columns_of = {level: _joined(request.source, splits, column, labels) for level, column in columns.items()}
-    for note in [*notes, *labels.notes()]:
-        request.reporter.info(note)
-    if request.coarse_map:
-        columns_of = {"coarse": _mapped(columns_of["fine"], request.coarse_map, request.keep_na), **columns_of}
-    elif "fine" in columns_of and not isinstance(splits["train"].features[columns["fine"]], library().ClassLabel):
-        columns_of["fine"] = _within(columns_of["coarse"], columns_of["fine"])
-    for level in ("coarse", "fine"):
-        if level in columns_of and not columns_of[level][0]:
-            raise InputError(f"{request.source}: the column {columns[level]} holds no label: all are missing")
-    roots = [request.source, cache_folder()] if request.download else [request.source]
-    return SourceData(
-        name=request.source.name,
-        size=request.size or SOURCE.default_size,
-        levels={level: names for level, (names, _) in columns_of.items()},
-        splits={
-            name: SplitData(
-                {level: labels[name] for level, (_, labels) in columns_of.items()},
-                HubImages(split, image, roots),
-                list(map(str, split["name"])) if "name" in split.column_names else None,
-            )
-            for name, split in sorted(splits.items(), key=lambda item: item[0] != "train")
-        },
-    )
+class HubConfig(LabelOptions):
+    """Options of the source `hf`."""
+
+    variant: str | None = Field(None, description="Configuration of a dataset of the hub.")
+
+
+class HuggingFace(Source):
+    """Read datasets of the Hugging Face library `datasets`."""
+
+    Config = HubConfig
+
+    name = "hf"
+    about = """\
+A dataset of Hugging Face's library datasets (pip install 'coarsecon[hf]'): a folder that save_to_disk wrote, a
+folder of Parquet files, or with --download a name of the hub (--variant is its configuration). Columns with
+usual names are recognized (label, category, fine_label, ...); --coarse, --fine and --path name those of the labels and
+of the images, --label-columns further levels; --coarse-map makes coarse labels from fine ones. Missing labels (NaN,
+null, NA, ...) stay unknown; --keep-na takes such texts for names of classes."""
+    counts = {}
+    default_size = 224
+    url = "https://huggingface.co/datasets"
+    terms = "Those of the dataset: see its page."
+    disk = "prepared about 40 KB an image of 224 px, 12 KB of 64 px"
+
+    def read(self, request: SourceRequest, config: HubConfig) -> SourceData:
+        """The dataset at `request.source`, its levels from the columns that the request names."""
+        if request.source is None:
+            raise InputError("give a folder of save_to_disk or of Parquet files, or a name of the hub, with --source")
+        found = open_hub_dataset(request.source, config=config.variant, download=request.download)
+        splits = {split_name(name): split for name, split in found.items()}
+        if "train" not in splits:
+            raise InputError(f"{request.source}: no split train, only {', '.join(found)}")
+        columns, image, notes = _columns(request.source, config, splits["train"])
+        labels = LabelColumns(keep_na=config.keep_na)
+        columns_of = {level: _joined(request.source, splits, column, labels) for level, column in columns.items()}
+        for note in [*notes, *labels.notes()]:
+            request.reporter.info(note)
+        if config.coarse_map:
+            columns_of = {"coarse": _mapped(columns_of["fine"], config.coarse_map, config.keep_na), **columns_of}
+        elif "fine" in columns_of and not isinstance(splits["train"].features[columns["fine"]], library().ClassLabel):
+            columns_of["fine"] = _within(columns_of["coarse"], columns_of["fine"])
+        for level in ("coarse", "fine"):
+            if level in columns_of and not columns_of[level][0]:
+                raise InputError(f"{request.source}: the column {columns[level]} holds no label: all are missing")
+        roots = [request.source, cache_folder()] if request.download else [request.source]
+        return SourceData(
+            name=request.source.name,
+            size=request.size or self.default_size,
+            levels={level: names for level, (names, _) in columns_of.items()},
+            splits={
+                name: SplitData(
+                    {level: labels[name] for level, (_, labels) in columns_of.items()},
+                    HubImages(split, image, roots),
+                    list(map(str, split["name"])) if "name" in split.column_names else None,
+                )
+                for name, split in sorted(splits.items(), key=lambda item: item[0] != "train")
+            },
+        )
+
+
+SOURCE = HuggingFace()
 
 
 Labelled = tuple[list[str], dict[str, np.ndarray]]
 """The names of a level's classes, and its column int64 [N] in each split."""
 
 
-def _columns(request: SourceRequest, split: Any) -> tuple[dict[str, str], str, list[str]]:
+def _columns(source: Path, config: HubConfig, split: Any) -> tuple[dict[str, str], str, list[str]]:
     """The column of each level, that of the images, and what the user should know of the choice."""
-    hub, source = library(), request.source
-    if request.coarse_map and request.coarse:
+    hub = library()
+    if config.coarse_map and config.coarse:
         raise InputError("--coarse-map makes the coarse labels from the column of --fine; leave out --coarse")
-    for level in request.label_columns:
+    for level in config.label_columns:
         if not re.fullmatch(LEVEL_NAME, level):
             raise InputError(f"--label-columns: {level!r} is no name for a level; use letters, digits, - and _")
     images = [str(name) for name, feature in split.features.items() if isinstance(feature, hub.Image)]
     if not images:
         raise InputError(f"{source}: no column of images; there are {', '.join(split.column_names)}")
-    choice = ColumnChoice(source, split.column_names, (request.coarse, request.fine, *request.label_columns))
-    image = choice.choose("path", request.path) if request.path else images[0]
+    choice = ColumnChoice(source, split.column_names, (config.coarse, config.fine, *config.label_columns))
+    image = choice.choose("path", config.path) if config.path else images[0]
     if image not in images:
         raise InputError(f"{source}: the column {image} holds no images; those are in {', '.join(images)}")
     notes = []
-    if len(images) > 1 and not request.path:
+    if len(images) > 1 and not config.path:
         notes.append(f"images from {image!r}, the first of {', '.join(images)}; choose with --path COLUMN")
     columns: dict[str, str | None] = {}
-    if request.coarse_map:
-        columns["fine"] = choice.require("fine", choice.choose("fine", request.fine, more=CLASSES))
+    if config.coarse_map:
+        columns["fine"] = choice.require("fine", choice.choose("fine", config.fine, more=CLASSES))
     else:
-        columns["coarse"] = choice.require("coarse", choice.choose("coarse", request.coarse))
-        columns["fine"] = choice.choose("fine", request.fine)
-    columns |= {name: choice.choose(name, name) for name in request.label_columns}
+        columns["coarse"] = choice.require("coarse", choice.choose("coarse", config.coarse))
+        columns["fine"] = choice.choose("fine", config.fine)
+    columns |= {name: choice.choose(name, name) for name in config.label_columns}
     return {level: column for level, column in columns.items() if column}, image, [*notes, *choice.notes()]
 
 
@@ -145,21 +174,3 @@ def _within(coarse: Labelled, fine: Labelled) -> Labelled:
     return names, {
         split: np.array([number.get(pair, -1) for pair in column], np.int64) for split, column in pairs.items()
     }
-
-
-SOURCE = Source(
-    name="hf",
-    about="""\
-A dataset of Hugging Face's library datasets (pip install 'coarsecon[hf]'): a folder that save_to_disk wrote, a
-folder of Parquet files, or with --download a name of the hub (--variant is its configuration). Columns with
-usual names are recognized (label, category, fine_label, ...); --coarse, --fine and --path name those of the labels and
-of the images, --label-columns further levels; --coarse-map makes coarse labels from fine ones. Missing labels (NaN,
-null, NA, ...) stay unknown; --keep-na takes such texts for names of classes.""",
-    counts={},
-    default_size=224,
-    read=read,
-    url="https://huggingface.co/datasets",
-    terms="Those of the dataset: see its page.",
-    disk="prepared about 40 KB an image of 224 px, 12 KB of 64 px",
-    options=("variant", "label_columns", "coarse_map", "path", "coarse", "fine", "keep_na"),
-)

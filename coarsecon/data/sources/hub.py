@@ -5,15 +5,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from PIL import Image
 
 from coarsecon.data.formats.images import ImageFile
-from coarsecon.data.prepared.store import PreparedDataset, Split
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.runtime.extras import require_extra
 from coarsecon.runtime.files import atomic_folder
+
+if TYPE_CHECKING:
+    from coarsecon.data.prepared.store import PreparedDataset, Split
 
 SAVED = ("dataset_dict.json", "state.json")
 """The files that `save_to_disk` leaves in a folder."""
@@ -96,7 +98,7 @@ def cache_folder() -> Path:
     return Path(library().config.HF_DATASETS_CACHE).parent
 
 
-def export(dataset: PreparedDataset, out: Path) -> None:
+def export(dataset: "PreparedDataset", out: Path) -> None:
     """Write a prepared dataset to the folder `out`, for `datasets.load_from_disk`.
 
     Its columns are `image`, one of class labels per level (-1: unknown), and `name`. Arrays become PNG, files are
@@ -131,7 +133,7 @@ def export(dataset: PreparedDataset, out: Path) -> None:
         raise
 
 
-def _rows(split: Split) -> Iterator[dict[str, Any]]:
+def _rows(split: "Split") -> Iterator[dict[str, Any]]:
     for i in range(len(split)):
         labels = {level: int(column[i]) for level, column in split.labels.items()}
         content = split.files[i].read_bytes() if split.files is not None else _png(split.image(i))

@@ -1,6 +1,6 @@
 """ImageNet-100: a hundred classes of ILSVRC 2012, in 12 coarse groups."""
 
-from coarsecon.data.sources import Source, SourceData, SourceRequest
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest
 from coarsecon.data.sources.ilsvrc import CITATION, READS, SIZE, TERMS, URL, Part, ilsvrc_classes, read_ilsvrc
 from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
@@ -8,31 +8,33 @@ from coarsecon.errors import InputError
 TRAIN_TOTAL = 126_689
 
 
-def read(request: SourceRequest) -> SourceData:
-    """The hundred classes, numbered in the order of their WNIDs; the coarse classes are MaskCon's twelve."""
-    wnids = {row["wnid"] for row in read_table("imagenet100")}
-    coarse_names, classes = ilsvrc_classes(wnids)
-    data = read_ilsvrc(request, SOURCE.name, coarse_names, classes, {
-        "train": Part("train", wnids), "test": Part("val", wnids),
-    })  # fmt: skip
-    total = len(data.splits["train"].images)
-    if total != TRAIN_TOTAL:
-        raise InputError(f"{request.source}: {total:,} training images of the 100 classes, not {TRAIN_TOTAL:,}")
-    return data
+class ImageNet100(Source):
+    """Read ImageNet-100."""
 
-
-SOURCE = Source(
-    name="imagenet100",
-    about=f"""\
+    name = "imagenet100"
+    about = f"""\
 ImageNet-100: the hundred classes of ImageNet (fine) that contrastive learning is often tried on, in the 12 groups
 of MaskCon (coarse). Only their class folders are needed.
-{READS}""",
-    counts={"train": TRAIN_TOTAL, "test": 5_000},
-    default_size=SIZE,
-    read=read,
-    levels={"coarse": 12, "fine": 100},
-    url=URL,
-    terms=TERMS,
-    citation=f"{CITATION} The hundred: Tian et al., Contrastive Multiview Coding, ECCV 2020.",
-    disk="14 GB of original files; about 9 GB prepared for 224 px",
-)
+{READS}"""
+    counts = {"train": TRAIN_TOTAL, "test": 5_000}
+    default_size = SIZE
+    levels = {"coarse": 12, "fine": 100}
+    url = URL
+    terms = TERMS
+    citation = f"{CITATION} The hundred: Tian et al., Contrastive Multiview Coding, ECCV 2020."
+    disk = "14 GB of original files; about 9 GB prepared for 224 px"
+
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """The hundred classes, numbered in the order of their WNIDs; the coarse classes are MaskCon's twelve."""
+        wnids = {row["wnid"] for row in read_table("imagenet100")}
+        coarse_names, classes = ilsvrc_classes(wnids)
+        data = read_ilsvrc(request, self.name, coarse_names, classes, {
+            "train": Part("train", wnids), "test": Part("val", wnids),
+        })  # fmt: skip
+        total = len(data.splits["train"].images)
+        if total != TRAIN_TOTAL:
+            raise InputError(f"{request.source}: {total:,} training images of the 100 classes, not {TRAIN_TOTAL:,}")
+        return data
+
+
+SOURCE = ImageNet100()

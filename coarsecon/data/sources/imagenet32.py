@@ -10,7 +10,7 @@ import numpy as np
 
 from coarsecon.data.formats.archives import MAX_FILE_BYTES
 from coarsecon.data.formats.pickles import as_array, read_dict
-from coarsecon.data.sources import Chunked, Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources import Chunked, Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.ilsvrc import ilsvrc_classes
 from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
@@ -23,38 +23,61 @@ URL = "https://image-net.org/download-images.php"
 AGAIN = "fetch the files again"
 
 
-def read(request: SourceRequest) -> SourceData:
-    """ImageNet32 in ILSVRC's order of classes; the coarse classes are MaskCon's twelve.
+class ImageNet32(Source):
+    """Read ImageNet at 32 px."""
 
-    A batch of 128,000 images is in memory at a time, first for its labels, then for its images.
+    name = "imagenet32"
+    about = """\
+ImageNet's 1,000 classes (fine) in the 12 groups of MaskCon (coarse), at 32 px; in ILSVRC's order of classes, which is
+not that of the files.
+Reads train_data_batch_1 to 10 and val_data, or the same as .npz, from --source or from the folders the archives
+unpack to (Imagenet32_train, Imagenet32_val, Imagenet32_train_npz, Imagenet32_val_npz). The validation images are
+the test split here."""
+    counts = COUNTS
+    default_size = SIZE
+    levels = {"coarse": 12, "fine": 1000}
+    url = URL
+    terms = "Non-commercial research and education, after registration at image-net.org; the images are their owners'."
+    citation = (
+        "Chrabaszcz et al., A Downsampled Variant of ImageNet, 2017. The coarse groups: Feng & Patras, CVPR 2023."
+    )
+    disk = "4 GB of original files, 4.1 GB prepared; 2 GB of memory"
 
-    Raises:
-        InputError: the files are not at `request.source`, or do not hold what was published.
-    """
-    if request.size not in (None, SIZE):
-        raise InputError(f"ImageNet32 images have {SIZE} px; leave out --size {request.size}")
-    if request.source is None:
-        raise InputError(f"give the folder of train_data_batch_1 to 10 and val_data with --source; from {URL}")
-    coarse_names, classes = ilsvrc_classes()
-    coarse = np.array([fine.coarse for fine in classes])
-    to_fine = np.empty(len(classes), np.int64)
-    for row in read_table("imagenet"):
-        to_fine[int(row["devkit_id"]) - 1] = int(row["fine"])
-    splits = {}
-    for split, names in FILES.items():
-        files = [_find(request.source, name) for name in names]
-        with request.reporter.progress(f"reading {split} labels", len(files), unit="files") as progress:
-            labels = []
-            for file in files:
-                labels.append(_read(file)[1])
-                progress.advance()
-        fine = to_fine[np.concatenate(labels) - 1]
-        if len(fine) != COUNTS[split]:
-            raise InputError(f"{request.source}: {len(fine):,} {split} images, not {COUNTS[split]:,}; {AGAIN}")
-        images = Chunked(len(fine), SIZE, partial(_pieces, files))
-        splits[split] = SplitData({"coarse": coarse[fine], "fine": fine}, images)
-    levels = {"coarse": coarse_names, "fine": [fine.name for fine in classes]}
-    return SourceData(SOURCE.name, SIZE, levels, splits, "The test split is made of ILSVRC's validation images.")
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """ImageNet32 in ILSVRC's order of classes; the coarse classes are MaskCon's twelve.
+
+        A batch of 128,000 images is in memory at a time, first for its labels, then for its images.
+
+        Raises:
+            InputError: the files are not at `request.source`, or do not hold what was published.
+        """
+        if request.size not in (None, SIZE):
+            raise InputError(f"ImageNet32 images have {SIZE} px; leave out --size {request.size}")
+        if request.source is None:
+            raise InputError(f"give the folder of train_data_batch_1 to 10 and val_data with --source; from {URL}")
+        coarse_names, classes = ilsvrc_classes()
+        coarse = np.array([fine.coarse for fine in classes])
+        to_fine = np.empty(len(classes), np.int64)
+        for row in read_table("imagenet"):
+            to_fine[int(row["devkit_id"]) - 1] = int(row["fine"])
+        splits = {}
+        for split, names in FILES.items():
+            files = [_find(request.source, name) for name in names]
+            with request.reporter.progress(f"reading {split} labels", len(files), unit="files") as progress:
+                labels = []
+                for file in files:
+                    labels.append(_read(file)[1])
+                    progress.advance()
+            fine = to_fine[np.concatenate(labels) - 1]
+            if len(fine) != COUNTS[split]:
+                raise InputError(f"{request.source}: {len(fine):,} {split} images, not {COUNTS[split]:,}; {AGAIN}")
+            images = Chunked(len(fine), SIZE, partial(_pieces, files))
+            splits[split] = SplitData({"coarse": coarse[fine], "fine": fine}, images)
+        levels = {"coarse": coarse_names, "fine": [fine.name for fine in classes]}
+        return SourceData(self.name, SIZE, levels, splits, "The test split is made of ILSVRC's validation images.")
+
+
+SOURCE = ImageNet32()
 
 
 def _find(source: Path, name: str) -> Path:
@@ -96,22 +119,3 @@ def _load_npz(file: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # a broken archive can raise anything
         raise InputError(f"{file}: not a whole npz file of plain arrays ({error}); {AGAIN}") from error
-
-
-SOURCE = Source(
-    name="imagenet32",
-    about="""\
-ImageNet's 1,000 classes (fine) in the 12 groups of MaskCon (coarse), at 32 px; in ILSVRC's order of classes, which is
-not that of the files.
-Reads train_data_batch_1 to 10 and val_data, or the same as .npz, from --source or from the folders the archives
-unpack to (Imagenet32_train, Imagenet32_val, Imagenet32_train_npz, Imagenet32_val_npz). The validation images are
-the test split here.""",
-    counts=COUNTS,
-    default_size=SIZE,
-    read=read,
-    levels={"coarse": 12, "fine": 1000},
-    url=URL,
-    terms="Non-commercial research and education, after registration at image-net.org; the images are their owners'.",
-    citation="Chrabaszcz et al., A Downsampled Variant of ImageNet, 2017. The coarse groups: Feng & Patras, CVPR 2023.",
-    disk="4 GB of original files, 4.1 GB prepared; 2 GB of memory",
-)

@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 
 from coarsecon.data.formats.archives import opened_tar
-from coarsecon.data.sources import Chunked, Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources import Chunked, Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.originals import Originals, find_originals
 from coarsecon.errors import InputError
 
@@ -41,23 +41,42 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
 }
 
 
-def read(request: SourceRequest) -> SourceData:
-    """STL-10 with its ten classes as fine labels; the unlabelled images follow the labelled ones in `train`."""
-    if request.size not in (None, SIDE):
-        raise InputError(f"STL-10's images have {SIDE} px; leave out --size {request.size}")
-    place = find_originals(ORIGINALS, request)
-    small = _read_small(place)
-    try:
-        names = small["class_names.txt"].decode().split()
-    except UnicodeDecodeError:
-        names = []
-    if len(names) != 10:
-        raise InputError(f"{place}: class_names.txt does not name 10 classes; {ORIGINALS.again}")
-    splits = {}
-    for split, parts in PARTS.items():
-        fine = np.concatenate([_labels(part, small, place) for part in parts])
-        splits[split] = SplitData({"fine": fine}, Chunked(len(fine), SIDE, partial(_pieces, place, parts)))
-    return SourceData(SOURCE.name, SIDE, {"fine": names}, splits)
+class STL10(Source):
+    """Read STL-10."""
+
+    name = "stl10"
+    about = """\
+113,000 colour photos of 96 px: 5,000 labelled and 100,000 unlabelled ones to train, 8,000 labelled ones to test, in 10
+classes (fine labels only; -1 where unlabelled).
+Reads the folder stl10_binary or stl10_binary.tar.gz; --download fetches the latter."""
+    counts = {split: sum(part.count for part in parts) for split, parts in PARTS.items()}
+    default_size = SIDE
+    levels = {"fine": 10}
+    url = "https://cs.stanford.edu/~acoates/stl10/"
+    terms = "The images come from ImageNet, whose terms of access allow research and education, without commercial use."
+    citation = "Coates, Lee, Ng, An Analysis of Single-Layer Networks in Unsupervised Feature Learning, AISTATS 2011."
+    disk = "2.6 GB packed, 3.1 GB prepared"
+
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """STL-10 with its ten classes as fine labels; the unlabelled images follow the labelled ones in `train`."""
+        if request.size not in (None, SIDE):
+            raise InputError(f"STL-10's images have {SIDE} px; leave out --size {request.size}")
+        place = find_originals(ORIGINALS, request)
+        small = _read_small(place)
+        try:
+            names = small["class_names.txt"].decode().split()
+        except UnicodeDecodeError:
+            names = []
+        if len(names) != 10:
+            raise InputError(f"{place}: class_names.txt does not name 10 classes; {ORIGINALS.again}")
+        splits = {}
+        for split, parts in PARTS.items():
+            fine = np.concatenate([_labels(part, small, place) for part in parts])
+            splits[split] = SplitData({"fine": fine}, Chunked(len(fine), SIDE, partial(_pieces, place, parts)))
+        return SourceData(self.name, SIDE, {"fine": names}, splits)
+
+
+SOURCE = STL10()
 
 
 def _read_small(place: Path) -> dict[str, bytes]:
@@ -114,20 +133,3 @@ def _folder_members(folder: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
         if file.is_file():
             with file.open("rb") as content:
                 yield file.name, file.stat().st_size, content
-
-
-SOURCE = Source(
-    name="stl10",
-    about="""\
-113,000 colour photos of 96 px: 5,000 labelled and 100,000 unlabelled ones to train, 8,000 labelled ones to test, in 10
-classes (fine labels only; -1 where unlabelled).
-Reads the folder stl10_binary or stl10_binary.tar.gz; --download fetches the latter.""",
-    counts={split: sum(part.count for part in parts) for split, parts in PARTS.items()},
-    default_size=SIDE,
-    read=read,
-    levels={"fine": 10},
-    url="https://cs.stanford.edu/~acoates/stl10/",
-    terms="The images come from ImageNet, whose terms of access allow research and education, without commercial use.",
-    citation="Coates, Lee, Ng, An Analysis of Single-Layer Networks in Unsupervised Feature Learning, AISTATS 2011.",
-    disk="2.6 GB packed, 3.1 GB prepared",
-)

@@ -6,7 +6,7 @@ import numpy as np
 
 from coarsecon.data.formats.images import ImageFile
 from coarsecon.data.formats.pickles import as_array, as_text, read_dict, stored_strings
-from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.ilsvrc import label
 from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
@@ -20,29 +20,49 @@ URL = "https://github.com/renmengye/few-shot-ssl-public"
 AGAIN = "fetch the files again"
 
 
-def read(request: SourceRequest) -> SourceData:
-    """The three splits; no class, fine or coarse, is in two of them. Images are read from the pickles as needed.
+class TieredImageNet(Source):
+    """Read tieredImageNet."""
 
-    The classes are told by the names in the pickles (their numbers follow no order), the superclasses by our
-    table: `label_general` is wrong for most images.
+    name = "tieredimagenet"
+    about = """\
+tieredImageNet: 608 classes of ImageNet (fine) under 34 superclasses (coarse: 20 in train, 6 in val, 8 in test), 84 px.
+Reads {train,val,test}_images_png.pkl and _labels.pkl from --source. Images are read from where they lie in the
+pickles, which are never loaded. Superclasses come from the published lists of classes: most of the labels
+label_general in the pickles are wrong."""
+    counts = COUNTS
+    default_size = SIZE
+    levels = {"coarse": 34, "fine": 608}
+    url = URL
+    terms = "Those of ImageNet: non-commercial research and education; the images are their owners'."
+    citation = "Ren et al., Meta-Learning for Semi-Supervised Few-Shot Classification, ICLR 2018."
+    disk = "13 GB of original files, 9 GB prepared"
 
-    Raises:
-        InputError: the files are not at `request.source`, or do not hold what was published.
-    """
-    if request.source is None or not request.source.is_dir():
-        raise InputError(
-            f"give the folder of train_images_png.pkl, train_labels.pkl and so on with --source; see {URL}"
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """The three splits; no class, fine or coarse, is in two of them. Images are read from the pickles as needed.
+
+        The classes are told by the names in the pickles (their numbers follow no order), the superclasses by our
+        table: `label_general` is wrong for most images.
+
+        Raises:
+            InputError: the files are not at `request.source`, or do not hold what was published.
+        """
+        if request.source is None or not request.source.is_dir():
+            raise InputError(
+                f"give the folder of train_images_png.pkl, train_labels.pkl and so on with --source; see {URL}"
+            )
+        rows = read_table("tieredimagenet")
+        coarse_names = {int(row["coarse"]): row["coarse_name"] for row in rows}
+        levels = {
+            "coarse": [coarse_names[number] for number in range(len(coarse_names))],
+            "fine": [label(row["wnid"], row["fine_name"]) for row in rows],
+        }
+        splits = {split: _read_split(request.source, split, rows, request.reporter) for split in COUNTS}
+        return SourceData(
+            self.name, request.size or SIZE, levels, splits, "No class is in two splits, neither fine nor coarse."
         )
-    rows = read_table("tieredimagenet")
-    coarse_names = {int(row["coarse"]): row["coarse_name"] for row in rows}
-    levels = {
-        "coarse": [coarse_names[number] for number in range(len(coarse_names))],
-        "fine": [label(row["wnid"], row["fine_name"]) for row in rows],
-    }
-    splits = {split: _read_split(request.source, split, rows, request.reporter) for split in COUNTS}
-    return SourceData(
-        SOURCE.name, request.size or SIZE, levels, splits, "No class is in two splits, neither fine nor coarse."
-    )
+
+
+SOURCE = TieredImageNet()
 
 
 def _read_split(source: Path, split: str, rows: list[dict[str, str]], reporter: Reporter) -> SplitData:
@@ -77,21 +97,3 @@ def _read_labels(file: Path, published: list[str], count: int) -> tuple[list[str
     if not 0 <= numbers.min() <= numbers.max() < len(classes):
         raise InputError(f"{file}: label_specific goes beyond 0 to {len(classes) - 1}; {AGAIN}")
     return classes, numbers.astype(np.int64)
-
-
-SOURCE = Source(
-    name="tieredimagenet",
-    about="""\
-tieredImageNet: 608 classes of ImageNet (fine) under 34 superclasses (coarse: 20 in train, 6 in val, 8 in test), 84 px.
-Reads {train,val,test}_images_png.pkl and _labels.pkl from --source. Images are read from where they lie in the
-pickles, which are never loaded. Superclasses come from the published lists of classes: most of the labels
-label_general in the pickles are wrong.""",
-    counts=COUNTS,
-    default_size=SIZE,
-    read=read,
-    levels={"coarse": 34, "fine": 608},
-    url=URL,
-    terms="Those of ImageNet: non-commercial research and education; the images are their owners'.",
-    citation="Ren et al., Meta-Learning for Semi-Supervised Few-Shot Classification, ICLR 2018.",
-    disk="13 GB of original files, 9 GB prepared",
-)

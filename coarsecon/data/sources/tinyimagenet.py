@@ -7,7 +7,7 @@ import numpy as np
 
 from coarsecon.data.formats.archives import list_files, read_lines
 from coarsecon.data.formats.images import ImageFile
-from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.originals import Originals, find_originals
 from coarsecon.errors import InputError
 
@@ -22,26 +22,47 @@ ORIGINALS = Originals(
 )
 
 
-def read(request: SourceRequest) -> SourceData:
-    """Tiny ImageNet with its classes, in the order of their WNIDs, as fine labels; `test` is its validation set."""
-    place = find_originals(ORIGINALS, request)
-    files = list_files(place, ORIGINALS.folder)
-    wnids = sorted(set(read_lines(place, files, "wnids.txt")))
-    if len(wnids) != CLASSES:
-        raise InputError(f"{place}: wnids.txt does not list {CLASSES} classes; {ORIGINALS.again}")
-    number_of = {wnid: number for number, wnid in enumerate(wnids)}
-    splits = {}
-    for split, listed in (("train", _train(files)), ("test", _validation(place, files))):
-        if len(listed) != COUNTS[split]:
-            raise InputError(f"{place}: {len(listed)} {split} images, not {COUNTS[split]}; {ORIGINALS.again}")
-        for path, wnid in listed.items():
-            if wnid not in number_of:
-                raise InputError(f"{place}: {path} is of the class {wnid!a}, which wnids.txt lacks; {ORIGINALS.again}")
-        fine = np.array([number_of[wnid] for wnid in listed.values()])
-        splits[split] = SplitData({"fine": fine}, [files[path] for path in listed], list(listed))
-    words = _words(read_lines(place, files, "words.txt"))
-    levels = {"fine": [words.get(wnid, wnid) for wnid in wnids]}
-    return SourceData(SOURCE.name, request.size or SOURCE.default_size, levels, splits)
+class TinyImageNet(Source):
+    """Read Tiny ImageNet."""
+
+    name = "tinyimagenet"
+    about = """\
+110,000 colour photos of 64 px in 200 classes (fine labels only): the training and the validation set, the latter as
+`test`.
+Reads the folder tiny-imagenet-200 or its zip; --download fetches the latter."""
+    counts = COUNTS
+    default_size = 64
+    levels = {"fine": CLASSES}
+    url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+    terms = "The images come from ImageNet, whose terms of access allow research and education, without commercial use."
+    citation = "Le & Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015."
+    disk = "250 MB packed, 1.4 GB prepared"
+
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """Tiny ImageNet with its classes, in the order of their WNIDs, as fine labels; `test` is its validation set."""
+        place = find_originals(ORIGINALS, request)
+        files = list_files(place, ORIGINALS.folder)
+        wnids = sorted(set(read_lines(place, files, "wnids.txt")))
+        if len(wnids) != CLASSES:
+            raise InputError(f"{place}: wnids.txt does not list {CLASSES} classes; {ORIGINALS.again}")
+        number_of = {wnid: number for number, wnid in enumerate(wnids)}
+        splits = {}
+        for split, listed in (("train", _train(files)), ("test", _validation(place, files))):
+            if len(listed) != COUNTS[split]:
+                raise InputError(f"{place}: {len(listed)} {split} images, not {COUNTS[split]}; {ORIGINALS.again}")
+            for path, wnid in listed.items():
+                if wnid not in number_of:
+                    raise InputError(
+                        f"{place}: {path} is of the class {wnid!a}, which wnids.txt lacks; {ORIGINALS.again}"
+                    )
+            fine = np.array([number_of[wnid] for wnid in listed.values()])
+            splits[split] = SplitData({"fine": fine}, [files[path] for path in listed], list(listed))
+        words = _words(read_lines(place, files, "words.txt"))
+        levels = {"fine": [words.get(wnid, wnid) for wnid in wnids]}
+        return SourceData(self.name, request.size or self.default_size, levels, splits)
+
+
+SOURCE = TinyImageNet()
 
 
 def _train(files: Mapping[str, ImageFile]) -> dict[str, str]:
@@ -67,20 +88,3 @@ def _validation(place: Path, files: Mapping[str, ImageFile]) -> dict[str, str]:
 def _words(lines: list[str]) -> dict[str, str]:
     """The words of each WNID, which stand behind a tab."""
     return {wnid: words for wnid, tab, words in (line.partition("\t") for line in lines) if tab}
-
-
-SOURCE = Source(
-    name="tinyimagenet",
-    about="""\
-110,000 colour photos of 64 px in 200 classes (fine labels only): the training and the validation set, the latter as
-`test`.
-Reads the folder tiny-imagenet-200 or its zip; --download fetches the latter.""",
-    counts=COUNTS,
-    default_size=64,
-    read=read,
-    levels={"fine": CLASSES},
-    url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-    terms="The images come from ImageNet, whose terms of access allow research and education, without commercial use.",
-    citation="Le & Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015.",
-    disk="250 MB packed, 1.4 GB prepared",
-)

@@ -7,8 +7,9 @@ class. Form, colours, place, tilt, light and noise vary from image to image and 
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
 
 SIDE = 32
 COUNTS = {"train": 4000, "test": 1000}
@@ -71,25 +72,34 @@ def _print(kind: NDArray[np.int64], u: Plane, v: Plane, rng: np.random.Generator
     return height
 
 
-def read(request: SourceRequest) -> SourceData:
-    """Draw the set of `request.seed`: 4,000 training and 1,000 test images, the fine classes evenly mixed."""
-    splits = {}
-    for place, (name, count) in enumerate(COUNTS.items()):
-        rng = np.random.default_rng([request.seed, place])
-        fine = rng.permutation(np.arange(count) % len(FINE))
-        images = np.concatenate([draw(part, rng) for part in np.array_split(fine, 8)])
-        splits[name] = SplitData(labels={"coarse": fine // 4, "fine": fine}, images=images)
-    return SourceData(name="toy", size=SIDE, levels={"coarse": list(COARSE), "fine": FINE}, splits=splits)
+class ToyConfig(SourceConfig):
+    """Options of the source `toy`."""
+
+    seed: int = Field(0, ge=0, description="Random seed of the images.")
 
 
-SOURCE = Source(
-    name="toy",
-    about=f"{__doc__.strip()}\n\n`--seed` draws another set.",
-    counts=COUNTS,
-    default_size=SIDE,
-    read=read,
-    levels={"coarse": len(COARSE), "fine": len(FINE)},
-    terms="Free of any terms.",
-    disk="15 MB prepared",
-    options=("seed",),
-)
+class Toy(Source):
+    """Draw the toy images."""
+
+    Config = ToyConfig
+
+    name = "toy"
+    about = f"{__doc__.strip()}\n\n`--seed` draws another set."
+    counts = COUNTS
+    default_size = SIDE
+    levels = {"coarse": len(COARSE), "fine": len(FINE)}
+    terms = "Free of any terms."
+    disk = "15 MB prepared"
+
+    def read(self, request: SourceRequest, config: ToyConfig) -> SourceData:
+        """Draw the set of `config.seed`: 4,000 training and 1,000 test images, the fine classes evenly mixed."""
+        splits = {}
+        for place, (name, count) in enumerate(COUNTS.items()):
+            rng = np.random.default_rng([config.seed, place])
+            fine = rng.permutation(np.arange(count) % len(FINE))
+            images = np.concatenate([draw(part, rng) for part in np.array_split(fine, 8)])
+            splits[name] = SplitData(labels={"coarse": fine // 4, "fine": fine}, images=images)
+        return SourceData(name="toy", size=SIDE, levels={"coarse": list(COARSE), "fine": FINE}, splits=splits)
+
+
+SOURCE = Toy()

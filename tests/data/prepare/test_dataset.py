@@ -14,7 +14,7 @@ from kills import killed_at_every_change
 
 from coarsecon.data.prepare.dataset import prepare_dataset, write_dataset
 from coarsecon.data.prepared.store import open_dataset
-from coarsecon.data.sources import Chunked, Source, SourceData, SourceRequest, SplitData, Stored, check_request
+from coarsecon.data.sources import Chunked, Source, SourceConfig, SourceData, SourceRequest, SplitData, Stored
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.runtime.progress import Progress, Reporter
 
@@ -237,16 +237,19 @@ def test_a_place_that_cannot_be_written_is_an_error_while_running(tmp_path: Path
 
 
 def test_a_taken_place_is_refused_before_the_source_is_read(tmp_path: Path, array_data: SourceData) -> None:
-    def read(request: SourceRequest) -> SourceData:
-        assert request.seed == 3
-        return array_data
+    class Noise(Source):
+        name = "noise"
 
-    source = Source("noise", "noise", {}, 8, read, options=("seed",))
-    request = SourceRequest(seed=3)
-    assert prepare_dataset(source, request, tmp_path / "out").info.name == "noise"
+        def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+            assert not (tmp_path / "out").exists() or overwrite
+            return array_data
+
+    overwrite = False
+    assert prepare_dataset(Noise(), tmp_path / "out").info.name == "noise"
     with pytest.raises(InputError, match="exists already"):
-        prepare_dataset(source, SourceRequest(seed=0), tmp_path / "out")
-    assert prepare_dataset(source, request, tmp_path / "out", overwrite=True).info.name == "noise"
+        prepare_dataset(Noise(), tmp_path / "out")
+    overwrite = True
+    assert prepare_dataset(Noise(), tmp_path / "out", overwrite=True).info.name == "noise"
 
 
 def test_images_inside_a_larger_file_or_in_memory_are_as_those_of_files(tmp_path: Path, photos: SourceData) -> None:
@@ -298,15 +301,6 @@ def test_pieces_that_are_too_few_or_of_other_shape_are_refused(tmp_path: Path, a
         with pytest.raises(InputError, match=message):
             write_dataset(tmp_path / "out", data)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_source_does_not_understand_is_refused() -> None:
-    source = Source("noise", "noise", {}, 8, lambda _: pytest.fail("read"), options=("variant",), variants=("a", "b"))
-    check_request(source, SourceRequest(variant="b"))
-    with pytest.raises(InputError, match="noise has no variant 'c', only a, b"):
-        check_request(source, SourceRequest(variant="c"))
-    with pytest.raises(InputError, match="noise takes no --label-columns"):
-        check_request(source, SourceRequest(label_columns=("brand",)))
 
 
 def test_constant_channels_are_named_and_normalized_by_a_floor(tmp_path: Path, array_data: SourceData) -> None:

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sources import read_source
 from stand_ins.caltech101 import CLASSES, write_caltech101, write_caltech101_tar, write_caltech101_zip
 from stand_ins.images import encoded
 from stand_ins.packing import zipped
 
 from coarsecon.data.formats.images import read_bytes
-from coarsecon.data.sources import SourceData, SourceRequest, caltech101
+from coarsecon.data.sources import SourceData, caltech101
 from coarsecon.errors import InputError
 
 
 def read(source: Path) -> SourceData:
-    return caltech101.SOURCE.read(SourceRequest(source))
+    return read_source(caltech101.SOURCE, source)
 
 
 @pytest.mark.parametrize("write", [write_caltech101, write_caltech101_tar, write_caltech101_zip])

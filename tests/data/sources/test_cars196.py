@@ -5,16 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sources import read_source
 from stand_ins.cars196 import box, class_names, labels, save_mat, write_devkit, write_folders, write_joint
 from stand_ins.images import encoded
 
-from coarsecon.data.sources import SourceData, SourceRequest, cars196
+from coarsecon.data.sources import SourceData, cars196
 from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
 
 def read(source: Path | None, **more) -> SourceData:
-    return cars196.SOURCE.read(SourceRequest(source, **more))
+    return read_source(cars196.SOURCE, source, **more)
 
 
 @pytest.mark.parametrize("write", [write_devkit, write_joint, write_folders])

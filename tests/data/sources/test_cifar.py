@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from loopback import Files
+from sources import read_source
 
 from coarsecon.data.prepare.dataset import prepare_dataset
 from coarsecon.data.prepared.store import open_dataset
-from coarsecon.data.sources import SourceRequest, cifar10, cifar100
+from coarsecon.data.sources import cifar10, cifar100
 from coarsecon.errors import InputError
 
 
@@ -25,7 +26,7 @@ def stored(file: Path) -> dict[bytes, Any]:
 
 
 def test_cifar100_has_both_levels(cifar100_folder: Path) -> None:
-    data = cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+    data = read_source(cifar100.SOURCE, cifar100_folder)
     assert (data.name, data.size) == ("cifar100", 32)
     assert {level: len(names) for level, names in data.levels.items()} == {"coarse": 20, "fine": 100}
     assert data.levels["fine"][:2] == ["fine 0", "fine 1"]
@@ -40,7 +41,7 @@ def test_cifar100_has_both_levels(cifar100_folder: Path) -> None:
 
 
 def test_cifar10_joins_its_batches_in_order(cifar10_folder: Path) -> None:
-    data = cifar10.SOURCE.read(SourceRequest(cifar10_folder))
+    data = read_source(cifar10.SOURCE, cifar10_folder)
     assert data.levels == {"fine": [
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
     ]}  # fmt: skip
@@ -61,7 +62,7 @@ def test_the_folder_its_parent_and_the_archive_give_the_same(
     (tmp_path / "alone").mkdir()
     moved = archive.rename(tmp_path / "alone" / archive.name)
     checksums = {
-        prepare_dataset(cifar100.SOURCE, SourceRequest(source), tmp_path / f"out{i}").info.splits["train"].checksum
+        prepare_dataset(cifar100.SOURCE, tmp_path / f"out{i}", source=source).info.splits["train"].checksum
         for i, source in enumerate((folder, folder.parent, moved, moved.parent))
     }
     assert len(checksums) == 1
@@ -69,12 +70,12 @@ def test_the_folder_its_parent_and_the_archive_give_the_same(
 
 def test_pickles_written_anew_by_python_3_are_read(cifar100_folder: Path) -> None:
     file = cifar100_folder / "cifar-100-python" / "train"
-    expected = cifar100.SOURCE.read(SourceRequest(cifar100_folder)).splits["train"]
+    expected = read_source(cifar100.SOURCE, cifar100_folder).splits["train"]
     renewed = {key.decode(): value for key, value in stored(file).items()}
     renewed["filenames"] = [name.decode() for name in renewed["filenames"]]
     renewed["fine_labels"] = np.array(renewed["fine_labels"])
     file.write_bytes(pickle.dumps(renewed))
-    found = cifar100.SOURCE.read(SourceRequest(cifar100_folder)).splits["train"]
+    found = read_source(cifar100.SOURCE, cifar100_folder).splits["train"]
     np.testing.assert_array_equal(found.images, expected.images)
     np.testing.assert_array_equal(found.labels["fine"], expected.labels["fine"])
     assert found.names == expected.names
@@ -85,7 +86,7 @@ def test_file_names_are_optional(cifar100_folder: Path, python2_pickle: Callable
     content = stored(file)
     del content[b"filenames"]
     file.write_bytes(python2_pickle(content))
-    assert cifar100.SOURCE.read(SourceRequest(cifar100_folder)).splits["train"].names is None
+    assert read_source(cifar100.SOURCE, cifar100_folder).splits["train"].names is None
 
 
 @pytest.mark.parametrize(
@@ -107,13 +108,13 @@ def test_wrong_content_is_named(
     file = cifar100_folder / "cifar-100-python" / "train"
     file.write_bytes(python2_pickle(stored(file) | change))
     with pytest.raises(InputError, match=rf"cifar-100-python: train: ({problem}).*; fetch the files again"):
-        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+        read_source(cifar100.SOURCE, cifar100_folder)
 
 
 def test_a_wrong_count_is_named(cifar100_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, counts={"train": 50_000, "test": 10_000}))
     with pytest.raises(InputError, match="200 train images, not 50000; fetch the files again or pass --download"):
-        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+        read_source(cifar100.SOURCE, cifar100_folder)
 
 
 def test_truncated_missing_and_foreign_files_are_named(cifar100_folder: Path) -> None:
@@ -121,31 +122,31 @@ def test_truncated_missing_and_foreign_files_are_named(cifar100_folder: Path) ->
     whole = (folder / "test").read_bytes()
     (folder / "test").write_bytes(whole[:1000])
     with pytest.raises(InputError, match="cifar-100-python: test: the pickle is truncated"):
-        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+        read_source(cifar100.SOURCE, cifar100_folder)
     (folder / "test").write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(InputError, match="test: the pickle holds no dictionary"):
-        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+        read_source(cifar100.SOURCE, cifar100_folder)
     (folder / "test").unlink()
     with pytest.raises(InputError, match="test missing"):
-        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+        read_source(cifar100.SOURCE, cifar100_folder)
 
 
 def test_a_wrong_meta_file_is_named(cifar100_folder: Path) -> None:
     meta = cifar100_folder / "cifar-100-python" / "meta"
     meta.write_bytes(pickle.dumps({"fine_label_names": ["a"] * 100, "coarse_label_names": ["b"]}))
     with pytest.raises(InputError, match="meta: coarse_label_names is no list of 20 names"):
-        cifar100.SOURCE.read(SourceRequest(cifar100_folder))
+        read_source(cifar100.SOURCE, cifar100_folder)
 
 
 def test_what_to_give_is_said(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"cifar-100-python or cifar-100-python.tar.gz with --source, or pass --download"
     ):
-        cifar100.SOURCE.read(SourceRequest())
+        read_source(cifar100.SOURCE)
     with pytest.raises(InputError, match=f"^{tmp_path} holds neither the folder cifar-10-batches-py nor"):
-        cifar10.SOURCE.read(SourceRequest(tmp_path))
+        read_source(cifar10.SOURCE, tmp_path)
     with pytest.raises(InputError, match="CIFAR images have 32 px; leave out --size 64"):
-        cifar10.SOURCE.read(SourceRequest(tmp_path, size=64))
+        read_source(cifar10.SOURCE, tmp_path, size=64)
 
 
 def test_download_fetches_to_the_source_or_the_cache(
@@ -161,20 +162,20 @@ def test_download_fetches_to_the_source_or_the_cache(
     monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=url, md5=md5))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for source, place in ((None, tmp_path / "cache" / "coarsecon"), (tmp_path / "here", tmp_path / "here")):
-        data = cifar100.SOURCE.read(SourceRequest(source, download=True))
+        data = read_source(cifar100.SOURCE, source, download=True)
         assert len(data.splits["train"].images) == 200
         assert [path.name for path in place.iterdir()] == ["cifar-100-python.tar.gz"]
 
 
 def test_files_that_are_there_are_not_downloaded(cifar100_folder: Path) -> None:
-    assert cifar100.SOURCE.read(SourceRequest(cifar100_folder, download=True)).name == "cifar100"
+    assert read_source(cifar100.SOURCE, cifar100_folder, download=True).name == "cifar100"
 
 
 def test_offline_a_download_says_what_to_do_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "http://127.0.0.1:9/cifar-100-python.tar.gz"
     monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=url))
     with pytest.raises(InputError, match=f"{url} cannot be fetched .* put it at {tmp_path}/cifar-100-python.tar.gz"):
-        cifar100.SOURCE.read(SourceRequest(tmp_path, download=True))
+        read_source(cifar100.SOURCE, tmp_path, download=True)
 
 
 @pytest.mark.slow
@@ -182,7 +183,7 @@ def test_the_real_cifar100_is_prepared_and_opened_in_no_time(shared: Path, tmp_p
     """In processor time, which other work on the machine does not lengthen; one process does it all."""
     subprocess.run([sys.executable, shared / "data" / "unpack_cifar100.py", tmp_path], check=True, capture_output=True)
     start = time.process_time()
-    prepare_dataset(cifar100.SOURCE, SourceRequest(tmp_path), tmp_path / "out")
+    prepare_dataset(cifar100.SOURCE, tmp_path / "out", source=tmp_path)
     prepared = time.process_time()
     dataset = open_dataset(tmp_path / "out")
     opened = time.process_time()
@@ -200,9 +201,6 @@ def test_the_real_cifar100_is_prepared_and_opened_in_no_time(shared: Path, tmp_p
 def test_files_that_are_not_the_published_ones_are_told(cifar100_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = cifar100_folder / "cifar-100-python"
     sums = {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in folder.iterdir()}
-    assert (
-        cifar100.SOURCE.read(SourceRequest(cifar100_folder)).notes
-        == "Not as published, by their MD5: meta, train, test."
-    )
+    assert read_source(cifar100.SOURCE, cifar100_folder).notes == "Not as published, by their MD5: meta, train, test."
     monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, checksums={**sums, "test": "another"}))
-    assert cifar100.SOURCE.read(SourceRequest(cifar100_folder)).notes == "Not as published, by their MD5: test."
+    assert read_source(cifar100.SOURCE, cifar100_folder).notes == "Not as published, by their MD5: test."

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sources import read_source
 
-from coarsecon.data.sources import Source, SourceRequest, cifar10
+from coarsecon.data.sources import Source, cifar10
 from coarsecon.data.sources.cifartoy import BAD, GOOD
 from coarsecon.errors import InputError
 
@@ -18,8 +19,8 @@ GROUPS = {
 @pytest.mark.parametrize("source", [GOOD, BAD], ids=lambda source: source.name)
 def test_classes_are_dropped_renumbered_and_grouped(source: Source, cifar10_folder: Path) -> None:
     order, groups = GROUPS[source.name]
-    whole = cifar10.SOURCE.read(SourceRequest(cifar10_folder))
-    data = source.read(SourceRequest(cifar10_folder))
+    whole = read_source(cifar10.SOURCE, cifar10_folder)
+    data = read_source(source, cifar10_folder)
     assert (data.name, data.size) == (source.name, 32)
     assert data.levels["fine"] == [whole.levels["fine"][label] for label in order]
     assert len(data.levels["coarse"]) == 2
@@ -42,5 +43,5 @@ def test_the_published_counts() -> None:
 def test_uneven_classes_are_not_the_published_ones(cifar10_folder: Path) -> None:
     folder = cifar10_folder / "cifar-10-batches-py"
     (folder / "data_batch_1").write_bytes((folder / "data_batch_1").read_bytes().replace(b"K\x04", b"K\x05"))
-    with pytest.raises(InputError, match="cifartoy-good: 82 train images, not 80"):
-        GOOD.read(SourceRequest(cifar10_folder))
+    with pytest.raises(InputError, match="cifartoy-good: 82 train images instead of 80"):
+        read_source(GOOD, cifar10_folder)

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from loopback import Files
 from scipy.io import savemat
+from sources import read_source
 from stand_ins.flowers102 import COUNTS, write_flowers102, write_flowers102_tar
 from stand_ins.images import encoded
 
 from coarsecon.data.formats.images import read_bytes
-from coarsecon.data.sources import SourceData, SourceRequest, flowers102
+from coarsecon.data.sources import SourceData, flowers102
 from coarsecon.errors import InputError
 
 
 def read(source: Path | None, **more) -> SourceData:
-    return flowers102.SOURCE.read(SourceRequest(source, **more))
+    return read_source(flowers102.SOURCE, source, **more)
 
 
 def check(data: SourceData) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sources import read_source
 
 from coarsecon.data.prepare.dataset import prepare_dataset, write_dataset
 from coarsecon.data.prepared.store import open_dataset
-from coarsecon.data.sources import SourceData, SourceRequest
+from coarsecon.data.sources import SourceData
 from coarsecon.data.sources.hf import SOURCE
 from coarsecon.data.sources.hub import export
 from coarsecon.errors import InputError
@@ -46,8 +47,8 @@ def shop(tmp_path: Path, save_image: Callable[..., Path]) -> Any:
     return datasets.DatasetDict({"train": split("train", 6), "validation": split("validation", 2)})
 
 
-def request(source: Path, **options: Any) -> SourceRequest:
-    return SourceRequest(source=source, **{"coarse": "department", "fine": "product", "size": 80} | options)
+def chosen(**options: Any) -> dict[str, Any]:
+    return {"coarse": "department", "fine": "product", "size": 80} | options
 
 
 @pytest.mark.parametrize("form", ["saved", "parquet"])
@@ -58,7 +59,7 @@ def test_two_columns_of_labels_become_levels(tmp_path: Path, shop: Any, form: st
     else:
         for name, split in shop.items():
             split.to_parquet(place / f"{name}-00000-of-00001.parquet")
-    dataset = prepare_dataset(SOURCE, request(place, label_columns=("year",)), tmp_path / "out")
+    dataset = prepare_dataset(SOURCE, tmp_path / "out", source=place, **chosen(label_columns=("year",)))
     assert dataset.info.levels == {
         "coarse": ["bags", "shoes"], "fine": ["boot", "clog", "tote"], "year": ["2020", "2021"],
     }  # fmt: skip
@@ -79,7 +80,7 @@ def test_one_text_in_two_coarse_classes_is_two_fine_classes(tmp_path: Path, save
     features = {"photo": datasets.Image(), "department": datasets.Value("string"), "product": datasets.Value("string")}
     split = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
     datasets.DatasetDict({"train": split}).save_to_disk(tmp_path / "shop")
-    data = SOURCE.read(request(tmp_path / "shop"))
+    data = read_source(SOURCE, tmp_path / "shop", **chosen())
     labels = data.splits["train"].labels["fine"].tolist()
     assert [data.levels["fine"][label] if label >= 0 else None for label in labels] == [
         "x/y", "z/y", "v", "w/x/y", None, "v", None,
@@ -91,12 +92,12 @@ def test_coarse_labels_may_come_from_a_map(tmp_path: Path, shop: Any) -> None:
     shop.save_to_disk(tmp_path / "shop")
     table = tmp_path / "map.csv"
     table.write_text("fine,coarse\nboot,feet\nclog,feet\ntote,arms\n")
-    data = SOURCE.read(request(tmp_path / "shop", coarse=None, coarse_map=table))
+    data = read_source(SOURCE, tmp_path / "shop", **chosen(coarse=None, coarse_map=table))
     assert data.levels["coarse"] == ["arms", "feet"]
     assert data.splits["train"].labels["coarse"].tolist() == [1, 1, 0, 1, -1, 0]
     table.write_text("fine,coarse\nboot,feet\n")
     with pytest.raises(InputError, match=r"no coarse class for 2 of 3 fine classes: clog, tote"):
-        SOURCE.read(request(tmp_path / "shop", coarse=None, coarse_map=table))
+        read_source(SOURCE, tmp_path / "shop", **chosen(coarse=None, coarse_map=table))
 
 
 def test_missing_values_are_unknown_and_counted(tmp_path: Path, shop: Any) -> None:
@@ -117,7 +118,7 @@ def test_missing_values_are_unknown_and_counted(tmp_path: Path, shop: Any) -> No
             lines.append(text)
 
     options = {"coarse": None, "fine": None, "label_columns": ("number",), "reporter": Notes()}
-    data = SOURCE.read(request(tmp_path / "kinds", **options))
+    data = read_source(SOURCE, tmp_path / "kinds", **chosen(**options))
     assert data.levels == {"coarse": ["bags", "shoes"], "fine": ["boot", "tote"], "number": ["1", "2", "10"]}
     assert {level: column.tolist() for level, column in data.splits["train"].labels.items()} == {
         "coarse": [1, -1, -1, -1, -1, 0], "fine": [-1, 0, 1, -1, -1, 0], "number": [0, -1, -1, 1, 2, 0],
@@ -130,7 +131,7 @@ def test_missing_values_are_unknown_and_counted(tmp_path: Path, shop: Any) -> No
         "pass --keep-na if null is the name of a class",
         "column number: 2 of 6 labels are missing and stay unknown (2 empty)",
     ]
-    kept = SOURCE.read(request(tmp_path / "kinds", coarse=None, fine=None, keep_na=True))
+    kept = read_source(SOURCE, tmp_path / "kinds", **chosen(coarse=None, fine=None, keep_na=True))
     assert kept.levels == {"coarse": ["N/A", "NaN", "bags", "shoes"], "fine": ["null", "boot", "tote"]}
 
 
@@ -146,18 +147,18 @@ def test_missing_values_are_unknown_and_counted(tmp_path: Path, shop: Any) -> No
 def test_columns_that_do_not_fit_are_named(tmp_path: Path, shop: Any, options: dict, message: str) -> None:
     shop.save_to_disk(tmp_path / "shop")
     with pytest.raises(InputError, match=message):
-        SOURCE.read(request(tmp_path / "shop", **options))
+        read_source(SOURCE, tmp_path / "shop", **chosen(**options))
 
 
 def test_what_is_no_dataset_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder; --download fetches the dataset of that name"):
-        SOURCE.read(request(Path("somebody/shop")))
+        read_source(SOURCE, Path("somebody/shop"), **chosen())
     with pytest.raises(InputError, match="not a dataset that can be read"):
-        SOURCE.read(request(Path("somebody/shop"), download=True))
+        read_source(SOURCE, Path("somebody/shop"), **chosen(download=True))
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "state.json").write_text("{")
     with pytest.raises(InputError, match="not a dataset that can be read"):
-        SOURCE.read(request(tmp_path / "shop"))
+        read_source(SOURCE, tmp_path / "shop", **chosen())
 
 
 def test_a_table_that_names_files_outside_is_refused(tmp_path: Path, shop: Any) -> None:
@@ -169,7 +170,7 @@ def test_a_table_that_names_files_outside_is_refused(tmp_path: Path, shop: Any) 
 
     assert parquet.read_table(tmp_path / "shop" / "train.parquet")["photo"][0].as_py()["path"] == str(secret)
     with pytest.raises(InputError, match="outside the dataset; refused"):
-        prepare_dataset(SOURCE, request(tmp_path / "shop", fine=None), tmp_path / "out")
+        prepare_dataset(SOURCE, tmp_path / "out", source=tmp_path / "shop", **chosen(fine=None))
     assert not (tmp_path / "out").exists()
 
 
@@ -180,9 +181,7 @@ def test_what_is_exported_comes_back_the_same(tmp_path: Path, array_data: Source
     loaded = datasets.load_from_disk(tmp_path / "hub")
     assert loaded["train"].features["fine"].names == ["a1", "a2", "b1", "b2"]
     np.testing.assert_array_equal(np.asarray(loaded["test"][1]["image"]), dataset.split("test").image(1))
-    back = prepare_dataset(
-        SOURCE, SourceRequest(source=tmp_path / "hub", size=8, coarse="coarse", fine="fine"), tmp_path / "back"
-    )
+    back = prepare_dataset(SOURCE, tmp_path / "back", source=tmp_path / "hub", size=8, coarse="coarse", fine="fine")
     for name, split in dataset.info.splits.items():
         assert back.info.splits[name].checksum == split.checksum
         assert back.split(name).names == dataset.split(name).names
@@ -193,7 +192,7 @@ def test_what_is_exported_comes_back_the_same(tmp_path: Path, array_data: Source
 
 def test_files_are_exported_byte_for_byte(tmp_path: Path, shop: Any) -> None:
     shop.save_to_disk(tmp_path / "shop")
-    dataset = prepare_dataset(SOURCE, request(tmp_path / "shop"), tmp_path / "data")
+    dataset = prepare_dataset(SOURCE, tmp_path / "data", source=tmp_path / "shop", **chosen())
     export(open_dataset(tmp_path / "data"), tmp_path / "hub")
     loaded = datasets.load_from_disk(tmp_path / "hub")["train"].cast_column("image", datasets.Image(decode=False))
     files = dataset.split("train").files
@@ -211,7 +210,7 @@ def test_class_names_in_two_unicode_forms_are_one_class(tmp_path: Path, save_ima
     )  # fmt: skip
     place = tmp_path / "cups"
     datasets.DatasetDict({"train": datasets.Dataset.from_dict(columns, features=features)}).save_to_disk(place)
-    data = SOURCE.read(request(place, coarse="text", fine="number"))
+    data = read_source(SOURCE, place, **chosen(coarse="text", fine="number"))
     assert data.levels == {"coarse": [nfc, "tea"], "fine": [nfc, "tea"]}
     for level in ("coarse", "fine"):
         assert data.splits["train"].labels[level].tolist() == [0, 0, 1, -1]
@@ -223,4 +222,4 @@ def test_damaged_rows_are_reported_with_their_column(tmp_path: Path, shop: Any) 
     texts = file.read_bytes()
     file.write_bytes(texts.replace(b"bags", b"\xffags", 1))
     with pytest.raises(InputError, match=r"the column department cannot be read \(UnicodeDecodeError"):
-        SOURCE.read(request(tmp_path / "saved", coarse="department"))
+        read_source(SOURCE, tmp_path / "saved", **chosen(coarse="department"))

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sources import read_source
 from stand_ins import ilsvrc as stand_in
 
 from coarsecon.data.formats.images import decode, read_bytes
 from coarsecon.data.prepared.store import open_dataset
-from coarsecon.data.sources import SourceData, SourceRequest, SplitData, breeds, ilsvrc, imagenet1k, imagenet100
+from coarsecon.data.sources import SourceData, SplitData, breeds, ilsvrc, imagenet1k, imagenet100
 from coarsecon.data.sources.labels import read_table
 
 TRAIN = {wnid: content for wnid, _, content in stand_in.train_images(stand_in.WNIDS)}
@@ -30,10 +31,10 @@ def contents(split: SplitData) -> list[bytes]:
 
 
 def read(
-    write: Callable[..., list[str]], place: Path, monkeypatch: pytest.MonkeyPatch, source=imagenet1k
+    write: Callable[..., list[str]], place: Path, monkeypatch: pytest.MonkeyPatch, source=imagenet1k.SOURCE
 ) -> SourceData:
     write(place, monkeypatch)
-    return source.read(SourceRequest(place))
+    return read_source(source, place)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_tars_give_each_image_its_class_whatever_tells_it(place: Path, annotatio
         stand_in.write_xml(place / "Annotations" / "CLS-LOC" / "val")
     else:
         {"devkit": stand_in.write_devkit, "csv": stand_in.write_solution}[annotation](place)
-    data = imagenet1k.read(SourceRequest(place))
+    data = read_source(imagenet1k.SOURCE, place)
     for split, images in (("train", TRAIN), ("test", VAL)):
         assert wnids(data, split) == stand_in.WNIDS
         assert contents(data.splits[split]) == [images[wnid] for wnid in stand_in.WNIDS]
@@ -72,7 +73,7 @@ def test_tars_give_each_image_its_class_whatever_tells_it(place: Path, annotatio
 
 def test_coarse_labels_are_the_twelve_of_the_table(place: Path) -> None:
     stand_in.write_devkit(place)
-    data = imagenet1k.read(SourceRequest(place))
+    data = read_source(imagenet1k.SOURCE, place)
     coarse = [int(row["coarse"]) for row in read_table("imagenet")]
     for split in data.splits.values():
         assert split.labels["coarse"].tolist() == coarse
@@ -94,7 +95,7 @@ def test_folders_give_each_image_its_class(
 
 
 def test_imagenet100_is_in_the_order_of_wnids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = read(stand_in.write_imagenet100_folders, tmp_path / "x", monkeypatch, imagenet100)
+    data = read(stand_in.write_imagenet100_folders, tmp_path / "x", monkeypatch, imagenet100.SOURCE)
     assert wnids(data, "train") == wnids(data, "test") == stand_in.subset("imagenet100")
     assert set(data.splits["train"].labels["coarse"].tolist()) == set(range(12))
 
@@ -112,7 +113,7 @@ def test_odd_images_of_ilsvrc_decode(tmp_path: Path) -> None:
 @pytest.mark.parametrize("variant", ["none", "rand", "good", "bad"])
 def test_breeds_splits_hold_their_subclasses(source, variant: str, place: Path) -> None:
     stand_in.write_devkit(place)
-    data = source.read(SourceRequest(place, variant=variant))
+    data = read_source(source, place, variant=variant)
     rows = [row for row in read_table("breeds") if (row["dataset"], row["variant"]) == (source.name, variant)]
     domains = {"train": "both", "test": "both"}
     if variant != "none":
@@ -134,7 +135,7 @@ def test_breeds_splits_hold_their_subclasses(source, variant: str, place: Path) 
 def test_the_command_names_the_variant_it_does_not_know(coarsecon, tmp_path: Path) -> None:
     done = coarsecon("prepare", "living17", "--source", tmp_path, "--variant", "best", "--out", tmp_path / "out")
     assert done.code == 2
-    assert "no variant 'best', only none, rand, good, bad" in done.err
+    assert "Invalid value for '--variant': 'best' is not one of 'none', 'rand', 'good', 'bad'" in done.err
 
 
 def remove_class_folder(place: Path) -> None:

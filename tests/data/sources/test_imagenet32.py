@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sources import read_source
 from stand_ins import imagenet32 as stand_in
 
 from coarsecon.data.prepared.store import open_dataset
-from coarsecon.data.sources import Chunked, SourceRequest, imagenet32
+from coarsecon.data.sources import Chunked, imagenet32
 from coarsecon.data.sources.labels import read_table
 
 WRITERS = [stand_in.write_pickles, stand_in.write_npz]
@@ -47,7 +48,7 @@ def test_older_pickles_and_files_side_by_side_are_read(
     for name, batch in stand_in.batches():
         content = {key.encode(): value for key, value in batch.items()} | {b"labels": np.array(batch["labels"])}
         (tmp_path / name).write_bytes(python2_pickle(content))
-    data = imagenet32.read(SourceRequest(tmp_path))
+    data = read_source(imagenet32.SOURCE, tmp_path)
     assert len(data.splits["train"].images) == 2000
 
 
@@ -59,7 +60,7 @@ def test_one_batch_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / name).write_bytes(content)
     tracemalloc.start()
     try:
-        images = imagenet32.read(SourceRequest(tmp_path)).splits["train"].images
+        images = read_source(imagenet32.SOURCE, tmp_path).splits["train"].images
         assert isinstance(images, Chunked)
         assert sum(len(piece) for piece in images.pieces()) == len(images) == 10 * count
         peak = tracemalloc.get_traced_memory()[1]

@@ -13,7 +13,7 @@ import pytest
 
 from coarsecon.data.sources.labels import read_table
 
-TABLES = sorted(path.stem for path in (Path(__file__).parents[2] / "coarse_labels").glob("*.csv"))
+TABLES = sorted(path.stem for path in (Path(__file__).parents[3] / "coarse_labels").glob("*.csv"))
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def test_ids_are_numbered_without_gaps_and_each_has_one_name(name: str) -> None:
 
 
 def test_tables_are_small() -> None:
-    folder = Path(__file__).parents[2] / "coarse_labels"
+    folder = Path(__file__).parents[3] / "coarse_labels"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
 
 
 def test_every_table_is_told_of() -> None:
-    text = (Path(__file__).parents[2] / "coarse_labels" / "README.md").read_text()
+    text = (Path(__file__).parents[3] / "coarse_labels" / "README.md").read_text()
     assert [name for name in TABLES if f"`{name}.csv`" not in text] == []
 
 

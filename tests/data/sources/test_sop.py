@@ -4,18 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+from sources import read_source
 from stand_ins.packing import zipped
 from stand_ins.sop import write_sop
 
 from coarsecon.data.formats.images import read_bytes
-from coarsecon.data.sources import SourceData, SourceRequest, sop
+from coarsecon.data.sources import SourceData, sop
 from coarsecon.errors import InputError
 
 NAMES = ["sop-split1", "sop-split2"]
 
 
 def read(name: str, source: Path | None, **more) -> SourceData:
-    return sop.Listing(name).read(SourceRequest(source, **more))
+    return read_source({"sop-split1": sop.SPLIT1, "sop-split2": sop.SPLIT2}[name], source, **more)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,13 +58,15 @@ def test_missing_images_are_counted_and_named(tmp_path: Path, monkeypatch: pytes
     gone = sorted((tmp_path / "Stanford_Online_Products" / "lamp_final").glob("*_1*.JPG"))
     for path in gone:
         path.unlink()
-    with pytest.raises(InputError, match=rf"{len(gone)} of 144 images missing, such as lamp_final/.*; fetch .*zip"):
+    with pytest.raises(
+        InputError, match=rf"{len(gone)} of 144 images are missing, such as lamp_final/.*; download .*zip"
+    ):
         read("sop-split2", tmp_path)
 
 
 def test_what_to_fetch_is_told(tmp_path: Path) -> None:
     for request in ({"source": None}, {"source": tmp_path}, {"source": None, "download": True}):
-        with pytest.raises(InputError, match=r"fetch Stanford_Online_Products.zip .* by hand, from .*lifted_struct"):
+        with pytest.raises(InputError, match=r"download Stanford_Online_Products.zip .* manually from .*lifted_struct"):
             read("sop-split1", **request)
 
 
@@ -72,7 +75,7 @@ def test_the_published_split(source, shared: Path, tmp_path: Path, monkeypatch: 
     everything = type("Everything", (dict,), {"__contains__": lambda *_: True, "__getitem__": lambda _, path: path})
     monkeypatch.setattr(sop, "find_originals", lambda *_: tmp_path)
     monkeypatch.setattr(sop, "list_files", lambda *_: everything())
-    data = source.read(SourceRequest(tmp_path))
+    data = read_source(source, tmp_path)
     assert {level: len(names) for level, names in data.levels.items()} == source.levels
     products: dict[int, str] = {}
     for split, part in data.splits.items():

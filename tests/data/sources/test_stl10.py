@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from loopback import Files
+from sources import read_source
 from stand_ins.stl10 import CLASSES, write_stl10, write_stl10_tar
 
 from coarsecon.data.prepare.dataset import prepare_dataset
-from coarsecon.data.sources import Chunked, SourceRequest, SplitData, stl10
+from coarsecon.data.sources import Chunked, SplitData, stl10
 from coarsecon.errors import InputError
 
 
@@ -24,7 +25,7 @@ def pixels(split: SplitData) -> np.ndarray:
 def test_images_and_labels(write: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stl10, "PIECE", 7)
     write(tmp_path, monkeypatch)
-    data = stl10.SOURCE.read(SourceRequest(tmp_path))
+    data = read_source(stl10.SOURCE, tmp_path)
     assert (data.size, data.levels) == (96, {"fine": CLASSES})
     assert data.splits["train"].labels["fine"].tolist() == [i % 10 for i in range(20)] + [-1] * 15
     assert data.splits["test"].labels["fine"].tolist() == list(range(10))
@@ -36,7 +37,7 @@ def test_images_and_labels(write: Callable, tmp_path: Path, monkeypatch: pytest.
 def test_the_first_pixels_run_down_the_first_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_stl10(tmp_path, monkeypatch)
     raw = (tmp_path / "stl10_binary" / "test_X.bin").read_bytes()
-    image = pixels(stl10.SOURCE.read(SourceRequest(tmp_path)).splits["test"])[0]
+    image = pixels(read_source(stl10.SOURCE, tmp_path).splits["test"])[0]
     assert image[0, :, 0].tobytes() == raw[:96]
     assert image[1, :, 2].tobytes() == raw[96 * 96 + 2 * 96 :][:96]
 
@@ -45,7 +46,7 @@ def test_the_folder_and_the_archive_prepare_alike(tmp_path: Path, monkeypatch: p
     checksums = set()
     for name, write in (("folder", write_stl10), ("tar", write_stl10_tar)):
         write(tmp_path / name, monkeypatch)
-        prepared = prepare_dataset(stl10.SOURCE, SourceRequest(tmp_path / name), tmp_path / f"{name}-out")
+        prepared = prepare_dataset(stl10.SOURCE, tmp_path / f"{name}-out", source=tmp_path / name)
         checksums.add(prepared.info.splits["train"].checksum)
     assert len(checksums) == 1
 
@@ -57,7 +58,7 @@ def test_download(served: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     served.drop_after = [len(archive) // 2]
     url, md5 = f"{served.url}/stl10_binary.tar.gz", hashlib.md5(archive).hexdigest()
     monkeypatch.setattr(stl10, "ORIGINALS", replace(stl10.ORIGINALS, url=url, md5=md5))
-    data = stl10.SOURCE.read(SourceRequest(tmp_path / "here", download=True))
+    data = read_source(stl10.SOURCE, tmp_path / "here", download=True)
     assert len(pixels(data.splits["train"])) == 35
     assert [file.name for file in (tmp_path / "here").iterdir()] == ["stl10_binary.tar.gz"]
 
@@ -67,7 +68,7 @@ def test_a_file_of_another_size_is_named(write: Callable, tmp_path: Path, monkey
     write(tmp_path, monkeypatch)
     monkeypatch.undo()
     with pytest.raises(InputError, match=r"test_X.bin has 276,480 bytes, not 221,184,000; fetch the files again"):
-        stl10.SOURCE.read(SourceRequest(tmp_path))
+        read_source(stl10.SOURCE, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_what_is_wrong_is_named(
     file = tmp_path / "stl10_binary" / name
     file.unlink() if content is None else file.write_bytes(content)
     with pytest.raises(InputError, match=problem):
-        stl10.SOURCE.read(SourceRequest(tmp_path))
+        read_source(stl10.SOURCE, tmp_path)
 
 
 def test_a_truncated_archive_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,10 +97,10 @@ def test_a_truncated_archive_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     archive = tmp_path / "stl10_binary.tar.gz"
     archive.write_bytes(archive.read_bytes()[:-2000])
     with pytest.raises(InputError, match="not a whole tar archive"):
-        prepare_dataset(stl10.SOURCE, SourceRequest(tmp_path), tmp_path / "out")
+        prepare_dataset(stl10.SOURCE, tmp_path / "out", source=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [archive.name]
 
 
 def test_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="96 px; leave out --size 64"):
-        stl10.SOURCE.read(SourceRequest(tmp_path, size=64))
+        read_source(stl10.SOURCE, tmp_path, size=64)

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sources import read_source
 from stand_ins import tieredimagenet as stand_in
 
 from coarsecon.data.formats.images import Stored, decode, read_bytes
 from coarsecon.data.prepared.store import open_dataset
-from coarsecon.data.sources import SourceRequest, tieredimagenet
+from coarsecon.data.sources import tieredimagenet
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def check(original: Path) -> None:
     """Every image has the classes of its content."""
-    data = tieredimagenet.read(SourceRequest(original))
+    data = read_source(tieredimagenet.SOURCE, original)
     assert {level: len(names) for level, names in data.levels.items()} == {"coarse": 34, "fine": 608}
     for split, published in data.splits.items():
         for row, file, fine, coarse in zip(
@@ -37,7 +38,7 @@ def check(original: Path) -> None:
 
 def test_images_lie_in_the_pickles_and_classes_go_by_name(original: Path) -> None:
     check(original)
-    data = tieredimagenet.read(SourceRequest(original))
+    data = read_source(tieredimagenet.SOURCE, original)
     assert all(isinstance(file, Stored) for file in data.splits["train"].images)
     for level in ("coarse", "fine"):
         classes = [set(split.labels[level].tolist()) for split in data.splits.values()]

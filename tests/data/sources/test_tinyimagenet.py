@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sources import read_source
 from stand_ins.tinyimagenet import WNIDS, write_tinyimagenet, write_tinyimagenet_zip
 
 from coarsecon.data.prepare.dataset import prepare_dataset
-from coarsecon.data.sources import SourceRequest, tinyimagenet
+from coarsecon.data.sources import tinyimagenet
 from coarsecon.errors import InputError
 
 SOURCE = tinyimagenet.SOURCE
@@ -17,7 +18,7 @@ SOURCE = tinyimagenet.SOURCE
 @pytest.mark.parametrize("write", [write_tinyimagenet, write_tinyimagenet_zip])
 def test_images_and_labels(write: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, monkeypatch)
-    data = SOURCE.read(SourceRequest(tmp_path))
+    data = read_source(SOURCE, tmp_path)
     assert data.size == 64
     assert data.levels["fine"] == [f"thing {i}, thing" for i in range(1, 201)]
     train, test = data.splits["train"], data.splits["test"]
@@ -30,7 +31,7 @@ def test_the_folder_and_the_zip_prepare_alike_grey_images_too(tmp_path: Path, mo
     prepared = []
     for name, write in (("folder", write_tinyimagenet), ("zip", write_tinyimagenet_zip)):
         write(tmp_path / name, monkeypatch)
-        prepared.append(prepare_dataset(SOURCE, SourceRequest(tmp_path / name), tmp_path / f"{name}-out"))
+        prepared.append(prepare_dataset(SOURCE, tmp_path / f"{name}-out", source=tmp_path / name))
     folder, packed = prepared
     assert folder.info.splits == packed.info.splits
     assert folder.splits["train"].names == packed.splits["train"].names
@@ -60,20 +61,20 @@ def test_what_is_wrong_is_named(
     place = tmp_path / "tiny-imagenet-200" / file
     place.write_text(change(place.read_text()))
     if not problem:
-        assert SOURCE.read(SourceRequest(tmp_path)).levels["fine"] == WNIDS
+        assert read_source(SOURCE, tmp_path).levels["fine"] == WNIDS
         return
     with pytest.raises(InputError, match=problem):
-        SOURCE.read(SourceRequest(tmp_path))
+        read_source(SOURCE, tmp_path)
 
 
 def test_missing_files_and_images_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tinyimagenet(tmp_path, monkeypatch)
     (tmp_path / "tiny-imagenet-200" / "train" / WNIDS[0] / "images" / f"{WNIDS[0]}_0.JPEG").unlink()
     with pytest.raises(InputError, match="23 train images, not 24; fetch the files again or pass --download"):
-        SOURCE.read(SourceRequest(tmp_path))
+        read_source(SOURCE, tmp_path)
     (tmp_path / "tiny-imagenet-200" / "val" / "val_annotations.txt").unlink()
     with pytest.raises(InputError, match=r"val/val_annotations.txt missing"):
-        SOURCE.read(SourceRequest(tmp_path))
+        read_source(SOURCE, tmp_path)
     (tmp_path / "tiny-imagenet-200" / "wnids.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"wnids.txt is not readable text"):
-        SOURCE.read(SourceRequest(tmp_path))
+        read_source(SOURCE, tmp_path)

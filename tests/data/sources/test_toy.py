@@ -1,13 +1,13 @@
 """The toy images: deterministic by seed, balanced, and coarse labels that follow from the fine ones."""
 
 import numpy as np
+from sources import read_source
 
-from coarsecon.data.sources import SourceRequest
 from coarsecon.data.sources.toy import COARSE, FINE, SOURCE, draw
 
 
 def test_the_set_is_as_published_and_the_same_for_the_same_seed():
-    first, again, other = (SOURCE.read(SourceRequest(seed=seed)) for seed in (0, 0, 1))
+    first, again, other = (read_source(SOURCE, seed=seed) for seed in (0, 0, 1))
     assert {name: len(split.images) for name, split in first.splits.items()} == {"train": 4000, "test": 1000}
     for split in ("train", "test"):
         assert np.array_equal(first.splits[split].images, again.splits[split].images)

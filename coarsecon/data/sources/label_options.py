@@ -1,0 +1,48 @@
+"""Options of sources that read labels from columns that the user names."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from coarsecon.data.sources import SourceConfig
+
+
+class LabelOptions(SourceConfig):
+    """Columns of image paths and labels, and how labels are read."""
+
+    path: str | None = Field(
+        None,
+        description="Column of image paths. Default: path, filename, image or another usual name.",
+        json_schema_extra={"metavar": "COLUMN"},
+    )
+    coarse: str | None = Field(
+        None,
+        description="Column of coarse labels. Default: coarse, category, label or a similar name.",
+        json_schema_extra={"metavar": "COLUMN"},
+    )
+    fine: str | None = Field(
+        None,
+        description="Column of fine labels. Default: fine, species or a similar name, if there is one.",
+        json_schema_extra={"metavar": "COLUMN"},
+    )
+    label_columns: tuple[str, ...] = Field(
+        (),
+        description="Column that becomes a further label level; repeatable, or several separated by commas.",
+        json_schema_extra={"metavar": "COLUMN"},
+    )
+    coarse_map: Path | None = Field(
+        None,
+        description="Table with the columns fine and coarse, which derives coarse labels from fine ones.",
+        json_schema_extra={"metavar": "FILE"},
+    )
+    keep_na: bool = Field(
+        False, description="Read labels such as NA, None or null as class names, not as missing values."
+    )
+
+    @field_validator("label_columns", mode="before")
+    @classmethod
+    def _split(cls, names: Any) -> Any:
+        """Split names at commas."""
+        given = [names] if isinstance(names, str) else names
+        return [part.strip() for name in given for part in name.split(",")] if given else ()
