@@ -145,7 +145,7 @@ def test_the_in_batch_recipes_hold_the_papers_settings():
             assert recipe["method"].get("temperature") == temperature
             assert recipe["run"]["batch_size"] == 1024
             schedule = recipe["schedule"]
-            assert (schedule["kind"], schedule["warmup_epochs"], schedule["warmup_from"]) == ("epoch-cosine", 10, 0.01)
+            assert (schedule["name"], schedule["warmup_epochs"], schedule["warmup_from"]) == ("epoch-cosine", 10, 0.01)
             assert schedule["floor"] == 1e-3
             assert schedule["epochs"] == (500 if name == "supce" else 1000)
 
@@ -159,7 +159,7 @@ def test_ancors_recipes_hold_the_papers_settings():
     assert [recipe["method"]["query_view"] for recipe in (breeds, cifar, tiered)] == ["simclr-blur", "weak", "simclr"]
     for recipe, epochs in ((breeds, 200), (recipes.read("ancor-entity30-800ep"), 800)):
         schedule = validate(ScheduleSettings, recipe["schedule"])
-        assert (schedule.kind, schedule.epochs, cycles_of(schedule)) == ("cyclic", epochs, 10)
+        assert (schedule.name, schedule.epochs, cycles_of(schedule)) == ("cyclic", epochs, 10)
         assert (recipe["method"]["t0"], recipe["method"]["queue_size"]) == (0.2, 65536)
 
 

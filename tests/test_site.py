@@ -86,7 +86,7 @@ def test_every_setting_is_told(reference):
     for section, field in RunConfig.model_fields.items():
         for key in getattr(field.annotation, "model_fields", {}):
             assert f"`{section}.{key}`" in page
-    assert "`schedule.kind` | `cosine`, `epoch-cosine`, `cyclic` | `cosine` |" in page
+    assert "`schedule.name` | `cosine`, `epoch-cosine`, `cyclic` | `cosine` |" in page
     for entry in registry.entries(registry.METHODS):
         if entry.distribution == "coarsecon":
             assert f"### {entry.name}\n" in page

@@ -61,7 +61,7 @@ def detect(
     if recipe:
         layers = merge(layers, recipes.read(recipe, "detect"))
     if config:
-        layers = merge(layers, read_config_file(config))
+        layers = merge(layers, read_config_file(config, warn=True))
     layers = merge(merge(layers, parse_assignments(set_ or [])), given(flags))
 
     from coarsecon.detection.spec import build_detection_spec, default_output_dir, resolve_config

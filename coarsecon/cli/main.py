@@ -13,7 +13,7 @@ from coarsecon import __version__
 from coarsecon.cli.console import shortened
 from coarsecon.cli.lazy import LazyGroup
 from coarsecon.cli.ranks import let_the_first_tell, refuse_ranks
-from coarsecon.cli.streams import standard_streams
+from coarsecon.cli.streams import plain_warnings, standard_streams
 from coarsecon.errors import CoarseconError
 
 INTERRUPTED = 130
@@ -57,7 +57,7 @@ def environment() -> str:
 
 def run(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 well, 1 failed while running, 2 wrong usage or input, 130 interrupted."""
-    with standard_streams():
+    with standard_streams(), plain_warnings():
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
     sys.exit(code)
 

@@ -54,7 +54,7 @@ def pretrain(
     if recipe:
         layers = merge(layers, recipes.read(recipe))
     if config:
-        layers = merge(layers, read_config_file(config))
+        layers = merge(layers, read_config_file(config, warn=True))
     # Before --set, whose settings are meant for this method and this backbone and not for the recipe's.
     layers = merge(layers, given({"method": {"name": method}, "backbone": {"name": backbone}}))
     layers = merge(layers, parse_assignments(set_ or []))

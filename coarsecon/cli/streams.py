@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +34,23 @@ def standard_streams() -> Iterator[None]:
         for stream in kept:
             stream.flush()
         sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print warnings of deprecated names as one line, without the line of code that raised them."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, FutureWarning):
+            print(f"Warning: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **options)
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.filterwarnings("always", category=FutureWarning, module="coarsecon")
+        warnings.showwarning = show
+        yield
 
 
 class _Stream:

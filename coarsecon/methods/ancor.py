@@ -48,7 +48,7 @@ class ANCOR(MomentumContrast):
             None, description="keys in each class's bank; default: 65536, or half a class's images if fewer"
         )
 
-    defaults: ClassVar[dict[str, Any]] = {"optimizer": {"weight_decay": 1e-4}, "schedule": {"kind": "cyclic"}}
+    defaults: ClassVar[dict[str, Any]] = {"optimizer": {"weight_decay": 1e-4}, "schedule": {"name": "cyclic"}}
     max_queue_size = 65536
 
     def __init__(self, config: Config, setup: Setup) -> None:

@@ -61,7 +61,7 @@ class SalMask(MomentumContrast):
 
     defaults: ClassVar[dict[str, Any]] = {
         "optimizer": {"lr": 0.015, "weight_decay": 1e-4},
-        "schedule": {"kind": "cyclic", "cycles": 1},
+        "schedule": {"name": "cyclic", "cycles": 1},
     }
     """MoCo v2's for a batch of 128; its cosine per epoch has no warm-up."""
     needs_labels = False

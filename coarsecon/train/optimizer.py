@@ -21,7 +21,7 @@ def check_optimizer(settings: OptimizerSettings) -> None:
     Raises:
         InputError: the rate is no use to AdamW.
     """
-    if settings.kind == "adamw" and settings.lr > MOST_OF_ADAMW:
+    if settings.name == "adamw" and settings.lr > MOST_OF_ADAMW:
         raise InputError(
             f"optimizer.lr: {settings.lr} is a rate for SGD; AdamW wants one of about 1e-5 to {MOST_OF_ADAMW}: "
             "pass --set optimizer.lr=5e-4"
@@ -36,7 +36,7 @@ def build_optimizer(method: nn.Module, settings: OptimizerSettings, device: torc
     """
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
     rate, decay, fused = settings.lr, settings.weight_decay, device.type in FUSED
-    if settings.kind == "adamw":
+    if settings.name == "adamw":
         vectors = [parameter for parameter in trained if parameter.ndim < 2]
         others = [parameter for parameter in trained if parameter.ndim >= 2]
         groups: list[dict[str, Any]] = [{"params": others}, {"params": vectors, "weight_decay": 0.0}]

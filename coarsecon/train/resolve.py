@@ -157,7 +157,7 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
 def _check_lengths(config: RunConfig) -> None:
     """Refuse what would not fail, or only once it runs: cosines without an epoch, batch statistics of one image."""
     cycles, epochs = cycles_of(config.schedule), config.schedule.epochs
-    if config.schedule.kind == "cyclic" and cycles > epochs:
+    if config.schedule.name == "cyclic" and cycles > epochs:
         raise InputError(
             f"schedule.cycles: {cycles} cosines do not go into {epochs} epochs; pass --set schedule.cycles=1"
         )

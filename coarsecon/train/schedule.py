@@ -57,11 +57,11 @@ def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_p
     """The learning rate of training step `step`, counted from 0, under the run's settings."""
     epochs, low, start = schedule.epochs, schedule.floor * base, schedule.warmup_from
     warmup_epochs = min(warmup_of(schedule), epochs)
-    if schedule.kind == "cyclic":
+    if schedule.name == "cyclic":
         return cyclic_cosine(
             step, epochs=epochs, cycles=cycles_of(schedule), steps_per_epoch=steps_per_epoch, base=base
         )
-    if schedule.kind == "epoch-cosine":
+    if schedule.name == "epoch-cosine":
         return epoch_cosine(
             step, epochs=epochs, warmup_epochs=warmup_epochs, steps_per_epoch=steps_per_epoch,
             base=base, start=start, low=low,

@@ -54,7 +54,7 @@ def test_a_method_beats_its_random_initialisation_on_fine_labels(toy, tmp_path, 
                 "backbone": BACKBONE,
                 "method": {"name": name.split()[0], **method},
                 "optimizer": {"lr": 0.1, "weight_decay": 2e-3},
-                "schedule": {"kind": "cosine", "epochs": epochs, "warmup_epochs": 0.5},
+                "schedule": {"name": "cosine", "epochs": epochs, "warmup_epochs": 0.5},
                 "run": {"batch_size": 32, "monitor_every": 0, "monitor_images": 1000, "device": "cpu"},
             }
         ),

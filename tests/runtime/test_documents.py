@@ -57,7 +57,7 @@ def test_a_file_that_is_too_large_or_none_is_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize("content", ["[]", "1", "null", '"x"'])
 def test_another_value_than_an_object_is_refused(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(InputError, match="holds no JSON object"):
+    with pytest.raises(InputError, match="not a JSON object"):
         read_json_object(tmp_path / "a.json")
 
 

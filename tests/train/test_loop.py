@@ -271,7 +271,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_data, tmp_path):
         ({"run": {"batch_size": 500}}, "more than the 96 training images"),
         ({"run": {"device": "cuda:99"}}, "device 'cuda:99'"),
         ({"data": {"path": "nowhere"}}, "coarsecon prepare"),
-        ({"method": {"name": "maskcon", "ww": 1.0}}, r"method\.ww is not a setting; did you mean method\.w\?"),
+        ({"method": {"name": "maskcon", "ww": 1.0}}, r"method\.ww: is not a setting; did you mean method\.w\?"),
         ({"method": {"name": "maskcon", "query_view": "weka"}}, r"method\.query_view: no view .*did you mean 'weak'\?"),
         ({"method": {"name": "supcon", "view": "strong"}}, r"method\.view: no view is called 'strong'; known: weak, "),
         ({"method": {"name": "moco", "t0": -0.1}}, r"method\.t0: input should be greater than 0 \(got -0\.1\)"),
@@ -280,7 +280,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_data, tmp_path):
         ({"method": {"name": "salmask", "saliency": "resnet_18"}}, r"method\.saliency: timm has no model .*resnet18"),
         ({"method": {"name": "salmask", "saliency_weights": "x.pt"}}, r"saliency_weights: of which network\?"),
         ({"backbone": {"batch_norm_splits": 17}}, r"use at most 16, or a batch of at least 34"),
-        ({"schedule": {"kind": "cyclic", "cycles": 3, "epochs": 2}}, r"schedule\.cycles: 3 cosines do not go into 2"),
+        ({"schedule": {"name": "cyclic", "cycles": 3, "epochs": 2}}, r"schedule\.cycles: 3 cosines do not go into 2"),
         ({"method": {"name": "masccon"}}, "did you mean maskcon"),
     ],
 )

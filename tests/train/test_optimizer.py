@@ -13,7 +13,7 @@ from coarsecon.train.optimizer import build_optimizer
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
 
-ADAMW = {"kind": "adamw", "lr": 1e-3, "weight_decay": 0.05}
+ADAMW = {"name": "adamw", "lr": 1e-3, "weight_decay": 0.05}
 CPU = torch.device("cpu")
 
 
@@ -43,7 +43,7 @@ def test_sgd_decays_everything_that_is_trained():
 
 
 def test_adamw_decays_matrices_alone_and_moves_by_the_rate():
-    (weight, bias, scale, shift, *frozen) = stepped(OptimizerSettings(kind="adamw", lr=0.01, weight_decay=0.5), 7.0)
+    (weight, bias, scale, shift, *frozen) = stepped(OptimizerSettings(name="adamw", lr=0.01, weight_decay=0.5), 7.0)
     assert torch.allclose(weight[1], weight[0] * (1 - 0.01 * 0.5) - 0.01, atol=1e-6)
     for before, after in (bias, scale, shift):
         assert torch.allclose(after, before - 0.01, atol=1e-6)
@@ -51,13 +51,13 @@ def test_adamw_decays_matrices_alone_and_moves_by_the_rate():
 
 
 def test_momentum_is_the_first_beta_of_adamw():
-    optimizer = build_optimizer(network(), OptimizerSettings(kind="adamw", lr=1e-3, momentum=0.8), CPU)
+    optimizer = build_optimizer(network(), OptimizerSettings(name="adamw", lr=1e-3, momentum=0.8), CPU)
     assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.999)}
 
 
 def test_a_rate_for_sgd_is_refused_before_anything_is_written(tiny_data):
     with pytest.raises(InputError, match=r"optimizer\.lr: 0\.02 is a rate for SGD; .*--set optimizer\.lr=5e-4"):
-        build_run_spec(tiny_settings(tiny_data) | {"optimizer": {"kind": "adamw"}})
+        build_run_spec(tiny_settings(tiny_data) | {"optimizer": {"name": "adamw"}})
 
 
 def test_a_run_with_adamw_follows_the_schedule_and_resumes_bit_for_bit(tiny_data, tmp_path):

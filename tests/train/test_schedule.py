@@ -11,13 +11,13 @@ from coarsecon.train.schedule import cycles_of, learning_rate, warmup_drops, war
 
 def settings_of(case: dict) -> ScheduleSettings:
     if case["kind"] == "cyclic_cosine_per_epoch":
-        return ScheduleSettings(kind="cyclic", epochs=case["epochs"], cycles=case["cycles"])
+        return ScheduleSettings(name="cyclic", epochs=case["epochs"], cycles=case["cycles"])
     if case["kind"] == "supcon_cosine_floor_warmup":
         return ScheduleSettings(
-            kind="epoch-cosine", epochs=case["epochs"], warmup_epochs=case["warmup_epochs"],
+            name="epoch-cosine", epochs=case["epochs"], warmup_epochs=case["warmup_epochs"],
             warmup_from=case["warmup_from"], floor=case["floor_rate"] ** 3,
         )  # fmt: skip
-    return ScheduleSettings(kind="cosine", epochs=case["epochs"], warmup_epochs=case["warmup_epochs"])
+    return ScheduleSettings(name="cosine", epochs=case["epochs"], warmup_epochs=case["warmup_epochs"])
 
 
 @pytest.mark.parametrize("case", golden_cases("schedule"))
@@ -58,7 +58,7 @@ def test_the_cyclic_schedule_restarts_every_20_epochs_however_long_the_run():
 
 @pytest.mark.parametrize(("epochs", "cycles"), [(3, None), (40, None), (200, 10), (7, 3), (4, 3), (5, 5)])
 def test_every_cosine_starts_at_the_full_rate_and_no_epoch_is_without_one(epochs, cycles):
-    schedule = ScheduleSettings(kind="cyclic", epochs=epochs, cycles=cycles)
+    schedule = ScheduleSettings(name="cyclic", epochs=epochs, cycles=cycles)
     rates = [learning_rate(epoch, base=1.0, schedule=schedule, steps_per_epoch=1) for epoch in range(epochs)]
     assert rates[0] == 1
     assert min(rates) > 0.004  # the last of a cosine of 20 epochs has 0.006
