@@ -30,11 +30,6 @@ def png_origin(origin: Origin | None) -> PngInfo | None:
     return info
 
 
-def html_origin(origin: Origin | None) -> str:
-    """The origin as an element of the head of a page."""
-    return "" if origin is None else f'<meta name="{NAME}" content="{escape(json.dumps(origin))}">'
-
-
 def svg_origin(origin: Origin | None) -> str:
     """The origin as an element of an SVG."""
     return "" if origin is None else f"<metadata>{escape(json.dumps({NAME: origin}))}</metadata>"

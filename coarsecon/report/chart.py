@@ -1,77 +1,76 @@
-"""Lines over a common axis as inline SVG, for pages: drawn here, so that a page needs nothing from elsewhere."""
+"""Line charts as inline SVG, which follow the colors of their page."""
 
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import NamedTuple
 
-from coarsecon.report.palette import palette
+from markupsafe import Markup
 
-WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 36
-MOST_POINTS = 300
-DASHES = ("", "7 3", "2 3", "9 3 2 3")
+from coarsecon.report.page import macro
+
+MAX_POINTS = 300
 
 Point = tuple[float, float]
 
 
 class Line(NamedTuple):
-    """One line of a chart: its place among the colors, and its points in the order of x."""
+    """Line of a chart: its number among the series, which sets its color, and its points in the order of x."""
 
     series: int
     points: Sequence[Point]
 
 
-def line_chart(title: str, lines: Sequence[Line], count: int, *, x_title: str, percent: bool = False) -> str:
-    """A figure with the lines; series i of `count` has the color and dashes of `swatch(i, count)`.
+class Frame(NamedTuple):
+    """Size of a chart and the edges of the area where its lines are drawn."""
 
-    `percent`: y holds shares. Points are thinned to 300 a line, each the mean of its neighbors.
+    width: int = 460
+    height: int = 250
+    left: int = 58
+    right: int = 446
+    top: int = 12
+    bottom: int = 214
+
+
+def line_chart(title: str, lines: Sequence[Line], count: int, *, x_title: str, percent: bool = False) -> Markup:
+    """Render a figure of the lines, each of at most 300 points, the means of their neighbors.
+
+    Args:
+        count: Number of series, on which their colors depend.
+        percent: The values of y are fractions.
     """
     shown = [Line(line.series, thin(line.points)) for line in lines if line.points]
-    points = [point for line in shown for point in line.points]
-    if not points:
-        return ""
-    xs, ys = zip(*points, strict=True)
-    x_ticks, y_ticks = ticks(min(0.0, *xs), max(xs)), ticks(min(ys), max(ys))
-    if percent and min(ys) >= 0 and max(ys) <= 1:  # then no tick is beyond all
-        y_ticks = [y for y in y_ticks if 0 <= y <= 1]
+    if not shown:
+        return Markup()
+    frame = Frame()
+    xs, ys = zip(*(point for line in shown for point in line.points), strict=True)
     x_low, x_high = min(0.0, *xs), max(xs)
+    x_ticks, y_ticks = ticks(x_low, x_high), ticks(min(ys), max(ys))
+    if percent and min(ys) >= 0 and max(ys) <= 1:
+        y_ticks = [y for y in y_ticks if 0 <= y <= 1]
     y_low, y_high = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
 
-    def place(x: float, y: float) -> Point:
-        across = (x - x_low) / ((x_high - x_low) or 1)
-        up = (y - y_low) / ((y_high - y_low) or 1)
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+    def at_x(x: float) -> float:
+        return round(frame.left + (x - x_low) / ((x_high - x_low) or 1) * (frame.right - frame.left), 1)
 
-    parts = []
-    for y in y_ticks:
-        _, at = place(0, y)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        label = tick_label(100 * y if percent else y, 100 * _step(y_ticks) if percent else _step(y_ticks))
-        parts.append(f'<text class="tick y" x="{LEFT - 7}" y="{at + 3.5:.1f}">{label}{"%" * percent}</text>')
-    for x in (x for x in x_ticks if x_low <= x <= x_high):
-        at, _ = place(x, 0)
-        bottom = HEIGHT - BOTTOM
-        parts.append(f'<line class="axis" x1="{at:.1f}" x2="{at:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
-        parts.append(f'<text class="tick x" x="{at:.1f}" y="{bottom + 17}">{tick_label(x, _step(x_ticks))}</text>')
-    parts.append(f'<text class="title" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}">{escape(x_title)}</text>')
-    parts += [_draw(line, count, [place(x, y) for x, y in line.points]) for line in shown]
-    label = escape(f"{title} over {x_title}")
-    return (
-        f'<figure class="chart"><figcaption>{escape(title)}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg></figure>'
-    )
+    def at_y(y: float) -> float:
+        return round(frame.bottom - (y - y_low) / ((y_high - y_low) or 1) * (frame.bottom - frame.top), 1)
 
-
-def swatch(series: int, count: int) -> str:
-    """A piece of a series' line, for a legend."""
-    return (
-        f'<svg class="swatch" viewBox="0 0 28 10" aria-hidden="true"><path d="M1 5H27" {_stroke(series, count)}/></svg>'
+    scale, suffix = (100, "%") if percent else (1, "")
+    return macro(
+        "charts.html",
+        "chart",
+        title,
+        x_title,
+        frame,
+        [(tick_label(x, x_ticks[1] - x_ticks[0]), at_x(x)) for x in x_ticks if x_low <= x <= x_high],
+        [(tick_label(scale * y, scale * (y_ticks[1] - y_ticks[0])) + suffix, at_y(y)) for y in y_ticks],
+        [(line.series, [(at_x(x), at_y(y)) for x, y in line.points]) for line in shown],
+        count,
     )
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers in equal steps that enclose `low` to `high`; three at least, where the two are one number too."""
+    """Return round numbers in equal steps that enclose `low` to `high`, at least three where the two are equal."""
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         low, high = (low - abs(low) * 0.1, high + abs(high) * 0.1) if high else (0.0, 1.0)
     raw = (high - low) / about
@@ -82,7 +81,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def tick_label(value: float, step: float) -> str:
-    """A tick's number with as many digits as its step needs."""
+    """Format the number of a tick with as many digits as its step needs."""
     if value and not 1e-3 <= abs(step) < 1e5:
         return f"{value:.2g}" if step < 1 else f"{value:,.0f}"
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -92,34 +91,10 @@ def tick_label(value: float, step: float) -> str:
 
 
 def thin(points: Sequence[Point]) -> list[Point]:
-    """At most 300 points: the means of equal stretches, the last point as it is."""
-    if len(points) <= MOST_POINTS:
+    """Average equal stretches so that at most 300 points remain; the last point is kept."""
+    if len(points) <= MAX_POINTS:
         return list(points)
-    stretch = math.ceil(len(points) / (MOST_POINTS - 1))
+    stretch = math.ceil(len(points) / (MAX_POINTS - 1))
     parts = [points[i : i + stretch] for i in range(0, len(points), stretch)]
     means = [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in parts]
     return [*means, points[-1]]
-
-
-def _step(values: Sequence[float]) -> float:
-    return values[1] - values[0]
-
-
-def _draw(line: Line, count: int, points: list[Point]) -> str:
-    """A line with a dot for every point where they are few; a single point is a dot alone."""
-    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    dots = ""
-    if len(points) <= 25:
-        color = _color(line.series, count)
-        dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{color}"/>' for x, y in points)
-    return f'<g data-series="{line.series}"><path d="{path}" {_stroke(line.series, count)}/>{dots}</g>'
-
-
-def _stroke(series: int, count: int) -> str:
-    dash = DASHES[series % len(DASHES)]
-    dashes = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'fill="none" stroke="{_color(series, count)}" stroke-width="2" stroke-linejoin="round"{dashes}'
-
-
-def _color(series: int, count: int) -> str:
-    return "#" + bytes(palette(count)[series]).hex()

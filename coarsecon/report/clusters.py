@@ -1,25 +1,21 @@
 """Clusters to be named by a person: each with its most typical images, as a PNG and as a self-contained page."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
 from coarsecon.pictures.draw import INK, MUTED, PAPER, WELL, write
-from coarsecon.pictures.images import SMALL, fit, png, thumbnail_uri
+from coarsecon.pictures.images import fit, png
 from coarsecon.pictures.origin import Origin
 from coarsecon.pictures.rows import Picture
-from coarsecon.report.page import Fragment, asset, write_page
+from coarsecon.report.page import Fragment, render, write_page
 from coarsecon.runtime.files import atomic_write
 
 TILE, GAP, MARGIN = 96, 10, 36
 NAMES, HEADING, LINE = 230, 62, 19
 """Pixels: the column of the clusters' names, the head of a class, a line of small text."""
-
-THUMBNAIL = 160
 
 
 class Cluster(NamedTuple):
@@ -73,36 +69,9 @@ def write_cluster_sheet(
 def write_cluster_page(
     path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str, origin: Origin | None = None
 ) -> None:
-    """Write the same as a page that loads nothing from elsewhere, with a list of the classes to jump to.
+    """Write the same as a self-contained page with a list of links to the classes.
 
-    Every text is escaped. The same classes give the same bytes.
+    The same classes give the same bytes.
     """
-    jumps = (f'<li><a href="#class-{i}">{escape(found.name)}</a></li>' for i, found in enumerate(classes, 1))
-    body = Template(asset("clusters.html")).substitute(
-        title=escape(title),
-        subtitle=escape(subtitle),
-        jumps="".join(jumps),
-        classes="\n".join(_class(i, found) for i, found in enumerate(classes, 1)),
-    )
+    body = render("clusters.html", title=title, subtitle=subtitle, classes=classes)
     write_page(path, title, Fragment(body, styles=("clusters.css",)), origin=origin)
-
-
-def _class(number: int, found: ClusteredClass) -> str:
-    clusters = "".join(map(_cluster, found.clusters))
-    return (
-        f'<section id="class-{number}"><h2>{escape(found.name)}</h2>'
-        f'<p class="facts">{escape(found.facts)}</p>{clusters}</section>'
-    )
-
-
-def _cluster(cluster: Cluster) -> str:
-    facts = "".join(f"<p>{escape(fact)}</p>" for fact in cluster.facts)
-    images = "".join(f"<li>{_image(cluster.name, picture)}</li>" for picture in cluster.pictures)
-    return f'<article><div><h3>{escape(cluster.name)}</h3>{facts}</div><ol class="images">{images}</ol></article>'
-
-
-def _image(cluster: str, picture: Picture) -> str:
-    about = escape(", ".join(filter(None, [picture.name, picture.fine])))
-    small = ' class="small"' if max(picture.pixels.shape[:2]) <= SMALL else ""
-    source = thumbnail_uri(picture.pixels, THUMBNAIL)
-    return f'<img{small} src="{source}" alt="{escape(cluster)}: {about}" title="{about}">'

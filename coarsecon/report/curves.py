@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import pairwise
 from typing import Any
 
-from coarsecon.report.chart import Line, Point, line_chart, swatch
+from markupsafe import Markup
+
+from coarsecon.report.chart import Line, Point, line_chart
 from coarsecon.run.results import is_number
 
 FIRST = (
@@ -31,21 +32,11 @@ TITLES = {
 Rows = Sequence[Mapping[str, Any]]
 
 
-def curves(logs: Sequence[Rows]) -> str:
-    """A chart for each number in the logs of runs (`RunFolder.metrics`), over epochs."""
+def curves(logs: Sequence[Rows]) -> Markup:
+    """Render a chart over epochs for each number in the logs of runs (`RunFolder.metrics`)."""
     logged = [[row for row in rows if is_number(row.get("step")) and is_number(row.get("epoch"))] for rows in logs]
     names = dict.fromkeys(name for rows in logged for row in rows for name in row if name not in ("step", "epoch"))
-    return "".join(_chart(name, logged) for name in sorted(names, key=_rank))
-
-
-def legend(names: Sequence[str]) -> str:
-    """The runs with their lines, each to be switched off and on."""
-    entries = (
-        f'<li><label><input type="checkbox" class="series" value="{i}" checked> {swatch(i, len(names))} '
-        f"<span>{escape(name)}</span></label></li>"
-        for i, name in enumerate(names)
-    )
-    return f'<ul class="legend">{"".join(entries)}</ul>'
+    return Markup().join(_chart(name, logged) for name in sorted(names, key=_rank))
 
 
 def steps_per_epoch(rows: Rows) -> float:
@@ -56,7 +47,7 @@ def steps_per_epoch(rows: Rows) -> float:
     return float(rows[-1]["step"] / max(1, rows[-1]["epoch"])) or 1.0
 
 
-def _chart(name: str, logs: Sequence[Rows]) -> str:
+def _chart(name: str, logs: Sequence[Rows]) -> Markup:
     lines = [Line(i, _points(name, rows)) for i, rows in enumerate(logs)]
     title = TITLES.get(name, "monitored " * bool(MONITORED.fullmatch(name)) + name.replace("_", " "))
     return line_chart(title, lines, len(logs), x_title="epochs", percent=SHARES.fullmatch(name) is not None)

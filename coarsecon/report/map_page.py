@@ -1,9 +1,7 @@
 """A map of features as a page: zoom, hover to see an image, filter by class, pick by lasso and save as CSV."""
 
-from html import escape
 from math import ceil, sqrt
 from pathlib import Path
-from string import Template
 from typing import Any, Literal
 
 from PIL import Image
@@ -13,7 +11,7 @@ from coarsecon.pictures.images import data_uri, fit, jpeg
 from coarsecon.pictures.origin import Origin
 from coarsecon.pictures.rows import Pixels
 from coarsecon.report.feature_map import FeatureMap
-from coarsecon.report.page import Fragment, asset, json_block, write_page
+from coarsecon.report.page import Fragment, render, write_page
 from coarsecon.report.palette import UNKNOWN
 
 SCRIPTS = ("map_points.js", "map_plane.js", "map_paint.js", "map.js")
@@ -29,9 +27,7 @@ def write_map_html(path: Path | str, drawn: FeatureMap, *, origin: Origin | None
 
     All images go into one picture of about 32 million pixels at most, so that a browser can hold the page.
     """
-    part = map_fragment(drawn, level=1)
-    part = part._replace(html=f'<main class="whole">\n{part.html}</main>')
-    write_page(path, drawn.title, part, origin=origin)
+    write_page(path, drawn.title, map_fragment(drawn, level=1), layout="whole", origin=origin)
 
 
 def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragment:
@@ -59,12 +55,7 @@ def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragme
         "tile": tile,
         "columns": columns,
     }
-    html = Template(asset("map.html")).substitute(
-        level=level,
-        title=escape(drawn.title),
-        atlas=data_uri("jpeg", jpeg(atlas)),
-        data=json_block(data),
-    )
+    html = render("map.html", level=level, title=drawn.title, atlas=data_uri("jpeg", jpeg(atlas)), data=data)
     return Fragment(html, styles=("map.css",), scripts=SCRIPTS)
 
 

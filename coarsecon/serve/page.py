@@ -1,10 +1,8 @@
 """The page of a served run: its template filled in, its style and its script."""
 
 import shlex
-from html import escape
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any, get_args
 
 from coarsecon.metrics.projection import Projection
@@ -50,14 +48,17 @@ class Page:
 
     def html(self, map_file: Path | None) -> bytes:
         """The page as it is now; `map_file` is the run's map, if there is one."""
-        count, split = len(self.finder.items), escape(self.finder.split)
-        text = Template(_asset("page.html")).substitute(
-            run=escape(str(self.run.root)),
-            subtitle=f"Search {count:,} images of {split}{'' if self.finder.index.exact else ', approximate index'}",
-            map=_map_link(self.run.root, map_file, self._verifier),
-            table=escape(self.marks.file.name),
-            table_place=escape(str(self.marks.file)),
-            data=report.json_block({**self._data, "marks": len(self.marks)}),
+        about = map_file and [map_file.stem, str(self._verifier.check(read_origin(map_file), map_file))]
+        template = report.environment(__package__).get_template("page.html")
+        text = template.render(
+            run=self.run.root,
+            count=len(self.finder.items),
+            split=self.finder.split,
+            is_exact=self.finder.index.exact,
+            map=about and ", ".join(filter(None, about)),
+            map_command=shlex.join(["coarsecon", "tsne", str(self.run.root)]),
+            marks=self.marks.file,
+            data={**self._data, "marks": len(self.marks)},
         )
         return text.encode(errors="replace")  # a path need not be valid UTF-8
 
@@ -66,14 +67,6 @@ def latest_map(run: RunFolder) -> Path | None:
     """The newest map page among the figures of a run; none to which a link leads out of the run."""
     found = [file for method in get_args(Projection) for file in run.files(run.figures, f"{method}*.html")]
     return max(found, key=lambda file: file.stat().st_mtime, default=None)
-
-
-def _map_link(run: Path, file: Path | None, verifier: Verifier) -> str:
-    if file is not None:
-        note = str(verifier.check(read_origin(file), file))
-        about = ", ".join(filter(None, [file.stem, note]))
-        return f'<a class="map-link" href="map" target="_blank" rel="noopener">Map ({escape(about)})</a>'
-    return f'<span class="no-map">No map yet: <code>{escape(shlex.join(["coarsecon", "tsne", str(run)]))}</code></span>'
 
 
 def _asset(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 
 from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture
 from coarsecon.report.gallery import gallery_fragment, write_gallery
@@ -80,7 +81,7 @@ def test_a_long_path_is_cut_at_its_beginning_and_whole_on_hover(open_page, rows,
 
 def test_two_galleries_on_a_page_do_not_meddle(open_page, rows, tmp_path):
     parts = [gallery_fragment(rows, title=title) for title in ("one", "two")]
-    (tmp_path / "two.html").write_bytes(page("Two", Fragment("<h1>Two</h1>"), *parts))
+    (tmp_path / "two.html").write_bytes(page("Two", Fragment(Markup("<h1>Two</h1>")), *parts))
     with open_page(tmp_path / "two.html") as opened:
         galleries = opened.locator(".gallery")
         galleries.nth(0).get_by_role("checkbox").check()

@@ -98,7 +98,7 @@ def test_runs_that_were_measured_on_other_images_are_not_told_from_chance(coarse
     next((runs[1] / "results").glob("retrieve*.json")).rename(runs[1] / "results" / "retrieve.json")
     assert coarsecon("report", *runs).code == 0
     page = Page(runs[0] / "report.html")
-    assert "no difference has an interval, so that none can be told from chance" in page.text
+    assert "no difference has an interval, so that none can be distinguished from chance" in page.text
     assert "the runs were measured on different images" in page.text
     assert "0 of 0" not in page.text
 
