@@ -253,7 +253,7 @@ def test_the_page_tells_of_the_map_or_of_the_command_that_makes_one(serve, tiny_
     for file in (served.run / "figures").glob("*.html"):
         file.unlink()
     page = served.ask("GET", "/", headers={}).body.decode()
-    assert "coarsecon tsne &#x27;" in page, "the path as a shell takes it"
+    assert "coarsecon tsne &#39;" in page, "the path as a shell takes it"
     assert "&lt;run&gt;" in page
     assert "<run>" not in page
     assert served.ask("GET", "/map", headers={}).status == 404
