@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, processors, table
+from coarsecon.cli.processes import single_process
 from coarsecon.errors import CoarseconError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ TWINS = 10
 
 
 @app.command("check")
+@single_process
 def check(
     folder: Folder,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per processor.")] = None,
@@ -85,6 +87,7 @@ def _facts(dataset: "PreparedDataset", found: "DatasetCheck") -> dict[str, Any]:
 
 
 @app.command("show")
+@single_process
 def show(
     folder: Folder,
     split: Annotated[str, typer.Option(help="Which split.")] = "train",
@@ -109,6 +112,7 @@ def show(
 
 
 @app.command("export")
+@single_process
 def export(
     folder: Folder,
     to: Annotated[Literal["hf"], typer.Option(help="Which form: hf is Hugging Face's library datasets.")],

@@ -10,6 +10,7 @@ import typer
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
 from coarsecon.cli.options import JsonFile, RunArgument
 from coarsecon.cli.pretrain import given, moved, refuse_changes
+from coarsecon.cli.processes import single_process
 from coarsecon.config import Checkpoint
 from coarsecon.run.folder import RunFolder, open_run
 
@@ -20,6 +21,7 @@ MEASURES = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
 TITLES = {"box": "box", "mask": "mask", "box_voc07": "box, VOC07's measure"}
 
 
+@single_process
 def detect(
     run: RunArgument,
     data: Annotated[

@@ -7,12 +7,14 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing
 from coarsecon.cli.options import EncoderChoice, RunArgument
+from coarsecon.cli.processes import single_process
 from coarsecon.errors import InputError, NotWritableError
 from coarsecon.run.folder import open_run
 
 Format = Literal["timm", "onnx", "torch-export", "hub", "torchvision", "detectron2"]
 
 
+@single_process
 def export(
     run: RunArgument,
     format: Annotated[

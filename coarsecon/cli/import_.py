@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing
+from coarsecon.cli.processes import single_process
 
 Form = Literal["maskcon", "ancor", "supcon", "ascl", "moco", "salmask", "swav", "timm", "torchvision"]
 
 
+@single_process
 def import_(
     file: Annotated[Path, typer.Argument(help="The checkpoint.")],
     form: Annotated[Form, typer.Option("--from", help="Whose code wrote it.")],

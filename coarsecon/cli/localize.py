@@ -8,6 +8,7 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json
 from coarsecon.cli.options import DataFolder, Device, EncoderChoice, JsonFile, RunArgument, Workers
+from coarsecon.cli.processes import single_process
 from coarsecon.config import FeatureLayer
 from coarsecon.errors import InputError
 from coarsecon.run.folder import open_run
@@ -23,6 +24,7 @@ LARGEST = 1024
 """The longer side that a file's image is shrunk to before anything is made of it."""
 
 
+@single_process
 def localize(
     run: RunArgument,
     image: Annotated[

@@ -12,7 +12,7 @@ import typer
 from coarsecon import __version__
 from coarsecon.cli.console import shortened
 from coarsecon.cli.lazy import LazyGroup
-from coarsecon.cli.ranks import let_the_first_tell, refuse_ranks
+from coarsecon.cli.processes import wait_for_first_rank
 from coarsecon.cli.streams import plain_warnings, standard_streams
 from coarsecon.errors import CoarseconError
 
@@ -33,7 +33,6 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def main(
-    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version, with Python's and torch's, and exit.", is_eager=True)
     ] = False,
@@ -43,7 +42,6 @@ def main(
     if version:
         print(f"coarsecon {__version__} ({environment()})")
         raise typer.Exit
-    refuse_ranks(context.invoked_subcommand)
 
 
 def environment() -> str:
@@ -76,7 +74,7 @@ def _run(words: list[str]) -> int:
         message, code = explain(error)
         if message:
             if getattr(error, "said_elsewhere", None) is None:
-                let_the_first_tell()
+                wait_for_first_rank()
             print(f"error: {shortened(message)}", file=sys.stderr)
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)

@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from coarsecon import registry
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, processors, table
 from coarsecon.cli.generated import options_of
+from coarsecon.cli.processes import single_process
 
 if TYPE_CHECKING:
     from coarsecon.data.prepare.balance import Balance
@@ -105,6 +106,7 @@ def _for_source(source: "Source") -> Callable[..., None]:
     return command
 
 
+@single_process
 def _prepare(reader: "Source", *, out: Path | None, workers: int | None, json: str | None, **options: Any) -> None:
     from coarsecon.data.prepare.balance import balance
     from coarsecon.data.prepare.dataset import prepare_dataset

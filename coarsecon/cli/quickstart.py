@@ -9,6 +9,7 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, percent, table
 from coarsecon.cli.pretrain import moved, refuse_changes
+from coarsecon.cli.processes import single_process
 from coarsecon.errors import InputError
 from coarsecon.runtime.files import atomic_write, several
 
@@ -19,6 +20,7 @@ METHODS = {
 }
 
 
+@single_process
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("quickstart"),
     epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more epochs than the toy recipes have.")] = None,

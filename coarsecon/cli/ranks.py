@@ -1,7 +1,5 @@
 """Commands that torchrun starts on several ranks: what these do together, and which of them speaks."""
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,27 +14,6 @@ from coarsecon.runtime.progress import Reporter
 
 if TYPE_CHECKING:
     from coarsecon.run.session import Session
-
-ALONE = ("quickstart", "prepare", "localize", "serve", "detect", "report", "export", "import", "data")
-"""Commands that write and know of no ranks."""
-
-FIRST_TELLS = 10
-"""Seconds within which the first rank of a machine has told of what is wrong for all of them."""
-
-
-def refuse_ranks(command: str | None) -> None:
-    """Raises InputError where several ranks were started and the command is for one process."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count > 1 and command in ALONE:
-        raise InputError(
-            f"{command} is for one process, and WORLD_SIZE says that {count} were started: start it without torchrun"
-        )
-
-
-def let_the_first_tell() -> None:
-    """Wait before telling what all ranks of a machine would tell alike: torchrun ends them when the first has."""
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        time.sleep(FIRST_TELLS)
 
 
 @contextmanager

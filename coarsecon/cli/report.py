@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json
+from coarsecon.cli.processes import single_process
 from coarsecon.errors import InputError, NotWritableError
 from coarsecon.run.folder import open_run
 
 
+@single_process
 def report(
     runs: Annotated[
         list[Path],

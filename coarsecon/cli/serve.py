@@ -8,6 +8,7 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, percent, processors
 from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, LayerChoice, RunArgument, Workers
+from coarsecon.cli.processes import single_process
 from coarsecon.run.folder import open_run
 from coarsecon.runtime.extras import require_extra
 
@@ -15,6 +16,7 @@ NEIGHBOURS = 12
 """Shown at first."""
 
 
+@single_process
 def serve(
     run: RunArgument,
     data: DataFolder = None,

@@ -7,11 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from launch import on_two_ranks
-
-from coarsecon.cli import ranks
-from coarsecon.cli.main import app
 
 
 @pytest.fixture
@@ -85,32 +81,3 @@ def test_what_one_or_all_ranks_refuse_ends_all_with_one_message(fresh, monkeypat
     assert "photo.png: broken" in everything
     assert "Traceback" not in everything
     assert not (fresh / "results").exists()
-
-
-@pytest.mark.parametrize("command", ranks.ALONE)
-def test_commands_for_one_process_are_refused_before_they_begin(coarsecon, monkeypatch, tmp_path, command):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.chdir(tmp_path)
-    done = coarsecon(command, *(["check"] if command == "data" else []))
-    assert done.code == 2
-    assert done.err == f"error: {command} is for one process, and WORLD_SIZE says that 2 were started: " + (
-        "start it without torchrun\n"
-    )
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_every_command_shares_its_work_or_refuses_ranks_or_only_tells():
-    shares = {"pretrain", "retrieve", "knn", "linear", "fewshot", "cluster", "tsne"}
-    tells = {"methods", "datasets", "doctor", "recipes"}
-    assert set(typer.main.get_command(app).list_commands(None)) == shares | tells | set(ranks.ALONE)
-
-
-def test_all_but_the_first_rank_of_a_machine_wait_before_they_tell_of_a_mistake(coarsecon, monkeypatch):
-    waited: list[float] = []
-    monkeypatch.setattr("coarsecon.cli.ranks.time.sleep", waited.append)
-    for rank, seconds in {"0": [], "1": [ranks.FIRST_TELLS]}.items():
-        monkeypatch.setenv("LOCAL_RANK", rank)
-        for wrong in (["retrieve", "nowhere"], ["retrieve", "--nowhere"]):
-            waited.clear()
-            assert "nowhere" in coarsecon(*wrong).err
-            assert waited == seconds
