@@ -27,6 +27,7 @@ from coarsecon.data.prepared.store import PreparedDataset, Split, open_dataset
 from coarsecon.nn.encoder import load_encoder
 from coarsecon.run.features import BATCH, FeatureStore
 from coarsecon.run.folder import RunFolder
+from coarsecon.run.spec import Runtime
 from coarsecon.runtime.device import choose_device
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
@@ -72,7 +73,7 @@ def ours(run: RunFolder, dataset: PreparedDataset, *, kept: bool) -> Callable[[]
     def features() -> Tensor:
         if not kept:
             shutil.rmtree(run.features, ignore_errors=True)
-        return FeatureStore(run, device=choose_device("auto")).split(dataset, SPLIT)
+        return FeatureStore(run, runtime=Runtime("auto", 0)).split(dataset, SPLIT)
 
     return features
 

@@ -18,7 +18,9 @@ from machine import describe_machine
 
 from coarsecon import recipes
 from coarsecon.config import merge
-from coarsecon.run.session import Session
+from coarsecon.evaluation.pairing import measure_split
+from coarsecon.run.facade import Run
+from coarsecon.run.spec import Runtime
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
@@ -27,7 +29,7 @@ from coarsecon.train.resolve import build_run_spec
 def fine_recall(layers: dict[str, Any], out: Path) -> float:
     """Train and measure fine Recall@1 on the test images."""
     run = pretrain(build_run_spec(layers), out)
-    metrics, *_ = Session(run, None, which="last", device="auto", workers=0, reporter=Reporter()).metrics("test")
+    metrics, *_ = measure_split(Run(run, None, runtime=Runtime("auto", 0, Reporter())), "test")
     return 100 * metrics["fine"]["recall@1"]
 
 

@@ -17,7 +17,9 @@ from machine import describe_machine
 
 from coarsecon import recipes
 from coarsecon.config import merge
-from coarsecon.run.session import Session
+from coarsecon.evaluation.pairing import measure_split
+from coarsecon.run.facade import Run
+from coarsecon.run.spec import Runtime
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
@@ -29,7 +31,7 @@ def fine_recall(method: str, seed: int, folder: Path) -> float:
     """Train by the method's toy recipe and measure fine Recall@1 on the test images."""
     layers = merge(recipes.read(f"{method}-toy"), {"data": {"path": folder / "toy"}, "run": {"seed": seed}})
     run = pretrain(build_run_spec(layers), folder / f"{method}-{seed}")
-    metrics, *_ = Session(run, None, which="last", device="auto", workers=0, reporter=Reporter()).metrics("test")
+    metrics, *_ = measure_split(Run(run, None, runtime=Runtime("auto", 0, Reporter())), "test")
     return metrics["fine"]["recall@1"]
 
 

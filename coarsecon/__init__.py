@@ -1,5 +1,6 @@
 """coarsecon: learn fine-grained image embeddings from coarse labels, and search with them."""
 
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coarsecon.data.prepared.store import PreparedDataset
-    from coarsecon.run.embedder import Embedder
+    from coarsecon.run.facade import Run
 
 __all__ = ["__version__", "load", "prepare"]
 
@@ -21,17 +22,43 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 
-def load(run: "str | Path", **options: Any) -> "Embedder":
-    """The encoder of a run, to embed images and to search with; the options are those of `Embedder`.
+def load(
+    run: "str | Path",
+    *,
+    data: "str | Path | None" = None,
+    checkpoint: str = "last",
+    layer: str = "backbone",
+    flip: bool = False,
+    device: str = "auto",
+    workers: int = 2,
+    **deprecated: Any,
+) -> "Run":
+    """Open a run, to embed images, to search and to evaluate.
+
+    Args:
+        run: The run folder.
+        data: The prepared dataset to search in and to evaluate on; by default the run's.
+        checkpoint: The "last" or "best" encoder.
+        layer: Features of the "backbone", or of the "projector".
+        flip: Average each image's features with those of its mirror image.
+        device: "auto", "cpu", "cuda", ...
+        workers: Threads and processes that decode image files.
 
     Raises:
-        InputError: there is no run, or it has no encoder yet.
+        InputError: There is no run, it has no encoder yet, or there is no such checkpoint or layer.
     """
-    from coarsecon.run.embedder import Embedder
+    from coarsecon.run.facade import Run
+    from coarsecon.run.spec import FeatureSpec, Runtime
 
-    embedder = Embedder(run, **options)
-    embedder.store.encoder  # noqa: B018  a mistake is told here
-    return embedder
+    if "which" in deprecated:
+        warnings.warn("coarsecon.load: `which` is now called `checkpoint`", FutureWarning, stacklevel=2)
+        checkpoint = deprecated.pop("which")
+    if deprecated:
+        raise TypeError(f"load() got an unexpected keyword argument {next(iter(deprecated))!r}")
+    spec = FeatureSpec(checkpoint, layer, flip)  # type: ignore[arg-type]  # Run checks the names
+    opened = Run(run, data, features=spec, runtime=Runtime(device, workers))
+    opened.store.encoder  # noqa: B018  report a mistake at once
+    return opened
 
 
 def prepare(name: str, out: "str | Path", **options: Any) -> "PreparedDataset":

@@ -70,6 +70,7 @@ def cluster(
     from coarsecon.report.clusters import write_cluster_page, write_cluster_sheet
     from coarsecon.report.proposals import numbers, proposed_table, shown
     from coarsecon.report.spreadsheet import csv_file
+    from coarsecon.run.storing import store_result
 
     require_sklearn()
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
@@ -94,7 +95,7 @@ def cluster(
     subtitle = f"{split} images of {session.dataset.info.name} by {run}; in each row the most typical images come first"
     about: dict[str, Any] = {"title": title, "subtitle": subtitle, "origin": session.origin()}
     with opened.storing_together(session.reporter):
-        result = session.save_result("cluster", split, values, usual="train", options=options)
+        result = store_result(session, "cluster", split, values, default_split="train", options=options)
         table_file = result.with_suffix(".csv")
         opened.store(table_file, lambda place: atomic_write(place, proposals), session.reporter, given=csv)
         for kind, write, given in (("png", write_cluster_sheet, png), ("html", write_cluster_page, html)):
@@ -102,9 +103,9 @@ def cluster(
             opened.store(opened.figures / f"{result.stem}.{kind}", draw, session.reporter, given=given)
     if count == "auto" and all(group.count == 1 for group in groups):
         session.reporter.info(_nothing_stable(found, within))
-    session.tell_unlabeled(split, levels=[within], consequence="and are in no cluster")
+    session.report_unlabeled(split, levels=[within], consequence="and are in no cluster")
     others = [level for level in found if level in labels]
-    session.tell_unlabeled(split, levels=others, consequence="and are left out of the agreement")
+    session.report_unlabeled(split, levels=others, consequence="and are left out of the agreement")
     closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 

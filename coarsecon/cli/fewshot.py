@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from coarsecon.metrics.fewshot import Embedded
-    from coarsecon.run.features import FeatureStore
-    from coarsecon.run.session import Session
+    from coarsecon.run.facade import Run
 
 Combine = Literal["ensemble", "concat", "cascade"]
 
@@ -89,13 +88,14 @@ def fewshot(
         predictor,
         without_small,
     )
-    from coarsecon.run.session import Session
+    from coarsecon.run.facade import Run
+    from coarsecon.run.storing import store_result
 
     if classifier == "logistic":
         require_logistic()
     settings: dict[str, Any] = {"which": encoder, "layer": layer, "flip": flip, "device": device, "workers": workers}
     with shared_session(opened, data, **settings) as session:
-        split = split or session.held_out()
+        split = split or session.held_out_split()
         fine, skipped = _labels(session, split, "fine"), 0
         if skip_small:
             fine, skipped = without_small(fine, shots + queries)
@@ -108,16 +108,16 @@ def fewshot(
             coarse=_labels(session, split, "coarse") if fine_within_coarse else None,
             names=session.dataset.info.levels["fine"],
         )  # fmt: skip
-        session.tell_unlabeled(split, levels=["fine", *["coarse"] * fine_within_coarse])
-        session.tell_if_learned(split)
+        session.report_unlabeled(split, levels=["fine", *["coarse"] * fine_within_coarse])
+        session.warn_if_trained_on(split)
         model, coarse_by = embedded_split(session.store, session.dataset, split, support_copies), None
-        store: FeatureStore | None = None
+        others: tuple[Run, ...] = ()
         if second is None:
             predict = predictor(model, classifier)
         else:
-            settings |= {"reporter": session.reporter, "comm": session.store.comm}
-            store = Session(second, session.dataset.root, **settings).store
-            other = embedded_split(store, session.dataset, split, support_copies)
+            other_run = Run(second, session.dataset.root, features=session.spec, runtime=session.runtime)
+            others = (other_run,)
+            other = embedded_split(other_run.store, session.dataset, split, support_copies)
             if combine == "ensemble":
                 predict = ensemble(model, other)
             elif combine == "concat":
@@ -145,7 +145,7 @@ def fewshot(
         title = f"{result.ways}-way {shots}-shot on fine labels of {split}{within}, in %"
         row = (classifier, percent(result.accuracy), percent(result.ci95), f"{episodes:,}")
         table(title, ["", "accuracy", "± 95%", "episodes"], [row])
-    session.save_result("fewshot", split, kept, options=options, second=store)
+    store_result(session, "fewshot", split, kept, options=options, others=others)
     closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 
@@ -157,7 +157,7 @@ def _ways(text: str) -> "int | Literal['all']":
     return int(text)
 
 
-def _labels(session: "Session", split: str, level: str) -> "Tensor":
+def _labels(session: "Run", split: str, level: str) -> "Tensor":
     labels = session.dataset.split(split).labels.get(level)
     if labels is None or not (labels >= 0).any():
         raise InputError(
@@ -166,18 +166,18 @@ def _labels(session: "Session", split: str, level: str) -> "Tensor":
     return labels
 
 
-def _coarse_classes(session: "Session", split: str, model: "Embedded", copies: int) -> "tuple[Embedded, str]":
+def _coarse_classes(session: "Run", split: str, model: "Embedded", copies: int) -> "tuple[Embedded, str]":
     """The coarse class of every image by the run's classifier, or by one learnt from its features; and which it was."""
     from coarsecon.evaluation.support import predicted_classes
     from coarsecon.metrics.fewshot import coarse_classes
 
-    heads, reason = session.run.heads(session.which), "its method has no classifier"
+    heads, reason = session.folder.heads(session.spec.checkpoint), "its method has no classifier"
     if heads.is_file():
         predicted = predicted_classes(session.store, session.dataset, split, copies)
         if predicted is not None:
             return predicted, "classifier"
     else:
         reason = f"there is no {heads.name}"
-    session.reporter.info(f"{session.run.root}: {reason}; coarse classes come from logistic regression on train")
-    session.tell_unlabeled("train", levels=["coarse"])
+    session.reporter.info(f"{session.folder.root}: {reason}; coarse classes come from logistic regression on train")
+    session.report_unlabeled("train", levels=["coarse"])
     return coarse_classes(model, session.features("train"), _labels(session, "train", "coarse")), "logistic"

@@ -41,12 +41,13 @@ def knn(
     opened = open_run(run)
     ks, ts = _numbers("--k", k, int), _numbers("--t", t, float)
     from coarsecon.metrics.knn import knn_metrics
+    from coarsecon.run.storing import store_result
 
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
-        split = session.held_out()
+        split = session.held_out_split()
         labels = session.labels("train", split)
-        bank, queries = (session.features(name).to(session.device) for name in ("train", split))
-    session.tell_unlabeled("train", split)
+        bank, queries = (session.features(name).to(session.store.device) for name in ("train", split))
+    session.report_unlabeled("train", split)
     voters = min(int((bank_labels >= 0).sum()) for bank_labels, _ in labels.values())
     if 2 * max(ks) > voters:
         session.reporter.info(
@@ -64,7 +65,7 @@ def knn(
         rows = [(f"k {row[0]['k']}, t {row[0]['t']:g}", *(percent(cell["top1"]) for cell in row)) for row in grids]
         rows += [(name, *(f"{values[name]:,}" for values in metrics.values())) for name in ("queries", "classes")]
         table(f"kNN top-1 of {split} among train, in %", ["", *metrics], rows)
-    session.save_result("knn", split, metrics, options=unusual(knn, locals(), "k", "t"))
+    store_result(session, "knn", split, metrics, options=unusual(knn, locals(), "k", "t"))
     closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 

@@ -27,7 +27,7 @@ from coarsecon.runtime.progress import Reporter
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from coarsecon.run.session import Session
+    from coarsecon.run.facade import Run
     from coarsecon.train.classifier import ClassifierSettings
 
     Probe = Callable[[Tensor, Tensor, int], dict[str, Any]]
@@ -76,14 +76,15 @@ def linear(
     opened = open_run(run)
     views = finetune or augment
     _check(preset, augment, finetune, {"--lr": lr, "--backbone-lr": backbone_lr}, batch_size, layer, flip)
+    from coarsecon.run.storing import store_result
     from coarsecon.train.linear_probe import few_label_probe
 
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
-        split = session.held_out()
+        split = session.held_out_split()
         known = session.labels("train", split)
         if labels != "both" and labels not in known:
             raise InputError(f"--labels: {labels} labels are not known in train and {split} of {session.dataset.root}")
-        session.tell_unlabeled("train", split, levels=None if labels == "both" else [labels])
+        session.report_unlabeled("train", split, levels=None if labels == "both" else [labels])
         kind = "finetune" if finetune else preset
         if views:
             probe = _of_views(session, split, kind, _settings(preset, finetune, lr, backbone_lr, epochs, batch_size))
@@ -116,7 +117,7 @@ def linear(
         reporter.info(f"{preset}: {ABOUT_PRESETS}")
     if preset != "sweep" or views:
         reporter.info(ABOUT_BEST)
-    session.save_result("linear", split, metrics, options=options)
+    store_result(session, "linear", split, metrics, options=options)
     closing([*opened.stored, *([Path(json)] if json and json != "-" else [])], [])
 
 
@@ -143,15 +144,15 @@ def _check(
 
 
 def _of_features(
-    session: "Session", split: str, preset: str, lr: float | None, epochs: int | None, reporter: Reporter
+    session: "Run", split: str, preset: str, lr: float | None, epochs: int | None, reporter: Reporter
 ) -> "Probe":
     """Learns from the features of the frozen backbone."""
     from coarsecon.train.linear_probe import linear_probe
 
-    train, test = (session.features(name).to(session.device) for name in ("train", split))
+    train, test = (session.features(name).to(session.store.device) for name in ("train", split))
 
     def probe(test_labels: "Tensor", train_labels: "Tensor", seed: int) -> dict[str, Any]:
-        known, measured = (column.to(session.device) for column in (train_labels, test_labels))
+        known, measured = (column.to(session.store.device) for column in (train_labels, test_labels))
         return linear_probe(
             train, known, test, measured, preset=preset, lr=lr, epochs=epochs, seed=seed, reporter=reporter
         )
@@ -159,7 +160,7 @@ def _of_features(
     return probe
 
 
-def _of_views(session: "Session", split: str, kind: str, settings: "ClassifierSettings") -> "Probe":
+def _of_views(session: "Run", split: str, kind: str, settings: "ClassifierSettings") -> "Probe":
     """Learns from random views; every probe begins with the run's encoder."""
     from coarsecon.run.restore import open_encoder
     from coarsecon.train.classifier import view_probe
@@ -167,10 +168,10 @@ def _of_views(session: "Session", split: str, kind: str, settings: "ClassifierSe
     train, test = (session.dataset.split(name) for name in ("train", split))
 
     def probe(test_labels: "Tensor", train_labels: "Tensor", seed: int) -> dict[str, Any]:
-        encoder = open_encoder(session.run, session.store.which, session.device)
+        encoder = open_encoder(session.folder, session.spec.checkpoint, session.store.device)
         found = view_probe(
             encoder, train, train_labels, test, test_labels, settings,
-            device=session.device, workers=session.workers, seed=seed, reporter=session.reporter,
+            device=session.store.device, workers=session.runtime.workers, seed=seed, reporter=session.reporter,
         )  # fmt: skip
         return {**found, "preset": kind, "views": "random"}
 

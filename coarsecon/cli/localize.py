@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from coarsecon.evaluation.localize import Heat
     from coarsecon.pictures.rows import GalleryRow, Picture, Pixels
-    from coarsecon.run.session import Session
+    from coarsecon.run.facade import Run
 
 LARGEST = 1024
 """The longer side that a file's image is shrunk to before anything is made of it."""
@@ -56,14 +56,15 @@ def localize(
     from coarsecon.evaluation.localize import load_localizer
     from coarsecon.report.heat import with_heat
     from coarsecon.report.sheet import write_heat_sheet, write_sheet
-    from coarsecon.run.session import Session
+    from coarsecon.run.facade import Run
+    from coarsecon.run.spec import FeatureSpec, Runtime
     from coarsecon.runtime.device import choose_device
 
     reporter = ConsoleReporter()
     localizer = load_localizer(opened, layer, encoder, choose_device(device), reporter)
     title = f"Where the embedding looks ({localizer.layer}), {run}"
 
-    session = Session(opened, data, which=encoder, device=device, workers=workers, reporter=reporter)
+    session = Run(opened, data, features=FeatureSpec(encoder), runtime=Runtime(device, workers, reporter))
 
     heats: list[Heat] = []
 
@@ -127,22 +128,26 @@ def _sampled_files(places: list[Path], limit: int) -> list[Path]:
     return [files[i] for i in sample_queries(len(files), limit).tolist()]
 
 
-def _sample(session: "Session", split: str | None, limit: int) -> "list[Picture]":
+def _sample(session: "Run", split: str | None, limit: int) -> "list[Picture]":
     """Some images of the split, always the same."""
     from coarsecon.search.collection import sample_queries
 
-    chosen = split or session.usual_split()
+    chosen = split or session.default_split()
     return [session.picture(chosen, i) for i in sample_queries(len(session.dataset.split(chosen)), limit).tolist()]
 
 
 def _with_neighbours(
-    session: "Session", places: list[Path] | None, split: str | None, limit: int, count: int
+    session: "Run", places: list[Path] | None, split: str | None, limit: int, count: int
 ) -> "list[GalleryRow]":
     """The files, or some images of the split, each with its nearest images in the split."""
     if not places:
-        return session.examples(split or session.usual_split(), limit, count)
+        from coarsecon.run.searching import example_rows
+
+        return example_rows(session, split or session.default_split(), limit, count)
+    from coarsecon.run.searching import open_gallery, search_files
+
     files = _sampled_files(places, limit)
-    return session.search(files, session.gallery(split), top_k=count, factory="Flat").rows
+    return search_files(session, files, open_gallery(session, split), top_k=count, factory="Flat").rows
 
 
 def _as_json(picture: "Picture", heat: "Heat") -> dict[str, Any]:

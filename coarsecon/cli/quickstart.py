@@ -11,6 +11,7 @@ from coarsecon.cli.console import ConsoleReporter, closing, percent, table
 from coarsecon.cli.pretrain import moved, refuse_changes
 from coarsecon.cli.processes import single_process
 from coarsecon.errors import InputError
+from coarsecon.run.spec import Runtime
 from coarsecon.runtime.files import atomic_write, several
 
 METHODS = {
@@ -37,8 +38,10 @@ def quickstart(
     from coarsecon.report.map_page import write_map_html
     from coarsecon.report.map_picture import write_map_png
     from coarsecon.report.projection import draw_map, map_split
+    from coarsecon.run.facade import Run
     from coarsecon.run.folder import RunFolder
-    from coarsecon.run.session import Session
+    from coarsecon.run.searching import example_rows
+    from coarsecon.run.storing import store_result
     from coarsecon.train.pretrain import pretrain
     from coarsecon.train.resolve import build_run_spec
     from coarsecon.train.stopping import InterruptedRunError
@@ -64,7 +67,7 @@ def quickstart(
             run = pretrain(planned, folder, resume=begun, reporter=reporter)
         except InterruptedRunError as stopped:
             raise InterruptedRunError(f"{stopped}; run the same command again to continue") from None
-        session = Session(run, None, which="last", device="auto", workers=0, reporter=reporter)
+        session = Run(run, None, runtime=Runtime("auto", 0, reporter))
         metrics, *_ = measure_split(session, "test")
         sessions[name], results[name] = session, metrics
         cells = (metrics["fine"]["recall@1"], metrics["fine"]["map@r"], metrics["coarse"]["recall@1"])
@@ -83,9 +86,9 @@ def quickstart(
         out / "results.json",
     )
     title = "Toy images, searched with MaskCon's embedding"
-    write_gallery(gallery, session.examples("test", 16, 8), title=title)
+    write_gallery(gallery, example_rows(session, "test", 16, 8), title=title)
     record = map_split(session, "test", default_projection())
-    session.save_result(record["method"], "test", record)
+    store_result(session, record["method"], "test", record)
     drawn = draw_map(session, "test", record, title="Toy images, mapped by MaskCon's embedding")
     write_map_png(map_picture, drawn)
     write_map_html(map_page, drawn)

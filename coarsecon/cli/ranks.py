@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,25 +13,37 @@ from coarsecon.run.folder import RunFolder, last_epoch
 from coarsecon.runtime.progress import Reporter
 
 if TYPE_CHECKING:
-    from coarsecon.run.session import Session
+    from coarsecon.config import Checkpoint, FeatureLayer
+    from coarsecon.run.facade import Run
 
 
 @contextmanager
-def shared_session(opened: RunFolder, data: Path | None, **settings: Any) -> "Iterator[Session]":
-    """A session with these settings of `Session`; its features, in the block, are extracted by all ranks together.
+def shared_session(
+    opened: RunFolder,
+    data: Path | None,
+    *,
+    which: "Checkpoint",
+    layer: "FeatureLayer" = "backbone",
+    flip: bool = False,
+    device: str,
+    workers: int,
+) -> "Iterator[Run]":
+    """A session with these settings of `Run`; its features, in the block, are extracted by all ranks together.
 
     All ranks pass the block alike, and after it the first goes on alone, while the others end.
     """
-    from coarsecon.run.session import Session
-    from coarsecon.runtime.distributed import Distributed, connected
+    from coarsecon.run.facade import Run
+    from coarsecon.run.spec import FeatureSpec, Runtime
+    from coarsecon.runtime.distributed import connected
 
     with connected() as comm:
-        session = Session(opened, data, reporter=Reporter() if comm.rank else ConsoleReporter(), comm=comm, **settings)
+        runtime = Runtime(device, workers, Reporter() if comm.rank else ConsoleReporter(), comm)
+        session = Run(opened, data, features=FeatureSpec(which, layer, flip), runtime=runtime)
         _tell_if_unfinished(opened, session.reporter)
         yield session
     if comm.rank:
         raise typer.Exit
-    session.store.comm = Distributed()
+    session.continue_on_first_rank()
 
 
 def _tell_if_unfinished(run: RunFolder, reporter: Reporter) -> None:

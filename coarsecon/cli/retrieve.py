@@ -12,9 +12,8 @@ from coarsecon.errors import InputError
 from coarsecon.run.folder import open_run
 
 if TYPE_CHECKING:
-    from coarsecon.evaluation.pairing import measure_split
     from coarsecon.pictures.rows import GalleryRow
-    from coarsecon.run.session import Session
+    from coarsecon.run.facade import Run
 
 WORST = 10
 """Coarse classes shown of many; JSON has them all."""
@@ -65,16 +64,19 @@ def retrieve(
     if heat and not (html or png):
         raise InputError("--heat: the heat maps are drawn in a gallery; pass --html or --png too")
     from coarsecon.data.formats.find import find_images
+    from coarsecon.evaluation.pairing import measure_split
+    from coarsecon.run.searching import example_rows, open_gallery, search_files
+    from coarsecon.run.storing import store_result
 
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
         if query:
-            files, searched = find_images(query, session.reporter), session.gallery(split, gallery)
+            files, searched = find_images(query, session.reporter), open_gallery(session, split, gallery)
         else:
             metrics, chosen, among = measure_split(
                 session, split, gallery_split=gallery_split, gallery_data=gallery_data
             )
     if query:
-        found = session.search(files, searched, top_k=top_k, factory=index)
+        found = search_files(session, files, searched, top_k=top_k, factory=index)
         _show_neighbours(found.rows, json)
         if found.index_recall is not None:
             ConsoleReporter().info(f"index {index} finds {percent(found.index_recall)} % of the true neighbours")
@@ -83,9 +85,9 @@ def retrieve(
         title = f"within {chosen}" if chosen == among else f"of {chosen} in {among}"
         name = "retrieve" if chosen == among else f"retrieve-in-{among}"
         _show_metrics(metrics, title, json)
-        session.save_result(name, chosen, {"gallery": among, **metrics})
+        store_result(session, name, chosen, {"gallery": among, **metrics})
         wanted = html or png
-        rows, title = session.examples(chosen, SAMPLE, top_k) if wanted else [], "Examples"
+        rows, title = example_rows(session, chosen, SAMPLE, top_k) if wanted else [], "Examples"
     if heat:
         rows = _with_heat(session, rows)
     if html:
@@ -142,12 +144,12 @@ def _show_neighbours(rows: "list[GalleryRow]", json: str | None) -> None:
         table(f"Nearest to {row.query.name}", ["image", "cosine", *levels], cells, numbers=False)
 
 
-def _with_heat(session: "Session", rows: "list[GalleryRow]") -> "list[GalleryRow]":
+def _with_heat(session: "Run", rows: "list[GalleryRow]") -> "list[GalleryRow]":
     """The rows with the heat maps of the projection, or of the features where the run has no projector."""
     from coarsecon.evaluation.localize import load_localizer
     from coarsecon.report.heat import with_heat
 
-    localizer = load_localizer(session.run, None, session.which, session.device, session.reporter)
+    localizer = load_localizer(session.folder, None, session.spec.checkpoint, session.store.device, session.reporter)
     return with_heat(rows, lambda images: localizer(images, session.reporter))
 
 

@@ -38,7 +38,8 @@ def serve(
     """A local page: drop an image, see its nearest ones, search within a class, mark wrong ones into a CSV."""
     opened = open_run(run)
     require_extra("serve", "starlette", "uvicorn", needed_by="coarsecon serve")
-    from coarsecon.run.session import Session
+    from coarsecon.run.facade import Run
+    from coarsecon.run.spec import FeatureSpec, Runtime
     from coarsecon.runtime.threads import single_threaded
     from coarsecon.search.index import index_recall
     from coarsecon.serve.app import create_app
@@ -51,9 +52,8 @@ def serve(
     marks = Marks(opened.results / "marks.csv")
     before = len(marks)
     with listen(host, port) as listening:  # a port that is taken is told before any work
-        session = Session(
-            opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers, reporter=reporter
-        )
+        spec, runtime = FeatureSpec(encoder, layer, flip), Runtime(device, workers, reporter)
+        session = Run(opened, data, features=spec, runtime=runtime)
         finder = Finder.of(session, split, index)
         app = create_app(finder, marks, opened, names=[host], workers=processors())
         if not finder.index.exact:

@@ -52,19 +52,19 @@ def tsne(
     from coarsecon.report.map_page import write_map_html
     from coarsecon.report.map_picture import write_map_png, write_map_svg
     from coarsecon.report.projection import draw_map, map_split, weights_layer
-    from coarsecon.run.session import Session
+    from coarsecon.run.storing import store_result
 
     settings: dict[str, Any] = {"which": encoder, "flip": flip, "device": device, "workers": workers}
     with shared_session(opened, data, layer=layer or "backbone", **settings) as session:
-        wanted = weights_layer(session) if class_weights else session.store.layer
+        wanted = weights_layer(session) if class_weights else session.spec.layer
         if layer and wanted != layer:
             raise InputError(f"--class-weights lie among features of another layer; leave --layer {layer} out")
-        split = split or session.usual_split()
+        split = split or session.default_split()
         session.features(split)
-        session.tell_if_learned(split)
+        session.warn_if_trained_on(split)
     reporter = session.reporter
-    if wanted != session.store.layer:
-        session = Session(opened, data, layer=wanted, reporter=reporter, **settings)
+    if wanted != session.spec.layer:
+        session = session.with_features(layer=wanted)
     count = len(session.dataset.split(split))
     if limit and count > limit:
         reporter.info(f"mapping {limit:,} of the {count:,} images of {split}, drawn at random (--limit)")
@@ -77,7 +77,7 @@ def tsne(
         emit_json(record, json)
     drawn, some_given = draw_map(session, split, record), html or png or svg
     with opened.storing_together(reporter):
-        result = session.save_result(method, split, record, options=options)
+        result = store_result(session, method, split, record, options=options)
         for given, kind, write in (
             (html, "html", write_map_html),
             (png, "png", write_map_png),

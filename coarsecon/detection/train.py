@@ -12,8 +12,8 @@ from coarsecon.config import to_yaml
 from coarsecon.detection.data import Example, Examples, load_batches, mirrored
 from coarsecon.detection.spec import DetectionSpec
 from coarsecon.errors import InputError
-from coarsecon.run.features import encoder_mark
 from coarsecon.run.folder import RunFolder
+from coarsecon.run.marks import encoder_mark
 from coarsecon.runtime import seeds
 from coarsecon.runtime.device import autocast
 from coarsecon.runtime.distributed import Distributed

@@ -23,8 +23,8 @@ from coarsecon.metrics.retrieval import (
     summary,
     values_within,
 )
+from coarsecon.run.facade import Run
 from coarsecon.run.features import FeatureStore
-from coarsecon.run.session import Session
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.runtime.progress import Reporter
 
@@ -40,7 +40,7 @@ EXAMPLES = 3
 
 
 def measure_split(
-    session: Session, split: str | None = None, *, gallery_split: str | None = None, gallery_data: Path | None = None
+    session: Run, split: str | None = None, *, gallery_split: str | None = None, gallery_data: Path | None = None
 ) -> tuple[dict[str, Any], str, str]:
     """Measure retrieval of a run as `measure_retrieval` does, and report training images and unknown labels.
 
@@ -49,14 +49,14 @@ def measure_split(
     Returns:
         The metrics, and the names of the split of queries and of the gallery, for titles.
     """
-    queries = SplitRef(session.dataset, split or session.usual_split())
-    session.tell_if_learned(queries.split)
+    queries = SplitRef(session.dataset, split or session.default_split())
+    session.warn_if_trained_on(queries.split)
     other = session.dataset if gallery_data is None else open_dataset(gallery_data)
     gallery = SplitRef(other, gallery_split or queries.split)
     name = gallery.split if other is session.dataset else f"{other.root.name}-{gallery.split}"
     session.use(queries, gallery)
     metrics = measure_retrieval(session.store, queries, gallery)
-    session.tell_unlabeled(queries.split, consequence="and are no queries")
+    session.report_unlabeled(queries.split, consequence="and are no queries")
     if gallery.checksum != queries.checksum:
         for level, column in gallery.dataset.split(gallery.split).labels.items():
             if note := unlabeled_note(level, {name: column}, "and match no query"):
@@ -79,12 +79,12 @@ def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef)
     """
     labels = paired_labels(queries, gallery)
     search = search_between(store, queries, gallery)
-    values = shared_values(search, labels, store.comm, store.reporter)
+    values = shared_values(search, labels, store.runtime.distributed, store.runtime.reporter)
     report: dict[str, Any] = {}
     for level, pair in labels.items():
         missed = (pair[0] >= 0) & (relevant_counts(search.own.cpu(), *pair) == 0)
         report[level] = {**summary(values[level], pair[0]), "queries_without_match": int(missed.sum())}
-        _tell_missed(store.reporter, queries.dataset.info.levels[level], level, pair[0], missed)
+        _tell_missed(store.runtime.reporter, queries.dataset.info.levels[level], level, pair[0], missed)
     if not {"fine", "coarse"} <= labels.keys():
         return report
     (fine, _), (coarse, _) = labels["fine"], labels["coarse"]
@@ -99,7 +99,7 @@ def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef)
         kinds = {"fine": values["fine"], WITHIN: values[WITHIN_ALL]}
         report["by_coarse_class"] = by_group(kinds, fine, coarse, names)
         if not several.any():
-            store.reporter.info(
+            store.runtime.reporter.info(
                 "no coarse class has two fine classes in the gallery, so there are none to tell apart: fine within "
                 "coarse is reported over all queries only"
             )

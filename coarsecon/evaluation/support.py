@@ -59,7 +59,7 @@ def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copie
     def pieces(starts: range) -> Iterator[Tensor]:
         size, small = store.encoder.card.input.size, images.images is not None
         batches = split_batches(
-            ImageLoader(images, store.device, store.workers, reporter=store.reporter), BATCH, starts
+            ImageLoader(images, store.device, store.runtime.workers, reporter=store.runtime.reporter), BATCH, starts
         )
         for start, batch in zip(starts, batches, strict=True):
             generator = torch.Generator().manual_seed(start)

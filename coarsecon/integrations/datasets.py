@@ -12,11 +12,11 @@ from coarsecon.data.prepared.store import Split
 from coarsecon.data.sources.hub import library
 from coarsecon.errors import InputError
 from coarsecon.pictures.images import png
-from coarsecon.run.embedder import Embedder
+from coarsecon.run.facade import Run
 from coarsecon.runtime.extras import require_extra
 
 
-def to_datasets(embedder: Embedder, split: str | None = None, *, proposals: Path | str | None = None) -> Any:
+def to_datasets(run: Run, split: str | None = None, *, proposals: Path | str | None = None) -> Any:
     """A split as a `datasets.Dataset` of Hugging Face's library.
 
     Its columns are `image`, one of class names per level (None: unknown), `name`, `embedding` (float32 of length one)
@@ -26,12 +26,11 @@ def to_datasets(embedder: Embedder, split: str | None = None, *, proposals: Path
         InputError: the extra `hf` is missing, there is no such split, or the table cannot be read.
     """
     hub = library()
-    session = embedder.session
-    name = split or session.usual_split()
-    images, embeddings = session.dataset.split(name), embedder.split(name)
+    name = split or run.default_split()
+    images, embeddings = run.dataset.split(name), run.features(name).numpy()
     columns: dict[str, Any] = {
         "image": _image_cells(images),
-        **class_names(embedder, images),
+        **class_names(run, images),
         "name": images.names,
     }
     features: dict[str, Any] = {level: hub.Value("string") for level in columns}
@@ -44,7 +43,7 @@ def to_datasets(embedder: Embedder, split: str | None = None, *, proposals: Path
 
 
 def to_fiftyone(
-    embedder: Embedder,
+    run: Run,
     split: str | None = None,
     *,
     media: Path | str | None = None,
@@ -60,10 +59,9 @@ def to_fiftyone(
         InputError: FiftyOne is not installed, `media` is needed, or as `to_datasets`.
     """
     fiftyone = require_extra("fiftyone", "fiftyone", needed_by="to_fiftyone")
-    session = embedder.session
-    split = split or session.usual_split()
-    images, embeddings = session.dataset.split(split), embedder.split(split)
-    labels = class_names(embedder, images)
+    split = split or run.default_split()
+    images, embeddings = run.dataset.split(split), run.features(split).numpy()
+    labels = class_names(run, images)
     if proposals is not None:
         labels["proposed"] = proposed_labels(images, Path(proposals))
     samples = []
@@ -85,9 +83,9 @@ def _image_cells(images: Split) -> list[dict[str, Any]]:
     return [{"bytes": png(Image.fromarray(images.image(i))), "path": None} for i in range(len(images))]
 
 
-def class_names(embedder: Embedder, images: Split) -> dict[str, list[str | None]]:
+def class_names(run: Run, images: Split) -> dict[str, list[str | None]]:
     """The class of every image by level; None where it is unknown."""
-    levels: Mapping[str, list[str]] = embedder.session.dataset.info.levels
+    levels: Mapping[str, list[str]] = run.dataset.info.levels
     return {
         level: [levels[level][label] if label >= 0 else None for label in column.tolist()]
         for level, column in images.labels.items()

@@ -10,13 +10,13 @@ from coarsecon.config import FeatureLayer
 from coarsecon.errors import InputError
 from coarsecon.metrics.projection import Projection, project
 from coarsecon.report.feature_map import FeatureMap, feature_map
+from coarsecon.run.facade import Run
 from coarsecon.run.restore import coarse_classes
-from coarsecon.run.session import Session
 from coarsecon.runtime.documents import read_json
 
 
 def map_split(
-    session: Session,
+    session: Run,
     split: str,
     method: Projection = "tsne",
     *,
@@ -28,7 +28,7 @@ def map_split(
     """Where the images of a split lie in the plane, by `evaluation.projection.project`; a record that JSON can hold.
 
     `limit` takes so many images at random. `class_weights` are projected together with the features, of whose layer
-    the session must be (`weights_layer`). `session.save_result(method, split, record)` keeps the record for
+    the session must be (`weights_layer`). `store_result(session, method, split, record)` keeps the record for
     `saved_map`.
 
     Raises:
@@ -37,9 +37,9 @@ def map_split(
     features = session.features(split)
     chosen = _sample(len(features), limit, seed)
     rows = features[chosen]
-    level, classes = session.run.config().data.labels, []
+    level, classes = session.folder.config().data.labels, []
     if class_weights:
-        classes = coarse_classes(session.run, session.which)
+        classes = coarse_classes(session.folder, session.spec.checkpoint)
         if classes != session.dataset.info.levels.get(level):
             raise InputError(f"--class-weights: the run learned other {level} classes than those of the dataset")
         weights, _ = _weights(session)
@@ -55,7 +55,7 @@ def map_split(
     return {"method": method, "how": how, "seed": seed, "images": images, "class_weights": stars, "level": level}
 
 
-def draw_map(session: Session, split: str, record: dict[str, Any], *, title: str | None = None) -> FeatureMap:
+def draw_map(session: Run, split: str, record: dict[str, Any], *, title: str | None = None) -> FeatureMap:
     """The map of a record of `map_split`, to be drawn by `report.map_page` and `report.map_picture`."""
     images = session.dataset.split(split)
     chosen = [image["index"] for image in record["images"]]
@@ -66,13 +66,13 @@ def draw_map(session: Session, split: str, record: dict[str, Any], *, title: str
         [(image["x"], image["y"]) for image in record["images"]],
         lambda i: images.image(chosen[i]),
         {level: (labels[level], classes) for level, classes in coarser_first if (labels[level] >= 0).any()},
-        title=title or f"{record['how']}, of {len(chosen):,} {split} images, {session.run.root}",
+        title=title or f"{record['how']}, of {len(chosen):,} {split} images, {session.folder.root}",
         names=[images.names[index] for index in chosen],
         weights=([(star["x"], star["y"]) for star in stars], record["level"]) if stars else None,
     )
 
 
-def saved_map(session: Session, file: Path, *, title: str | None = None) -> FeatureMap:
+def saved_map(session: Run, file: Path, *, title: str | None = None) -> FeatureMap:
     """The map that `session.save_result` wrote to `file`, drawn from the session's dataset.
 
     Raises:
@@ -88,15 +88,15 @@ def saved_map(session: Session, file: Path, *, title: str | None = None) -> Feat
         raise InputError(f"{file}: no map of this dataset can be drawn from it; run `coarsecon tsne` again") from error
 
 
-def weights_layer(session: Session) -> FeatureLayer:
+def weights_layer(session: Run) -> FeatureLayer:
     """The layer whose features the class weights of the session's method lie among; raises InputError without any."""
     return _weights(session)[1]
 
 
-def _weights(session: Session) -> tuple[Tensor, FeatureLayer]:
+def _weights(session: Run) -> tuple[Tensor, FeatureLayer]:
     found = session.store.method.class_weights()
     if found is None:
-        name = session.run.config().method["name"]
+        name = session.folder.config().method["name"]
         raise InputError(f"--class-weights: the method {name} has none among its features; leave the option out")
     return found[0].cpu(), found[1]
 
@@ -106,7 +106,7 @@ def _sample(count: int, limit: int | None, seed: int) -> Tensor:
     return order[:limit].sort().values
 
 
-def _identity(session: Session, split: str, index: int) -> dict[str, Any]:
+def _identity(session: Run, split: str, index: int) -> dict[str, Any]:
     """Which image it is: its index, its name, and its class at every level."""
     images, levels = session.dataset.split(split), session.dataset.info.levels
     classes = {level: _class(names, int(images.labels[level][index])) for level, names in levels.items()}

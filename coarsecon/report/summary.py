@@ -28,10 +28,12 @@ from coarsecon.report.map_page import map_fragment
 from coarsecon.report.page import Fragment
 from coarsecon.report.projection import draw_map, map_split, saved_map
 from coarsecon.report.run_report import ReportPicture, RunReport
+from coarsecon.run.facade import Run
 from coarsecon.run.folder import RunFolder, last_epoch
 from coarsecon.run.provenance import Verifier
 from coarsecon.run.results import Comparison, Result, is_number
-from coarsecon.run.session import Session
+from coarsecon.run.searching import example_rows
+from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.runtime.documents import read_json_object
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train.monitor import monitored_name
@@ -74,8 +76,8 @@ class KeptFeatures:
         session = self._session({}, "")
         if session is None:
             return {}
-        split = session.usual_split()
-        rows = session.examples(split, GALLERY_QUERIES, GALLERY_NEIGHBOURS)
+        split = session.default_split()
+        rows = example_rows(session, split, GALLERY_QUERIES, GALLERY_NEIGHBOURS)
         gallery = gallery_fragment(rows, title=f"Images of {split} with their nearest, by {name}", level=3)
         return {"Gallery": gallery, "Map": map_fragment(self._map(session, split), level=3)}
 
@@ -95,7 +97,7 @@ class KeptFeatures:
         except InputError:  # no labels any more, say
             return None
 
-    def _map(self, session: Session, split: str) -> FeatureMap:
+    def _map(self, session: Run, split: str) -> FeatureMap:
         """The newest map that `coarsecon tsne` kept of what is there now; else a quick one of a few images by PCA."""
         maps = [result for result in self.verifier.results() if result.name.startswith(MAPS)]
         files = [map.path for map in maps if map.path is not None and map.freshness.is_usable]
@@ -106,35 +108,35 @@ class KeptFeatures:
                 continue
         return draw_map(session, split, map_split(session, split, "pca", limit=MAP_IMAGES))
 
-    def _session(self, context: Mapping[str, Any], split: str) -> Session | None:
+    def _session(self, context: Mapping[str, Any], split: str) -> Run | None:
         """The run with the features that the result was computed on, where those of the split are kept."""
-        which, layer = context.get("encoder", "last"), context.get("layer", "backbone")
+        which, layer = context.get("checkpoint", "last"), context.get("layer", "backbone")
         if which not in get_args(Checkpoint) or layer not in get_args(FeatureLayer):
             return None
         data = Path(context["data"]) if isinstance(context.get("data"), str) else None
         try:
-            session = Session(
-                self.run, data, which=which, layer=layer, flip=context.get("flip") is True,
-                device="cpu", workers=0, reporter=self.reporter,
-            )  # fmt: skip
-            split = split or session.usual_split()
+            spec = FeatureSpec(which, layer, context.get("flip") is True)
+            session = Run(self.run, data, features=spec, runtime=Runtime("cpu", 0, self.reporter))
+            split = split or session.default_split()
             return session if split in session.dataset.splits and session.store.holds(session.dataset, split) else None
         except (CoarseconError, OSError):
             return None
 
 
-def _retrieval_outcomes(session: Session, split: str, result: Result) -> Outcomes | None:
+def _retrieval_outcomes(session: Run, split: str, result: Result) -> Outcomes | None:
     gallery = result.values.get("gallery", split)
     if not isinstance(gallery, str) or gallery not in session.dataset.splits:  # of another dataset
         return None
     store, queries, among = session.store, SplitRef(session.dataset, split), SplitRef(session.dataset, gallery)
     if not store.holds(session.dataset, gallery):
         return None
-    values = shared_values(search_between(store, queries, among), paired_labels(queries, among), store.comm)
+    values = shared_values(
+        search_between(store, queries, among), paired_labels(queries, among), store.runtime.distributed
+    )
     return {(level, name): value for level, found in values.items() for name, value in found.items()}
 
 
-def _knn_outcomes(session: Session, split: str, result: Result) -> Outcomes | None:
+def _knn_outcomes(session: Run, split: str, result: Result) -> Outcomes | None:
     if not session.store.holds(session.dataset, "train"):
         return None
     outcomes = {}
@@ -147,7 +149,7 @@ def _knn_outcomes(session: Session, split: str, result: Result) -> Outcomes | No
     return outcomes
 
 
-OUTCOMES: dict[str, Callable[[Session, str, Result], Outcomes | None]] = {
+OUTCOMES: dict[str, Callable[[Run, str, Result], Outcomes | None]] = {
     "retrieve": _retrieval_outcomes,
     "knn": _knn_outcomes,
 }

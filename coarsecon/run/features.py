@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coarsecon.config import Checkpoint, FeatureLayer
+from coarsecon.config import Checkpoint
 from coarsecon.data.formats.left_out import some
 from coarsecon.data.prepared.loader import ImageLoader, padded
 from coarsecon.data.prepared.store import PreparedDataset
@@ -19,11 +19,12 @@ from coarsecon.errors import InputError, NotWritableError
 from coarsecon.methods.base import Method
 from coarsecon.nn.encoder import Encoder
 from coarsecon.run.cache import cached_rows, remove_dead
-from coarsecon.run.folder import RunFolder, no_encoder
+from coarsecon.run.folder import RunFolder
 from coarsecon.run.image_files import FILES_AT_ONCE, ImageFiles, files_fingerprint
+from coarsecon.run.marks import encoder_mark, heads_mark
 from coarsecon.run.restore import load_method, open_encoder
-from coarsecon.runtime.distributed import Distributed
-from coarsecon.runtime.progress import Reporter
+from coarsecon.run.spec import FeatureSpec, Runtime
+from coarsecon.runtime.device import choose_device
 from coarsecon.search.exact import l2_normalize
 from coarsecon.views.batch import ImageBatch
 
@@ -39,38 +40,32 @@ Pieces = Callable[[range], Iterator[Tensor]]
 
 
 class FeatureStore:
-    """What one encoder of a run makes of images, kept in the run's folder `features`.
+    """Features of images by one encoder of a run, each computed once and cached in the run's folder `features`.
 
-    The backbone's output is kept as it is, for an image and, once it is asked for, for its mirror image. From it are
-    made the features of `layer`: L2-normalised float32 [N, D], with `flip` the normalised mean of those of the image
-    and of its mirror. Nothing is loaded before it is needed; the layer "projector" needs the heads at once.
-
-    Several ranks, which `comm` is for, extract together: each embeds every W-th batch. All must then ask for the same.
+    The backbone's output is cached as it is, for an image and, once it is asked for, for its mirror image. From it
+    follow the features of `spec.layer`: L2-normalized float32 [N, D], with `spec.flip` the normalized mean of those of
+    the image and of its mirror. Nothing is loaded before it is needed; the layer "projector" needs the heads at once.
 
     Raises:
-        InputError: there is no encoder yet; the projector is asked for and the run has none.
+        InputError: There is no encoder yet; the projector is asked for and the run has none.
     """
 
     def __init__(
-        self,
-        run: RunFolder,
-        which: Checkpoint = "last",
-        *,
-        layer: FeatureLayer = "backbone",
-        flip: bool = False,
-        device: torch.device | str = "cpu",
-        workers: int = 0,
-        reporter: Reporter | None = None,
-        comm: Distributed | None = None,
+        self, folder: RunFolder, spec: FeatureSpec = FeatureSpec(), runtime: Runtime = Runtime("cpu", workers=0)
     ) -> None:
-        self.run, self.which, self.layer, self.flip = run, which, layer, flip
-        self.device, self.workers, self.reporter = torch.device(device), workers, reporter or Reporter()
-        self.comm = comm or Distributed()
+        self.folder, self.spec, self.runtime = folder, spec, runtime
+        self.device = choose_device(runtime.device)
         self._in_memory: dict[Path, Tensor] = {}
-        if layer == "projector" and self.method.project(torch.zeros(1, self.encoder.dim, device=self.device)) is None:
-            raise InputError(
-                f"{run.root}: its method {run.config().method['name']} has no projector; use the layer backbone"
-            )
+        if (
+            spec.layer == "projector"
+            and self.method.project(torch.zeros(1, self.encoder.dim, device=self.device)) is None
+        ):
+            name = folder.config().method["name"]
+            raise InputError(folder.root, f"its method {name} has no projector", "use the layer backbone")
+
+    def has_projector(self) -> bool:
+        """Whether the run's method projects features."""
+        return self.method.project(torch.zeros(1, self.encoder.dim, device=self.device)) is not None
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -80,25 +75,25 @@ class FeatureStore:
             InputError: It cannot be read, or a training has saved another one since this store looked at it.
         """
         mark = self.encoder_mark
-        encoder = open_encoder(self.run, self.which, self.device)
+        encoder = open_encoder(self.folder, self.spec.checkpoint, self.device)
         self._check_unchanged(mark)
         return encoder
 
     @cached_property
     def method(self) -> Method:
         """The run's method around that encoder, with its heads."""
-        method = load_method(self.run, self.which, self.device, encoder=self.encoder)
+        method = load_method(self.folder, self.spec.checkpoint, self.device, encoder=self.encoder)
         self._check_unchanged(self.encoder_mark)
         return method
 
     def _check_unchanged(self, mark: str) -> None:
-        if encoder_mark(self.run, self.which) != mark:
-            raise InputError(f"{self.run.root}: a training saved this run while it was read; run the command again")
+        if encoder_mark(self.folder, self.spec.checkpoint) != mark:
+            raise InputError(f"{self.folder.root}: a training saved this run while it was read; run the command again")
 
     @cached_property
     def encoder_mark(self) -> str:
         """What the kept rows depend on besides the images: 12 characters of the encoder's weights and card."""
-        return encoder_mark(self.run, self.which)
+        return encoder_mark(self.folder, self.spec.checkpoint)
 
     @property
     def uses_heads(self) -> bool:
@@ -106,9 +101,10 @@ class FeatureStore:
         return "method" in self.__dict__
 
     def mark(self, content: str) -> str:
-        """What the features of images of this `content` (a checksum) depend on."""
-        marks = [self.encoder_mark, *([heads_mark(self.run, self.which)] if self.layer == "projector" else []), content]
-        return f"{self.layer}{'+mirror' * self.flip} {' '.join(marks)}"
+        """Return the fingerprint of the features of images of this `content` (a checksum)."""
+        spec = self.spec
+        heads = [heads_mark(self.folder, spec.checkpoint)] * (spec.layer == "projector")
+        return f"{spec.layer}{'+mirror' * spec.flip} {' '.join([self.encoder_mark, *heads, content])}"
 
     def split(self, dataset: PreparedDataset, split: str) -> Tensor:
         """Features [N, D] of a prepared split, in its order, on the CPU.
@@ -135,7 +131,7 @@ class FeatureStore:
         broken, features = self._file_features(files, name, skip_broken=True)
         if broken:
             count = f"{len(broken):,} of {len(files):,} images"
-            self.reporter.info(f"skipped {count}, which cannot be read: {some(list(broken.values()))}")
+            self.runtime.reporter.info(f"skipped {count}, which cannot be read: {some(list(broken.values()))}")
         return [file for i, file in enumerate(files) if i not in broken], features
 
     def images(self, pixels: list[np.ndarray]) -> Tensor:
@@ -157,7 +153,9 @@ class FeatureStore:
 
     def _split_rows(self, dataset: PreparedDataset, split: str, mirrored: bool) -> Tensor:
         images = dataset.split(split)
-        batches = partial(split_batches, ImageLoader(images, self.device, self.workers, reporter=self.reporter), BATCH)
+        batches = partial(
+            split_batches, ImageLoader(images, self.device, self.runtime.workers, reporter=self.runtime.reporter), BATCH
+        )
         return self._rows(split, dataset.info.splits[split].checksum, len(images), batches, BATCH, mirrored)
 
     def _file_features(
@@ -165,8 +163,8 @@ class FeatureStore:
     ) -> tuple[dict[int, str], Tensor]:
         """What is wrong with the broken files, by number, and the features [M, D] of the others."""
         size = self.encoder.card.input.size
-        images = ImageFiles(files, size, workers=self.workers, skip_broken=skip_broken)
-        rows = [self._file_rows(images, name, mirrored) for mirrored in (False, True)[: 1 + self.flip]]
+        images = ImageFiles(files, size, workers=self.runtime.workers, skip_broken=skip_broken)
+        rows = [self._file_rows(images, name, mirrored) for mirrored in (False, True)[: 1 + self.spec.flip]]
         broken = images.problems(rows[0])
         if broken and (not skip_broken or len(broken) == len(files)):
             which = f"none of the {len(files):,} images can be read, the first: " if len(broken) > 1 else ""
@@ -209,47 +207,49 @@ class FeatureStore:
         path = self._path(name, content)
         if path in self._in_memory:
             return self._in_memory[path]
-        if self.comm.rank == 0 and not path.exists() and self.run.owns(path):
-            saved = [which for which in get_args(Checkpoint) if self.run.encoder(which).exists()]
-            remove_dead(self.run.features, {encoder_mark(self.run, which) for which in saved})
+        if self.runtime.distributed.rank == 0 and not path.exists() and self.folder.owns(path):
+            saved = [name for name in get_args(Checkpoint) if self.folder.encoder(name).exists()]
+            remove_dead(self.folder.features, {encoder_mark(self.folder, name) for name in saved})
 
         def rows(start: int) -> Iterator[Tensor]:
             return self._made(what, count, pieces, piece, start)
 
         try:
-            self.comm.broadcast_object(lambda: self.run.check_owned(path))
-            return cached_rows(path, count, rows, piece=piece, reporter=self.reporter, comm=self.comm)
+            self.runtime.distributed.broadcast_object(lambda: self.folder.check_owned(path))
+            return cached_rows(
+                path, count, rows, piece=piece, reporter=self.runtime.reporter, comm=self.runtime.distributed
+            )
         except NotWritableError as error:
-            self.run.report_unwritable(error, self.reporter)
+            self.folder.report_unwritable(error, self.runtime.reporter)
             self._in_memory[path] = torch.cat(list(rows(0)))
             return self._in_memory[path]
 
     def _made(self, what: str, count: int, pieces: Pieces, piece: int, start: int = 0) -> Iterator[Tensor]:
-        with self.reporter.progress(what, count) as progress:
+        with self.runtime.reporter.progress(what, count) as progress:
             progress.advance(start)
-            for made in self.comm.round_robin(pieces, range(start, count, piece)):
+            for made in self.runtime.distributed.round_robin(pieces, range(start, count, piece)):
                 yield made
                 progress.advance(len(made))
 
     def holds(self, dataset: PreparedDataset, split: str) -> bool:
         """Whether the features of a split are kept already, so that they cost next to nothing."""
         content = dataset.info.splits[split].checksum
-        paths = [self._path(name, content) for name in [split, *[_mirrored(split)] * self.flip]]
-        return all(path.is_file() and self.run.owns(path) for path in paths)
+        paths = [self._path(name, content) for name in [split, *[_mirrored(split)] * self.spec.flip]]
+        return all(path.is_file() and self.folder.owns(path) for path in paths)
 
     def _path(self, name: str, content: str) -> Path:
         """Where the rows of images of this `content` are kept."""
         place = hashlib.sha256(content.encode()).hexdigest()[:12]
-        return self.run.features / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{place}-{self.encoder_mark}.npy"
+        return self.folder.features / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{place}-{self.encoder_mark}.npy"
 
     def _both_sides(self, rows: Callable[[bool], Tensor]) -> Tensor:
         """Features [N, D] of the images' rows and, with `flip`, of their mirror images'."""
         features = self.finished(rows(False))
-        return l2_normalize(features + self.finished(rows(True))) if self.flip else features
+        return l2_normalize(features + self.finished(rows(True))) if self.spec.flip else features
 
     def finished(self, rows: Tensor) -> Tensor:
         """Features [N, D] of kept rows [N, F]: through the projector if that is the layer, and normalised."""
-        projected = self._through(self.method.project, rows) if self.layer == "projector" else rows
+        projected = self._through(self.method.project, rows) if self.spec.layer == "projector" else rows
         assert projected is not None
         return l2_normalize(projected)
 
@@ -271,40 +271,11 @@ def _mirrored(name: str) -> str:
 
 
 def split_features(
-    run: RunFolder,
+    folder: RunFolder,
     dataset: PreparedDataset,
     split: str,
-    *,
-    which: Checkpoint = "last",
-    device: torch.device | str = "cpu",
-    workers: int = 0,
-    reporter: Reporter | None = None,
+    spec: FeatureSpec = FeatureSpec(),
+    runtime: Runtime = Runtime("cpu", workers=0),
 ) -> Tensor:
-    """Backbone features [N, D] of a prepared split: `FeatureStore.split` in one call."""
-    return FeatureStore(run, which, device=device, workers=workers, reporter=reporter).split(dataset, split)
-
-
-def encoder_mark(run: RunFolder, which: Checkpoint) -> str:
-    """Which weights and input transform an encoder of the run has, in 12 characters.
-
-    Raises:
-        InputError: there is no encoder yet.
-    """
-    digest = hashlib.sha256()
-    weights = run.encoder(which)
-    for path in (weights, weights.with_suffix(".json")):
-        try:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except FileNotFoundError:
-            raise no_encoder(path) from None
-    return digest.hexdigest()[:12]
-
-
-def heads_mark(run: RunFolder, which: Checkpoint) -> str:
-    """Which heads were saved with an encoder, in 12 characters; empty where there are none."""
-    try:
-        with run.heads(which).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    except OSError:
-        return ""
+    """Return features [N, D] of a prepared split: `FeatureStore.split` in one call."""
+    return FeatureStore(folder, spec, runtime).split(dataset, split)

@@ -12,8 +12,9 @@ from coarsecon.config import Checkpoint
 from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.run.features import FeatureStore, encoder_mark, heads_mark
+from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import RunFolder
+from coarsecon.run.marks import encoder_mark, heads_mark
 from coarsecon.run.results import COMPUTED_FROM, Freshness, Result, read_results
 
 OWN = "."
@@ -46,7 +47,9 @@ def encoder_entry(
 
 def store_entry(store: FeatureStore, *, heads: bool = False, place: str = OWN) -> dict[str, str]:
     """The `encoder_entry` of the encoder that a store used."""
-    return encoder_entry(store.run, store.which, mark=store.encoder_mark, heads=heads or store.uses_heads, place=place)
+    return encoder_entry(
+        store.folder, store.spec.checkpoint, mark=store.encoder_mark, heads=heads or store.uses_heads, place=place
+    )
 
 
 def split_mark(part: SplitRef) -> str:
@@ -71,7 +74,7 @@ class Verifier:
         """The result with its freshness; one that cannot be read stays as it is."""
         if result.problem or result.path is None:
             return result
-        which = result.record.get("encoder", "last")
+        which = result.record.get("checkpoint", "last")
         return replace(result, freshness=self.check(result.record.get(COMPUTED_FROM), result.path, which))
 
     def dataset_note(self) -> str:

@@ -23,7 +23,7 @@ from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.documents import read_json_object
 
-CONTEXT = ("split", "encoder", "layer", "flip", "data", "run2", "training_images")
+CONTEXT = ("split", "checkpoint", "layer", "flip", "data", "run2", "training_images")
 """What a result was computed on; these stand before its numbers."""
 
 COMPUTED_FROM = "computed_from"
@@ -136,7 +136,9 @@ def _read(path: Path) -> Result:
 
 
 def _current_name(name: str, value: Any) -> str:
-    """The name of a part of a result today: "fine_within_coarse" was over all queries, and had no "coarse_classes"."""
+    """Return today's name of an entry: "fine_within_coarse" was over all queries, and had no "coarse_classes"."""
+    if name == "encoder":
+        return "checkpoint"
     is_old = name == "fine_within_coarse" and isinstance(value, dict) and "coarse_classes" not in value
     return "fine_within_coarse_all_queries" if is_old else name
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from coarsecon.data.prepared.convert import as_prepared
 from coarsecon.errors import InputError
 from coarsecon.pictures.rows import Pixels
-from coarsecon.run.session import Session
+from coarsecon.run.facade import Run
+from coarsecon.run.searching import stored_index
 from coarsecon.search.exact import nearest
 from coarsecon.search.index import EXACT, SearchIndex
 
@@ -60,7 +61,7 @@ class Finder:
         self._lock = threading.Lock()
 
     @classmethod
-    def of(cls, session: Session, split: str, factory: str = EXACT) -> Self:
+    def of(cls, session: Run, split: str, factory: str = EXACT) -> Self:
         """A split of a session's dataset, by an index of that FAISS factory string; the run keeps an approximate one.
 
         Raises:
@@ -70,7 +71,7 @@ class Finder:
         if factory == EXACT:
             index = SearchIndex.build(collection.features, collection.items)
         else:
-            index = session.index(collection, split, factory)
+            index = stored_index(session, collection, split, factory)
         store = session.store
         size = store.encoder.card.input.size
         features = index.vectors if index.exact else collection.features

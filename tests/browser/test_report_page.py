@@ -7,6 +7,8 @@ import pytest
 
 from coarsecon.pictures.rows import GalleryRow, Neighbor, Picture
 from coarsecon.report.gallery import write_gallery
+from coarsecon.run.spec import Runtime
+from coarsecon.run.storing import store_result
 
 ONE, TWO = (f"{name}{'_with_a_long_name' * 6}" for name in ("one", "two"))
 """Without a place where a line would break."""
@@ -17,8 +19,8 @@ def report_page(tiny_run, tmp_path_factory):
     """The report of two runs that have results of their own."""
     from coarsecon.report.run_report import write_report
     from coarsecon.report.summary import Summary
+    from coarsecon.run.facade import Run
     from coarsecon.run.folder import RunFolder
-    from coarsecon.run.session import Session
     from coarsecon.runtime.progress import Reporter
 
     root = tmp_path_factory.mktemp("report")
@@ -26,10 +28,10 @@ def report_page(tiny_run, tmp_path_factory):
     for name, recall in ((ONE, 0.4), (TWO, 0.9)):
         shutil.copytree(tiny_run, root / name, ignore=shutil.ignore_patterns("results"))
         run = RunFolder(root / name)
-        session = Session(run, None, which="last", device="cpu", workers=0, reporter=Reporter())
+        session = Run(run, None, runtime=Runtime("cpu", 0, Reporter()))
         session.features("test")
         part = {"recall@1": recall, "queries": 48, "grid": [{"k": 1, "top1": recall}]}
-        session.save_result("mine", "test", {"fine": part, "coarse": {"recall@1": 0.9, "queries": 48}})
+        store_result(session, "mine", "test", {"fine": part, "coarse": {"recall@1": 0.9, "queries": 48}})
         runs.append(run)
     config = root / TWO / "config.yaml"
     config.write_text(config.read_text().replace("momentum: 0.99", "momentum: 0.98"))

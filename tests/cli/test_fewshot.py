@@ -153,8 +153,8 @@ def test_without_scikit_learn_it_is_refused_before_features_are_extracted(coarse
 
 def test_training_images_are_told(coarsecon, tiny_run):
     words = ("fewshot", tiny_run, *SMALL, "--classifier", "cosine", "--support-copies", 1)
-    assert "the run learned from train" in coarsecon(*words, "--split", "train").err
-    assert "the run learned from" not in coarsecon(*words).err
+    assert "evaluating on the training split" in coarsecon(*words, "--split", "train").err
+    assert "Warning: evaluating on" not in coarsecon(*words).err
 
 
 def test_a_second_run_needs_to_be_told_how_to_combine(coarsecon, tiny_run):

@@ -28,7 +28,7 @@ def test_metrics_follow_the_contract(coarsecon, tiny_run, tmp_path):
         assert [(cell["k"], cell["t"]) for cell in values["grid"]] == [(20, 0.1), (200, 0.1)]
         assert values["top1"] == values["grid"][1]["top1"]
     saved = json.loads((tiny_run / "results" / "knn.json").read_text())
-    assert (saved["split"], saved["encoder"]) == ("test", "last")
+    assert (saved["split"], saved["checkpoint"]) == ("test", "last")
     assert saved["coarse"] == metrics["coarse"]
 
 

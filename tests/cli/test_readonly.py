@@ -92,8 +92,9 @@ def test_an_export_needs_another_place(coarsecon, readonly_run, tmp_path):
 
 
 def test_serve_searches_and_says_that_marks_cannot_be_kept(readonly_run):
+    from coarsecon.run.facade import Run
     from coarsecon.run.folder import open_run
-    from coarsecon.run.session import Session
+    from coarsecon.run.spec import Runtime
     from coarsecon.runtime.progress import Reporter
     from coarsecon.serve.finder import Finder
 
@@ -103,7 +104,7 @@ def test_serve_searches_and_says_that_marks_cannot_be_kept(readonly_run):
         def info(self, text: str) -> None:
             told.append(text)
 
-    session = Session(open_run(readonly_run), None, which="last", device="cpu", workers=0, reporter=Told())
+    session = Run(open_run(readonly_run), None, runtime=Runtime("cpu", 0, Told()))
     finder = Finder.of(session, "train", "HNSW8")
     query = finder.query("train:3")
     assert query is not None

@@ -11,8 +11,9 @@ from tiny import tiny_settings, write_tiny_dataset
 from coarsecon.data.prepared.store import open_dataset
 from coarsecon.errors import InputError
 from coarsecon.report.projection import saved_map
+from coarsecon.run.facade import Run
 from coarsecon.run.folder import open_run
-from coarsecon.run.session import Session
+from coarsecon.run.spec import Runtime
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
 
@@ -48,7 +49,7 @@ def test_a_kept_map_can_be_drawn_again(coarsecon, tiny_run, tiny_data, tmp_path)
     assert coarsecon("tsne", tiny_run, "--method", "pca", "--limit", 20, "--png", tmp_path / "m.png").code == 0
     from coarsecon.runtime.progress import Reporter
 
-    session = Session(open_run(tiny_run), None, which="last", device="cpu", workers=0, reporter=Reporter())
+    session = Run(open_run(tiny_run), None, runtime=Runtime("cpu", 0, Reporter()))
     drawn = saved_map(session, tiny_run / "results" / "pca-limit=20.json")
     split = open_dataset(tiny_data).split("test")
     assert len(drawn) == 20
@@ -74,8 +75,8 @@ def test_maps_of_other_settings_live_side_by_side_and_the_report_shows_the_newes
 
 def test_a_map_of_training_images_is_told(coarsecon, tiny_run, tmp_path):
     words = ("tsne", tiny_run, "--method", "pca", "--svg", tmp_path / "m.svg")
-    assert "the run learned from train" in coarsecon(*words, "--split", "train").err
-    assert "the run learned from" not in coarsecon(*words).err
+    assert "evaluating on the training split" in coarsecon(*words, "--split", "train").err
+    assert "Warning: evaluating on" not in coarsecon(*words).err
 
 
 def test_only_what_is_asked_for_is_written(coarsecon, tiny_run, tmp_path):
@@ -138,6 +139,6 @@ def test_a_map_of_other_images_is_not_drawn_with_those_of_the_run(coarsecon, tin
     other = write_tiny_dataset(tmp_path / "other", test=40)
     assert coarsecon("tsne", tiny_run, "--data", other, "--method", "pca", "--png", tmp_path / "m.png").code == 0
     (kept,) = (tiny_run / "results").glob("pca*data=*.json")
-    session = Session(open_run(tiny_run), None, which="last", device="cpu", workers=0, reporter=Reporter())
+    session = Run(open_run(tiny_run), None, runtime=Runtime("cpu", 0, Reporter()))
     with pytest.raises(InputError, match="no map of this dataset"):
         saved_map(session, kept)

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coarsecon.run.facade import Run
+from coarsecon.run.spec import Runtime
+
 QUICK = ("--device", "cpu", "--workers", 0)
 
 
@@ -92,9 +95,11 @@ def test_a_cascade_without_heads_takes_coarse_classes_by_logistic_regression(coa
 
 
 def test_the_encoder_is_embedded_with_exported_and_reported(coarsecon, run, photos, tmp_path):
-    from coarsecon.run.embedder import Embedder
 
-    assert Embedder(run, device="cpu").embed(photos / "0-red.png").shape == (1, Embedder(run, device="cpu").dim)
-    assert np.isfinite(Embedder(run, device="cpu").embed(photos)).all()
+    assert Run(run, runtime=Runtime("cpu")).embed(photos / "0-red.png").shape == (
+        1,
+        Run(run, runtime=Runtime("cpu")).dim,
+    )
+    assert np.isfinite(Run(run, runtime=Runtime("cpu")).embed(photos)).all()
     assert coarsecon("export", run, "--format", "hub", "--out", tmp_path / "hub").code == 0
     assert coarsecon("report", run, "--out", tmp_path / "page.html").code == 0

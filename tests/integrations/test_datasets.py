@@ -18,7 +18,7 @@ def encoder(tiny_run):
 
 @pytest.fixture
 def proposals(encoder, tmp_path):
-    names = encoder.session.dataset.split("test").names
+    names = encoder.dataset.split("test").names
     rows = ["path,coarse,proposed", *(f"{name},c,c-{i % 3 + 1}" for i, name in enumerate(names[:-1]))]
     (tmp_path / "cluster.csv").write_text("\n".join(rows))
     return tmp_path / "cluster.csv"
@@ -27,10 +27,10 @@ def proposals(encoder, tmp_path):
 def test_a_dataset_of_hugging_face_has_images_labels_embeddings_and_proposals(encoder, proposals):
     pytest.importorskip("datasets")
     dataset = to_datasets(encoder, "test", proposals=proposals)
-    split, info = encoder.session.dataset.split("test"), encoder.session.dataset.info
+    split, info = encoder.dataset.split("test"), encoder.dataset.info
     assert len(dataset) == len(split)
     row = dataset[4]
-    assert np.allclose(row["embedding"], encoder.split("test")[4])
+    assert np.allclose(row["embedding"], encoder.features("test").numpy()[4])
     assert row["fine"] == info.levels["fine"][split.labels["fine"][4]]
     assert row["proposed"] == "c-2"
     assert dataset[len(split) - 1]["proposed"] is None
@@ -38,7 +38,7 @@ def test_a_dataset_of_hugging_face_has_images_labels_embeddings_and_proposals(en
 
 
 def test_a_proposal_that_was_taken_out_of_the_table_is_none(encoder, tmp_path):
-    images = encoder.session.dataset.split("test")
+    images = encoder.dataset.split("test")
     cells = ["c-1", "", "NaN", "null"]
     rows = [f"{name},{cell}" for name, cell in zip(images.names, cells, strict=False)]
     (tmp_path / "cluster.csv").write_text("\n".join(["path,proposed", *rows]))
@@ -76,8 +76,8 @@ def test_fiftyone_gets_files_with_labels_embeddings_and_proposals(encoder, propo
     assert dataset.name == "tiny"
     assert len(dataset) == 48
     sample = dataset[4]
-    assert (np.asarray(Image.open(sample["filepath"])) == encoder.session.dataset.split("test").image(4)).all()
-    assert np.allclose(sample["embedding"], encoder.split("test")[4])
+    assert (np.asarray(Image.open(sample["filepath"])) == encoder.dataset.split("test").image(4)).all()
+    assert np.allclose(sample["embedding"], encoder.features("test").numpy()[4])
     assert sample["proposed"] == {"label": "c-2"}
     assert "proposed" not in dataset[47]
 

@@ -32,7 +32,7 @@ def test_importing_coarsecon_loads_nothing_heavy():
 
 
 def test_every_form_of_an_image_has_the_features_of_the_prepared_one(encoder, pixels, tmp_path):
-    wanted = encoder.split("test")[:5]
+    wanted = encoder.features("test").numpy()[:5]
     arrays = pixels.permute(0, 2, 3, 1).numpy()
     files = [tmp_path / f"{i}.png" for i in range(5)]
     for array, file in zip(arrays, files, strict=True):
@@ -51,10 +51,10 @@ def test_every_form_of_an_image_has_the_features_of_the_prepared_one(encoder, pi
     assert encoder.embed([]).shape == (0, encoder.dim)
 
 
-@pytest.mark.parametrize("options", [{"flip": True}, {"layer": "projector"}, {"which": "best"}])
+@pytest.mark.parametrize("options", [{"flip": True}, {"layer": "projector"}, {"checkpoint": "best"}])
 def test_options_mean_what_they_mean_for_commands(options, tiny_run, pixels):
     encoder = coarsecon.load(tiny_run, device="cpu", **options)
-    assert np.allclose(encoder.embed(pixels), encoder.split("test")[:5], atol=1e-5)
+    assert np.allclose(encoder.embed(pixels), encoder.features("test").numpy()[:5], atol=1e-5)
 
 
 def test_what_is_no_image_is_told(encoder):
@@ -69,30 +69,30 @@ def test_what_is_no_image_is_told(encoder):
         coarsecon.load("missing")
 
 
-@pytest.mark.parametrize("options", [{"which": "first"}, {"layer": "projecter"}])
+@pytest.mark.parametrize("options", [{"checkpoint": "first"}, {"layer": "projecter"}])
 def test_an_encoder_or_a_layer_that_is_none_is_told(options, tiny_run):
     """They would pass for the best one and for the projector."""
     (name,) = options
-    with pytest.raises(InputError, match=f"{name}=.*: choose "):
+    with pytest.raises(InputError, match=f"{name}: .* is not known; choose "):
         coarsecon.load(tiny_run, **options)
 
 
 def test_no_neighbour_at_all_cannot_be_asked_for(encoder, pixels):
-    with pytest.raises(InputError, match="k=0: ask for one neighbour or more"):
+    with pytest.raises(InputError, match="k: 0 is below 1; ask for one neighbor or more"):
         encoder.search(pixels[0], k=0)
 
 
 def test_it_says_what_it_is(encoder):
-    assert repr(encoder).startswith("Embedder(")
-    assert "which='last', layer='backbone', flip=False" in repr(encoder)
+    assert repr(encoder).startswith("Run(")
+    assert "checkpoint='last', layer='backbone', flip=False" in repr(encoder)
 
 
 def test_search_finds_the_nearest_of_a_split(encoder, pixels):
     found = encoder.search(pixels, k=3, split="train")
-    scores, indices = nearest(torch.from_numpy(encoder.embed(pixels)), torch.from_numpy(encoder.split("train")), 3)
+    scores, indices = nearest(torch.from_numpy(encoder.embed(pixels)), encoder.features("train"), 3)
     assert found.indices == indices.tolist()
     assert np.allclose(found.scores, scores, atol=1e-5)
-    dataset = open_dataset(encoder.session.dataset.root)
+    dataset = open_dataset(encoder.dataset.root)
     names = dataset.info.levels["fine"]
     assert found.labels["fine"][0][0] == names[dataset.split("train").labels["fine"][indices[0, 0]]]
     assert found.names[0][0] == dataset.split("train").names[indices[0, 0]]
@@ -129,6 +129,6 @@ def test_it_is_a_step_of_a_pipeline(encoder, tiny_data):
     pipeline = make_pipeline(copy, KNeighborsClassifier(1))
     predicted = pipeline.fit(train.images, train.labels["fine"]).predict(train.images)
     assert (predicted == train.labels["fine"].numpy()).mean() > 0.9
-    assert copy.set_params(flip=True).flip
-    with pytest.raises(InputError, match="no parameter is called depth"):
+    assert copy.set_params(flip=True).spec.flip
+    with pytest.raises(InputError, match="depth: no such parameter"):
         copy.set_params(depth=3)

@@ -16,8 +16,11 @@ from coarsecon.data.prepared.store import open_dataset
 from coarsecon.errors import InputError
 from coarsecon.evaluation.support import embedded_split, predicted_classes
 from coarsecon.nn.encoder import Encoder, load_encoder
-from coarsecon.run.features import FeatureStore, encoder_mark, split_features
+from coarsecon.run.features import FeatureStore, split_features
 from coarsecon.run.folder import RunFolder, open_run
+from coarsecon.run.marks import encoder_mark
+from coarsecon.run.restore import open_encoder
+from coarsecon.run.spec import FeatureSpec
 from coarsecon.search.exact import l2_normalize
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
@@ -77,20 +80,20 @@ def test_features_are_unit_norm_float32_in_the_splits_order(run, dataset):
 
 def test_a_file_embeds_as_the_prepared_image_it_became(run, dataset, files):
     for flip in (False, True):
-        store = FeatureStore(run, flip=flip)
+        store = FeatureStore(run, FeatureSpec(flip=flip))
         torch.testing.assert_close(store.files(files), store.split(dataset, "test")[:5], rtol=0, atol=1e-5)
 
 
 def test_all_that_is_made_of_a_split_needs_one_pass_of_its_images(fresh, dataset, seen):
     backbone = FeatureStore(fresh).split(dataset, "test")
     assert sum(seen) == 48
-    projected = FeatureStore(fresh, layer="projector").split(dataset, "test")
+    projected = FeatureStore(fresh, FeatureSpec(layer="projector")).split(dataset, "test")
     assert FeatureStore(fresh).coarse_logits(dataset, "test") is None
     assert torch.equal(FeatureStore(fresh).split(dataset, "test"), backbone)
     assert sum(seen) == 48
-    flipped = FeatureStore(fresh, flip=True).split(dataset, "test")
+    flipped = FeatureStore(fresh, FeatureSpec(flip=True)).split(dataset, "test")
     assert sum(seen) == 96  # the mirror images
-    FeatureStore(fresh, layer="projector", flip=True).split(dataset, "test")
+    FeatureStore(fresh, FeatureSpec(layer="projector", flip=True)).split(dataset, "test")
     assert sum(seen) == 96
     assert backbone.shape == flipped.shape == (48, backbone.shape[1])
     assert projected.shape == (48, 16)
@@ -107,12 +110,12 @@ def test_a_folder_is_extracted_once_and_again_when_it_changes(fresh, files, seen
 
 def test_nothing_is_loaded_where_all_is_kept(run, dataset, monkeypatch):
     FeatureStore(run).split(dataset, "test")
-    monkeypatch.setattr("coarsecon.run.features.load_encoder", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("coarsecon.run.features.open_encoder", lambda *_: pytest.fail("loaded"))
     FeatureStore(run).split(dataset, "test")
 
 
 def test_projected_features_are_the_methods_projection_of_the_image(run, dataset):
-    store = FeatureStore(run, layer="projector")
+    store = FeatureStore(run, FeatureSpec(layer="projector"))
     with torch.no_grad():
         raw = store.encoder.features(ImageBatch.full(dataset.split("test").images))
         expected = torch.nn.functional.normalize(store.method.projector(raw), dim=1)
@@ -121,7 +124,7 @@ def test_projected_features_are_the_methods_projection_of_the_image(run, dataset
 
 @pytest.mark.parametrize("layer", ["backbone", "projector"])
 def test_flipping_averages_the_features_of_an_image_and_its_mirror(run, dataset, layer):
-    plain, store = FeatureStore(run, layer=layer), FeatureStore(run, layer=layer, flip=True)
+    plain, store = FeatureStore(run, FeatureSpec(layer=layer)), FeatureStore(run, FeatureSpec(layer=layer, flip=True))
     images = dataset.split("test").images
     sides = [plain.encoder.features(ImageBatch.full(side)) for side in (images, images.flip(3).contiguous())]
     expected = l2_normalize(plain.finished(sides[0]) + plain.finished(sides[1]))
@@ -143,15 +146,15 @@ def test_the_mirror_of_images_of_different_sizes_is_that_of_each_alone(run):
 def test_extraction_goes_on_where_it_was_killed(fresh, dataset, tiny_data, monkeypatch, seen):
     script = (
         "import os, signal; from pathlib import Path\n"
-        "from coarsecon.data.prepared.store import open_dataset; from coarsecon.evaluation import features\n"
-        "from coarsecon.nn.encoder import Encoder; from coarsecon.run.folder import Run\n"
+        "from coarsecon.data.prepared.store import open_dataset; from coarsecon.run import features\n"
+        "from coarsecon.nn.encoder import Encoder; from coarsecon.run.folder import RunFolder\n"
         "features.BATCH, embed, calls = 10, Encoder.features, []\n"
         "def dies(self, batch, **options):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return embed(self, batch, **options)\n"
         "Encoder.features = dies\n"
-        f"features.split_features(Run(Path({str(fresh.root)!r})), open_dataset(Path({str(tiny_data)!r})), 'test')"
+        f"features.split_features(RunFolder(Path({str(fresh.root)!r})), open_dataset(Path({str(tiny_data)!r})), 'test')"
     )
     done = python("-c", script)
     assert done.code == -signal.SIGKILL, done.err
@@ -224,13 +227,13 @@ def test_a_run_without_heads_has_backbone_features_alone(fresh, dataset):
     fresh.heads().unlink()
     assert len(split_features(fresh, dataset, "test")) == 48
     with pytest.raises(InputError, match="kept no heads"):
-        FeatureStore(fresh, layer="projector")
+        FeatureStore(fresh, FeatureSpec(layer="projector"))
 
 
 def test_a_method_without_projector_is_told(tiny_data, tmp_path):
     run = pretrain(build_run_spec(tiny_settings(tiny_data, "supce", schedule={"epochs": 1})), tmp_path / "supce")
     with pytest.raises(InputError, match="supce has no projector"):
-        FeatureStore(run, layer="projector")
+        FeatureStore(run, FeatureSpec(layer="projector"))
 
 
 def test_embedding_leaves_the_backbones_mode_as_it_was(run):
@@ -252,4 +255,4 @@ def test_weights_that_do_not_belong_to_their_card_are_refused(run, tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         load_encoder(path)
     with pytest.raises(InputError, match="no encoder here"):
-        load_encoder(tmp_path / "nothing.safetensors")
+        open_encoder(RunFolder(tmp_path / "nothing"))

@@ -11,7 +11,6 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import coarsecon
@@ -60,7 +59,7 @@ def test_an_uploaded_image_finds_what_the_library_finds(serve, tiny_run, test_im
 
 def test_a_filter_searches_the_whole_class_and_not_the_first_neighbors(serve, tiny_run, train):
     served = serve(tiny_run)
-    features = torch.from_numpy(coarsecon.load(tiny_run, device="cpu").split("train"))
+    features = coarsecon.load(tiny_run, device="cpu").features("train")
     for level, label in (("coarse", 2), ("fine", 11)):
         members = (train.labels[level] == label).nonzero().flatten()
         others = members[members != 0]

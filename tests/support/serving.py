@@ -55,8 +55,9 @@ def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """`serve(run)` serves a copy of a run, its training images, until the test ends."""
     pytest.importorskip("starlette")
     pytest.importorskip("uvicorn")
+    from coarsecon.run.facade import Run
     from coarsecon.run.folder import open_run
-    from coarsecon.run.session import Session
+    from coarsecon.run.spec import Runtime
     from coarsecon.runtime.progress import Reporter
     from coarsecon.serve.app import create_app
     from coarsecon.serve.finder import Finder
@@ -70,7 +71,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         run = tmp_path / "<run>"
         shutil.copytree(original, run)
         opened = open_run(run)
-        session = Session(opened, None, which="last", device="cpu", workers=0, reporter=Reporter())
+        session = Run(opened, None, runtime=Runtime("cpu", 0, Reporter()))
         app = create_app(Finder.of(session, "train", index), Marks(opened.results / "marks.csv"), opened)
         server, listening = make_server(app), listen("127.0.0.1", 0)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

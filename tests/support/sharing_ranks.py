@@ -20,6 +20,7 @@ from coarsecon.nn.encoder import Encoder
 from coarsecon.run import features
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import RunFolder
+from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.runtime.distributed import Distributed, connected
 
 SIZE = 10
@@ -47,7 +48,8 @@ def found(run: RunFolder, data: Path, comm: Distributed) -> dict[str, Any]:
         return original(self, batch, **options)
 
     dataset, told = open_dataset(data), {}
-    store, flipping = FeatureStore(run, comm=comm), FeatureStore(run, flip=True, comm=comm)
+    runtime = Runtime("cpu", 0, distributed=comm)
+    store, flipping = FeatureStore(run, runtime=runtime), FeatureStore(run, FeatureSpec(flip=True), runtime)
     kinds = {
         "test": lambda: store.split(dataset, "test"),
         "flipped": lambda: flipping.split(dataset, "test"),

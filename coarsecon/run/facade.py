@@ -1,0 +1,309 @@
+"""A run in use: what the command line, Python, evaluations, exports and the search page open a run folder with."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coarsecon.config import Checkpoint, FeatureLayer
+from coarsecon.data.prepared.split_ref import SplitRef
+from coarsecon.data.prepared.store import PreparedDataset, open_dataset
+from coarsecon.data.prepared.unlabeled import LEFT_OUT, unlabeled_note
+from coarsecon.errors import InputError
+from coarsecon.pictures.rows import Picture
+from coarsecon.run.embedding import Images, embed_images
+from coarsecon.run.features import FeatureStore
+from coarsecon.run.folder import RunFolder, no_dataset, open_run
+from coarsecon.run.neighbors import Neighbors, find_neighbors
+from coarsecon.run.overlap import training_overlap
+from coarsecon.run.provenance import computed_from, store_entry
+from coarsecon.run.spec import FeatureSpec, Runtime
+from coarsecon.run.training_images import trained_images
+from coarsecon.runtime.distributed import Distributed
+from coarsecon.runtime.progress import Reporter
+from coarsecon.search.collection import Collection, split_collection
+from coarsecon.search.identity import PreparedImages
+from coarsecon.search.index import EXACT, SearchIndex
+
+
+class Run:
+    """A run folder with its encoder and a dataset; everything is opened when it is first needed.
+
+    It is also a transformer in scikit-learn's sense: `transform` is `embed`, and `fit` does nothing.
+
+    Args:
+        folder: The run folder.
+        data: The prepared dataset to evaluate on and to search in; by default the run's.
+        features: Which features of the run are used.
+        runtime: Where and how they are computed.
+
+    Raises:
+        InputError: There is no run in the folder, or `features` names no checkpoint or layer.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | Path | str,
+        data: Path | str | None = None,
+        *,
+        features: FeatureSpec = FeatureSpec(),
+        runtime: Runtime = Runtime(),
+    ) -> None:
+        self.folder = folder if isinstance(folder, RunFolder) else open_run(Path(folder))
+        for name, known in (("checkpoint", get_args(Checkpoint)), ("layer", get_args(FeatureLayer))):
+            if getattr(features, name) not in known:
+                choices = " or ".join(map(repr, known))
+                raise InputError(name, f"{getattr(features, name)!r} is not known", f"choose {choices}")
+        self.spec, self.runtime = features, runtime
+        self._data = None if data is None else Path(data)
+        self._used: dict[tuple[Path, str], SplitRef] = {}
+        self._indexes: dict[tuple[str, str], SearchIndex] = {}
+
+    def with_features(self, **changes: Any) -> "Run":
+        """Return the same run with other features, for example `run.with_features(layer="projector")`."""
+        return Run(self.folder, self._data, features=replace(self.spec, **changes), runtime=self.runtime)
+
+    @property
+    def reporter(self) -> Reporter:
+        """Where progress and warnings go."""
+        return self.runtime.reporter
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """The features of images, cached in the run folder."""
+        return FeatureStore(self.folder, self.spec, self.runtime)
+
+    @cached_property
+    def dataset(self) -> PreparedDataset:
+        """The given dataset, or else the run's.
+
+        Raises:
+            InputError: It is not there, or not a prepared dataset.
+        """
+        path = self._data or self.folder.config().data.path
+        if path is None or not path.exists():
+            raise no_dataset(path, self.folder.root)
+        return open_dataset(path)
+
+    def find_dataset(self) -> PreparedDataset | None:
+        """Return the dataset, or None where the run's is not there or cannot be read.
+
+        Raises:
+            InputError: A dataset was given and cannot be used.
+        """
+        try:
+            return self.dataset
+        except InputError:
+            if self._data is not None:
+                raise
+            return None
+
+    @property
+    def uses_own_dataset(self) -> bool:
+        """Whether the dataset is the one that the run was trained on."""
+        own = self.folder.config().data.path
+        return own is not None and own.resolve() == self.dataset.root.resolve()
+
+    def default_split(self) -> str:
+        """Return the split that is evaluated where none is named: test, else val, else train."""
+        return next(name for name in ("test", "val", "train") if name in self.dataset.splits)
+
+    def held_out_split(self) -> str:
+        """Return the split that classifiers are evaluated on: test, else val.
+
+        Raises:
+            InputError: The dataset has neither.
+        """
+        for name in ("test", "val"):
+            if name in self.dataset.splits:
+                return name
+        raise InputError(self.dataset.root, "no test or val split to evaluate on", "prepare the dataset with one")
+
+    def features(self, split: str | None = None) -> Tensor:
+        """Return the L2-normalized features float32 [N, D] of a split, on the CPU."""
+        split = split or self.default_split()
+        features = self.store.split(self.dataset, split)
+        self.use(SplitRef(self.dataset, split))
+        return features
+
+    def labels(self, *splits: str) -> dict[str, list[Tensor]]:
+        """Return the labels int64 [N] of each split, for every level that is known in all of them, fine first.
+
+        Raises:
+            InputError: There is no such level.
+        """
+        columns = [self.dataset.split(split).labels for split in splits]
+        self.use(*(SplitRef(self.dataset, split) for split in splits))
+        levels = sorted(columns[0], key=lambda level: (level != "fine", level != "coarse", level))
+        known = {level: [labels[level] for labels in columns] for level in levels}
+        known = {level: found for level, found in known.items() if all((labels >= 0).any() for labels in found)}
+        if not known:
+            raise InputError(self.dataset.root, f"no level of labels is known in {' and '.join(splits)}")
+        return known
+
+    def collection(self, split: str) -> Collection:
+        """Return a split with its features, to search in."""
+        features = self.features(split)
+        mark = self.store.mark(self.dataset.info.splits[split].checksum)
+        return split_collection(self.dataset, split, features, mark)
+
+    def picture(self, split: str, index: int) -> Picture:
+        """Return an image of a split with its name and classes."""
+        images = self.dataset.split(split)
+        self.use(SplitRef(self.dataset, split))
+        names = {level: classes[label] for level, classes in self.dataset.info.levels.items()
+                 if (label := int(images.labels[level][index])) >= 0}  # fmt: skip
+        return Picture(images.image(index), images.names[index], names.get("coarse"), names.get("fine"))
+
+    @cached_property
+    def prepared_images(self) -> PreparedImages:
+        """Find the images of the dataset by their content."""
+        return PreparedImages(self.dataset)
+
+    @property
+    def dim(self) -> int:
+        """The width D of the features."""
+        return int(self.embed(np.zeros((1, 1, 3), np.uint8)).shape[1])
+
+    def embed(self, images: Images) -> np.ndarray:
+        """Return L2-normalized embeddings float32 [N, D] of one image or several, in their order.
+
+        An image is a file, a PIL image, an array uint8 [H, W, 3] or a tensor uint8 [3, H, W]; a folder means all
+        images in and below it. Arrays [N, H, W, 3] and tensors [N, 3, H, W] are N images. Sizes may differ.
+        Broken files in folders are skipped with a warning.
+
+        Raises:
+            InputError: A file is missing or broken, or an image does not have 8 bits per channel.
+        """
+        return embed_images(self.store, images)[1]
+
+    def use(self, *splits: SplitRef) -> None:
+        """Record that these splits were used, for `origin`."""
+        self._used |= {(part.dataset.root, part.split): part for part in splits}
+
+    def origin(self, *others: "Run", heads: bool = False) -> dict[str, Any]:
+        """Return the fingerprints of what was used so far: the encoder, its heads, those of other runs, the splits."""
+        encoders = [store_entry(self.store, heads=heads)]
+        encoders += [store_entry(other.store, place=str(other.folder.root.resolve())) for other in others]
+        return computed_from(encoders, self._used.values())
+
+    def warn_if_trained_on(self, split: str) -> None:
+        """Warn where the run was trained on this split of its own dataset."""
+        if split == "train" and self.uses_own_dataset:
+            self.reporter.info(
+                "Warning: evaluating on the training split. Prepare a held-out split (train/ and test/ folders) for an "
+                "unbiased estimate, or name another split."
+            )
+
+    def training_images(self, split: str) -> int | None:
+        """Count the images of a split that the run was trained on, and warn where there are any; None where unknown.
+
+        The other splits of the run's own dataset are taken as held out: `data check` finds what leaks between them.
+        """
+        part, own = SplitRef(self.dataset, split), self.folder.trained_on()
+        if self.uses_own_dataset and own in (None, self.dataset.info.splits["train"].checksum):
+            return len(trained_images(self.folder, part)) if split == "train" else 0
+        where = f"{split} of {self.dataset.root}"
+        try:
+            found = training_overlap(self.folder, part, workers=self.runtime.workers, reporter=self.reporter)
+        except InputError as error:
+            self.reporter.info(f"Warning: cannot check whether the run was trained on {where}: {error}")
+            return None
+        if found:
+            count = len(self.dataset.split(split))
+            self.reporter.info(
+                f"Warning: the run was trained on {found:,} of the {count:,} images of {where}; "
+                "the result is no estimate for new images."
+            )
+        return found
+
+    def continue_on_first_rank(self) -> None:
+        """Let the first rank go on without the others, which have helped to extract features."""
+        self.runtime = self.store.runtime = replace(self.runtime, distributed=Distributed())
+
+    def report_unlabeled(self, *splits: str, levels: Iterable[str] | None = None, consequence: str = LEFT_OUT) -> None:
+        """Report how many images of the splits have no label, a line for each of `levels` (default: every level)."""
+        for level in self.dataset.info.levels if levels is None else levels:
+            columns = {split: self.dataset.split(split).labels[level] for split in dict.fromkeys(splits)}
+            if note := unlabeled_note(level, columns, consequence):
+                self.reporter.info(note)
+
+    def search(self, query: Images | Tensor, k: int = 10, *, split: str = "train", index: str = EXACT) -> Neighbors:
+        """Return the `k` images of a split nearest to each query.
+
+        Images of the split with the content of a query file are not its neighbors.
+
+        Args:
+            query: What `embed` takes, or embeddings float [Q, D].
+            k: Number of neighbors.
+            split: The split to search in.
+            index: A FAISS factory string.
+
+        Raises:
+            InputError: As `embed`; there is no such split; `k` is below 1.
+        """
+        if k < 1:
+            raise InputError("k", f"{k} is below 1", "ask for one neighbor or more")
+        if (split, index) not in self._indexes:
+            images = self.collection(split)
+            self._indexes[split, index] = SearchIndex.build(images.features, images.items, index)
+        if isinstance(query, np.ndarray | Tensor) and query.ndim == 2 and not _is_integer(query):
+            return find_neighbors(self._indexes[split, index], torch.as_tensor(query), k)
+        asked, embedded = embed_images(self.store, query)
+        same = [self.same_images(Path(image), split) if isinstance(image, str | Path) else set() for image in asked]
+        return find_neighbors(self._indexes[split, index], torch.from_numpy(embedded), k, same)
+
+    def same_images(self, file: Path, split: str) -> set[int]:
+        """Return the numbers of the images of a split that have the content of an image file."""
+        return {place.number for place in self.prepared_images.places(file) if place.split == split}
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self.spec).items())
+        return f"Run({str(self.folder.root)!r}, {settings})"
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: N803  scikit-learn's names
+        """Do nothing: the encoder is trained."""
+        return self
+
+    def transform(self, X: Images) -> np.ndarray:  # noqa: N803
+        """Return `embed(X)`."""
+        return self.embed(X)
+
+    def fit_transform(self, X: Images, y: Any = None) -> np.ndarray:  # noqa: N803
+        """Return `embed(X)`."""
+        return self.embed(X)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return which features are used."""
+        return asdict(self.spec)
+
+    def set_params(self, **params: Any) -> Self:
+        """Use other features."""
+        if unknown := params.keys() - asdict(self.spec).keys():
+            raise InputError(", ".join(sorted(unknown)), "no such parameter", f"known: {', '.join(asdict(self.spec))}")
+        self.__dict__.pop("store", None)
+        self.__init__(self.folder, self._data, features=replace(self.spec, **params), runtime=self.runtime)  # type: ignore[misc]
+        return self
+
+    def __sklearn_clone__(self) -> "Run":
+        return self.with_features()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None, target_tags=TargetTags(required=False), transformer_tags=TransformerTags(),
+            input_tags=InputTags(two_d_array=False), requires_fit=False,
+        )  # fmt: skip
+
+
+def _is_integer(values: np.ndarray | Tensor) -> bool:
+    return not values.is_floating_point() if isinstance(values, Tensor) else values.dtype.kind != "f"
