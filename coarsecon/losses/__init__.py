@@ -1,4 +1,4 @@
-"""The losses: pure functions, tensors in, scalar out; they know neither devices nor ranks."""
+"""Losses as pure functions: tensors in, scalar out, independent of devices and ranks."""
 
 from coarsecon.losses.angular import ancor_loss
 from coarsecon.losses.chunked import queue_logsumexp

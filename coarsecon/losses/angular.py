@@ -1,8 +1,8 @@
-"""ANCOR: contrast among the keys of the own coarse class, by the angles around the class's direction.
+"""ANCOR: contrast within a coarse class, by angles around the direction of the class.
 
 Bukchin et al., CVPR 2021 (arXiv 2012.03515), Sec. 3.2. An embedding v is seen from its class's weights W_y:
-A(v, W_y) = normalize(normalize(v) - normalize(W_y)). The classifier pulls all embeddings of a class to one direction;
-seen from there, they still differ in angle.
+A(v, W_y) = normalize(normalize(v) - normalize(W_y)). The classifier pulls all embeddings of a class to one
+direction; seen from there, they still differ in angle.
 """
 
 from typing import Literal
@@ -19,7 +19,7 @@ Metric = Literal["angular", "norm"]
 
 
 def angular(vectors: Tensor, directions: Tensor) -> Tensor:
-    """Vectors [..., D] as unit vectors seen from the unit directions; zero where a vector lies on its direction."""
+    """Compute A(v, W) of vectors [..., D] and unit-norm directions; zero where a vector has its direction."""
     return l2_normalize(
         l2_normalize(vectors) - directions, eps=1e-6
     )  # nearer than that, the difference is rounding error
@@ -37,30 +37,29 @@ def ancor_loss(
     kind: ContrastKind = "cst_by_class",
     metric: Metric = "angular",
 ) -> Tensor:
-    """InfoNCE of angularly normalised embeddings against the banks of keys.
+    """Compute InfoNCE of angularly normalized embeddings against banks of keys (Bukchin et al., CVPR 2021, Sec. 3.2).
 
     Args:
-        q: raw query embeddings [N, D].
-        k: raw key embeddings [N, D].
-        labels: coarse labels [N].
-        class_weights: rows of the classifier [C, D], of any width for `norm`; receive no gradient.
-        banks: raw keys, one bank per class [C, K, D]; for `cst_all` one for all [K, D].
-        t: temperature.
-        kind: negatives from the own class's bank, from all banks (each seen from its own class), or plain MoCo.
-        metric: `angular` as above; `norm` only scales to unit length.
+        q: Query embeddings [N, D], not normalized.
+        k: Key embeddings [N, D], not normalized.
+        labels: Coarse labels [N].
+        class_weights: Rows of the classifier [C, D], of any width for `norm`; receive no gradient.
+        banks: Keys, not normalized: one bank per class [C, K, D], or a single one [K, D] for `cst_all`.
+        t: Temperature.
+        kind: Negatives: the bank of the query's class, all banks (each seen from its class), or plain MoCo.
+        metric: `angular` as above, or `norm`: L2 normalization only.
 
     Raises:
-        ValueError: `cst_all` with the angular metric (its one bank has no class to be seen from), or banks of the
-            wrong shape.
+        ValueError: `cst_all` with the angular metric (its bank has no class direction), or banks of the wrong shape.
     """
     check_choice("kind", kind, ContrastKind)
     check_choice("metric", metric, Metric)
     check_rows(batch=(q, k, labels))
     if kind == "cst_all" and metric == "angular":
-        raise ValueError("cst_all has one bank for all classes and so no class direction; use metric='norm'")
+        raise ValueError("cst_all has a single bank and no class direction; use metric='norm'")
     if banks.ndim != (2 if kind == "cst_all" else 3):
         raise ValueError(f"{kind} needs banks {'[K, D]' if kind == 'cst_all' else '[C, K, D]'}, got {banks.ndim} axes")
-    # With the zero direction, the angular form is the plain one; the classifier's rows may then live in another space.
+    # A zero direction turns the angular metric into `norm`, where the classifier's rows may have another width.
     directions = (
         l2_normalize(class_weights.detach()) if metric == "angular" else q.new_zeros(len(class_weights), q.shape[1])
     )
@@ -77,12 +76,11 @@ def ancor_loss(
 
 
 def _own_bank_logsumexp(q: Tensor, labels: Tensor, directions: Tensor, banks: Tensor, t: float) -> Tensor:
-    """log-sum-exp over each query's own bank [N], without waiting for the device to count the queries of a class.
+    """Compute the log-sum-exp over the bank of each query's class [N], without a device synchronization.
 
-    Sorted by class, the queries are cut into tiles, and a tile is compared with the banks of the classes it spans. How
-    many comparisons that takes is known to the device alone, but tiles + classes - 1 are always enough, or as many as
-    there are tiles if each is one query. A bank is seen from its class in each of them: about two or three times as
-    much work as is needed, which is little beside the network's.
+    Sorted by class, the queries are cut into tiles, and a tile is compared with the banks of the classes it spans. Only
+    the device knows the number of comparisons, but it is at most tiles + classes - 1 (or the number of tiles, if each
+    is one query). This is two to three times the necessary work, and little compared with the network's.
     """
     n, classes = len(q), len(banks)
     rows = max(1, n // classes)

@@ -1,4 +1,4 @@
-"""Checks of a loss's arguments: what would silently compute another loss is refused."""
+"""Checks of loss arguments that would otherwise silently compute a different loss."""
 
 from typing import Any, get_args
 
@@ -12,7 +12,7 @@ def check_choice(name: str, value: str, choices: Any) -> None:
 
 
 def check_rows(**groups: tuple[Tensor, ...]) -> None:
-    """Raise ValueError unless the tensors of each group have as many rows as each other: they would broadcast."""
+    """Raise ValueError unless the tensors of each group have the same number of rows; others might broadcast."""
     for name, tensors in groups.items():
         if len({len(tensor) for tensor in tensors}) > 1:
             shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)

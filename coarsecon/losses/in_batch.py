@@ -1,7 +1,7 @@
 """Contrast within the batch: SupCon and SimCLR (Khosla et al., NeurIPS 2020; Chen et al., ICML 2020).
 
 The mean similarity to the positives is linear in the anchor, so it needs one weighted sum of features per image;
-only the log-sum-exp over all other views is a matrix over pairs of views, and it is the only one.
+only the log-sum-exp over all other views needs a matrix over pairs of views.
 """
 
 from typing import Literal
@@ -25,21 +25,21 @@ def supcon_loss(
     base_temperature: float = 0.07,
     contrast_mode: ContrastMode = "all",
 ) -> Tensor:
-    """Supervised contrastive loss over V views (Khosla et al., NeurIPS 2020, Eq. 2: the sum outside the log).
+    """Compute the supervised contrastive loss over V views (Khosla et al., NeurIPS 2020, Eq. 2: sum outside the log).
 
     -(T / T_base) * mean over anchors of the mean over positives p of
     [s(a, p) / T - log sum_{x != a} exp(s(a, x) / T)]; an anchor without a positive adds 0.
 
     Args:
-        features: unit-norm projections [B, V, D].
-        labels: labels [B]; without labels and mask the positives are the other views of the same image (SimCLR).
-        mask: [B, B], 1 where image j is a positive of image i; instead of labels.
+        features: Unit-norm projections [B, V, D].
+        labels: Labels [B]; without labels and mask the positives are the other views of the same image (SimCLR).
+        mask: [B, B], 1 where image j is a positive of image i; excludes labels.
         temperature: T.
         base_temperature: T_base.
-        contrast_mode: anchors are `all` views or the first (`one`) of each image.
+        contrast_mode: Anchors: `all` views, or the first (`one`) of each image.
 
     Raises:
-        ValueError: labels and mask are both given, or do not have one row per image.
+        ValueError: Both labels and mask are given, or they do not have one row per image.
     """
     check_choice("contrast_mode", contrast_mode, ContrastMode)
     images, views, dim = features.shape
@@ -63,8 +63,8 @@ def supcon_loss(
 
 
 def others_logsumexp(anchors: Tensor, contrast: Tensor, temperature: float) -> Tensor:
-    """log sum_{x != a} exp(s(a, x) / T) [A] of anchors [A, D], which are the first rows of contrast [M, D]."""
+    """Compute log sum_{x != a} exp(s(a, x) / T) [A] of anchors [A, D], the first rows of contrast [M, D]."""
     logits = (anchors / temperature) @ contrast.T
-    # The lowest finite number stands for -inf, so that an anchor alone in its batch still has a finite gradient.
+    # The lowest finite number instead of -inf, so that the only anchor of a batch has a finite gradient.
     logits.diagonal().fill_(torch.finfo(logits.dtype).min)
     return logits.logsumexp(1)

@@ -1,4 +1,4 @@
-"""ASCL: the nearest neighbours of the key attract too, the more the surer the key is of them.
+"""ASCL: the nearest neighbors of the key also attract, weighted by confidence.
 
 Feng & Patras, ICPR 2022 (arXiv 2207.11163). For a key k_i and candidates u_1..u_n (the queue, or the other keys of
 the batch), p_i = softmax_j(s(k_i, u_j) / t2) and the confidence is a_i = 1 - H(p_i) / log n.
@@ -19,18 +19,18 @@ ByolKind = Literal["ascl", "normal"]
 
 
 def neighbor_weights(similarity: Tensor, *, candidates: int, num_neighbors: int, kind: NeighborKind) -> Tensor:
-    """The unnormalised target of every candidate [N, K].
+    """Compute the unnormalized target of every candidate [N, K].
 
     Args:
-        similarity: s(k_i, u_j) / t2 [N, K], -inf for what is no candidate; may be overwritten.
-        candidates: how many of the K are candidates (n in the entropy's bound).
-        num_neighbors: how many neighbours attract.
+        similarity: s(k_i, u_j) / t2 [N, K], -inf for entries that are no candidates; may be overwritten.
+        candidates: Number of candidates among the K (n in the bound of the entropy).
+        num_neighbors: Number of neighbors that attract.
         kind: `ascl` min(1, a * num_neighbors * p), `ahcl` a for each of the nearest, `hard` 1 for each of them.
     """
-    neighbours = min(num_neighbors, candidates)
+    neighbors = min(num_neighbors, candidates)
     if kind == "hard":
-        return _nearest(similarity, neighbours)
-    nearest = _nearest(similarity, neighbours) if kind == "ahcl" else None
+        return _nearest(similarity, neighbors)
+    nearest = _nearest(similarity, neighbors) if kind == "ahcl" else None
     log_p = similarity.sub_(similarity.logsumexp(1, keepdim=True))
     p = log_p.exp()
     entropy = -torch.einsum("nk,nk->n", p, log_p.masked_fill_(log_p.isinf(), 0))[:, None]
@@ -40,27 +40,27 @@ def neighbor_weights(similarity: Tensor, *, candidates: int, num_neighbors: int,
     return p.mul_(confidence * num_neighbors).clamp_(max=1)
 
 
-def _nearest(similarity: Tensor, neighbours: int) -> Tensor:
-    """1 for each row's nearest candidates, 0 for the others."""
-    if neighbours == 0:
+def _nearest(similarity: Tensor, neighbors: int) -> Tensor:
+    """Return 1 for the nearest candidates of each row, 0 for the others."""
+    if neighbors == 0:
         return torch.zeros_like(similarity)
-    return torch.zeros_like(similarity).scatter_(1, similarity.topk(neighbours, dim=1).indices, 1.0)
+    return torch.zeros_like(similarity).scatter_(1, similarity.topk(neighbors, dim=1).indices, 1.0)
 
 
 @full_precision
 def ascl_loss(
     q: Tensor, k: Tensor, queue: Tensor, *, t1: float, t2: float, num_neighbors: int = 1, kind: NeighborKind = "ascl"
 ) -> Tensor:
-    """ASCL on a MoCo base: queue entries near the key view attract.
+    """Compute ASCL on MoCo (Feng & Patras, ICPR 2022): queue entries near the key view attract.
 
     Args:
-        q: query projections [N, D].
-        k: key projections [N, D].
-        queue: unit-norm keys [K, D].
-        t1: temperature of the logits.
-        t2: temperature of the neighbours' distribution.
-        num_neighbors: how many neighbours attract (n).
-        kind: see `neighbor_weights`; `moco` lets none attract.
+        q: Query projections [N, D].
+        k: Key projections [N, D].
+        queue: Unit-norm keys [K, D].
+        t1: Temperature of the logits.
+        t2: Temperature of the distribution over neighbors.
+        num_neighbors: Number of neighbors that attract.
+        kind: See `neighbor_weights`; with `moco` none attracts.
     """
     check_choice("kind", kind, NeighborKind)
     if kind == "moco":
@@ -75,13 +75,13 @@ def ascl_loss(
 
 @full_precision
 def ascl_byol_loss(p: Tensor, k: Tensor, *, t2: float, num_neighbors: int = 1, kind: ByolKind = "ascl") -> Tensor:
-    """ASCL on a BYOL base: 2 - 2 * sum_j z_ij s(p_i, k_j) over the keys of the batch, the own key with weight 1.
+    """Compute ASCL on BYOL: 2 - 2 * sum_j z_ij s(p_i, k_j) over the keys of the batch, the own key with weight 1.
 
     Args:
-        p: predictor outputs of the queries [N, D].
-        k: key projections [N, D].
-        t2: temperature of the neighbours' distribution.
-        num_neighbors: how many neighbours attract (n).
+        p: Predictor outputs of the queries [N, D].
+        k: Key projections [N, D].
+        t2: Temperature of the distribution over neighbors.
+        num_neighbors: Number of neighbors that attract.
         kind: `normal` is BYOL itself (Grill et al., NeurIPS 2020).
     """
     check_choice("kind", kind, ByolKind)

@@ -1,4 +1,4 @@
-"""Losses compute in full precision: a temperature of 0.05 multiplies a rounding error of bfloat16 by twenty."""
+"""Full precision for losses: a temperature of 0.05 multiplies a rounding error of bfloat16 by twenty."""
 
 import functools
 from collections.abc import Callable
@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
-    """Run `loss` outside autocast, with half-precision tensors raised to float32 (float64 stays as it is)."""
+    """Run the loss outside autocast, with half-precision tensors cast to float32 (float64 stays float64)."""
 
     @functools.wraps(loss)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -32,14 +32,14 @@ def _to_float32(value: Any) -> Any:
 
 
 def to_float32(values: Tensor) -> Tensor:
-    """Half-precision values as float32; all others as they are."""
+    """Cast half-precision values to float32; others are returned unchanged."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def l2_normalize(vectors: Tensor, eps: float = 1e-12) -> Tensor:
-    """The rows of `vectors` [..., D] scaled to length 1; a row no longer than eps becomes zero, with zero gradient.
+    """Scale the rows of `vectors` [..., D] to length 1; a row no longer than eps becomes zero, with zero gradient.
 
-    Dividing it by eps instead, as is usual, would give it a gradient of 1 / eps.
+    Dividing such a row by eps, as usual, would give it a gradient of 1 / eps.
     """
     norm = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return torch.where(norm <= eps, 0, vectors / norm.clamp(min=eps))  # this way round, not a number stays so
+    return torch.where(norm <= eps, 0, vectors / norm.clamp(min=eps))  # with this condition NaN stays NaN

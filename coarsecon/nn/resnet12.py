@@ -1,6 +1,6 @@
-"""ResNet-12, the backbone of the few-shot field, which timm does not have: registered with timm as `resnet12`.
+"""ResNet-12, the backbone of few-shot learning, registered with timm as `resnet12`.
 
-Four stages of one residual block each, halving the side, 64-160-320-640 wide, about 12.4 million weights; the form of
+Four stages of one residual block each, which halve the image size; 64-160-320-640 channels, 12.4 million weights, as in
 MetaOptNet (Lee et al., CVPR 2019) that ANCOR (Bukchin et al., CVPR 2021) trains on 32 and 84 px.
 """
 
@@ -16,34 +16,33 @@ __all__ = ["ResNet12"]
 
 WIDTHS = (64, 160, 320, 640)
 
-DROPBLOCK_WARMUP_STEPS = 40_000
-"""Training steps over which DropBlock's rate grows linearly from 0 to `drop_rate`."""
-
 
 class DropBlock(nn.Module):
     """Zero square blocks of a feature map, with a separate mask for each channel (Ghiasi et al., NeurIPS 2018).
 
     Args:
-        rate: fraction of the map to drop after warmup; slightly less is dropped because blocks overlap.
-        size: side of a block in cells; clipped to the side of the map.
+        rate: Fraction of the map to drop after the warmup; overlapping blocks drop slightly less.
+        size: Size of a block in cells, clipped to the size of the map.
+        warmup_steps: Training steps over which the rate grows linearly from 0.
     """
 
-    def __init__(self, rate: float, size: int) -> None:
+    def __init__(self, rate: float, size: int, warmup_steps: int) -> None:
         super().__init__()
         self.rate = rate
         self.size = size
+        self.warmup_steps = warmup_steps
 
     def forward(self, x: Tensor, step: Tensor) -> Tensor:
         """Drop blocks of x [N, C, H, W] in training step number `step` (a scalar tensor, starting at 1).
 
-        What remains is scaled up by the same factor everywhere, so that the batch keeps its mean.
+        The rest is scaled up by one factor, so that the batch keeps its mean.
         """
         if not self.training or self.rate == 0:
             return x
         height, width = x.shape[2:]
         size = min(self.size, height, width)
         rows, columns = height - size + 1, width - size + 1
-        rate = self.rate * (step / DROPBLOCK_WARMUP_STEPS).clamp(max=1)
+        rate = self.rate * (step / self.warmup_steps).clamp(max=1)
         corner_probability = rate / size**2 * (height * width) / (rows * columns)
         corners = torch.rand(*x.shape[:2], rows, columns, device=x.device) < corner_probability
         kept = 1 - F.max_pool2d(F.pad(corners.float(), [size - 1] * 4), size, stride=1)
@@ -51,7 +50,7 @@ class DropBlock(nn.Module):
 
 
 class Block(nn.Module):
-    """Three 3x3 convolutions beside a 1x1 shortcut, then max-pool by 2 and the stage's dropout."""
+    """Three 3x3 convolutions with a 1x1 shortcut, then max-pool by 2 and the stage's dropout."""
 
     def __init__(self, inputs: int, outputs: int, drop: nn.Dropout | DropBlock) -> None:
         super().__init__()
@@ -80,16 +79,17 @@ class Block(nn.Module):
 
 
 class ResNet12(nn.Module):
-    """The network, with the verbs of a timm model.
+    """ResNet-12 with the interface of a timm model.
 
     Args:
-        num_classes: width of the classifier; 0 for none.
-        in_chans: channels of the images.
-        global_pool: how the last map becomes features, in timm's words.
-        widths: channels of the four stages.
-        drop_rate: fraction dropped: elementwise after the first two stages, from the first step; in blocks after the
-            last two, where the rate grows to this one over `DROPBLOCK_WARMUP_STEPS`.
-        dropblock_size: side of a dropped block, in cells of the map; 5 at 84 px, 2 at 32 px.
+        num_classes: Width of the classifier; 0 for none.
+        in_chans: Channels of the images.
+        global_pool: Pooling of the last map, by timm's name.
+        widths: Channels of the four stages.
+        drop_rate: Fraction to drop: elementwise after the first two stages, from the first step on; in blocks after
+            the last two, after the warmup.
+        dropblock_size: Size of a dropped block, in cells of the map; 5 at 84 px, 2 at 32 px.
+        dropblock_warmup_steps: Training steps over which the rate of the blocks grows linearly to `drop_rate`.
     """
 
     def __init__(
@@ -100,10 +100,11 @@ class ResNet12(nn.Module):
         widths: tuple[int, ...] = WIDTHS,
         drop_rate: float = 0.0,
         dropblock_size: int = 5,
+        dropblock_warmup_steps: int = 40_000,
     ) -> None:
         super().__init__()
         drops: list[nn.Dropout | DropBlock] = [nn.Dropout(drop_rate), nn.Dropout(drop_rate)]
-        drops += [DropBlock(drop_rate, dropblock_size), DropBlock(drop_rate, dropblock_size)]
+        drops += [DropBlock(drop_rate, dropblock_size, dropblock_warmup_steps) for _ in range(2)]
         inputs = (in_chans, *widths[:-1])
         self.stages = nn.Sequential(*map(Block, inputs, widths, drops))
         self.num_classes = num_classes
@@ -117,28 +118,28 @@ class ResNet12(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def get_classifier(self) -> nn.Module:
-        """The last linear layer."""
+        """Return the last linear layer."""
         return self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str = "avg") -> None:
-        """A fresh classifier of another width, or none."""
+        """Replace the classifier by a new one of another width, or none."""
         self.num_classes = num_classes
         self.global_pool = SelectAdaptivePool2d(pool_type=global_pool, flatten=True)
         self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last map [N, 640, S // 16, S // 16] of images [N, 3, S, S]."""
+        """Compute the last map [N, 640, S // 16, S // 16] of images [N, 3, S, S]."""
         features: Tensor = self.stages(x)
         return features
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Pooled features [N, 640], or the logits made of them."""
+        """Compute pooled features [N, 640], or logits from them."""
         features = self.global_pool(x)
         logits: Tensor = features if pre_logits else self.fc(features)
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [N, num_classes], or features [N, 640] without classifier."""
+        """Compute logits [N, num_classes], or features [N, 640] without a classifier."""
         return self.forward_head(self.forward_features(x))
 
 
@@ -149,6 +150,6 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def resnet12(pretrained: bool = False, **kwargs: Any) -> ResNet12:
-    """ResNet-12; there are no published weights in timm's form."""
+    """Build ResNet-12; no weights are published in timm's format."""
     model: ResNet12 = build_model_with_cfg(ResNet12, "resnet12", pretrained, **kwargs)
     return model

@@ -11,14 +11,15 @@ from tiny import tiny_settings
 from torch import nn
 
 from coarsecon.config import BackboneSettings
-from coarsecon.nn import resnet12
 from coarsecon.nn.backbone import create_backbone, feature_dim
 from coarsecon.nn.encoder import EncoderCard, InputTransform, load_encoder, save_encoder
-from coarsecon.nn.resnet12 import DROPBLOCK_WARMUP_STEPS, DropBlock
+from coarsecon.nn.resnet12 import DropBlock
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
+
+WARMUP_STEPS = 40_000
 
 
 @pytest.mark.parametrize("side", [32, 84])
@@ -54,7 +55,7 @@ def test_dropblock_drops_the_published_fraction_of_each_stage(side, size, stage)
     model = timm.create_model("resnet12", num_classes=0, drop_rate=0.1, dropblock_size=size)
     drop, cells = model.stages[stage].drop, side // 2 ** (stage + 1)
     torch.manual_seed(0)
-    dropped = drop.train()(torch.ones(64, 320, cells, cells), torch.tensor(DROPBLOCK_WARMUP_STEPS)) == 0
+    dropped = drop.train()(torch.ones(64, 320, cells, cells), torch.tensor(WARMUP_STEPS)) == 0
     expected = expected_drop(0.1, size, cells)
     assert 0.07 < expected <= 0.1001
     assert dropped.float().mean().item() == pytest.approx(expected, rel=0.05)
@@ -62,7 +63,7 @@ def test_dropblock_drops_the_published_fraction_of_each_stage(side, size, stage)
 
 def test_dropblock_draws_a_mask_for_each_channel_and_keeps_the_mean():
     torch.manual_seed(0)
-    dropped = DropBlock(0.1, 5).train()(torch.ones(64, 320, 5, 5), torch.tensor(DROPBLOCK_WARMUP_STEPS))
+    dropped = DropBlock(0.1, 5, WARMUP_STEPS).train()(torch.ones(64, 320, 5, 5), torch.tensor(WARMUP_STEPS))
     fractions = (dropped == 0).float().mean((1, 2, 3))
     assert fractions.max() < 0.2  # with one mask for all channels, an image loses all of this map or nothing
     assert fractions.std() == pytest.approx((0.1 * 0.9 / 320) ** 0.5, rel=0.4)
@@ -72,7 +73,7 @@ def test_dropblock_draws_a_mask_for_each_channel_and_keeps_the_mean():
 
 def test_dropped_cells_form_squares_of_the_block_size():
     torch.manual_seed(0)
-    zeros = DropBlock(0.002, 3).train()(torch.ones(32, 16, 10, 10), torch.tensor(DROPBLOCK_WARMUP_STEPS)) == 0
+    zeros = DropBlock(0.002, 3, WARMUP_STEPS).train()(torch.ones(32, 16, 10, 10), torch.tensor(WARMUP_STEPS)) == 0
     single = zeros[zeros.sum((2, 3)) == 9]
     assert len(single) > 10
     rows, columns = single.any(2), single.any(1)
@@ -83,7 +84,7 @@ def test_dropped_cells_form_squares_of_the_block_size():
 @pytest.mark.parametrize(("step", "fraction"), [(0, 0), (10_000, 0.25), (20_000, 0.5), (40_000, 1), (90_000, 1)])
 def test_dropblock_reaches_its_rate_linearly_over_40000_steps(step, fraction):
     torch.manual_seed(0)
-    dropped = DropBlock(0.1, 2).train()(torch.ones(128, 320, 4, 4), torch.tensor(step)) == 0
+    dropped = DropBlock(0.1, 2, WARMUP_STEPS).train()(torch.ones(128, 320, 4, 4), torch.tensor(step)) == 0
     assert dropped.float().mean().item() == pytest.approx(expected_drop(0.1 * fraction, 2, 4), rel=0.05)
 
 
@@ -105,10 +106,10 @@ def test_the_schedule_counts_training_steps_and_is_saved_with_the_weights():
 
 def test_blocks_are_dropped_only_in_training_and_by_the_global_seed():
     model = create_backbone(BackboneSettings(name="resnet12", args={"drop_rate": 0.1}), 84)
-    ones, late = torch.ones(64, 8, 10, 10), torch.tensor(DROPBLOCK_WARMUP_STEPS)
+    ones, late = torch.ones(64, 8, 10, 10), torch.tensor(WARMUP_STEPS)
     assert torch.equal(model.stages[3].drop.eval()(ones, late), ones)
     for stage in model.stages:
-        stage.bn3.num_batches_tracked.fill_(DROPBLOCK_WARMUP_STEPS)
+        stage.bn3.num_batches_tracked.fill_(WARMUP_STEPS)
     images = torch.randn(2, 3, 84, 84)
     again = copy.deepcopy(model)
     outputs = []
@@ -126,9 +127,9 @@ def test_the_first_two_stages_drop_single_cells_and_the_last_two_blocks():
 
 def test_a_block_larger_than_the_map_drops_the_map():
     torch.manual_seed(0)
-    dropped = DropBlock(0.5, 5).train()(torch.ones(32, 32, 2, 2), torch.tensor(DROPBLOCK_WARMUP_STEPS)) == 0
+    dropped = DropBlock(0.5, 5, WARMUP_STEPS).train()(torch.ones(32, 32, 2, 2), torch.tensor(WARMUP_STEPS)) == 0
     assert set(dropped.float().mean((2, 3)).unique().tolist()) == {0, 1}
-    everything = DropBlock(1.0, 2).train()(torch.ones(2, 2, 2, 2), torch.tensor(DROPBLOCK_WARMUP_STEPS))
+    everything = DropBlock(1.0, 2, WARMUP_STEPS).train()(torch.ones(2, 2, 2, 2), torch.tensor(WARMUP_STEPS))
     assert torch.equal(everything, torch.zeros(2, 2, 2, 2))
 
 
@@ -167,9 +168,9 @@ def test_it_is_trained_and_evaluated_by_its_name_from_the_command_line(coarsecon
     assert 0 <= json.loads(done.out)["fine"]["recall@1"] <= 1
 
 
-def test_a_run_with_dropblock_resumes_bit_for_bit(tiny_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(resnet12, "DROPBLOCK_WARMUP_STEPS", 4)
+def test_a_run_with_dropblock_resumes_bit_for_bit(tiny_data, tmp_path):
     backbone = {"name": "resnet12", "args": {"widths": [8, 8, 8, 8], "drop_rate": 0.5, "dropblock_size": 2}}
+    backbone["args"]["dropblock_warmup_steps"] = 4
     ready = build_run_spec(tiny_settings(tiny_data, "moco", backbone=backbone, run={"precision": "float32"}))
     straight = pretrain(ready, tmp_path / "straight")
     with pytest.MonkeyPatch.context() as patch:
