@@ -66,13 +66,12 @@ def cluster(
     """Cluster the images inside each coarse class, and propose a fine label for every image."""
     opened = open_run(run)
     count = _count(k)
-    from coarsecon.metrics.cluster import find_clusters, require_sklearn
+    from coarsecon.metrics.cluster import find_clusters
     from coarsecon.report.clusters import write_cluster_page, write_cluster_sheet
     from coarsecon.report.proposals import numbers, proposed_table, shown
     from coarsecon.report.spreadsheet import csv_file
     from coarsecon.run.storing import store_result
 
-    require_sklearn()
     with shared_session(opened, data, which=encoder, layer=layer, flip=flip, device=device, workers=workers) as session:
         labels = session.dataset.split(split).labels
         if within not in labels:

@@ -78,7 +78,6 @@ def fewshot(
         raise InputError(f"--combine ensemble multiplies logistic probabilities; the {classifier} classifier has none")
     number = _ways(ways)
     from coarsecon.evaluation.support import embedded_split
-    from coarsecon.metrics.classifiers import require_logistic
     from coarsecon.metrics.fewshot import (
         cascade,
         concatenated,
@@ -91,8 +90,6 @@ def fewshot(
     from coarsecon.run.facade import Run
     from coarsecon.run.storing import store_result
 
-    if classifier == "logistic":
-        require_logistic()
     settings: dict[str, Any] = {"which": encoder, "layer": layer, "flip": flip, "device": device, "workers": workers}
     with shared_session(opened, data, **settings) as session:
         split = split or session.held_out_split()

@@ -33,7 +33,6 @@ def quickstart(
     from coarsecon.data.prepare.dataset import prepare_dataset
     from coarsecon.data.prepared.store import is_prepared
     from coarsecon.evaluation.pairing import measure_split
-    from coarsecon.metrics.projection import default_projection
     from coarsecon.report.gallery import write_gallery
     from coarsecon.report.map_page import write_map_html
     from coarsecon.report.map_picture import write_map_png
@@ -87,7 +86,7 @@ def quickstart(
     )
     title = "Toy images, searched with MaskCon's embedding"
     write_gallery(gallery, example_rows(session, "test", 16, 8), title=title)
-    record = map_split(session, "test", default_projection())
+    record = map_split(session, "test", "tsne")
     store_result(session, record["method"], "test", record)
     drawn = draw_map(session, "test", record, title="Toy images, mapped by MaskCon's embedding")
     write_map_png(map_picture, drawn)

@@ -1,4 +1,4 @@
-"""The hidden sub-classes: clusters of features inside each coarse class, and how many of them there are."""
+"""Clusters of features inside each coarse class, and an estimate of their number."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.runtime.extras import require_extra
 from coarsecon.runtime.progress import Reporter
 from coarsecon.runtime.threads import single_threaded
 from coarsecon.search.exact import l2_normalize
@@ -20,23 +19,27 @@ from coarsecon.search.exact import l2_normalize
 Model = Literal["kmeans", "mixture"]
 Count = int | Literal["oracle", "auto"]
 
-STRENGTH = 0.8
-"""The prediction strength that clusters must have; Tibshirani & Walther advise 0.8 to 0.9."""
+MIN_PREDICTION_STRENGTH = 0.8
+"""Prediction strength that clusters must have; Tibshirani & Walther recommend 0.8 to 0.9."""
 
-COMPONENTS = 32
-"""Principal components of a class that the estimate of k and the mixture look at: what is below them is noise."""
+MAX_COMPONENTS = 32
+"""Principal components of a class that the estimate of k and the mixture use; the others are noise."""
 
-ESTIMATE_IMAGES, HALVINGS = 1000, 5
-"""Images of a class that the estimate of k looks at, and how often it halves them."""
+ESTIMATE_IMAGES, ESTIMATE_SPLITS = 1000, 5
+"""Images of a class that the estimate of k uses, and the number of random halvings of them."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The clusters of one coarse class of M images.
+    """Clusters of one coarse class of M images.
 
-    `images` [M] are their indices; `clusters` [M] number the clusters from 0, the largest first. `typicality` [M]
-    is the cosine of an image with the mean of its cluster, `margin` [M] by how much it exceeds that with the nearest
-    other mean (NaN for a single cluster). `strengths` is the prediction strength of every k that was tried.
+    Attributes:
+        label: The coarse class.
+        images: Indices [M] of its images.
+        clusters: Cluster [M] of each image, numbered from 0, the largest first.
+        typicality: Cosine [M] of each image with the mean of its cluster.
+        margin: Difference [M] of that cosine to the one with the nearest other mean; NaN for a single cluster.
+        strengths: Prediction strength of every k that was tried.
     """
 
     label: int
@@ -52,7 +55,7 @@ class Group:
         return int(self.clusters.max()) + 1
 
     def most_typical(self, cluster: int) -> Tensor:
-        """The images of a cluster, the most typical first."""
+        """Return the images of a cluster, the most typical first."""
         inside = (self.clusters == cluster).nonzero().flatten()
         return self.images[inside[self.typicality[inside].argsort(descending=True, stable=True)]]
 
@@ -69,19 +72,22 @@ def find_clusters(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> list[Group]:
-    """Cluster features [N, D] inside every coarse class of `coarse` [N]; images with -1 are in none.
+    """Cluster features [N, D], normalized here, inside every coarse class of `coarse` [N] (-1: unknown, no cluster).
 
-    k: clusters in each class, fewer where it has fewer images; "oracle" for as many as it has classes in
-    `fine` [N] (-1: unknown); "auto" for `estimate_k` up to `max_k`. Features count by their direction alone. The
-    best of `restarts` starts is kept; the same seed gives the same clusters.
+    Args:
+        k: Clusters per class, fewer where a class has fewer images; "oracle" for its number of classes in `fine`;
+            "auto" for `estimate_k` up to `max_k`.
+        fine: Fine labels [N] for "oracle", -1 where unknown.
+        model: k-means, or a Gaussian mixture with diagonal covariances.
+        restarts: Number of random initializations, of which the best result is kept.
+        seed: The same seed gives the same clusters.
 
-    Raises InputError when no image has a coarse label, for "oracle" in a class without a fine label, and without
-    scikit-learn.
+    Raises:
+        InputError: No image has a coarse label, or with "oracle" a class has no fine label.
     """
-    require_sklearn()
     classes = coarse[coarse >= 0].unique().tolist()
     if not classes:
-        raise InputError("clusters are looked for inside coarse classes, and no image has a coarse label")
+        raise InputError("coarse labels", "no image has one", "label some images to cluster inside coarse classes")
     groups = []
     with (reporter or Reporter()).progress("clusters", len(classes), unit="coarse classes") as progress:
         for label in classes:
@@ -99,7 +105,7 @@ def find_clusters(
 
 
 def overall(groups: Sequence[Group], count: int) -> Tensor:
-    """The cluster of each of `count` images, numbered from 0 over all groups; -1 for an image in none."""
+    """Return the cluster [N] of each of `count` images, numbered from 0 over all groups; -1 for an image in none."""
     clusters, first = torch.full((count,), -1), 0
     for group in groups:
         clusters[group.images] = first + group.clusters
@@ -108,27 +114,28 @@ def overall(groups: Sequence[Group], count: int) -> Tensor:
 
 
 def estimate_k(features: Tensor, *, max_k: int, seed: int = 0) -> tuple[int, dict[int, float]]:
-    """The number of clusters of unit features [M, D], and the prediction strength of each number up to `max_k`.
+    """Estimate the number of clusters of normalized features [M, D] by their prediction strength.
 
-    The largest k whose clusters can be predicted: halve the images, cluster both halves, and see what share of the
-    pairs in a cluster of one half the centers of the other half keep together, in the cluster where this share is
-    least; the mean over halvings must reach `STRENGTH` (Tibshirani & Walther, 2005). One cluster always does.
+    The result is the largest k whose prediction strength reaches `MIN_PREDICTION_STRENGTH` (Tibshirani & Walther,
+    2005): both halves of a random split are clustered, and the strength is the fraction of pairs in a cluster of one
+    half that the centers of the other half keep together, minimized over clusters and averaged over splits. One
+    cluster has strength 1. Unlike the gap statistic and BIC this assumes no distribution: features of networks are
+    far from Gaussian, and those two overestimate k.
 
-    Unlike the gap statistic or BIC it asks for no distribution: features of networks are far from Gaussian, and
-    those two split them on and on.
+    Returns:
+        k, and the prediction strength of every number up to `max_k`.
     """
-    require_sklearn()
     rows = _components(features.numpy())
     generator = np.random.default_rng(seed)
     if len(rows) > ESTIMATE_IMAGES:
         rows = rows[generator.permutation(len(rows))[:ESTIMATE_IMAGES]]
-    halvings = [np.array_split(generator.permutation(len(rows)), 2) for _ in range(HALVINGS)]
+    halvings = [np.array_split(generator.permutation(len(rows)), 2) for _ in range(ESTIMATE_SPLITS)]
     strengths = {1: 1.0}
     with _fitting():
         for k in range(2, min(max_k, len(rows) // 4) + 1):
             seen = [_prediction_strength(rows[one], rows[other], k, seed) for one, other in halvings]
             strengths[k] = float(np.mean(seen))
-    return max(k for k, strength in strengths.items() if strength >= STRENGTH), strengths
+    return max(k for k, strength in strengths.items() if strength >= MIN_PREDICTION_STRENGTH), strengths
 
 
 def _prediction_strength(one: NDArray[Any], other: NDArray[Any], k: int, seed: int) -> float:
@@ -144,7 +151,7 @@ def _prediction_strength(one: NDArray[Any], other: NDArray[Any], k: int, seed: i
 
 
 def _fit(rows: Tensor, k: int, model: Model, restarts: int, seed: int) -> Tensor:
-    """Clusters [M] of unit features [M, D], numbered by size."""
+    """Return the clusters [M] of normalized features [M, D], numbered by size."""
     values = rows.numpy()
     with _fitting():
         if k == 1:
@@ -169,7 +176,7 @@ def _kmeans(rows: NDArray[Any], k: int, restarts: int, seed: int) -> Any:
 
 
 def _closeness(rows: Tensor, clusters: Tensor) -> tuple[Tensor, Tensor]:
-    """The typicality and the margin [M] of unit features [M, D]: see `Group`."""
+    """Return the typicality and the margin [M] of normalized features [M, D]; see `Group`."""
     count = int(clusters.max()) + 1
     means = l2_normalize(torch.zeros(count, rows.shape[1]).index_add_(0, clusters, rows))
     cosines = rows @ means.T
@@ -181,32 +188,29 @@ def _closeness(rows: Tensor, clusters: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _components(rows: NDArray[Any]) -> NDArray[Any]:
-    """The coordinates [M, COMPONENTS] of features [M, D] along their first principal components."""
+    """Return the coordinates [M, MAX_COMPONENTS] of features [M, D] along their first principal components."""
     centered = rows - rows.mean(0)
-    if centered.shape[1] <= COMPONENTS:
+    if centered.shape[1] <= MAX_COMPONENTS:
         return centered
     _, vectors = np.linalg.eigh(centered.T @ centered)
-    return np.ascontiguousarray(centered @ vectors[:, : -COMPONENTS - 1 : -1])
+    return np.ascontiguousarray(centered @ vectors[:, : -MAX_COMPONENTS - 1 : -1])
 
 
 def _known(fine: Tensor | None, images: Tensor) -> int:
     labels = None if fine is None else fine[images]
     count = 0 if labels is None else len(labels[labels >= 0].unique())
     if count == 0:
-        raise InputError("oracle: a coarse class has no image with a fine label, so its fine classes cannot be counted")
+        raise InputError(
+            "k = oracle", "a coarse class has no image with a fine label to count", "pass a number, or auto"
+        )
     return count
 
 
 @contextmanager
 def _fitting() -> Iterator[None]:
-    """One thread, so that a seed gives one result; no warning where there are fewer distinct images than clusters."""
+    """Use one thread, so that a seed gives one result, and ignore classes of fewer distinct images than clusters."""
     from sklearn.exceptions import ConvergenceWarning
 
     with single_threaded(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
-
-
-def require_sklearn() -> None:
-    """Raise InputError unless scikit-learn is installed."""
-    require_extra("maps", "sklearn.cluster", needed_by="clustering")

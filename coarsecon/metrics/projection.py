@@ -1,6 +1,5 @@
-"""Features to a map of two dimensions."""
+"""Projection of features to two dimensions: t-SNE, PCA and UMAP."""
 
-from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,18 +13,15 @@ from coarsecon.runtime.progress import Reporter
 from coarsecon.search.exact import l2_normalize, nearest_others
 
 Projection = Literal["tsne", "pca", "umap"]
-PERPLEXITY = 30.0
-ITERATIONS, REPORTED = 750, 50
-"""openTSNE's own: 250 iterations exaggerated and 500 not; and how many of them pass between two reports."""
-
-
-def default_projection() -> Projection:
-    """t-SNE where a package for it is installed, else the principal plane."""
-    return "tsne" if find_spec("openTSNE") or find_spec("sklearn") else "pca"
+DEFAULT_PERPLEXITY = 30.0
+TSNE_ITERATIONS = 750
+"""Iterations of openTSNE: 250 with early exaggeration and 500 without."""
+REPORT_INTERVAL = 50
+"""Iterations between two reports of progress."""
 
 
 class Projected(NamedTuple):
-    """Points [N, 2] float64, and how they were made, in words."""
+    """Points [N, 2] float64 and a description of the method."""
 
     points: Tensor
     how: str
@@ -39,31 +35,36 @@ def project(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> Projected:
-    """Map features [N, D], normalized here, to the plane; the same seed gives the same map on as many threads.
+    """Project features [N, D], normalized here; the same seed and number of threads give the same points.
 
-    `tsne` (van der Maaten & Hinton, 2008) is openTSNE's where that is installed, else scikit-learn's, begun from the
-    principal plane with distances 2 - 2 cos; its `perplexity` is 30, or less where images are few. `pca` is the
-    principal plane. `umap` (McInnes et al., 2018) is umap-learn's with its defaults.
+    `tsne` (van der Maaten & Hinton, 2008) is that of openTSNE if installed, else of scikit-learn, initialized with the
+    principal plane, with distances 2 - 2 cos. `pca` is the principal plane. `umap` (McInnes et al., 2018) is that of
+    umap-learn with its defaults.
+
+    Args:
+        perplexity: Of t-SNE; 30 by default, or less where images are few.
 
     Raises:
-        InputError: the package is not installed, or the perplexity does not suit so many images.
+        InputError: A package is missing, or the perplexity does not fit the number of images.
     """
     rows = l2_normalize(features).float().cpu()
     if method == "pca":
         return Projected(principal_plane(rows).double(), "PCA")
     if len(rows) < 5:
-        raise InputError(f"{len(rows)} images are too few for {method}; use --method pca")
+        raise InputError(method, f"needs at least 5 images; there are {len(rows)}", "use pca")
     if method == "umap":
         return Projected(_umap(rows, seed), "UMAP")
     most = (len(rows) - 1) / 3
     if perplexity is not None and not 1 <= perplexity <= most:
-        raise InputError(f"--perplexity: {perplexity:g} does not suit {len(rows)} images; choose from 1 to {most:.0f}")
-    chosen = perplexity or min(PERPLEXITY, most)
+        raise InputError(
+            "perplexity", f"{perplexity:g} does not fit {len(rows)} images", f"choose a value from 1 to {most:.0f}"
+        )
+    chosen = perplexity or min(DEFAULT_PERPLEXITY, most)
     return Projected(_tsne(rows, chosen, seed, reporter or Reporter()), f"t-SNE, perplexity {chosen:.4g}")
 
 
 def principal_plane(features: Tensor) -> Tensor:
-    """The first two principal components [N, 2] of features [N, D], the larger end of each direction positive."""
+    """Return the first two principal components [N, 2] of features [N, D], each with its largest weight positive."""
     centered = features - features.mean(0)
     _, _, directions = torch.linalg.svd(centered, full_matrices=False)
     two = torch.zeros(2, features.shape[1], dtype=features.dtype)
@@ -74,7 +75,7 @@ def principal_plane(features: Tensor) -> Tensor:
 
 def _tsne(features: Tensor, perplexity: float, seed: int, reporter: Reporter) -> Tensor:
     start = principal_plane(features).double().numpy()
-    start = 1e-4 * start / max(start[:, 0].std(), 1e-12)  # so small that the first steps decide alone
+    start = 1e-4 * start / max(start[:, 0].std(), 1e-12)  # small, so that the first steps are not biased by it
     try:
         import openTSNE  # noqa: F401
     except ImportError:
@@ -85,7 +86,7 @@ def _tsne(features: Tensor, perplexity: float, seed: int, reporter: Reporter) ->
 def _open_tsne(
     features: Tensor, perplexity: float, seed: int, start: NDArray[np.float64], reporter: Reporter
 ) -> Tensor:
-    """With exact neighbors of our own search: openTSNE's approximate ones differ from run to run."""
+    """Run openTSNE on exact neighbors: its own approximate search differs from run to run."""
     from openTSNE import TSNE, affinity
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
@@ -94,19 +95,20 @@ def _open_tsne(
     cosines, neighbors = nearest_others(features, min(count - 1, int(3 * perplexity)), reporter)
     distances = (2 - 2 * cosines).clamp(min=0).sqrt()
     graph = PrecomputedNeighbors(neighbors.numpy(), distances.double().numpy())
-    with reporter.progress("t-SNE", ITERATIONS, "iterations") as progress:
+    with reporter.progress("t-SNE", TSNE_ITERATIONS, "iterations") as progress:
 
-        def tell(iteration: int, error: float, embedding: Any) -> None:
-            progress.advance(REPORTED, note=f"KL {error:.2f}")
+        def report(iteration: int, error: float, embedding: Any) -> None:
+            progress.advance(REPORT_INTERVAL, note=f"KL {error:.2f}")
 
         affinities = affinity.PerplexityBasedNN(perplexity=perplexity, knn_index=graph, n_jobs=threads)
-        tsne = TSNE(n_jobs=threads, random_state=seed, callbacks=tell, callbacks_every_iters=REPORTED)
+        tsne = TSNE(n_jobs=threads, random_state=seed, callbacks=report, callbacks_every_iters=REPORT_INTERVAL)
         return torch.from_numpy(np.array(tsne.fit(affinities=affinities, initialization=start), dtype=np.float64))
 
 
 def _sklearn_tsne(features: Tensor, perplexity: float, seed: int, start: NDArray[np.float64]) -> Tensor:
-    manifold = require_extra("maps", "sklearn.manifold", needed_by="t-SNE", instead="use pca")
-    tsne = manifold.TSNE(init=start.astype(np.float32), perplexity=perplexity, random_state=seed)
+    from sklearn.manifold import TSNE
+
+    tsne = TSNE(init=start.astype(np.float32), perplexity=perplexity, random_state=seed)
     return torch.from_numpy(tsne.fit_transform(features.numpy())).double()
 
 
@@ -118,4 +120,4 @@ def _umap(features: Tensor, seed: int) -> Tensor:
     try:
         return torch.from_numpy(umap.fit_transform(features.numpy())).double()
     finally:
-        torch.set_num_threads(threads)  # Numba leaves the number that both share at its own
+        torch.set_num_threads(threads)  # Numba changes the number that it shares with torch

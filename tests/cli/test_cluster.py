@@ -2,14 +2,10 @@
 
 import csv
 import json
-import shutil
-import sys
 from collections import Counter
 
 import pytest
 from PIL import Image
-
-pytest.importorskip("sklearn")
 
 QUICK = ("--device", "cpu", "--restarts", 1, "--max-k", 3)
 NAME = "cluster-k=4-max_k=3-restarts=1"
@@ -109,16 +105,6 @@ def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monk
     assert "no stable groups were found: every coarse class is one cluster; --k N makes N of each" in told
     assert "that of the coarse labels alone" in told
     assert "no stable groups" not in coarsecon("cluster", tiny_run, *QUICK, "--k", 1).err
-
-
-def test_without_scikit_learn_it_is_refused_before_features_are_extracted(coarsecon, tiny_run, tmp_path, monkeypatch):
-    run = tmp_path / "copy"
-    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("features"))
-    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
-    done = coarsecon("cluster", run, *QUICK)
-    assert done.code == 2
-    assert "pip install 'coarsecon[maps]'" in done.err
-    assert not (run / "features").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import pytest
 
@@ -139,16 +138,6 @@ def test_classes_with_too_few_images_are_left_out_when_asked_to(coarsecon, tiny_
     found = json.loads((tmp_path / "f.json").read_text())
     assert (found["ways"], found["skipped_classes"]) == (2, 1)
     assert "no class is left without 3 fine classes" in coarsecon(*words, "--skip-small", "--shots", 2).err
-
-
-def test_without_scikit_learn_it_is_refused_before_features_are_extracted(coarsecon, tiny_run, tmp_path, monkeypatch):
-    run = tmp_path / "copy"
-    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("features"))
-    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    done = coarsecon("fewshot", run, *SMALL)
-    assert done.code == 2
-    assert "pip install 'coarsecon[maps]'" in done.err
-    assert not (run / "features").exists()
 
 
 def test_training_images_are_told(coarsecon, tiny_run):

@@ -107,7 +107,7 @@ def test_class_weights_lie_in_the_layer_they_belong_to(coarsecon, runs, name, la
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--perplexity", "40"], "--perplexity: 40 does not suit 48 images"),
+        (["--perplexity", "40"], "perplexity: 40 does not fit 48 images"),
         (["--method", "pca", "--perplexity", "5"], "--perplexity: pca has none"),
         (["--class-weights"], "--class-weights: the method maskcon has none"),
         (["--split", "nowhere"], "no split nowhere"),

@@ -1,13 +1,11 @@
 """Few-shot classifiers against the golden case, and by their definitions."""
 
-import sys
 from typing import Any
 
 import pytest
 import torch
 from golden import golden_cases, golden_tensors
 
-from coarsecon.errors import InputError
 from coarsecon.metrics.classifiers import classify, logistic_probabilities
 
 SUPPORT = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -16,7 +14,6 @@ Y = torch.tensor([3, 7])
 
 @pytest.mark.parametrize("case", golden_cases("fewshot_classifiers"))
 def test_golden_case(case: dict[str, Any]) -> None:
-    pytest.importorskip("sklearn")
     given = golden_tensors(case)
     support = given["support"], given["support_y"], given["query"]
     torch.testing.assert_close(logistic_probabilities(*support), given["proba_lr"], rtol=0, atol=1e-9)
@@ -35,14 +32,6 @@ def test_cosine_ignores_lengths_and_nearest_does_not() -> None:
 
 @pytest.mark.parametrize("name", ["logistic", "cosine", "nearest"])
 def test_classes_keep_their_names_and_one_alone_is_certain(name: Any) -> None:
-    pytest.importorskip("sklearn")
     query = torch.tensor([[0.1, 0.9], [0.9, 0.1]])
     assert classify(name, SUPPORT, Y, query).tolist() == [7, 3]
     assert classify(name, SUPPORT, torch.tensor([4, 4]), query).tolist() == [4, 4]
-
-
-def test_without_scikit_learn_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
-    with pytest.raises(InputError, match=r"pip install 'coarsecon\[maps\]'"):
-        classify("logistic", SUPPORT, Y, SUPPORT)
-    assert classify("cosine", SUPPORT, Y, SUPPORT).tolist() == [3, 7]

@@ -58,7 +58,6 @@ def test_accuracy_and_interval_are_those_of_a_naive_loop() -> None:
 
 @pytest.mark.parametrize("classifier", ["logistic", "cosine", "nearest"])
 def test_the_same_call_gives_the_same_and_well_told_classes_are_told(classifier: Any) -> None:
-    pytest.importorskip("sklearn")
     first, again = (
         few_shot(predictor(embedded(1), classifier), draw_episodes(LABELS, queries=5, episodes=5)) for _ in range(2)
     )
@@ -132,7 +131,6 @@ def test_a_cascade_compares_within_the_coarse_class_and_with_all_where_that_has_
 
 
 def test_coarse_classes_are_learned_from_labeled_training_features() -> None:
-    pytest.importorskip("sklearn")
     model = embedded(0, 0.1, copies=2)
     known = torch.where(torch.arange(len(COARSE)) < 72, COARSE, -1)
     found = coarse_classes(model, model.query, known)
