@@ -96,7 +96,7 @@ def settings_page() -> str:
     for entry in registry.entries(registry.METHODS):
         described = entry.describe()
         if entry.distribution == OURS:
-            rows = [(f"`method.{s.name}`", f"`{s.type}`", f"`{s.default}`", s.description) for s in described.settings]
+            rows = [(f"`method.{s.name}`", f"`{s.type}`", f"`{s.default}`", s.description) for s in entry.settings()]
             parts += [f"### {entry.name}\n", described.summary, "", table(["key", "type", "default", "what"], rows)]
     parts += ["## detect\n", "The settings of `coarsecon detect`, kept in `detection.yaml`.\n"]
     return "\n".join([*parts, *_sections(DetectionConfig, "###")])

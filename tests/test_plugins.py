@@ -129,7 +129,7 @@ PROBLEMS = {
 }
 """Faults that show in the source."""
 LATE = {
-    "late-import": ("Mine = 1 / 0\n", "is broken: ZeroDivisionError"),
+    "late-import": ("Mine = 1 / 0\n", "failed to load bad_late_import:Mine: ZeroDivisionError"),
     "late-class": ("class Mine: pass\n", "is not a subclass of coarsecon.methods.Method"),
 }
 """Faults that only the import shows."""
@@ -191,7 +191,7 @@ def test_a_broken_plugin_is_told_when_it_is_used(among_strangers, name):
     assert PROBLEMS[name][1] in among_strangers("methods", name, "--json", "-").out
     done = among_strangers("pretrain", "--method", name)
     assert done.code == 1
-    assert f"from bad-{name} 1.0) is broken" in told_in_two_lines(done.err)
+    assert f"method '{name}' from bad-{name} 1.0: failed to load" in told_in_two_lines(done.err)
 
 
 @pytest.mark.parametrize("name", LATE)
@@ -222,7 +222,8 @@ def test_a_name_claimed_twice_is_shown_and_its_use_an_error_that_names_both(amon
     rows = [row for row in json.loads(among_strangers("methods", "--json", "-").out) if row["name"] == name]
     first, _, second = owners.partition(" and ")
     assert [row["distribution"] for row in rows] == [first, second]
-    assert all(f"claimed by {' and '.join(sorted((first, second)))}" in row["problem"] for row in rows)
+    claim = " and ".join(f"{row['distribution']} {row['version']}" for row in rows)
+    assert all(row["problem"] == f"claimed by {claim}; uninstall one of them" for row in rows)
     for command in (["methods", name], ["pretrain", "--method", name]):
         done = among_strangers(*command)
         assert done.code == 2

@@ -90,7 +90,7 @@ def test_every_setting_is_told(reference):
     for entry in registry.entries(registry.METHODS):
         if entry.distribution == "coarsecon":
             assert f"### {entry.name}\n" in page
-            assert all(f"`method.{setting.name}`" in page for setting in entry.describe().settings)
+            assert all(f"`method.{setting.name}`" in page for setting in entry.settings())
 
 
 def test_types_of_settings_are_told_in_words(reference):

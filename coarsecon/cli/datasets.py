@@ -7,7 +7,7 @@ import typer
 from coarsecon import registry
 from coarsecon.cli.console import emit_json, facts, table, wrapped
 from coarsecon.cli.generated import option_name
-from coarsecon.cli.methods import show_list
+from coarsecon.cli.plugins import show_list
 
 if TYPE_CHECKING:
     from coarsecon.data.sources import Source

@@ -9,20 +9,22 @@ from typer.core import TyperCommand, TyperGroup
 from coarsecon import registry
 from coarsecon.errors import CoarseconError
 
+GROUPS = (registry.COMMANDS, registry.EVALUATIONS)
 FIRST = ("quickstart", "prepare", "pretrain")
 PANELS = ("Start here", "Evaluate a run", "More commands")
+LISTING = "coarsecon.commands"
+"""Key of the list of all commands in the context of a call."""
 
 
 def command_entries() -> list[registry.Entry]:
     """Return the entries of all commands; every evaluation is one."""
-    return registry.entries(registry.COMMANDS, registry.EVALUATIONS)
+    return registry.entries(*GROUPS)
 
 
 def command_names() -> list[str]:
     """Return the names of all commands: the first steps, then evaluations, then the others by name."""
-    panels = {entry.name: _panel(entry) for entry in command_entries()}
-    first = [name for name in FIRST if name in panels]
-    return first + sorted(panels.keys() - set(first), key=lambda name: (panels[name], name))
+    panels = {entry.name: _panel(entry.name, entry.kind) for entry in command_entries()}
+    return sorted(panels, key=lambda name: (panels[name], FIRST.index(name) if name in FIRST else 0, name))
 
 
 def load_command(name: str) -> Any:
@@ -50,12 +52,13 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, name: str) -> Any:
         """Return a stand-in that has the name and summary of a command, for lists and completion."""
-        claims = [entry for entry in command_entries() if entry.name == name]
-        if not claims:
+        listed = ctx.meta.setdefault(LISTING, {})
+        if not listed:
+            listed |= {row.name: row for row in registry.listing(*GROUPS)}
+        if name not in listed:
             return None
-        problem = registry.claimed_twice(claims).get(name)
-        summary = f"broken: {problem}" if problem else claims[0].describe().summary
-        return TyperCommand(name, short_help=summary, rich_help_panel=PANELS[_panel(claims[0])])
+        row = listed[name]
+        return TyperCommand(name, short_help=row.text, rich_help_panel=PANELS[_panel(name, row.kind)])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the command that the first argument names; raises as `load_command` does."""
@@ -68,11 +71,9 @@ class LazyGroup(TyperGroup):
             raise
 
 
-def _panel(entry: registry.Entry) -> int:
+def _panel(name: str, kind: str) -> int:
     """Return the index of the panel of the help text that shows a command."""
-    if entry.name in FIRST and entry.distribution == "coarsecon":
-        return 0
-    return 1 if entry.group == registry.EVALUATIONS else 2
+    return 0 if name in FIRST else 1 if kind == registry.KINDS[registry.EVALUATIONS] else 2
 
 
 def _build(name: str, loaded: Any) -> Any:

@@ -4,13 +4,14 @@ Built-in and third-party objects are registered the same way.
 """
 
 import difflib
+from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
 
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.registry.distributions import broken_distributions, entry_points_in, owner_of
-from coarsecon.registry.inspection import Description, describe
+from coarsecon.registry.distributions import broken_distributions, entry_points_in
+from coarsecon.registry.inspection import Description, Setting, describe, settings_of
 
 METHODS = "coarsecon.methods"
 DATASETS = "coarsecon.datasets"
@@ -35,7 +36,7 @@ LISTED_BY = {METHODS: "coarsecon methods", DATASETS: "coarsecon datasets", COMMA
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered object, not yet imported."""
+    """A registered object, not yet imported."""
 
     group: str
     name: str
@@ -49,49 +50,83 @@ class Entry:
         return KINDS[self.group]
 
     def describe(self) -> Description:
-        """Read its documentation, settings and visible faults from its source, without importing it."""
+        """Read its documentation and visible faults from its source, without importing it."""
         return describe(self.value, module_first=self.group in (METHODS, DATASETS))
+
+    def settings(self) -> list[Setting]:
+        """Read the declared settings from its source, without importing it; raises as `settings_of` does."""
+        return settings_of(self.value)
 
     def load(self) -> Any:
         """Import the object.
 
         Raises:
-            CoarseconError: importing it fails, whatever the reason.
+            CoarseconError: The import fails, for whatever reason.
         """
         try:
             return EntryPoint(self.name, self.value, "").load()
         except (Exception, SystemExit) as error:
             raise CoarseconError(
-                f"{self.name} ({self.value}, from {self.distribution} {self.version}) is broken: "
-                f"{type(error).__name__}: {error}. Mend or uninstall that package."
+                f"{self.kind} {self.name!r} from {self.distribution} {self.version}",
+                f"failed to load {self.value}: {type(error).__name__}: {error}",
+                "fix or uninstall the package",
             ) from error
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of the list of what is installed; `problem` is empty where no fault shows in the source."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    summary: str
+    problem: str
+
+    @property
+    def text(self) -> str:
+        """The first line of its documentation, or what is wrong with it."""
+        return f"broken: {self.problem}" if self.problem else self.summary
 
 
 def entries(*groups: str) -> list[Entry]:
     """Return all entries of some groups, sorted by name; a name that two distributions claim occurs twice."""
     found = {
-        Entry(group, point.name, point.value, *owner_of(owner))
-        for group in groups
-        for owner, point in entry_points_in(group)
+        Entry(point.group, point.name, point.value, name, version)
+        for (name, version), point in entry_points_in(*groups)
     }
     return sorted(found, key=lambda entry: (entry.name, entry.distribution != "coarsecon", entry.distribution))
 
 
+def listing(*groups: str) -> list[Listed]:
+    """Describe all entries of some groups, sorted by name, without importing them."""
+    table = entries(*groups)
+    clashes = claimed_twice(table)
+    described = [(entry, entry.describe()) for entry in table]
+    return [
+        Listed(entry.kind, entry.name, entry.distribution, entry.version, found.summary,
+               clashes.get(entry.name, found.problem))
+        for entry, found in described
+    ]  # fmt: skip
+
+
 def claimed_twice(table: list[Entry]) -> dict[str, str]:
-    """Return the names in a table that two entries claim, each with a sentence that names the distributions."""
-    clashes = {}
-    for name in sorted({entry.name for entry in table}):
-        claims = [entry for entry in table if entry.name == name]
-        if len(claims) > 1:
-            owners = " and ".join(f"{entry.distribution} {entry.version}" for entry in claims)
-            clashes[name] = f"claimed by {owners}; uninstall one of them"
-    return clashes
+    """Return the names that two entries of a table claim, each with a sentence that names the distributions."""
+    owners = defaultdict(list)
+    for entry in table:
+        owners[entry.name].append(f"{entry.distribution} {entry.version}")
+    return {
+        name: f"claimed by {' and '.join(claims)}; uninstall one of them"
+        for name, claims in owners.items()
+        if len(claims) > 1
+    }
 
 
 def problems() -> list[str]:
     """Return a sentence for each distribution that is broken, and for each name that two distributions claim."""
     clashes = [
-        f"the {noun} name {name!r} is {problem}."
+        f"{noun} {name}: {problem}"
         for group, noun in KINDS.items()
         for name, problem in claimed_twice(entries(group)).items()
     ]
@@ -104,26 +139,26 @@ def own(group: str, name: str) -> Entry:
 
 
 def find(group: str, name: str) -> Entry:
-    """Return the one entry of a group called `name`; raises as `choose` does."""
+    """Return the only entry of a group called `name`; raises as `choose` does."""
     return choose(entries(group), name, group)
 
 
 def choose(table: list[Entry], name: str, group: str) -> Entry:
-    """Return the one entry of a table called `name`; `group` is the kind of object that messages speak of.
+    """Return the only entry of a table called `name`; `group` is the kind of object that messages name.
 
     Raises:
         InputError: No entry has this name, or two distributions claim it.
     """
-    kind = KINDS[group]
     claims = [entry for entry in table if entry.name == name]
     if not claims:
         names = sorted({entry.name for entry in table})
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}."
         lister = LISTED_BY.get(group, "coarsecon plugins")
-        raise InputError(f"there is no {kind} called {name!r}; {hint} `{lister}` lists them.")
+        raise InputError(f"{KINDS[group]} {name!r}", "not found", f"{hint} `{lister}` lists all")
     if len(claims) > 1:
-        raise InputError(f"the {kind} name {name!r} is {claimed_twice(claims)[name]}.")
+        owners, _, hint = claimed_twice(claims)[name].partition("; ")
+        raise InputError(f"{KINDS[group]} {name!r}", owners, hint)
     return claims[0]
 
 

@@ -1,7 +1,7 @@
 """Entry points of the installed distributions, any of which may be broken; the others stay usable.
 
-`importlib.metadata` raises at the first `entry_points.txt` that it cannot read, and PyTorch looks for its backends
-there at import. `skip_broken_distributions` makes it leave such a distribution out, for every library in the process.
+`importlib.metadata` raises at the first `entry_points.txt` that it cannot read, and PyTorch searches these files for
+its backends at import. `skip_broken_distributions` makes it ignore such a file, for every library in the process.
 """
 
 import re
@@ -13,7 +13,7 @@ _entry_points_of: Any = Distribution.entry_points.fget  # type: ignore[attr-defi
 
 
 def skip_broken_distributions() -> None:
-    """Make `importlib.metadata` take a distribution whose entry points cannot be read for one without any."""
+    """Make `importlib.metadata` treat a distribution whose entry points cannot be read as one that has none."""
     if Distribution.entry_points.fget is _entry_points_of:  # type: ignore[attr-defined]
         Distribution.entry_points = property(_readable_entry_points)  # type: ignore[assignment, method-assign]
 
@@ -21,22 +21,23 @@ def skip_broken_distributions() -> None:
 def _readable_entry_points(distribution: Distribution) -> EntryPoints:
     try:
         found: EntryPoints = _entry_points_of(distribution)
-    except Exception:  # it is shown by `broken_distributions`
+    except Exception:  # `broken_distributions` reports it
         return EntryPoints()
     return found
 
 
-def entry_points_in(group: str) -> Iterator[tuple[Distribution, EntryPoint]]:
-    """Yield the entry points of a group with their distributions; of two copies the first on the path counts."""
+def entry_points_in(*groups: str) -> Iterator[tuple[tuple[str, str], EntryPoint]]:
+    """Yield (name and version of the distribution, entry point); of two copies the first on the path counts."""
     seen: set[str] = set()
     for distribution in distributions():
-        own = [point for point in _readable_entry_points(distribution) if point.group == group]
-        if not own:
+        points = [point for point in _readable_entry_points(distribution) if point.group in groups]
+        if not points:
             continue
-        name = re.sub(r"[-_.]+", "-", owner_of(distribution)[0]).lower().replace("?", str(_folder(distribution)))
-        if name not in seen:
-            seen.add(name)
-            yield from ((distribution, point) for point in own)
+        owner = owner_of(distribution)
+        normalized = re.sub(r"[-_.]+", "-", owner[0]).lower().replace("?", str(_folder(distribution)))
+        if normalized not in seen:
+            seen.add(normalized)
+            yield from ((owner, point) for point in points)
 
 
 def broken_distributions() -> list[str]:
@@ -48,14 +49,14 @@ def broken_distributions() -> list[str]:
         except Exception as error:
             name, version = owner_of(distribution)
             found.append(
-                f"distribution {name} {version} is broken: {_folder(distribution)}/entry_points.txt cannot be read "
+                f"distribution {name} {version}: {_folder(distribution)}/entry_points.txt cannot be read "
                 f"({type(error).__name__}); reinstall or uninstall it"
             )
     return found
 
 
 def owner_of(distribution: Distribution) -> tuple[str, str]:
-    """Return the name and version of a distribution, each "?" where its metadata do not say."""
+    """Return the name and version of a distribution; "?" for each that its metadata lack."""
     try:
         metadata = distribution.metadata
         return metadata["Name"] or "?", metadata["Version"] or "?"
@@ -64,5 +65,5 @@ def owner_of(distribution: Distribution) -> tuple[str, str]:
 
 
 def _folder(distribution: Distribution) -> Any:
-    """Return the folder of its metadata, as far as it is known."""
+    """Return the folder of its metadata, if it is known."""
     return getattr(distribution, "_path", "?")

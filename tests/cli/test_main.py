@@ -14,7 +14,7 @@ LIGHT = [
     line.split()
     for line in (
         "--help", "--version", "methods", "methods maskcon", "datasets", "datasets cifar100",
-        "recipes ls", "recipes show maskcon-cifar100", "prepare --help", "pretrain --help",
+        "plugins", "recipes ls", "recipes show maskcon-cifar100", "prepare --help", "pretrain --help",
     )
 ]  # fmt: skip
 
@@ -31,16 +31,18 @@ def test_light_commands_never_import_torch(arguments):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["methods"], ["datasets"], ["recipes", "ls"]], ids=" ".join)
-def test_light_commands_answer_in_half_a_second(arguments):
-    """In processor time, the least of some tries; what the libraries alone take tells how slow the machine is now."""
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["methods"], ["datasets"], ["recipes", "ls"], ["plugins"]], ids=" ".join
+)
+def test_light_commands_answer_within_the_start_up_bar(arguments):
+    """In processor time, the least of some tries; the import of the libraries shows how slow the machine is now."""
     libraries, ours = [], []
     for _ in range(10):
         libraries.append(_processor_seconds("-c", "import typer, rich.table, pydantic"))
-        ours.append(_processor_seconds("-m", "coarsecon", *arguments))
-        if min(ours) < 0.5:
+        ours.append(_processor_seconds("-m", "coarsecon", *arguments.split()))
+        if min(ours) < 0.4:
             break
-    assert min(ours) < max(0.5, 4 * min(libraries)), (ours, libraries)
+    assert min(ours) < max(0.4, 3 * min(libraries)), (ours, libraries)
 
 
 def _processor_seconds(*words: str) -> float:
@@ -54,7 +56,7 @@ def _processor_seconds(*words: str) -> float:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["pretrian"], "pretrian"),
+        (["pretrian"], "command 'pretrian': not found; did you mean pretrain?"),
         (["prepare", "cifar1000"], "did you mean cifar100?"),
         (["prepare", "folder", "--source", "nowhere"], "nowhere"),
         (["prepare", "toy", "--size", "huge"], "--size"),
@@ -70,7 +72,7 @@ def _processor_seconds(*words: str) -> float:
             ["retrieve", "nowhere", "--layer", "projecter"],
             "'--layer': 'projecter' is not one of 'backbone', 'projector'",
         ),
-        (["methods", "nope"], "there is no method called 'nope'"),
+        (["methods", "nope"], "method 'nope': not found; known: "),
         (["recipes", "show", "nope"], "recipes ls"),
         (["retrieve"], "RUN"),
     ],

@@ -12,7 +12,7 @@ SINGLE = {
 }  # fmt: skip
 """Commands that write and know no ranks, with the least that they need."""
 SHARED = {"pretrain", "retrieve", "knn", "linear", "fewshot", "cluster", "tsne"}
-LISTS = {"methods", "datasets", "doctor", "recipes"}
+LISTS = {"methods", "datasets", "plugins", "doctor", "recipes"}
 
 
 @pytest.mark.parametrize("command", SINGLE)

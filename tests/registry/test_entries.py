@@ -24,9 +24,9 @@ def test_a_strangers_method_is_described_without_being_imported(install_plugin):
     module = install_plugin(
         "stranger", "strange", '"""Odd method."""\nclass Mine:\n    class Config:\n        t: float = 0.5\n'
     )
-    described = entry("strange").describe()
-    assert described.summary == "Odd method."
-    assert [(s.name, s.default) for s in described.settings] == [("t", "0.5")]
+    found = entry("strange")
+    assert found.describe().summary == "Odd method."
+    assert [(s.name, s.default) for s in found.settings()] == [("t", "0.5")]
     assert module not in sys.modules
     assert entry("strange").load().__name__ == "Mine"
 
@@ -43,8 +43,12 @@ def test_a_strangers_method_is_described_without_being_imported(install_plugin):
 )
 def test_a_broken_plugin_is_told_and_breaks_nothing_else(install_plugin, source, problem):
     install_plugin("broken-one", "broken", source)
-    assert problem in entry("broken").describe().summary
-    with pytest.raises(CoarseconError, match=r"broken-one 1\.0"):
+    assert problem in entry("broken").describe().problem
+    assert problem in {row.name: row.text for row in registry.listing(registry.METHODS)}["broken"]
+    with pytest.raises(
+        CoarseconError,
+        match=r"method 'broken' from broken-one 1\.0: failed to load broken_one:Mine: .*; fix or uninstall the package",
+    ):
         entry("broken").load()
     assert entry("maskcon").load().__name__ == "MaskCon"
 
@@ -58,7 +62,9 @@ def test_a_plugin_that_fails_only_when_imported_is_told_then(install_plugin):
 def test_two_distributions_that_claim_one_name_are_both_named(install_plugin):
     install_plugin("first-claim", "twice", "class Mine: pass\n")
     install_plugin("second-claim", "twice", "class Mine: pass\n")
-    with pytest.raises(InputError, match=r"first-claim 1\.0 and second-claim 1\.0"):
+    with pytest.raises(
+        InputError, match=r"method 'twice': claimed by first-claim 1\.0 and second-claim 1\.0; uninstall one of them"
+    ):
         entry("twice")
 
 
@@ -69,7 +75,9 @@ def test_a_stranger_cannot_take_a_built_in_name_silently(install_plugin):
 
 
 def test_an_unknown_name_tells_the_nearest():
-    with pytest.raises(InputError, match="did you mean maskcon"):
+    with pytest.raises(
+        InputError, match=r"method 'maskon': not found; did you mean maskcon\? `coarsecon methods` lists all"
+    ):
         entry("maskon")
     with pytest.raises(InputError, match=r"known: .*moco"):
         entry("qqqqqq")
@@ -88,7 +96,7 @@ def test_a_slow_importing_plugin_does_not_slow_the_list(install_plugin, capsys):
 
 
 def test_inherited_settings_are_found_in_other_modules():
-    settings = {s.name for s in entry("maskcon").describe().settings}
+    settings = {s.name for s in entry("maskcon").settings()}
     assert {"w", "t", "t0", "queue_size", "momentum"} <= settings
 
 
@@ -107,7 +115,7 @@ def test_inherited_settings_are_found_in_other_modules():
 )  # fmt: skip
 def test_settings_are_told_however_they_are_inherited(install_plugin, source, expected):
     install_plugin("heir", "heir", source)
-    assert expected <= {s.name for s in entry("heir").describe().settings}
+    assert expected <= {s.name for s in entry("heir").settings()}
     assert not entry("heir").describe().problem
 
 
@@ -118,9 +126,9 @@ def test_a_method_and_its_settings_may_stand_in_other_modules_of_its_package(tmp
     (package / "method.py").write_text("from .settings import Base\nclass Mine:\n    class Config(Base): pass\n")
     (package / "__init__.py").write_text('"""Many."""\nfrom .method import Mine\n')
     install_plugin("many", "many", None)
-    described = entry("many").describe()
-    assert (described.doc, described.problem) == ("Many.", "")
-    assert [(s.name, s.default, s.description) for s in described.settings] == [("own", "4", "d")]
+    found = entry("many")
+    assert (found.describe().doc, found.describe().problem) == ("Many.", "")
+    assert [(s.name, s.default, s.description) for s in found.settings()] == [("own", "4", "d")]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +141,9 @@ def test_a_method_and_its_settings_may_stand_in_other_modules_of_its_package(tmp
 def test_settings_that_cannot_be_read_are_a_problem_of_that_plugin_alone(tmp_path, install_plugin, source):
     (tmp_path / "unreadable.py").write_text("class Base(:\n")
     install_plugin("odd", "odd", source)
-    assert "its settings cannot be read" in entry("odd").describe().problem
+    with pytest.raises(CoarseconError, match="its settings cannot be read"):
+        entry("odd").settings()
+    assert entry("maskcon").settings()
 
 
 def test_a_plugin_that_exits_when_imported_is_broken(install_plugin):
@@ -166,7 +176,7 @@ def test_a_module_that_only_an_editable_install_knows_is_found(tmp_path, install
 def test_every_declared_setting_is_described_the_same_as_pydantic_has_it():
     for name in ("maskcon", "grafit", "coins", "moco", "supce"):
         loaded = entry(name).load()
-        assert {s.name for s in entry(name).describe().settings} == set(loaded.Config.model_fields), name
+        assert {s.name for s in entry(name).settings()} == set(loaded.Config.model_fields), name
 
 
 def test_sources_are_found_beside_their_package():
