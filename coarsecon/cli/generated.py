@@ -1,6 +1,7 @@
 """Build the options of a command from the fields of a pydantic model: names, types, defaults, bounds and help texts."""
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from types import GenericAlias, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -15,8 +16,9 @@ from coarsecon.errors import InputError
 
 M = TypeVar("M", bound=BaseModel)
 
-METAVAR = "metavar"
-"""Key of `json_schema_extra` with the placeholder of a value in the help text."""
+METAVAR, ARGUMENT, TEXT, OLD_NAME = "metavar", "argument", "text", "old_name"
+"""Keys of `json_schema_extra`: the placeholder of a value in the help text; whether the field is a positional argument;
+whether its value is given as text, which the model parses; and a former name, which stays as a hidden option."""
 
 
 def option_name(field: str) -> str:
@@ -28,18 +30,33 @@ def options_of(config: type[BaseModel], *, leave_out: frozenset[str] = frozenset
     """Return the fields of a model as keyword parameters that Typer turns into options, in the order of the model.
 
     A field's `description` is the help text, and its default the option's. A boolean is a switch. A list may be given
-    repeatedly. Numbers have the bounds of the field.
+    repeatedly. Numbers have the bounds of the field. Former names follow as hidden options.
     """
-    fields = [(name, field) for name, field in config.model_fields.items() if name not in leave_out]
-    return [_parameter(name, field) for name, field in fields]
+    fields = {name: field for name, field in config.model_fields.items() if name not in leave_out}
+    hidden = [_parameter(old, fields[name], hidden=True) for old, name in old_names(config).items() if name in fields]
+    return [_parameter(name, field) for name, field in fields.items()] + hidden
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def old_names(config: type[BaseModel]) -> dict[str, str]:
+    """Return the former names of fields, with the fields that they are now."""
+    return {
+        str(_extra(field)[OLD_NAME]): name for name, field in config.model_fields.items() if OLD_NAME in _extra(field)
+    }
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def _parameter(name: str, field: FieldInfo, *, hidden: bool = False) -> inspect.Parameter:
     kind, is_optional = _without_none(field.annotation)
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    extra = _extra(field)
     settings: dict[str, Any] = {"help": field.description, "metavar": extra.get(METAVAR)}
     default = None if field.default is PydanticUndefined else field.default
-    if get_origin(kind) in (list, tuple):
+    if extra.get(TEXT):
+        kind = str
+        default = ",".join(f"{each:g}" for each in default) if isinstance(default, tuple) else default
+    elif get_origin(kind) in (list, tuple):
         kind, default, is_optional = GenericAlias(list, get_args(kind)[:1]), None, True
     elif kind is bool:
         settings = {"help": field.description}
@@ -47,8 +64,12 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         settings |= _bounds(field, kind)
     elif get_origin(kind) is not Literal and isinstance(default, int | float):
         default = str(default)
+    if hidden:
+        default, is_optional = None, True
+        settings["hidden"] = True
     value: Any = kind | None if is_optional else kind
-    annotation = Annotated[value, typer.Option(option_name(name), **settings)]
+    declared = typer.Argument(**settings) if extra.get(ARGUMENT) else typer.Option(option_name(name), **settings)
+    annotation = Annotated[value, declared]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -86,6 +107,10 @@ def parse_options(config: type[M], given: Mapping[str, Any]) -> M:
         InputError: A value does not fit; names the option.
     """
     values = {name: value for name, value in given.items() if value is not None}
+    for old, name in old_names(config).items():
+        if old in values:
+            warnings.warn(f"{option_name(old)} is now called {option_name(name)}", FutureWarning, stacklevel=2)
+            values[name] = values.pop(old)
     try:
         return config.model_validate(values)
     except ValidationError as error:

@@ -10,15 +10,37 @@ import typer
 from coarsecon.config import Checkpoint, FeatureLayer
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")]
-DataFolder = Annotated[Path | None, typer.Option("--data", help="Another prepared dataset than the run's.")]
-EncoderChoice = Annotated[Checkpoint, typer.Option("--encoder", help="The run's last or best encoder.")]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", help="Prepared dataset to evaluate on. Default: the run's.", show_default=False)
+]
+CheckpointChoice = Annotated[
+    Checkpoint, typer.Option("--checkpoint", help="Encoder of the last epoch, or of the best monitored one.")
+]
+OldCheckpoint = Annotated[Checkpoint | None, typer.Option("--encoder", hidden=True, help="Now called --checkpoint.")]
 LayerChoice = Annotated[
-    FeatureLayer, typer.Option("--layer", help="Features of the backbone, or of the projector that was trained on it.")
+    FeatureLayer, typer.Option("--layer", help="Features of the backbone, or of the projector trained on it.")
 ]
 Flip = Annotated[bool, typer.Option("--flip", help="Average each image's features with those of its mirror image.")]
-JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")]
+JsonFile = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write JSON to a file; - is stdout.", show_default=False),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that decode image files.")]
+
+EncoderChoice = CheckpointChoice
+
+COMMON: dict[str, tuple[Any, Any]] = {
+    "data": (DataFolder, None),
+    "checkpoint": (CheckpointChoice, "last"),
+    "encoder": (OldCheckpoint, None),
+    "layer": (LayerChoice, "backbone"),
+    "flip": (Flip, False),
+    "json": (JsonFile, None),
+    "device": (Device, "auto"),
+    "workers": (Workers, 2),
+}
+"""The options of every evaluation, with their defaults."""
 
 
 def unusual(command: Callable[..., None], given: Mapping[str, Any], *names: str) -> dict[str, Any]:

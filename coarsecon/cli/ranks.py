@@ -1,9 +1,10 @@
 """Commands that torchrun starts on several ranks: what these do together, and which of them speaks."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -44,6 +45,32 @@ def shared_session(
     if comm.rank:
         raise typer.Exit
     session.continue_on_first_rank()
+
+
+@contextmanager
+def shared_run(folder: RunFolder, options: Mapping[str, Any]) -> "Iterator[Run]":
+    """A run with the common options of evaluations, which all ranks that torchrun started evaluate together.
+
+    After the block the first rank goes on without the others, which end.
+    """
+    from coarsecon.run.facade import Run
+    from coarsecon.run.spec import FeatureSpec, Runtime
+    from coarsecon.runtime.distributed import connected
+
+    checkpoint = options.get("checkpoint", "last")
+    if options.get("encoder") is not None:
+        warnings.warn("--encoder is now called --checkpoint", FutureWarning, stacklevel=2)
+        checkpoint = options["encoder"]
+    spec = FeatureSpec(checkpoint, options.get("layer") or "backbone", options.get("flip", False))
+    with connected() as distributed:
+        reporter = Reporter() if distributed.rank else ConsoleReporter()
+        runtime = Runtime(options["device"], options["workers"], reporter, distributed)
+        run = Run(folder, options["data"], features=spec, runtime=runtime)
+        _tell_if_unfinished(folder, reporter)
+        yield run
+    if distributed.rank:
+        raise typer.Exit
+    run.continue_on_first_rank()
 
 
 def _tell_if_unfinished(run: RunFolder, reporter: Reporter) -> None:

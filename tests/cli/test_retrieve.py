@@ -117,7 +117,7 @@ def test_the_index_is_saved_with_its_images_and_loaded_back(coarsecon, tiny_run,
 def test_an_approximate_index_tells_its_recall(coarsecon, tiny_run, queries):
     done = coarsecon("retrieve", tiny_run, "--query", queries, "--index", "HNSW8")
     assert done.code == 0, done.err
-    assert "of the true neighbours" in done.err
+    assert "of the true neighbors" in done.err
     wrong = coarsecon("retrieve", tiny_run, "--query", queries, "--index", "Nonsense")
     assert wrong.code == 2
     assert "Nonsense" in wrong.err
@@ -190,8 +190,8 @@ def test_the_best_encoder_can_be_asked_for(coarsecon, tiny_run):
     ("arguments", "says"),
     [
         (["--query", "nowhere.png"], "nowhere.png"),
-        (["--gallery", "."], "--query"),
-        (["--index", "HNSW8"], "--query"),
+        (["--gallery", "."], "--gallery: a folder of images has no labels to score; pass query"),
+        (["--index", "HNSW8"], "--index: metrics are always exact; pass query"),
         (["--gallery-split", "nothing"], "no split nothing"),
         (["--gallery-data", "nowhere"], "nowhere"),
         (["--query", "a.png", "--gallery-split", "train"], "--gallery-split"),

@@ -1,0 +1,197 @@
+"""Retrieval metrics of a run, or the nearest images of given queries."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, model_validator
+
+from coarsecon.errors import InputError
+from coarsecon.evaluation.base import Evaluation, EvaluationConfig, FileFormat, Metric, Result, Table, percent
+from coarsecon.evaluation.figures import Gallery
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from coarsecon.pictures.rows import GalleryRow
+    from coarsecon.run.facade import Run
+
+MAX_CLASS_ROWS = 10
+"""Coarse classes in the table; the JSON has all of them."""
+
+COUNTS = {
+    "queries": "queries", "queries_without_match": "queries without match", "classes": "classes",
+    "coarse_classes": "coarse classes",
+}  # fmt: skip
+"""Counts among the metrics, with their names in tables."""
+
+EXAMPLE_QUERIES = 24
+"""Queries on a page of examples."""
+
+DISPLAY: dict[str, Any] = {"display": True}
+
+
+class Retrieve(Evaluation):
+    """Recall@k, precision@k, mAP@R and R-precision on fine and coarse labels; with --query, the nearest images."""
+
+    formats = (
+        FileFormat("html", "Write a self-contained gallery page to this file.", None),
+        FileFormat("png", "Write the gallery as a picture to this file.", None),
+    )
+
+    class Config(EvaluationConfig):
+        """Settings of `retrieve`."""
+
+        split: str | None = Field(
+            None, description="Split of the queries. Default: test, else val, else train; train to search.",
+            json_schema_extra=DISPLAY,
+        )  # fmt: skip
+        gallery_split: str | None = Field(
+            None, description="Split to retrieve from. Default: that of the queries.", json_schema_extra=DISPLAY
+        )
+        gallery_data: Path | None = Field(
+            None,
+            description="Prepared dataset to retrieve from. Classes match by name, fine classes by coarse class and "
+            "name. Default: that of the queries.",
+            json_schema_extra=DISPLAY,
+        )
+        query: list[Path] | None = Field(
+            None, description="Search with this image, or folder of images; repeatable.", json_schema_extra=DISPLAY
+        )
+        gallery: Path | None = Field(
+            None, description="Search in this folder of images instead of the dataset.", json_schema_extra=DISPLAY
+        )
+        top_k: int = Field(10, ge=1, description="Neighbors to show of each query.", json_schema_extra=DISPLAY)
+        heat: bool = Field(
+            False, description="Show in galleries what the embedding responds to, as heat maps.",
+            json_schema_extra=DISPLAY,
+        )  # fmt: skip
+        index: str = Field(
+            "Flat", description="FAISS factory string for searches; Flat is exact.", json_schema_extra=DISPLAY
+        )
+
+        @model_validator(mode="after")
+        def _check_combination(self) -> Self:
+            if self.gallery and not self.query:
+                raise InputError("gallery", "a folder of images has no labels to score", "pass query too")
+            if self.query and (self.gallery_split or self.gallery_data):
+                subject = "gallery_split" if self.gallery_split else "gallery_data"
+                raise InputError(subject, "is for metrics", "leave it out: queries search the dataset, or gallery")
+            if self.index != "Flat" and not self.query:
+                raise InputError("index", "metrics are always exact", "pass query to search with an index")
+            return self
+
+    def evaluate(self, run: "Run", config: Config) -> Result:
+        """Measure retrieval, or search with `config.query`."""
+        if config.query:
+            return self._search(run, config)
+        from coarsecon.evaluation.pairing import measure_split
+        from coarsecon.run.searching import example_rows
+
+        values, split, gallery = measure_split(
+            run, config.split, gallery_split=config.gallery_split, gallery_data=config.gallery_data
+        )
+        return Result(
+            metrics=list(_metrics(values)),
+            split=split,
+            values=values,
+            stored={"gallery": gallery},
+            name="" if split == gallery else f"retrieve-in-{gallery}",
+            tables=_tables(values, f"within {split}" if split == gallery else f"of {split} in {gallery}"),
+            figure=self._gallery(
+                run, config, partial(example_rows, run, split, EXAMPLE_QUERIES, config.top_k), "Examples"
+            ),
+        )
+
+    def outcomes(self, run: "Run", record: Mapping[str, Any]) -> "Mapping[tuple[str, str], Tensor] | None":
+        """Return the metrics of each query of a stored result, where the features of both sides are cached."""
+        from coarsecon.data.prepared.split_ref import SplitRef
+        from coarsecon.evaluation.pairing import paired_labels, search_between, shared_values
+
+        split = record["split"]
+        gallery = record.get("gallery", split)
+        if not isinstance(gallery, str) or gallery not in run.dataset.splits:  # of another dataset
+            return None
+        queries, among = SplitRef(run.dataset, split), SplitRef(run.dataset, gallery)
+        if not all(run.store.holds(run.dataset, name) for name in (split, gallery)):
+            return None
+        distributed = run.runtime.distributed
+        values = shared_values(search_between(run.store, queries, among), paired_labels(queries, among), distributed)
+        return {(level, name): value for level, found in values.items() for name, value in found.items()}
+
+    def _search(self, run: "Run", config: Config) -> Result:
+        from coarsecon.data.formats.find import find_images
+        from coarsecon.run.searching import open_gallery, search_files
+
+        files = find_images(config.query or [], run.reporter)
+        gallery = open_gallery(run, config.split, config.gallery)
+        found = search_files(run, files, gallery, top_k=config.top_k, factory=config.index)
+        if found.index_recall is not None:
+            recall = percent(found.index_recall)
+            run.reporter.info(f"index {config.index} finds {recall} % of the true neighbors")
+        return Result(
+            values=[_neighbors_json(row) for row in found.rows],
+            tables=[_neighbors_table(row, found.rows) for row in found.rows],
+            figure=self._gallery(run, config, lambda: found.rows, "Nearest images"),
+        )
+
+    def _gallery(self, run: "Run", config: Config, rows: Any, title: str) -> Gallery:
+        heat = None
+        if config.heat:
+            from coarsecon.evaluation.localize import load_localizer
+
+            localizer = load_localizer(run.folder, None, run.spec.checkpoint, run.store.device, run.reporter)
+            heat = partial(localizer, reporter=run.reporter)
+        return Gallery(rows, title, str(run.folder.root), heat)
+
+
+def _metrics(values: Mapping[str, Any]) -> "Sequence[Metric]":
+    """Return the scores of every part; shares of queries are Recall@k."""
+    return [
+        Metric(name, value, part, "share" if name.startswith("recall@") else "chance" if name == "chance" else "score",
+               count=scores["queries"] if name.startswith("recall@") else None)
+        for part, scores in values.items() if isinstance(scores, dict)
+        for name, value in scores.items() if name not in COUNTS
+    ]  # fmt: skip
+
+
+def _tables(values: Mapping[str, Any], title: str) -> list[Table]:
+    levels = {level.replace("_", " "): part for level, part in values.items() if level != "by_coarse_class"}
+    first = next(iter(levels.values()))
+    rows = [[name, *(percent(part[name]) for part in levels.values())] for name in first if name not in COUNTS]
+    for name, label in COUNTS.items():
+        cells = [f"{part[name]:,}" if name in part else "" for part in levels.values()]
+        rows += [[label, *cells]] if any(cells) else []
+    tables = [Table(f"Retrieval {title}, in %", ["", *levels], rows)]
+    classes = values.get("by_coarse_class", [])
+    if len(classes) > 1:
+        shown = f", the worst {MAX_CLASS_ROWS} of {len(classes)}" if len(classes) > MAX_CLASS_ROWS else ""
+        title = f"Fine Recall@1 of each coarse class{shown}, in %: among all, and within the class"
+        rows = [_class_row(row) for row in classes[:MAX_CLASS_ROWS]]
+        tables.append(Table(title, ["", "queries", "fine", "R@1", "within", "chance"], rows))
+    return tables
+
+
+def _class_row(row: Mapping[str, Any]) -> list[str]:
+    fine, within = row["fine"], row["fine_within_coarse"]
+    counts = [f"{fine[name]:,}" for name in ("queries", "classes")]
+    return [row["name"], *counts, *map(percent, (fine["recall@1"], within["recall@1"], within["chance"]))]
+
+
+def _neighbors_table(row: "GalleryRow", rows: "Sequence[GalleryRow]") -> Table:
+    found = [picture for each in rows for picture, _ in each.neighbors]
+    levels = [level for level in ("fine", "coarse") if any(getattr(picture, level) for picture in found)]
+    cells = [
+        [picture.name, f"{score:.3f}", *(getattr(picture, level) or "" for level in levels)]
+        for picture, score in row.neighbors
+    ]
+    return Table(f"Nearest to {row.query.name}", ["image", "cosine", *levels], cells, numbers=False)
+
+
+def _neighbors_json(row: "GalleryRow") -> dict[str, Any]:
+    found = [
+        {"name": picture.name, "score": score, "fine": picture.fine, "coarse": picture.coarse}
+        for picture, score in row.neighbors
+    ]
+    return {"query": row.query.name, "neighbours": found}

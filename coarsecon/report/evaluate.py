@@ -1,0 +1,103 @@
+"""Evaluate a run by the name of an evaluation: store the result and draw its figures in the run folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from coarsecon import registry
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.evaluation.base import Evaluation, EvaluationConfig, Result
+from coarsecon.report.figures import writers
+from coarsecon.run.facade import Run
+from coarsecon.run.storing import store_result
+
+
+def load_evaluation(name: str) -> Evaluation:
+    """Import the evaluation called `name`.
+
+    Raises:
+        InputError: There is none, or two distributions claim the name.
+        CoarseconError: It cannot be imported, or is no subclass of `Evaluation`.
+    """
+    entry = registry.find(registry.EVALUATIONS, name)
+    loaded = entry.load()
+    if not (isinstance(loaded, type) and issubclass(loaded, Evaluation)):
+        raise CoarseconError(
+            f"evaluation {name} of {entry.distribution}", "is no subclass of coarsecon.evaluation.Evaluation"
+        )
+    return loaded()
+
+
+def evaluate(run: Run, name: str, **settings: Any) -> Result:
+    """Evaluate a run, and store the result and its figures in the run folder, as the command of that name does.
+
+    Args:
+        run: The run: `coarsecon.load(folder)`.
+        name: The name of an evaluation: see `coarsecon plugins`.
+        settings: Fields of the evaluation's `Config`.
+
+    Raises:
+        InputError: There is no such evaluation or setting, or the run or its dataset does not allow it.
+
+    Example:
+        >>> coarsecon.evaluate(coarsecon.load("runs/birds"), "fewshot", shots=5)["accuracy"]  # doctest: +SKIP
+    """
+    evaluation = load_evaluation(name)
+    config = parse_config(evaluation.Config, settings)
+    result = evaluation.evaluate(run, config)
+    store_evaluation(run, name, evaluation, config, result)
+    return result
+
+
+def parse_config(model: type[EvaluationConfig], settings: Mapping[str, Any]) -> EvaluationConfig:
+    """Make the settings of an evaluation.
+
+    Raises:
+        InputError: There is no such setting, or a value does not fit.
+    """
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        known = f"known: {', '.join(model.model_fields)}" if first["type"] == "extra_forbidden" else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(where or message, message if where else "", known) from None
+
+
+def store_evaluation(
+    run: Run,
+    name: str,
+    evaluation: Evaluation,
+    config: EvaluationConfig,
+    result: Result,
+    files: Mapping[str, Path] | None = None,
+) -> None:
+    """Store a result in the run folder and draw its figures.
+
+    Args:
+        run: The run that was evaluated.
+        name: The name of the evaluation.
+        evaluation: The evaluation, which says what files it writes.
+        config: The settings that were used.
+        result: What it found.
+        files: Paths, by suffix, of files to write elsewhere than in the run folder.
+    """
+    given, stem = files or {}, result.name or name
+    folders = {each.suffix: each.folder for each in evaluation.formats}
+    with run.folder.storing_together(run.reporter):
+        if result.split is not None:
+            record = {**result.to_json(), **result.stored, "evaluation": name, "config": config.model_dump(mode="json")}
+            record["metrics"] = [metric.to_json() for metric in result.metrics]
+            stem = store_result(
+                run, stem, result.split, record,
+                default_split=result.default_split, options=config.changed(), others=result.others,
+            ).stem  # fmt: skip
+        wanted = [suffix for suffix, folder in folders.items() if suffix in given or folder]
+        drawn = writers(result.figure, run.origin(*result.others)) if wanted and result.figure is not None else {}
+        for suffix in wanted:
+            if suffix in drawn:
+                place = run.folder.root / (folders[suffix] or "figures") / f"{stem}.{suffix}"
+                run.folder.store(place, drawn[suffix], run.reporter, given=given.get(suffix))
