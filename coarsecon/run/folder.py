@@ -10,7 +10,7 @@ from coarsecon.errors import InputError, NotWritableError
 from coarsecon.runtime.documents import parse_json, read_json_object
 from coarsecon.runtime.file_sets import COMMITTED, STAGED, current_file, current_files, files_together, recover_files
 from coarsecon.runtime.files import cannot_write, is_inside
-from coarsecon.runtime.locks import acquire_or_refuse
+from coarsecon.runtime.locks import acquire_or_raise
 from coarsecon.runtime.progress import Reporter
 
 if TYPE_CHECKING:
@@ -82,9 +82,11 @@ class RunFolder:
         is_new = not self.root.exists()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = acquire_or_refuse(
+            lock = acquire_or_raise(
                 self.root / LOCK,
-                f"{self.root}: another process is training this run; wait for it to end, or choose another --out",
+                InputError(
+                    self.root, "another process is training this run", "wait for it to end, or choose another folder"
+                ),
             )
         except OSError as error:
             raise cannot_write(self.root, error) from error
@@ -167,7 +169,7 @@ class RunFolder:
     def check_owned(self, path: Path) -> None:
         """Raise NotWritableError where a symbolic link leads out of the run on the way to `path`."""
         if not self.owns(path):
-            raise NotWritableError(f"cannot write {path}: a symbolic link leads out of the run")
+            raise NotWritableError(path, "cannot be written (a symbolic link leads out of the run)")
 
     def report_unwritable(self, error: NotWritableError, reporter: Reporter) -> None:
         """Report once that nothing can be stored in this run."""

@@ -1,1 +1,1 @@
-"""Where the program runs: device, ranks, progress, threads, and files written completely or not at all."""
+"""Device, ranks, progress, threads, settings, and files that are written completely or not at all."""

@@ -1,4 +1,4 @@
-"""Where to compute, and in which precision."""
+"""Choice of device and precision."""
 
 import time
 from contextlib import AbstractContextManager
@@ -12,14 +12,15 @@ from coarsecon.errors import InputError
 
 M = TypeVar("M", bound=nn.Module)
 
-MIN_BFLOAT16_SPEEDUP = 1.2  # times as fast: less than this is lost to the casts of autocast
+MIN_BFLOAT16_SPEEDUP = 1.2
+"""Minimum speed-up of convolutions by bfloat16; the casts of autocast cost as much as a smaller one gains."""
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the accelerator if there is one.
+    """Return the device called `name`; `auto` is the accelerator if there is one.
 
     Raises:
-        InputError: the device does not exist here.
+        InputError: The device does not exist on this machine.
     """
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
@@ -27,27 +28,28 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"device {name!r}: torch knows none of this name; try auto, cpu or cuda") from None
+        raise InputError("device", f"torch has no device called {name!r}", "try auto, cpu or cuda") from None
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from None
+        reason = str(error).splitlines()[0]
+        raise InputError("device", f"{name!r} cannot be used on this machine ({reason})", "try cpu") from None
     return device
 
 
 def to_device(module: M, device: torch.device | str) -> M:
-    """The module on `device`, the weights of its convolutions laid out as convolutions are fastest: channels last."""
+    """Move the module to `device`, with the weights of convolutions in channels-last memory format."""
     module.to(device)
     for values in [*module.parameters(), *module.buffers()]:
-        if values.ndim == 4:  # torch's own to(memory_format=...) breaks off at the weights of a 3D convolution
+        if values.ndim == 4:  # to(memory_format=...) fails at the weights of a 3D convolution
             values.data = values.data.contiguous(memory_format=torch.channels_last)
     return module
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """`float32` or `bfloat16`; `auto` is bfloat16 where the hardware is faster with it.
+    """Return `float32` or `bfloat16`; `auto` is bfloat16 where the hardware is faster with it.
 
-    A processor is timed for that, once: the first call may take two tenths of a second.
+    A CPU is timed once per process: the first call may take 0.2 seconds.
     """
     if name != "auto":
         return name
@@ -56,7 +58,7 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 @cache
 def _gains_from_bfloat16(kind: str) -> bool:
-    """Asked once a process. To have the instructions is not enough of a processor: some convolve slower with them."""
+    """Measure whether bfloat16 is faster; some CPUs have the instructions and still convolve slower with them."""
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if kind != "cpu" or not _has_instructions():
@@ -71,14 +73,14 @@ def _has_instructions() -> bool:
 
 
 @torch.no_grad()
-def _seconds_of_convolution(dtypes: tuple[torch.dtype, ...], turns: int = 9) -> dict[torch.dtype, float]:
-    """The least time of some turns for one of ResNet's layers; the types take turns, so that other work meets all."""
+def _seconds_of_convolution(dtypes: tuple[torch.dtype, ...], repeats: int = 9) -> dict[torch.dtype, float]:
+    """Time a layer of ResNet: the minimum of several repeats, which alternate between the types."""
     layers = {}
     for dtype in dtypes:
         images = torch.ones(16, 64, 16, 16, dtype=dtype).contiguous(memory_format=torch.channels_last)
         layers[dtype] = images, torch.ones(64, 64, 3, 3, dtype=dtype)
     times: dict[torch.dtype, list[float]] = {dtype: [] for dtype in dtypes}
-    for _ in range(turns):
+    for _ in range(repeats):
         for dtype, (images, kernel) in layers.items():
             begin = time.perf_counter()
             torch.nn.functional.conv2d(images, kernel, padding=1)
@@ -87,5 +89,5 @@ def _seconds_of_convolution(dtypes: tuple[torch.dtype, ...], turns: int = 9) -> 
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """The autocast context of a precision."""
+    """Return the autocast context of a precision."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")

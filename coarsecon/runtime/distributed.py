@@ -1,7 +1,4 @@
-"""How the ranks of a run speak to each other: one small object that the loop and the methods are handed.
-
-Below the loop nothing else knows that there are any, and the losses do not know even that.
-"""
+"""Communication between the ranks of a run: one small object, passed to the training and the methods."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,67 +14,67 @@ from coarsecon.errors import CoarseconError
 
 T = TypeVar("T")
 
-TIMEOUT = 50
-"""Seconds after which a rank that waits for another gives up; COARSECON_TIMEOUT in the environment says otherwise."""
+TIMEOUT_SECONDS = 50
+"""Time that a rank waits for another one, unless COARSECON_TIMEOUT is set in the environment."""
 
-LOST = ("connection", "timed out", "timeout", "socket", "peer", "gloo", "nccl", "store")
-"""One of these words is in what torch says when another rank is gone."""
+LOST_RANK_WORDS = ("connection", "timed out", "timeout", "socket", "peer", "gloo", "nccl", "store")
+"""Words in torch's errors after the loss of another rank."""
 
 
 class Distributed:
-    """One process alone: gathering gives back what was put in."""
+    """A single process: gathering returns the input."""
 
     rank = 0
     world_size = 1
 
     def gather(self, tensor: Tensor) -> Tensor:
-        """The rows of `tensor` [N, ...] of all ranks, in rank order, without gradient; N is the same on each."""
+        """Gather the rows of `tensor` [N, ...] of all ranks, in rank order, without gradient; N is the same on each."""
         return tensor.detach()
 
     def gather_with_gradient(self, tensor: Tensor) -> Tensor:
-        """The same, through which the gradients of all ranks reach each rank's rows, summed."""
+        """Gather as `gather` does; each rank's rows receive the sum of the gradients of all ranks."""
         return tensor
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its mean over the ranks."""
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set on some rank."""
+        """Return True if the flag is set on any rank."""
         return flag
 
     def broadcast_object(self, make: Callable[[], T]) -> T:
-        """What `make` gives on rank 0, where alone it is called."""
+        """Call `make` on rank 0 only, and return its result on every rank."""
         return make()
 
     def all_gather_object(self, make: Callable[[], T]) -> list[T]:
-        """What `make` gives on each rank, in rank order."""
+        """Call `make` on each rank, and return all results in rank order."""
         return [make()]
 
     def round_robin(self, make: Callable[[range], Iterator[T]], items: range) -> Iterator[T]:
-        """What `make` gives for each item, in order, on every rank; of W ranks each makes every W-th."""
+        """Yield the result of `make` for each item, in order, on every rank; each of W ranks makes every W-th one."""
         own = make(items[self.rank :: self.world_size])
         for _ in range(0, len(items), self.world_size):
             yield from (made for made in self.all_gather_object(lambda: next(own, None)) if made is not None)
 
     def shard(self, count: int) -> slice:
-        """This rank's part of `count` rows, in rank order; where they do not divide, the last ranks have fewer.
+        """Return the slice of `count` rows that belongs to this rank; the last ranks may have fewer rows.
 
-        A rank for which nothing is left has the last row too, so that none is without.
+        Every rank has at least one row: ranks for which none is left repeat the last one.
         """
         each = -(-count // self.world_size)
         start = min(self.rank * each, count - 1)
         return slice(start, max(start + 1, min((self.rank + 1) * each, count)))
 
     def gather_parts(self, rows: Tensor, count: int) -> Tensor:
-        """All `count` rows of which each rank has its `part`, without gradient."""
+        """Gather all `count` rows from the `shard` of each rank, without gradient."""
         each = -(-count // self.world_size)
         padded = rows.new_zeros(each, *rows.shape[1:])
         padded[: len(rows)] = rows
         return self.gather(padded)[:count]
 
 
-class DistributedComm(Distributed):
-    """One of several processes, through torch's default process group."""
+class ProcessGroup(Distributed):
+    """One of several processes, connected by torch's default process group."""
 
     def __init__(self) -> None:
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
@@ -95,7 +92,7 @@ class DistributedComm(Distributed):
         return gathered
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
-        """As in `Distributed`; all of them in one message."""
+        """As in `Distributed`, with a single all-reduce."""
         if not tensors:
             return
         flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
@@ -110,30 +107,28 @@ class DistributedComm(Distributed):
         return bool(flags)
 
     def broadcast_object(self, make: Callable[[], T]) -> T:
-        """As in `Distributed`; an error there is raised on every rank."""
-        told: list[Any] = [None, None]
-        if self.rank == 0:
-            told = [*_outcome(make)]
-        dist.broadcast_object_list(told)
-        if told[1] is not None:
-            told[1].said_elsewhere = self.rank != 0
-            raise told[1]
-        value: T = told[0]
+        """As in `Distributed`; an error on rank 0 is raised on every rank."""
+        outcome: list[Any] = [*_outcome(make)] if self.rank == 0 else [None, None]
+        dist.broadcast_object_list(outcome)
+        if outcome[1] is not None:
+            outcome[1].said_elsewhere = self.rank != 0
+            raise outcome[1]
+        value: T = outcome[0]
         return value
 
     def all_gather_object(self, make: Callable[[], T]) -> list[T]:
-        """As in `Distributed`; an error on some rank is raised on every rank."""
-        told: list[Any] = [None] * self.world_size
-        dist.all_gather_object(told, _outcome(make))
-        for rank, (_, error) in enumerate(told):
+        """As in `Distributed`; an error on any rank is raised on every rank."""
+        outcomes: list[Any] = [None] * self.world_size
+        dist.all_gather_object(outcomes, _outcome(make))
+        for rank, (_, error) in enumerate(outcomes):
             if error is not None:
                 error.said_elsewhere = self.rank != rank
                 raise error
-        return [value for value, _ in told]
+        return [value for value, _ in outcomes]
 
 
 def _outcome(make: Callable[[], T]) -> tuple[T | None, CoarseconError | None]:
-    """What `make` gives, or the error it raises."""
+    """Return the result of `make`, or its error."""
     try:
         return make(), None
     except CoarseconError as error:
@@ -142,28 +137,28 @@ def _outcome(make: Callable[[], T]) -> tuple[T | None, CoarseconError | None]:
 
 class _Gathered(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, comm: DistributedComm) -> Tensor:
-        ctx.comm = comm
-        return comm.gather(tensor)
+    def forward(ctx: Any, tensor: Tensor, distributed: ProcessGroup) -> Tensor:
+        ctx.distributed = distributed
+        return distributed.gather(tensor)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(gradient)
-        return gradient[ctx.comm.shard(len(gradient))], None
+        return gradient[ctx.distributed.shard(len(gradient))], None
 
 
 def launched_rank() -> int:
-    """The rank that a launcher such as torchrun gave this process; 0 for one alone."""
+    """Return the rank that a launcher such as torchrun gave this process; 0 for a single process."""
     return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
 
 
 @contextmanager
 def connected() -> Iterator[Distributed]:
-    """The `Distributed` of this process within the `with` block: of several where a launcher such as torchrun says so.
+    """Connect the processes that a launcher such as torchrun started, for the length of the `with` block.
 
     Raises:
-        CoarseconError: the other ranks cannot be reached, or one is lost within the block.
+        CoarseconError: Another rank cannot be reached, or is lost within the block.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Distributed()
@@ -172,14 +167,17 @@ def connected() -> Iterator[Distributed]:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, timeout=timedelta(seconds=int(os.environ.get("COARSECON_TIMEOUT", TIMEOUT))))
-        yield DistributedComm()
+        dist.init_process_group(
+            backend, timeout=timedelta(seconds=int(os.environ.get("COARSECON_TIMEOUT", TIMEOUT_SECONDS)))
+        )
+        yield ProcessGroup()
     except RuntimeError as error:
-        if not any(word in str(error).lower() for word in LOST):
+        if not any(word in str(error).lower() for word in LOST_RANK_WORDS):
             raise
         lost = CoarseconError(
-            f"rank {launched_rank()} has lost another one ({str(error).splitlines()[0][:200]}); "
-            "when all machines are back, start the same command again, pretrain with --resume"
+            f"rank {launched_rank()}",
+            f"lost the connection to another rank ({str(error).splitlines()[0][:200]})",
+            "run the same command again when all machines are available; a training resumes from its checkpoint",
         )
         lost.said_elsewhere = False
         raise lost from error

@@ -21,7 +21,7 @@ MAX_INTEGER = 2**63
 """Bound of integers: larger ones cannot become floats or tensors."""
 
 
-def read_json(path: Path, *, remedy: str = "restore it from a copy, or delete it") -> Any:
+def read_json(path: Path, *, remedy: str = "restore it from a copy, or delete it", max_bytes: int = MAX_BYTES) -> Any:
     """Read the value in a JSON file.
 
     Raises:
@@ -32,8 +32,8 @@ def read_json(path: Path, *, remedy: str = "restore it from a copy, or delete it
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
             raise InputError(path, "not a regular file", remedy)
-        if state.st_size > MAX_BYTES:
-            raise InputError(path, f"larger than {MAX_BYTES // 2**20} MiB", remedy)
+        if state.st_size > max_bytes:
+            raise InputError(path, f"larger than {max_bytes // 2**20} MiB", remedy)
         content = path.read_bytes()
     except FileNotFoundError:
         raise

@@ -1,4 +1,4 @@
-"""Sets of files that replace the former ones together: a reader finds all of the old set or all of the new one."""
+"""Sets of files that are replaced together: a reader finds all of the old set or all of the new one."""
 
 import os
 import shutil
@@ -10,19 +10,19 @@ from coarsecon.runtime.files import cannot_write
 from coarsecon.runtime.locks import Lock, waiting_lock
 
 STAGED, COMMITTED = ".files.partial", ".files"
-"""Folders in which `files_together` completes a set of files, and holds it until each file is in its place."""
+"""Folders in which `files_together` completes a set of files, and keeps it until each file is in its place."""
 
 
 @contextmanager
 def files_together(root: Path) -> Iterator[Path]:
-    """A folder to fill with files for the folder `root`; at the end of the `with` block all take their places there.
+    """Collect files in a temporary folder; at the end of the `with` block all of them move to the folder `root`.
 
-    From one moment on the set is complete in `root/.files`, where `current_file` finds it; then each file replaces
-    that of the same relative name in `root`, and `.files` goes. A process that was killed in between leaves `.files`
-    to `recover_files`. Other processes that write to `root` in this way wait.
+    The complete set is first renamed to `root/.files`, where `current_file` finds it; then each file replaces the one
+    of the same relative name in `root`, and `.files` is removed. `recover_files` completes the work of a process that
+    was killed in between. Other processes that write to `root` in this way wait.
 
     Raises:
-        CoarseconError: The disk refuses.
+        CoarseconError: The files cannot be written.
     """
     staged, committed = root / STAGED, root / COMMITTED
     try:
@@ -43,7 +43,7 @@ def files_together(root: Path) -> Iterator[Path]:
 
 
 def recover_files(root: Path) -> None:
-    """Finish a `files_together` that was killed, unless another process is at it or this one must not write."""
+    """Complete a `files_together` that was killed, unless another process writes or this one may not."""
     if (root / COMMITTED).is_dir():
         with suppress(OSError):
             lock = Lock(root / f"{COMMITTED}.lock")
@@ -55,25 +55,25 @@ def recover_files(root: Path) -> None:
 
 
 def current_file(root: Path, name: str) -> Path:
-    """Where to read the file called `name` in `root`: there, or in a complete set whose files are not yet in place."""
+    """Return the path to read the file `name` of `root` from: in a complete set that is not yet in place, or `root`."""
     committed = root / COMMITTED / name
     return committed if committed.is_file() else root / name
 
 
 def settled_file(file: Path) -> Path:
-    """Where a file that `current_file` found in a complete set is once all of it is in place."""
+    """Return the final path of a file that `current_file` found in a complete set."""
     return file.parent.parent / file.name if file.parent.name == COMMITTED else file
 
 
 def current_files(root: Path, pattern: str) -> list[Path]:
-    """The files of `root` that match a pattern such as `results/*.json`, sorted by name, each as `current_file`."""
+    """List the files of `root` that match a pattern such as `results/*.json`, by name, each as `current_file`."""
     found = {path.relative_to(root) for path in root.glob(pattern)}
     found |= {path.relative_to(root / COMMITTED) for path in (root / COMMITTED).glob(pattern)}
     return [current_file(root, str(name)) for name in sorted(found)]
 
 
 def _finish(root: Path) -> None:
-    """Put the files of a committed set in their places; what was never committed is removed. For the lock's holder."""
+    """Move the files of a committed set to their places, and remove an uncommitted one. Needs the lock."""
     staged, committed = root / STAGED, root / COMMITTED
     if staged.is_dir():
         shutil.rmtree(staged)
@@ -92,7 +92,7 @@ def _finish(root: Path) -> None:
 
 
 def _link(file: Path, place: Path) -> None:
-    """A second name for a file, or a copy on file systems without links."""
+    """Make a hard link to a file, or a copy on file systems without links."""
     try:
         place.hardlink_to(file)
     except OSError:

@@ -1,7 +1,7 @@
-"""Writing files and folders as a whole or not at all: each is completed under a hidden name, then renamed.
+"""Write files and folders atomically: each is completed under a hidden name, then renamed.
 
-A process may be killed between any two steps. The next writer, or reader, of the same place then finds the former
-state or the new one: `recover_folder` finishes or undoes what was begun.
+A process may be killed between any two steps. The next writer or reader of the same path then finds the former state
+or the new one: `recover_folder` completes or undoes an interrupted replacement.
 """
 
 import errno
@@ -19,16 +19,18 @@ from coarsecon.errors import CoarseconError, InputError, NotWritableError
 from coarsecon.runtime.locks import Lock
 
 LEFTOVER_SECONDS = 600
-"""Age from which the temporary file of an `atomic_write` belongs to no process that still writes."""
+"""Minimum age of a temporary file of `atomic_write` that a killed process left."""
 
 MARKER = ".coarsecon-temporary"
 """A file that marks a folder as temporary: only marked folders are ever removed."""
 
 
 def atomic_write(path: Path | str, content: bytes | str) -> None:
-    """Write `content` (text as UTF-8) to `path`, whole or not at all; missing parent folders are made.
+    """Write `content` (text as UTF-8) to `path`, completely or not at all; missing parent folders are made.
 
-    Raises CoarseconError when the disk refuses, NotWritableError when this user cannot write there.
+    Raises:
+        NotWritableError: This user cannot write there.
+        CoarseconError: The file cannot be written for another reason, such as a full disk.
     """
     path = Path(path)
     sibling = _sibling(path)
@@ -45,30 +47,33 @@ def atomic_write(path: Path | str, content: bytes | str) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> CoarseconError:
-    """The error to raise where the system refused to write `path`."""
+    """Return the error to raise when the system refused to write `path`."""
     is_forbidden = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
     kind = NotWritableError if is_forbidden else CoarseconError
-    return kind(f"cannot write {path}: {error.strerror}")
+    return kind(path, f"cannot be written ({error.strerror})")
 
 
 def is_inside(path: Path, root: Path) -> bool:
-    """Whether `path`, its symbolic links followed, is in the folder `root`; it need not exist."""
+    """Return True if `path`, after following symbolic links, is in the folder `root`; it need not exist."""
     try:
         return path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError):  # links in a circle
+    except (OSError, RuntimeError):  # circular links
         return False
 
 
 @contextmanager
 def atomic_folder(path: Path | str, *, wait: bool = False) -> Iterator[Path]:
-    """A temporary folder to fill in a `with` block; it replaces `path` when the block ends without an error.
+    """Make a temporary folder to fill in a `with` block; it replaces `path` when the block ends without an error.
 
-    It is removed when the block fails. A symbolic link at `path` is followed, and stays. With `wait`, a process that
-    finds another one writing to `path` waits for it.
+    It is removed when the block fails. A symbolic link at `path` is followed, and kept.
+
+    Args:
+        path: The folder to replace.
+        wait: Wait for another process that writes to `path`, instead of raising an error.
 
     Raises:
         InputError: Another process writes to `path`.
-        CoarseconError: The disk refuses.
+        CoarseconError: The folder cannot be written.
     """
     with _temporary_folder(Path(path), keep=lambda: False, resume=False, wait=wait) as folder:
         yield folder
@@ -76,14 +81,14 @@ def atomic_folder(path: Path | str, *, wait: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def resumable_folder(path: Path, *, keep: Callable[[], bool]) -> Iterator[Path]:
-    """A folder that becomes `path` at the end of the `with` block, as with `atomic_folder`, and outlives a kill.
+    """Make a folder that becomes `path` at the end of the `with` block, as with `atomic_folder`, and survives a kill.
 
-    It is `.NAME.partial` beside `path`, and holds what an earlier attempt left. After an error or Ctrl-C it is
-    removed, unless `keep()` says that it is worth going on with.
+    It is `.NAME.partial` next to `path`, with the files of an earlier attempt. After an error or Ctrl-C it is removed
+    unless `keep()` returns True.
 
     Raises:
         InputError: Another process writes to it, or `.NAME.partial` is something else.
-        CoarseconError: The disk refuses.
+        CoarseconError: The folder cannot be written.
     """
     with _temporary_folder(path, keep=keep, resume=True, wait=False) as folder:
         yield folder
@@ -99,7 +104,7 @@ def _temporary_folder(path: Path, *, keep: Callable[[], bool], resume: bool, wai
         if wait:
             lock.wait()
         elif not lock.acquire():
-            raise InputError(f"{path}: another process writes there; wait for it to end, or choose another folder")
+            raise InputError(path, "another process writes there", "wait for it to end, or choose another folder")
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
@@ -124,9 +129,10 @@ def _temporary_folder(path: Path, *, keep: Callable[[], bool], resume: bool, wai
 
 
 def recover_folder(path: Path) -> Path:
-    """Where the last complete state of the folder `path` is: there, unless a process was killed while replacing it.
+    """Return the path of the last complete state of the folder `path`.
 
-    In that case the former folder gets its name back, if this process may do that.
+    It is another one only if a process was killed while replacing the folder; then the former folder gets its name
+    back, if this process may rename it.
     """
     resolved = path.resolve()
     aside = _aside(resolved)
@@ -151,13 +157,13 @@ def open_to_append(path: Path) -> BufferedRandom:
     return open(path, "a+b", opener=opener)
 
 
-def several(names: list[str], most: int = 3) -> str:
-    """Some of the names, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+def several(names: list[str], limit: int = 3) -> str:
+    """Join the first names, and count the others."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")
 
 
 def _begin(partial: Path, *, resume: bool) -> None:
-    """Make the temporary folder, or take the one that an earlier attempt left.
+    """Make the temporary folder, or reuse that of an earlier attempt.
 
     Raises:
         InputError: Something else has its name.
@@ -170,9 +176,9 @@ def _begin(partial: Path, *, resume: bool) -> None:
 
 
 def _replace_folder(new: Path, path: Path) -> None:
-    """Rename `new` to `path`; what was there is set aside until that is done, and then removed."""
+    """Rename `new` to `path`; a former folder is renamed first and removed last."""
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path}: is a file; choose another folder")
+        raise InputError(path, "is a file", "choose another folder")
     try:
         if path.exists():
             (path / MARKER).touch()
@@ -186,7 +192,7 @@ def _replace_folder(new: Path, path: Path) -> None:
 
 
 def _recover_locked(path: Path) -> None:
-    """Complete or undo a replacement of `path` that was interrupted. For the lock's holder."""
+    """Complete or undo an interrupted replacement of `path`. Needs the lock."""
     aside = _aside(path)
     _check_temporary(aside)
     if path.exists():
@@ -198,14 +204,14 @@ def _recover_locked(path: Path) -> None:
 
 
 def _check_temporary(folder: Path) -> None:
-    """Raise InputError where something else has the name of a temporary folder."""
+    """Raise InputError if something else has the name of a temporary folder."""
     is_empty = not folder.is_symlink() and folder.is_dir() and not any(folder.iterdir())
     if os.path.lexists(folder) and not is_empty and not _is_temporary(folder):
-        raise InputError(f"{folder}: not a temporary folder of coarsecon; move it away and run the command again")
+        raise InputError(folder, "not a temporary folder of coarsecon", "move it away and run the command again")
 
 
 def _remove_temporary(folder: Path) -> None:
-    """Remove a temporary folder if there is one; its mark goes last, so that an interrupted removal can go on."""
+    """Remove a temporary folder if there is one; its marker last, so that an interrupted removal can continue."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():
@@ -218,7 +224,7 @@ def _remove_temporary(folder: Path) -> None:
 
 
 def _is_temporary(folder: Path) -> bool:
-    """Whether the folder, which must not be a link, carries the mark of a temporary one."""
+    """Return True if the folder is no link and has the marker of a temporary one."""
     return not folder.is_symlink() and (folder / MARKER).is_file()
 
 
@@ -231,12 +237,12 @@ def _lock_file(path: Path) -> Path:
 
 
 def _sibling(path: Path) -> Path:
-    """A hidden name beside `path`, on the same file system, that nothing else uses."""
+    """Return a unique hidden name next to `path`, on the same file system."""
     return path.with_name(f".{path.name}.{uuid4().hex}.partial")
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove temporary files beside `path` that processes left which were killed while writing it."""
+    """Remove temporary files next to `path` of processes that were killed while writing it."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.partial")
     with suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""Limits of the system that worker processes meet: open files, semaphores and shared memory."""
+"""System limits for worker processes: open files, semaphores and shared memory."""
 
 import multiprocessing
 import os
@@ -9,13 +9,13 @@ SHARED_MEMORY = Path("/dev/shm")
 OPEN_FILES = Path("/proc/self/fd")
 
 MAX_LOADERS = 3
-"""Loaders of a process that may have workers at one time: of training, and of the two splits of monitoring."""
+"""Maximum number of loaders with workers at a time: training, and the two splits of monitoring."""
 
 
 def workers_problem(workers: int) -> str:
-    """Return why this process cannot have worker processes, with the remedy; empty if it can.
+    """Explain why this process cannot have worker processes, with the remedy; empty if it can.
 
-    They would hang or die halfway. The limit of open files is raised as far as the system lets this process.
+    They would hang or die later. The limit of open files is raised as far as the system allows.
     """
     if not workers:
         return ""
@@ -32,19 +32,19 @@ def workers_problem(workers: int) -> str:
     except (OSError, ImportError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         return (
-            f"worker processes need semaphores in {SHARED_MEMORY}, which cannot be made there ({why}); give it more "
-            "room, in a container with `--shm-size=1g`"
+            f"worker processes need semaphores in {SHARED_MEMORY}, which cannot be created ({why}); enlarge it, in a "
+            "container with `--shm-size=1g`"
         )
     del locks
     return ""
 
 
-def fits_shared_memory(size: int, workers: int) -> bool:
-    """Return whether batches of `size` bytes can be passed through shared memory by all workers ahead of their use."""
+def fits_shared_memory(size: int, workers: int, folder: Path = SHARED_MEMORY) -> bool:
+    """Return True if all workers can pass batches of `size` bytes ahead through the shared memory in `folder`."""
     if sys.platform != "linux":
         return True
     try:
-        state = os.statvfs(SHARED_MEMORY)
+        state = os.statvfs(folder)
     except OSError:
         return False
     return state.f_bavail * state.f_frsize >= 2 * size * (2 * workers + 2)

@@ -1,4 +1,4 @@
-"""Locks between processes. The operating system releases them when their holder ends, however it ends."""
+"""Locks between processes; the operating system releases the lock of a process that ends or is killed."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from coarsecon.errors import InputError
 
 POLL_SECONDS = 0.1
-"""Pause between two attempts to take a lock that another process holds."""
+"""Pause between attempts to take a lock that another process holds."""
 
 
 class Lock:
@@ -32,7 +32,7 @@ class Lock:
             try:
                 before = self.path.stat()
                 self._lock.acquire(timeout=0)
-                # A holder removes the file on release: a lock on a removed file would exclude nobody.
+                # A holder removes the file on release, and a lock on a removed file excludes nobody.
                 if os.path.samestat(before, self.path.stat()):
                     return True
             except Timeout:
@@ -46,17 +46,16 @@ class Lock:
         while not self.acquire():
             time.sleep(POLL_SECONDS)
 
-    def release(self, *, keep_file: bool = False) -> None:
-        """Release the lock; `keep_file` leaves the file, for a holder that will come back to its unfinished work."""
-        if not keep_file:
-            with suppress(OSError):  # Windows removes no open file
-                self.path.unlink()
+    def release(self) -> None:
+        """Release the lock and remove its file."""
+        with suppress(OSError):  # Windows removes no open file
+            self.path.unlink()
         self._lock.release()
 
 
 @contextmanager
 def waiting_lock(path: Path) -> Iterator[None]:
-    """Hold the lock `path` within the block, after waiting for its present holder."""
+    """Wait for the lock `path`, and hold it within the block."""
     lock = Lock(path)
     lock.wait()
     try:
@@ -65,13 +64,13 @@ def waiting_lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def acquire_or_refuse(path: Path, busy: str) -> Lock:
+def acquire_or_raise(path: Path, busy: InputError) -> Lock:
     """Take the lock `path`.
 
     Raises:
-        InputError: Another process holds it; the message is `busy`.
+        InputError: `busy`, if another process holds it.
     """
     lock = Lock(path)
     if not lock.acquire():
-        raise InputError(busy)
+        raise busy
     return lock

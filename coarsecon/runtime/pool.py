@@ -1,4 +1,4 @@
-"""Work done ahead of its use, by a few threads or by processes of their own."""
+"""Work that threads or processes do ahead of its use."""
 
 import atexit
 import multiprocessing
@@ -16,13 +16,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
-"""Signals that ask a process to end. Workers leave them to their parent."""
+"""Signals that ask a process to end; workers ignore them, and the parent ends its workers."""
 
 
 def map_ahead(function: Callable[[T], R], items: Iterable[T], *, pool: Executor, ahead: int) -> Iterator[R]:
-    """`function` of each item, in order, begun up to `ahead` items early; `items` may be endless.
+    """Yield `function(item)` for each item, in order, started up to `ahead` items early; `items` may be endless.
 
-    The pool is shut down in the end.
+    The pool is shut down at the end.
     """
     pending: deque[Future[R]] = deque()
     with pool:
@@ -39,12 +39,12 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], *, pool: Executor,
 
 
 def processes(count: int) -> ProcessPoolExecutor:
-    """Worker processes that leave Ctrl-C to their parent and end with it, however it ends."""
+    """Start worker processes that ignore Ctrl-C, and end with their parent even if it is killed."""
     return ProcessPoolExecutor(count, initializer=_start_worker)
 
 
 def loader_workers() -> Callable[[int], None]:
-    """The `worker_init_fn` of a DataLoader whose workers leave Ctrl-C to this process, and end with it."""
+    """Return the `worker_init_fn` of a DataLoader whose workers ignore Ctrl-C, and end with this process."""
     _kill_workers_at_exit()
     return _start_loader_worker
 
@@ -55,13 +55,13 @@ def _start_loader_worker(_: int) -> None:
 
 @cache
 def _kill_workers_at_exit() -> None:
-    """multiprocessing would send workers that are left SIGTERM, which they ignore, and wait for them for ever."""
+    """Kill remaining workers at exit: multiprocessing sends SIGTERM, which they ignore, and waits forever."""
     atexit.register(_kill_workers)
 
 
 def _kill_workers() -> None:
     if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler takes the end of a worker for an accident
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises at the end of a worker
     for worker in multiprocessing.active_children():
         if worker.daemon:
             worker.kill()
@@ -69,7 +69,7 @@ def _kill_workers() -> None:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold back signals from this thread, and from workers it starts until they leave signals to their parent."""
+    """Block signals in this thread, and in workers that it starts until they ignore them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -81,7 +81,7 @@ def signals_held() -> Iterator[None]:
 
 
 def leave_signals_to_the_parent() -> None:
-    """Ctrl-C and the end of a terminal reach all its processes; the parent ends the work and then its workers."""
+    """Ignore Ctrl-C and the end of the terminal, which reach all processes; the parent ends its workers."""
     for number in ENDING_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -94,7 +94,7 @@ def _start_worker() -> None:
 
 
 def _end_with_the_parent() -> None:
-    """A pool's worker whose parent was killed would wait for work for ever."""
+    """End this worker when its parent is killed; it would wait for work forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

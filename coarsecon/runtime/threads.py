@@ -1,4 +1,4 @@
-"""How many threads the mathematics of torch and scikit-learn takes."""
+"""Number of threads of torch and scikit-learn."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ import torch
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """One thread in the `with` block: on a few rows more only wait for one another, and they add in any order.
+    """Use one thread in the `with` block.
 
-    scikit-learn's limit is its own `threadpoolctl`; without scikit-learn there is nothing more to limit.
+    On a few rows more threads only wait for each other, and they add numbers in any order.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

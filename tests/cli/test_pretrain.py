@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_made_is_told(coarsecon, tiny_data, tmp_path):
     (tmp_path / "file").touch()
     done = coarsecon("pretrain", "--config", config, "--out", tmp_path / "file" / "run")
     assert done.code == 1
-    assert f"error: cannot write {tmp_path / 'file' / 'run'}" in done.err
+    assert f"error: {tmp_path / 'file' / 'run'}: cannot be written" in done.err
     assert "--debug" not in done.err
 
 

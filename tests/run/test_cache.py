@@ -136,7 +136,7 @@ def test_a_second_process_waits_for_the_first_and_makes_nothing(tmp_path):
 
 def test_a_disk_that_refuses_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CoarseconError, match="cannot write"):
+    with pytest.raises(CoarseconError, match="cannot be written"):
         cached(tmp_path / "file" / "rows.npy", maker([]))
 
 
@@ -192,6 +192,6 @@ def test_nothing_is_removed_through_a_link(tmp_path):
 def test_rows_are_not_written_through_a_link(tmp_path):
     (tmp_path / "user.bin").write_bytes(b"kept")
     (tmp_path / ".rows.npy.partial").symlink_to(tmp_path / "user.bin")
-    with pytest.raises(CoarseconError, match="cannot write"):
+    with pytest.raises(CoarseconError, match="cannot be written"):
         cached(tmp_path / "rows.npy", maker([]))
     assert (tmp_path / "user.bin").read_bytes() == b"kept"

@@ -139,7 +139,7 @@ def test_stored_files_are_listed_once_they_are_in_place(tmp_path: Path) -> None:
 
 def test_one_process_trains_a_run_at_a_time(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    message = "run: another process is training this run; wait for it to end, or choose another --out"
+    message = "run: another process is training this run; wait for it to end, or choose another folder"
     with run.locked():
         with pytest.raises(InputError, match=message), RunFolder(tmp_path / "run").locked():
             pass

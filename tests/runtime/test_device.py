@@ -12,7 +12,7 @@ from coarsecon.runtime.device import autocast, choose_device, choose_precision, 
 def test_a_device_that_is_not_there_is_told():
     assert choose_device("cpu") == torch.device("cpu")
     for name in ("cuda:99", "gpu", "cpu:x"):
-        with pytest.raises(InputError, match=f"device '{name}'"):
+        with pytest.raises(InputError, match=f"device: .*'{name}'"):
             choose_device(name)
 
 

@@ -85,5 +85,10 @@ def test_a_rank_that_finds_no_other_says_so(monkeypatch):
     names = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     for name, value in {**names, "COARSECON_TIMEOUT": "1"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(CoarseconError, match=r"rank 1 has lost another one .*--resume"), connected():
+    with (
+        pytest.raises(
+            CoarseconError, match=r"rank 1: lost the connection to another rank .*run the same command again"
+        ),
+        connected(),
+    ):
         pass

@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 
 from coarsecon.errors import InputError
-from coarsecon.runtime import documents
 from coarsecon.runtime.documents import parse_json, parse_yaml, read_json, read_json_object
 
 NAMES = "abcdefghijklmnopqrst"
@@ -43,11 +42,10 @@ def test_json_of_64_levels_and_64_bits_is_read(tmp_path):
     assert value == [2**63 - 1, float("inf")]
 
 
-def test_a_file_that_is_too_large_or_none_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(documents, "MAX_BYTES", 2**20)
+def test_a_file_that_is_too_large_or_none_is_not_read(tmp_path):
     (tmp_path / "a.json").write_text('"' + "x" * 2**20 + '"')
     with pytest.raises(InputError, match="larger than 1 MiB"):
-        read_json(tmp_path / "a.json")
+        read_json(tmp_path / "a.json", max_bytes=2**20)
     with pytest.raises(InputError, match="not a regular file"):
         read_json(tmp_path)
     with pytest.raises(FileNotFoundError):

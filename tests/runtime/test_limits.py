@@ -95,16 +95,14 @@ def test_batches_that_do_not_fit_are_copied_and_equal(files, monkeypatch):
     assert torch.equal(copied.tensors().sizes, shared.sizes)
 
 
-def test_shared_memory_must_hold_the_batches_of_all_workers_twice(tmp_path, monkeypatch):
+def test_shared_memory_must_hold_the_batches_of_all_workers_twice(tmp_path):
     import os
 
     state = os.statvfs(tmp_path)
     free = state.f_bavail * state.f_frsize
-    monkeypatch.setattr(limits, "SHARED_MEMORY", tmp_path)
-    assert limits.fits_shared_memory(free // 100, 2)
-    assert not limits.fits_shared_memory(free // 11, 2)
-    monkeypatch.setattr(limits, "SHARED_MEMORY", tmp_path / "missing")
-    assert not limits.fits_shared_memory(1, 2)
+    assert limits.fits_shared_memory(free // 100, 2, tmp_path)
+    assert not limits.fits_shared_memory(free // 11, 2, tmp_path)
+    assert not limits.fits_shared_memory(1, 2, tmp_path / "missing")
 
 
 def test_the_warning_names_the_remedy_and_arrays_need_no_workers(files, tiny_data, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coarsecon.errors import InputError
-from coarsecon.runtime.locks import Lock, acquire_or_refuse, waiting_lock
+from coarsecon.runtime.locks import Lock, acquire_or_raise, waiting_lock
 
 
 def test_a_lock_has_one_holder_and_leaves_no_file(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_a_lock_has_one_holder_and_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_held_is_refused_in_the_callers_words(tmp_path: Path) -> None:
     with waiting_lock(tmp_path / "lock"), pytest.raises(InputError, match="the run is being trained"):
-        acquire_or_refuse(tmp_path / "lock", "the run is being trained")
+        acquire_or_raise(tmp_path / "lock", InputError("the run is being trained"))
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:

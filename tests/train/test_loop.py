@@ -184,7 +184,7 @@ def test_a_second_training_in_a_folder_is_refused_before_it_writes(tiny_data, tm
 
     run = pretrain(build_run_spec(settings), root, reporter=Nosy())
     assert set(messages) == {
-        f"{root}: another process is training this run; wait for it to end, or choose another --out"
+        f"{root}: another process is training this run; wait for it to end, or choose another folder"
     }
     assert run.config().method["name"] == "supce"
     alone = pretrain(build_run_spec(settings), tmp_path / "alone")
@@ -269,7 +269,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_data, tmp_path):
     [
         ({"data": {"labels": "genus"}}, "has no 'genus' labels; it has coarse, fine"),
         ({"run": {"batch_size": 500}}, "more than the 96 training images"),
-        ({"run": {"device": "cuda:99"}}, "device 'cuda:99'"),
+        ({"run": {"device": "cuda:99"}}, "device: 'cuda:99'"),
         ({"data": {"path": "nowhere"}}, "coarsecon prepare"),
         ({"method": {"name": "maskcon", "ww": 1.0}}, r"method\.ww: is not a setting; did you mean method\.w\?"),
         ({"method": {"name": "maskcon", "query_view": "weka"}}, r"method\.query_view: no view .*did you mean 'weak'\?"),
