@@ -25,13 +25,13 @@ class EvaluationConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     def changed(self) -> dict[str, Any]:
-        """Return the settings that are not the defaults and change the result."""
-        extras = {name: info.json_schema_extra or {} for name, info in type(self).model_fields.items()}
-        return {
-            name: getattr(self, name)
-            for name, info in type(self).model_fields.items()
-            if getattr(self, name) != info.default and not dict(extras[name]).get("display")  # type: ignore[arg-type]
-        }
+        """Return the settings that are not the defaults and change the result; several values as "5,20"."""
+        found = {}
+        for name, info in type(self).model_fields.items():
+            value, extra = getattr(self, name), info.json_schema_extra
+            if value != info.default and not (isinstance(extra, dict) and extra.get("display")):
+                found[name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        return found
 
 
 @dataclass(frozen=True)
