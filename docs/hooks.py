@@ -1,4 +1,4 @@
-"""What mkdocs does besides: pages read out of the code, and those that live elsewhere in the repository."""
+"""Hooks of mkdocs: pages generated from the code, and pages that live elsewhere in the repository."""
 
 import posixpath
 import re
@@ -22,7 +22,7 @@ BORROWED = {
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/gpu.md": "gpu.md",
 }
-"""Files of the repository, and where in the site they stand."""
+"""Files outside `docs/` and their paths in the site."""
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -35,13 +35,13 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Links out of `docs/` lead to where the site has the page."""
+    """Rewrite links that lead out of `docs/` to the pages of the site."""
     path = page.file.src_uri
     return markdown if path in {*BORROWED.values(), *reference.PAGES} else moved_links(markdown, f"docs/{path}")
 
 
 def moved_links(markdown: str, origin: str) -> str:
-    """The text of the repository's file `origin` with its links as the site has them; without those to source code."""
+    """Rewrite the links of the repository file `origin` for the site; links to source code become plain text."""
 
     def moved(match: re.Match[str]) -> str:
         text, link, anchor = match.groups("")

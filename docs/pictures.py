@@ -1,6 +1,6 @@
 """Finish the pictures of the documentation: `python docs/pictures.py RUNS OUT` (see `make pictures`).
 
-Draws the curves of the runs in RUNS, and cuts the PNG files in OUT down to a palette, which keeps the repository small.
+Plots the curves of the runs in RUNS, and reduces the PNG files in OUT to a palette to keep the repository small.
 """
 
 import re
@@ -14,17 +14,18 @@ from coarsecon.report.curves import steps_per_epoch
 from coarsecon.run.folder import open_run
 
 RUNS = {
-    "maskcon": "MaskCon", "moco": "MoCo", "supce": "cross-entropy on coarse labels", "too-fast": "MaskCon, rate of 5",
+    "maskcon": "MaskCon", "moco": "MoCo", "supce": "cross-entropy on coarse labels",
+    "too-fast": "MaskCon, learning rate 5",
 }  # fmt: skip
 STYLE = """svg{font:11px sans-serif;background:#fff}.grid{stroke:#e3e3e3}.axis{stroke:#888}text{fill:#444}
 .y{text-anchor:end}.x,.title{text-anchor:middle}"""
-COLOURS = 128
-TALLEST = 1256
-"""Pixels of a picture that are kept, from its top: six rows of a sheet of neighbours."""
+COLORS = 128
+MAX_HEIGHT = 1256
+"""Pixels to keep from the top of a picture: six rows of a gallery."""
 
 
 def curve(runs: Path, key: str, title: str, *, percent: bool) -> str:
-    """A picture of one number of the logs, with its legend below."""
+    """Plot one metric of the logs with its legend."""
     lines = []
     for series, name in enumerate(RUNS):
         rows = [row for row in open_run(runs / name).metrics() if "step" in row]
@@ -47,13 +48,13 @@ def curve(runs: Path, key: str, title: str, *, percent: bool) -> str:
 
 
 def main(runs: Path, out: Path) -> None:
-    """Write the curves, and make the PNG files small."""
+    """Write the curves and shrink the PNG files."""
     (out / "loss.svg").write_text(curve(runs, "loss", "Loss", percent=False))
-    (out / "recall.svg").write_text(curve(runs, "fine_recall@1", "Fine Recall@1 of the monitor", percent=True))
+    (out / "recall.svg").write_text(curve(runs, "fine_recall@1", "Fine Recall@1 during training", percent=True))
     for path in out.glob("*.png"):
         picture = Image.open(path).convert("RGB")
-        picture = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
-        picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        picture = picture.crop((0, 0, picture.width, min(picture.height, MAX_HEIGHT)))
+        picture.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,109 +1,97 @@
-"""Pages that are read out of the code when the documentation is built: commands, settings, recipes and datasets."""
+"""Pages generated from the code when the documentation is built: commands, settings, recipes, and datasets."""
 
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from types import SimpleNamespace
+from typing import Any
 
 import typer
 from pydantic import BaseModel
-from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
 from coarsecon import recipes, registry
-from coarsecon.cli.lazy import command_names, load_command
+from coarsecon.cli.lazy import command_names
+from coarsecon.cli.main import app
 from coarsecon.config import RunConfig
 from coarsecon.detection.settings import DetectionConfig
 
 OURS = "coarsecon"
+HEAD = ("key", "type", "default", "description")
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument or option of a command, as the documentation shows it."""
+    """Argument or option of a command."""
 
     name: str
     help: str
     default: str
-    is_option: bool
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Yield (what is typed, its function) for every command."""
+    """Yield (command line, command) for every command; `prepare` is one, whatever the dataset."""
+    group: Any = typer.main.get_group(app)
     for name in command_names():
-        loaded = load_command(name)
-        if not isinstance(loaded, typer.Typer):
-            yield f"{OURS} {name}", loaded
-            continue
-        for command in loaded.registered_commands:
-            assert command.callback is not None
-            yield f"{OURS} {name} {command.name or command.callback.__name__}", command.callback
+        _, command, _ = group.resolve_command(SimpleNamespace(resilient_parsing=False), [name])
+        below = getattr(command, "commands", None)
+        yield from ((f"{OURS} {name} {each}", below[each]) for each in below or ())
+        if not below:
+            yield f"{OURS} {name}", command
 
 
-def parameters(function: Any) -> list[Parameter]:
-    """The arguments and options of a command's function."""
-    hints = get_type_hints(function, include_extras=True)
-    return [_parameter(each, hints[each.name]) for each in inspect.signature(function).parameters.values()]
+def parameters(command: Any) -> list[Parameter]:
+    """List the arguments and options of a command."""
+    return [_parameter(each) for each in command.params if each.name != "help"]
 
 
-def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter:
-    declared = next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, ParameterInfo)), None)
-    has_default = parameter.default is not inspect.Parameter.empty
-    is_option = isinstance(declared, OptionInfo) or (has_default and not isinstance(declared, ArgumentInfo))
-    # Inside of Annotated, typer takes the first declared name for what it calls the default.
-    names = (
-        [name for name in (declared.default, *(declared.param_decls or ())) if isinstance(name, str)]
-        if declared
-        else []
-    )
-    if is_option:
-        name = ", ".join(names) or f"--{parameter.name.strip('_').replace('_', '-')}"
-    else:
-        name = (declared and declared.metavar) or parameter.name.upper()
-    default = "required" if not has_default else _shown(parameter.default)
-    return Parameter(name, (declared and declared.help) or "", default, is_option)
+def _parameter(parameter: Any) -> Parameter:
+    names = [*parameter.opts, *parameter.secondary_opts]
+    name = ", ".join(names) if parameter.param_type_name == "option" else parameter.metavar or parameter.name.upper()
+    shown = "required" if parameter.required else _shown(parameter.default)
+    return Parameter(name, getattr(parameter, "help", None) or "", shown)
 
 
 def _shown(value: Any) -> str:
-    return "" if value is None or value is False or value == "" else f"`{value}`"
+    return "" if callable(value) or value in (None, False, "", (), []) else f"`{value}`"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; cells may hold any text."""
+    """Format a Markdown table; cells may contain any text."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
 
 
 def commands_page() -> str:
-    """Every command with its arguments and options."""
-    parts = ["# Commands\n", "What `--help` says of each, on one page; `--debug` works with all.\n"]
-    for typed, function in commands():
-        rows = [(f"`{each.name}`", each.help, each.default) for each in parameters(function)]
-        parts += [f"## {typed}\n", inspect.getdoc(function) or "", ""]
-        parts += [table(["argument or option", "what", "default"], rows)] if rows else []
+    """Page of all commands with their arguments and options."""
+    parts = ["# Commands\n", "The `--help` texts of all commands; `--debug` works with every command.\n"]
+    for typed, command in commands():
+        rows = [(f"`{each.name}`", each.help, each.default) for each in parameters(command)]
+        parts += [f"## {typed}\n", inspect.cleandoc(command.help or ""), ""]
+        parts += [table(["argument or option", "description", "default"], rows)] if rows else []
     return "\n".join(parts)
 
 
 def settings_page() -> str:
-    """Every key of a run's settings, and those of every built-in method."""
+    """Page of all settings of a run and of every built-in method."""
     parts = [
         "# Settings\n",
-        "Keys of a config file, also given as `--set KEY=VALUE`. A recipe, a file, `--set` and flags are read in this "
-        "order, the later winning over the earlier. A run keeps all of them in `config.yaml`.\n",
+        "Keys of a config file, also accepted as `--set KEY=VALUE`. A recipe, a config file, `--set`, and flags apply "
+        "in this order; later ones override earlier ones. A run saves all settings in `config.yaml`.\n",
     ]
     parts += _sections(RunConfig, "##")
-    parts += ["## method\n", "`method.name` chooses the method; the other keys are its own.\n"]
+    parts += ["## method\n", "`method.name` selects the method; the other keys belong to that method.\n"]
     for entry in registry.entries(registry.METHODS):
         described = entry.describe()
         if entry.distribution == OURS:
             rows = [(f"`method.{s.name}`", f"`{s.type}`", f"`{s.default}`", s.description) for s in entry.settings()]
-            parts += [f"### {entry.name}\n", described.summary, "", table(["key", "type", "default", "what"], rows)]
-    parts += ["## detect\n", "The settings of `coarsecon detect`, kept in `detection.yaml`.\n"]
+            parts += [f"### {entry.name}\n", described.summary, "", table(HEAD, rows)]
+    parts += ["## detect\n", "Settings of `coarsecon detect`, saved in `detection.yaml`.\n"]
     return "\n".join([*parts, *_sections(DetectionConfig, "###")])
 
 
 def _sections(config: type[BaseModel], heading: str) -> list[str]:
-    """Every group of settings."""
+    """Format each section of settings."""
     parts, schema = [], config.model_json_schema()
     for name, field in config.model_fields.items():
         model = field.annotation
@@ -119,11 +107,11 @@ def _section(section: str, model: type[BaseModel], schema: dict[str, Any]) -> st
         default = field.get_default(call_default_factory=True)
         shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         rows.append((f"`{section}.{name}`", kind(properties[name]), shown, field.description or ""))
-    return table(["key", "type", "default", "what"], rows)
+    return table(HEAD, rows)
 
 
 def kind(schema: dict[str, Any]) -> str:
-    """A JSON schema's type in words."""
+    """Describe the type of a JSON schema in words."""
     if "anyOf" in schema:
         return " or ".join("none" if each.get("type") == "null" else kind(each) for each in schema["anyOf"])
     if "enum" in schema:
@@ -135,24 +123,24 @@ def kind(schema: dict[str, Any]) -> str:
 
 
 def recipes_page() -> str:
-    """Every recipe with the published numbers to hold it against."""
+    """Page of all recipes with their published numbers."""
     parts = [
         "# Recipes\n",
-        "`--recipe NAME` starts from one, `coarsecon recipes show NAME` prints it. The numbers are the papers', in "
+        "`--recipe NAME` uses a recipe, `coarsecon recipes show NAME` prints it. Numbers are published results in "
         "percent, not measurements of this project.\n",
     ]
     for command in recipes.FOLDERS:
         rows = []
         for name in recipes.names(command):
             expect = [f"{row.metric} {row.number()} ({row.source})" for row in recipes.expected(name)]
-            rows.append((f"`{name}`", recipes.summary(name), "<br>".join(expect) or "none could be read"))
-        parts += [f"## Of {command}\n", table(["recipe", "what", "published"], rows)]
+            rows.append((f"`{name}`", recipes.summary(name), "<br>".join(expect) or "none available"))
+        parts += [f"## {command}\n", table(["recipe", "description", "published"], rows)]
     return "\n".join(parts)
 
 
-def catalogue_page() -> str:
-    """What `prepare` knows of every dataset."""
-    parts = ["# Catalogue of datasets\n", "What `coarsecon datasets NAME` tells of each.\n"]
+def catalog_page() -> str:
+    """Page of all dataset sources."""
+    parts = ["# Dataset sources\n", "The output of `coarsecon datasets NAME` for each source.\n"]
     for entry in registry.entries(registry.DATASETS):
         if entry.distribution != OURS:
             continue
@@ -160,7 +148,7 @@ def catalogue_page() -> str:
         sizes = {
             "images": ", ".join(f"{split} {count:,}" for split, count in source.counts.items()),
             "classes": ", ".join(f"{level} {count:,}" for level, count in source.levels.items()),
-            "variants": ", ".join(source.variants), "side": f"{source.default_size} px", "home": source.url,
+            "variants": ", ".join(source.variants), "image size": f"{source.default_size} px", "website": source.url,
             "terms": source.terms, "disk": source.disk, "cite": source.citation,
         }  # fmt: skip
         parts += [f"## {entry.name}\n", inspect.cleandoc(source.about), ""]
@@ -172,6 +160,6 @@ PAGES = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "recipes.md": recipes_page,
-    "catalogue.md": catalogue_page,
+    "catalog.md": catalog_page,
 }
-"""Where in the site each page stands, and what writes it."""
+"""Generated pages and the functions that write them."""

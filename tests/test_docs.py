@@ -1,4 +1,4 @@
-"""Every command of the documentation runs, on stand-ins small enough for a test."""
+"""Every command of the documentation runs, on small networks and data."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def commands(document: Path) -> list[list[str]]:
 
 @pytest.fixture
 def sandbox(tmp_path, monkeypatch):
-    """A working directory that holds what the documents speak of: photos, and datasets in their own forms."""
+    """Working directory with the photos and datasets that the documents use."""
     monkeypatch.chdir(tmp_path)
     write_voc(tmp_path / "VOCdevkit", {"trainval": 4, "test": 2, "train": 4, "val": 2})
     write_coco(tmp_path, {"train2017": 4, "val2017": 2})
@@ -61,7 +61,7 @@ def sandbox(tmp_path, monkeypatch):
 
 
 def shrunk(command: list[str], **method: int) -> list[str]:
-    """The same command on a tiny network and a few images: what is appended wins over what stands before."""
+    """The same command on a tiny network and a few images: appended options override earlier ones."""
     if command[1] == "detect":
         few = {"sizes.train": [64], "sizes.test": 64, "model.regions": 8, "model.proposals": 10}
         few |= {"schedule.precise_batches": 1}
@@ -141,13 +141,13 @@ def test_the_tutorial_works_as_it_is_written(tmp_path):
     assert "method.cutout" in outputs["coarsecon methods mine"]
     assert "coarsecon-mine" in outputs["coarsecon methods"]
     assert "3 passed" in outputs["python -m pytest coarsecon-mine/tests"]
-    assert "colour of the light" in outputs["coarsecon datasets halves"]
+    assert "one bright half" in outputs["coarsecon datasets halves"]
     assert '"contrast"' in (tmp_path / "runs" / "mine" / "metrics.jsonl").read_text()
     promised = {line.strip() for line in layout.splitlines() if "." in line}
     assert promised <= {path.name for path in (tmp_path / "coarsecon-mine").rglob("*")}
 
 
-def test_the_tutorial_speaks_of_every_hook_a_method_has():
+def test_the_tutorial_covers_every_hook_of_a_method():
     from coarsecon.methods import Method, Setup
 
     text = TUTORIAL.read_text()
