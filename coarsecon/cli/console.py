@@ -11,10 +11,15 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from coarsecon.runtime.files import atomic_write
+import typer
+
 from coarsecon.runtime.progress import Progress, Reporter
+
+JsonFile = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write JSON to a file; - is stdout.", show_default=False)
+]
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines of progress."""
@@ -227,6 +232,8 @@ def emit_json(value: Any, target: str) -> None:
     if target == "-":
         print(text)
     else:
+        from coarsecon.runtime.files import atomic_write
+
         atomic_write(Path(target), text + "\n")
 
 

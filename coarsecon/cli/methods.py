@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from coarsecon import registry
-from coarsecon.cli.console import emit_json, table, wrapped
-from coarsecon.cli.options import JsonFile
+from coarsecon.cli.console import JsonFile, emit_json, table, wrapped
 from coarsecon.cli.plugins import show_list
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from coarsecon.cli.console import JsonFile as JsonFile
 from coarsecon.config import Checkpoint, FeatureLayer
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")]
@@ -21,10 +22,6 @@ LayerChoice = Annotated[
     FeatureLayer, typer.Option("--layer", help="Features of the backbone, or of the projector trained on it.")
 ]
 Flip = Annotated[bool, typer.Option("--flip", help="Average each image's features with those of its mirror image.")]
-JsonFile = Annotated[
-    str | None,
-    typer.Option("--json", metavar="FILE", help="Write JSON to a file; - is stdout.", show_default=False),
-]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that decode image files.")]
 

@@ -3,8 +3,7 @@
 from dataclasses import asdict
 
 from coarsecon import registry
-from coarsecon.cli.console import ConsoleReporter, emit_json, table
-from coarsecon.cli.options import JsonFile
+from coarsecon.cli.console import ConsoleReporter, JsonFile, emit_json, table
 from coarsecon.registry.distributions import broken_distributions
 
 

@@ -6,17 +6,14 @@ from typing import Annotated
 
 import typer
 
-from coarsecon.cli.console import closing, emit_json, table, wrapped
+from coarsecon.cli.console import JsonFile, closing, emit_json, table, wrapped
 from coarsecon.errors import InputError
-from coarsecon.runtime.files import atomic_write
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")]
-
 
 @app.command("ls")
-def ls(json: Json = None) -> None:
+def ls(json: JsonFile = None) -> None:
     """List the recipes; `show` tells the numbers that a recipe's paper reports, as the JSON does for all."""
     from coarsecon import recipes
 
@@ -40,7 +37,7 @@ def ls(json: Json = None) -> None:
 
 
 @app.command("show")
-def show(name: str, json: Json = None) -> None:
+def show(name: str, json: JsonFile = None) -> None:
     """Print a recipe, then the published numbers to expect and where they come from.
 
     The JSON has `name`, `command`, `summary`, `settings` and `expect`: a list of `metric`, `value`, `ci95`, `source`.
@@ -78,6 +75,7 @@ def cp(
     The numbers to expect stay behind: they are of the recipe as it is.
     """
     from coarsecon import recipes
+    from coarsecon.runtime.files import atomic_write
 
     path = target or Path(f"{name}.yaml")
     content = recipes.text(name)
