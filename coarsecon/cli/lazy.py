@@ -1,6 +1,5 @@
 """The group of all commands: listed from entry points, and each imported only when it is run or its help is shown."""
 
-from importlib import import_module
 from typing import Any
 
 import typer
@@ -36,7 +35,9 @@ def load_command(name: str) -> Any:
     """
     entry = registry.choose(command_entries(), name, registry.COMMANDS)
     if entry.group == registry.EVALUATIONS:
-        return import_module("coarsecon.cli.evaluate").command(name)
+        from coarsecon.cli.evaluate import command
+
+        return command(name)
     loaded = entry.load()
     if not callable(loaded):
         raise CoarseconError(f"command {name} of {entry.distribution}", "is neither a function nor a typer.Typer")
