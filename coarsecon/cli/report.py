@@ -28,7 +28,7 @@ def report(
     """One page about runs: settings, curves, every result so far, pictures, and which differences exceed chance."""
     opened = [open_run(run) for run in runs]
     if len({run.root.resolve() for run in opened}) < len(opened):
-        raise InputError("the same run is named twice; name each once")
+        raise InputError("RUNS", "contain the same run twice", "name each run once")
     from coarsecon.report.run_report import write_report
     from coarsecon.report.summary import Summary
 
@@ -42,7 +42,7 @@ def report(
     try:
         write_report(page, summary.reports, summary.comparison, title=title)
     except NotWritableError as error:
-        raise NotWritableError(f"{error}; pass --out FILE.html to write it elsewhere") from error
+        raise NotWritableError(error.subject, error.problem, "pass --out FILE.html to write it elsewhere") from error
     for name, one in zip(summary.names, summary.reports, strict=True):
         for problem in one.problems:
             reporter.info(f"{name}: {problem}")

@@ -98,7 +98,9 @@ def proposed_labels(images: Split, table: Path) -> list[str | None]:
     proposed = {row["path"]: labels.label(row["proposed"]) for _, row in read_rows(table, {"path", "proposed"})}
     found = [proposed.get(name) or None for name in images.names]
     if not any(found):
-        raise InputError(f"{table}: has no image of the split {images.name}; cluster that split, or name another")
+        raise InputError(
+            table, f"contains no image of the split {images.name}", "cluster that split, or choose another"
+        )
     return found
 
 
@@ -106,7 +108,11 @@ def _files(images: Split, media: Path | str | None) -> list[Path]:
     if images.files is not None:
         return images.files
     if media is None:
-        raise InputError("the images are in an array, and FiftyOne shows files; pass media=FOLDER to write them to")
+        raise InputError(
+            "media",
+            "is required, because the images are not files, which FiftyOne needs",
+            "pass a folder to write them to",
+        )
     folder = Path(media)
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{images.name}-{i:06d}.png" for i in range(len(images))]

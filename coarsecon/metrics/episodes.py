@@ -53,7 +53,7 @@ def sample_episode(
         children = list(coarse_to_fine.values())
         classes = np.asarray(children[rng.choice(len(children), 1, False)[0]])
     if len(classes) == 0:
-        raise InputError("there is no class to draw an episode from: label some of the images")
+        raise InputError("fine labels", "no image has one", "label some images")
     if ways != "all" and ways < len(classes):
         classes = rng.choice(classes, ways, False)
 
@@ -62,9 +62,10 @@ def sample_episode(
         images = np.flatnonzero(labels == label)
         if len(images) < shots + queries:
             raise InputError(
-                f"class {names[label] if names else label} has {len(images)} image{'s' * (len(images) != 1)}, but an "
-                f"episode takes {shots} support and {queries} query images of each class: ask for fewer "
-                "(--shots, --queries), or leave out such classes with --skip-small"
+                f"class {names[label] if names else label}",
+                f"has {len(images)} image{'s' * (len(images) != 1)}, but an episode takes {shots} support and {queries}"
+                " query images of each class",
+                "use fewer shots or queries, or skip small classes",
             )
         chosen = rng.choice(len(images), shots, False)
         rest = np.delete(np.arange(len(images)), chosen)

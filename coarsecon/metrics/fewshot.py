@@ -64,14 +64,14 @@ def draw_episodes(
     """
     classes = len(labels[labels >= 0].unique())
     if classes == 0:
-        raise InputError("few-shot episodes are drawn by fine labels, and no image has one")
+        raise InputError("fine labels", "no image has one", "label some images to evaluate few-shot accuracy")
     if coarse is None and ways != "all" and ways > classes:
-        raise InputError(f"{ways} ways, but there are only {classes} fine classes: ask for fewer, or for all")
+        raise InputError("ways", f"{ways} exceeds the number of fine classes ({classes})", "use fewer, or all")
     if classes == 1:
-        raise InputError("few-shot episodes tell fine classes apart, and there is one alone")
+        raise InputError("fine labels", "few-shot evaluation needs at least two fine classes; found 1")
     children = None if coarse is None else _children(labels, coarse)
     if children is not None and not children:
-        raise InputError("no coarse class has two fine classes to tell apart; leave --fine-within-coarse out")
+        raise InputError("fine_within_coarse", "no coarse class has two fine classes", "evaluate without it")
     return [
         sample_episode(
             labels.numpy(), number, ways=ways, shots=shots, queries=queries, coarse_to_fine=children, names=names
@@ -90,7 +90,7 @@ def without_small(labels: Tensor, images: int) -> tuple[Tensor, int]:
 def few_shot(predict: Predict, episodes: Sequence[Episode], reporter: Reporter | None = None) -> FewShot:
     """The accuracy of `predict` over two episodes or more; raises InputError for less, which have no interval."""
     if len(episodes) < 2:
-        raise InputError("an interval needs at least two episodes")
+        raise InputError("episodes", "must be at least 2 for an interval")
     accuracies = []
     bar = (reporter or Reporter()).progress("few-shot", len(episodes), unit="episodes")
     with single_threaded(), bar as progress:
@@ -148,7 +148,7 @@ def coarse_classes(model: Embedded, train: Tensor, train_coarse: Tensor) -> Embe
     """
     known = train_coarse >= 0
     if not known.any():
-        raise InputError("a cascade learns coarse classes from the training split, and no image there has one")
+        raise InputError("combine", "a cascade needs coarse labels in the training split; no image has one")
     asked = torch.cat([model.query, model.support.flatten(0, 1)])
     predicted = classify("logistic", train[known], train_coarse[known], asked)
     count = len(model.query)

@@ -48,12 +48,12 @@ def knn_predictions(
     Raises InputError when no label is known, or a k or a t is not above 0.
     """
     if not ks or not ts or min(ks) < 1 or min(ts) <= 0:
-        raise InputError("kNN needs at least one k of 1 or more, and at least one temperature above 0")
+        raise InputError("kNN", "needs at least one k of 1 or more, and at least one temperature above 0")
     bank, queries = l2_normalize(bank), l2_normalize(queries)
     bank_labels = torch.as_tensor(bank_labels, device=bank.device).long()
     known = bank_labels >= 0
     if not known.any():
-        raise InputError("no image of the kNN bank has a label to vote with: label some training images")
+        raise InputError("labels of the kNN bank", "no image has one", "label some training images")
     bank, bank_labels = bank[known], bank_labels[known]
     num_classes = int(bank_labels.max()) + 1
     predictions: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in ts}
@@ -134,7 +134,7 @@ def knn_metrics(
     labels = torch.as_tensor(labels, device=queries.device)
     known = labels >= 0
     if not known.any():
-        raise InputError("no query has a label, so kNN cannot be measured: label some of the images")
+        raise InputError("labels of the queries", "no image has one", "label some images to evaluate kNN")
     truth = labels[known]
     with (reporter or Reporter()).progress("voting", len(truth), "queries") as progress:
         predictions = knn_predictions(bank, bank_labels, queries[known], ks=ks, ts=ts, progress=progress)

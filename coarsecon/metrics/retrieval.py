@@ -134,9 +134,9 @@ def _checked(features: Tensor, labels: Tensor) -> tuple[Search, Tensor]:
     search = Search.among(features)
     labels = torch.as_tensor(labels, device=search.gallery.device)
     if len(search.gallery) != len(labels):
-        raise InputError(f"{len(search.gallery)} features but {len(labels)} labels: each feature needs one label")
+        raise InputError("labels", f"there are {len(labels)} for {len(search.gallery)} features")
     if not (labels >= 0).any():
-        raise InputError("no item has a label, so retrieval cannot be measured: label some of the images")
+        raise InputError("labels", "no image has one", "label some images to evaluate retrieval")
     return search, labels
 
 

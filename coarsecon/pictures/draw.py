@@ -1,13 +1,14 @@
-"""Text and colors for the pictures drawn with Pillow."""
+"""Text and colors of the pictures drawn with Pillow and matplotlib."""
 
 import math
 import unicodedata
 from functools import cache
+from pathlib import Path
 
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
+from PIL.ImageFont import FreeTypeFont, truetype
 
 Color = tuple[int, int, int]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 PAPER: Color = (255, 255, 255)
 WELL: Color = (240, 239, 236)
@@ -15,33 +16,29 @@ INK: Color = (29, 29, 27)
 MUTED: Color = (107, 106, 102)
 MARKS: dict[str, Color] = {"right": (0, 121, 90), "near": (178, 106, 0), "wrong": (194, 54, 43)}
 
-OWN = ""
-OTHERS = (
-    *("LiberationSans-Regular.ttf", "Arial.ttf", "NotoSans-Regular.ttf", "DejaVuSansCondensed.ttf", "DejaVuSans.ttf"),
-    *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "Arial Unicode.ttf", "Hiragino Sans GB.ttc"),
-    *("msyh.ttc", "msgothic.ttc", "malgun.ttf"),
+FONT = "DejaVu Sans"
+"""The font that comes with matplotlib, so that a picture looks the same on every machine."""
+CJK_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS"),
+    *("Hiragino Sans GB", "Microsoft YaHei", "MS Gothic", "Malgun Gothic"),
 )
-"""Files of fonts that systems bring, those of a look like `OWN`'s first, then those that know most letters."""
-NOWHERE = "\uffff"
-"""No font has this letter, so that it shows how a font draws those it lacks."""
+"""Fonts of systems with the Chinese, Japanese and Korean letters that `FONT` lacks."""
 
 
-def font(size: int, text: str = "") -> Font:
-    """The font for a text: Pillow's own, so that a picture looks the same on every machine; for what that cannot write,
-    which is all but ASCII, the font of this machine that lacks the fewest letters."""
-    names = (OWN,) if not _lacking(OWN, text) else (OWN, *_installed())
-    return _load(min(names, key=lambda name: _lacking(name, text)), size)
+def font(size: int, text: str = "") -> FreeTypeFont:
+    """Return `FONT`, or the installed font that lacks the fewest letters of a text that `FONT` cannot draw."""
+    missing = {family: sum(ord(letter) not in _letters(family) for letter in text) for family in families(text)}
+    return _load(min(missing, key=missing.__getitem__), size)
+
+
+def families(text: str) -> list[str]:
+    """Return `FONT`, and the installed fonts to fall back to if it lacks letters of the text."""
+    return [FONT] if all(ord(letter) in _letters(FONT) for letter in text) else [FONT, *_installed()]
 
 
 def shorten(text: str, width: float, size: int) -> str:
-    """`text` on one line as this machine can write it, cut with an ellipsis where it is wider than `width` pixels.
-
-    Accents are left out where no font has the letter with its accent.
-    """
+    """Return `text` on one line, cut with an ellipsis where it is wider than `width` pixels."""
     text = unicodedata.normalize("NFC", " ".join(text.split()))  # file names may come with accents as letters
-    if _lacking(OWN, text):
-        fonts = (OWN, *_installed())
-        text = "".join(_without_accent(a) if all(_lacking(name, a) for name in fonts) else a for a in text)
     face = font(size, text)
     if face.getlength(text) <= width:
         return text
@@ -64,34 +61,31 @@ def write(
     draw.text(at, text, color, font(size, text), anchor)
 
 
-def _without_accent(letter: str) -> str:
-    return unicodedata.normalize("NFKD", letter)[0]
+@cache
+def _installed() -> list[str]:
+    from matplotlib.font_manager import fontManager
 
-
-def _lacking(name: str, text: str) -> int:
-    """How many letters of a text a font cannot draw."""
-    return sum(not _draws(name, letter) for letter in text)
+    known = set(fontManager.get_font_names())
+    return [family for family in CJK_FONTS if family in known]
 
 
 @cache
-def _draws(name: str, letter: str) -> bool:
-    face = _load(name, 12)
-    return bytes(face.getmask(letter)) != bytes(face.getmask(NOWHERE))
+def _letters(family: str) -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(_file(family)).get_charmap())
 
 
 @cache
-def _installed() -> tuple[str, ...]:
-    return tuple(name for name in OTHERS if _exists(name))
+def _load(family: str, size: int) -> FreeTypeFont:
+    return truetype(_file(family), size)
 
 
-def _exists(name: str) -> bool:
-    try:
-        ImageFont.truetype(name)
-    except OSError:
-        return False
-    return True
+def _file(family: str) -> str:
+    if family == FONT:
+        from matplotlib import get_data_path
 
+        return str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
+    from matplotlib.font_manager import findfont
 
-@cache
-def _load(name: str, size: int) -> Font:
-    return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+    return str(findfont(family))

@@ -24,7 +24,7 @@ def write_image_grid(path: Path | str, columns: dict[str, list[Pixels]]) -> None
     """
     lengths = {len(images) for images in columns.values()}
     if len(lengths) != 1:
-        raise InputError(f"the columns of an image grid must be equally long, not {sorted(lengths)}")
+        raise InputError("columns", f"must be of one length, not of {sorted(lengths)}")
     top = MARGIN + LINE + 8
     size = (2 * MARGIN + len(columns) * STEP - GAP, top + lengths.pop() * STEP - GAP + MARGIN)
     sheet = Image.new("RGB", size, PAPER)

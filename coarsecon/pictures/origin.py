@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,6 @@ def png_origin(origin: Origin | None) -> PngInfo | None:
     info = PngInfo()
     info.add_text(NAME, json.dumps(origin))
     return info
-
-
-def svg_origin(origin: Origin | None) -> str:
-    """The origin as an element of an SVG."""
-    return "" if origin is None else f"<metadata>{escape(json.dumps({NAME: origin}))}</metadata>"
 
 
 def read_origin(file: Path) -> Any:

@@ -90,13 +90,13 @@ def feature_map(
     places = np.concatenate([images, stars])
     count = len(images)
     if count == 0 or not np.isfinite(places).all():
-        raise InputError("a map needs at least one point, and finite coordinates")
+        raise InputError("points", "must be at least one, with finite coordinates")
     if names is not None and len(names) != count:
-        raise InputError(f"a map of {count} points needs as many names, not {len(names)}")
+        raise InputError("names", f"there are {len(names)} for {count} points")
     placed = _unit_square(places)
     known = _levels(levels, count)
     if weights and (weights[1] not in levels or len(stars) != len(levels[weights[1]][1])):
-        raise InputError(f"{len(stars)} class weights are not one for each class of the level {weights[1]}")
+        raise InputError("weights", f"there are {len(stars)}, but each class of the level {weights[1]} needs one")
     return FeatureMap(
         title=title,
         points=placed[:count],
@@ -140,9 +140,9 @@ def _levels(levels: Mapping[str, LabelSet], count: int) -> list[Level]:
 def _labels(level: str, labels: ArrayLike, classes: int, count: int) -> NDArray[np.int64]:
     column = np.asarray(labels, dtype=np.int64)
     if column.shape != (count,):
-        raise InputError(f"{count} points but {column.size} {level} labels: each point needs one, -1 if unknown")
+        raise InputError(f"{level} labels", f"there are {column.size} for {count} points", "use -1 for unknown")
     if column.max() >= classes:
-        raise InputError(f"{level} label {column.max()} has no name: {classes} classes are named")
+        raise InputError(f"{level} labels", f"include {column.max()}, but there are {classes} class names")
     return column
 
 

@@ -23,7 +23,7 @@ FAISS_LARGEST_K = 1024
 BLOCK = 1024
 """Rows and columns of a block of scores that is used from both sides."""
 
-DAMAGED = "features that were kept are damaged; remove the folder features of the run to compute them again"
+RECOMPUTE = "remove the folder features of the run to compute them again"
 
 TIE_ULPS = 8
 """Cosines that differ by at most this many units in the last place of 1 count as equal."""
@@ -37,7 +37,9 @@ def l2_normalize(features: Tensor) -> Tensor:
     features = torch.as_tensor(features).detach()
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     if not features.sum().isfinite():
-        raise CoarseconError(f"some features are NaN or infinite: the training may have diverged, or {DAMAGED}")
+        raise CoarseconError(
+            "features", "some are NaN or infinite: training diverged, or the cached features are damaged", RECOMPUTE
+        )
     return F.normalize(features, dim=1)
 
 
@@ -65,7 +67,9 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None 
     """
     if queries.shape[1] != gallery.shape[1]:
         raise CoarseconError(
-            f"queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}: {DAMAGED}"
+            "features",
+            f"dimension mismatch: queries have {queries.shape[1]} dimensions, the gallery has {gallery.shape[1]}",
+            RECOMPUTE,
         )
     dtype = torch.promote_types(torch.promote_types(queries.dtype, gallery.dtype), torch.float32)
     queries = queries.detach().to(dtype).contiguous()

@@ -19,6 +19,7 @@ from coarsecon.search.signature import is_signed, sign
 
 EXACT = "Flat"
 MANIFEST = "items.json"
+REBUILD = "build the index again"
 
 OWN_FILES = (MANIFEST, "features.safetensors", "index.faiss", MARKER)
 """All that a saved index may consist of."""
@@ -49,7 +50,7 @@ class SearchIndex:
         """`vectors`: a tensor [N, D] for "Flat", else a FAISS index of N vectors."""
         count = len(vectors) if factory == EXACT else vectors.ntotal
         if count != len(items):
-            raise InputError(f"the index holds {count} vectors, but its table lists {len(items)} images")
+            raise InputError("index", f"has {count} vectors, but its table lists {len(items)} images")
         self.vectors = vectors
         self.items = items
         self.factory = factory
@@ -81,8 +82,9 @@ class SearchIndex:
             index.search(_normalized_rows(features[:1]), 1)
         except RuntimeError as error:
             raise InputError(
-                f"no index {factory!r} can be built of {count} images with {dim} numbers each: use 'Flat' "
-                "(exact), or a FAISS factory string that asks for less, such as 'IVF64,Flat' or 'HNSW32'"
+                "index",
+                f"FAISS cannot build {factory!r} from {count} images of {dim} dimensions",
+                "use 'Flat' (exact), or a factory string for fewer images, such as 'IVF64,Flat' or 'HNSW32'",
             ) from error
         return cls(index, items, factory)
 
@@ -96,7 +98,9 @@ class SearchIndex:
         dim = self.vectors.shape[1] if self.exact else self.vectors.d
         if queries.shape[1] != dim:
             raise InputError(
-                f"a query has {queries.shape[1]} numbers, the index {dim}: use the encoder it was built with"
+                "query",
+                f"dimension mismatch: query has {queries.shape[1]} dimensions, index has {dim}",
+                "use the encoder the index was built with",
             )
         if self.exact:
             return Neighbors(*nearest(queries, self.vectors, k))
@@ -134,14 +138,14 @@ class SearchIndex:
             manifest = _Manifest.model_validate_json((folder / MANIFEST).read_bytes())
             file = _vectors_file(folder, manifest.factory)
             if _sha256(file) != manifest.sha256:
-                raise InputError(f"{file} is not the file that {MANIFEST} describes: build the index again")
+                raise InputError(file, f"does not match its checksum in {MANIFEST}", REBUILD)
             if manifest.factory != EXACT and not is_signed(manifest.signature, manifest.sha256, manifest.factory):
-                raise InputError(f"{file} was not built by this user on this machine: build it again")
+                raise InputError(file, "was not built by this user on this machine", REBUILD)
             return cls(_read_vectors(file, manifest.factory), manifest.items, manifest.factory)
         except OSError as error:
-            raise InputError(f"{folder} holds no index ({error.strerror}: {error.filename})") from error
+            raise InputError(folder, f"contains no index ({error.strerror}: {error.filename})", REBUILD) from error
         except (ValidationError, SafetensorError, RuntimeError, MemoryError, KeyError) as error:
-            raise InputError(f"the index in {folder} cannot be read: build it again") from error
+            raise InputError(folder, "contains an index that cannot be read", REBUILD) from error
 
 
 class _Manifest(BaseModel):
@@ -157,12 +161,12 @@ class _Manifest(BaseModel):
 def _check_replaceable(folder: Path) -> None:
     """Raise InputError where saving an index would remove anything but an index."""
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file: name a new folder for the index")
+        raise InputError(folder, "is a file", "choose a new folder for the index")
     entries = list(folder.iterdir()) if folder.exists() else []
     others = sorted(path.name for path in entries if path.name not in OWN_FILES or not path.is_file())
     if others or (entries and not (folder / MANIFEST).exists()):
         named = f" ({several(others)})" if others else ""
-        raise InputError(f"{folder} holds files that are not of an index{named}: name a new folder, or move them away")
+        raise InputError(folder, f"contains files that are not of an index{named}", "choose a new folder, or move them")
 
 
 def _vectors_file(folder: Path, factory: str) -> Path:
@@ -187,7 +191,7 @@ def _search_wider(index: Any) -> None:
 
 def _require_faiss(factory: str) -> None:
     if faiss is None:
-        raise InputError(f"index {factory!r} needs FAISS: pip install faiss-cpu, or use 'Flat'")
+        raise InputError("index", f"{factory!r} needs FAISS", "run `pip install faiss-cpu`, or use 'Flat'")
 
 
 def _sha256(file: Path) -> str:

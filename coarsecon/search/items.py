@@ -26,11 +26,11 @@ class ItemTable(BaseModel):
     def _fits_together(self) -> Self:
         for level, labels in self.labels.items():
             if len(labels) != len(self.names):
-                raise InputError(f"{len(self.names)} images but {len(labels)} {level} labels")
+                raise InputError(f"{level} labels", f"there are {len(labels)} for {len(self.names)} images")
             classes = len(self.class_names.get(level, ()))
             if labels and not -1 <= min(labels) <= max(labels) < classes:
                 raise InputError(
-                    f"{level} labels lie from {min(labels)} to {max(labels)}, but {classes} classes are named"
+                    f"{level} labels", f"range from {min(labels)} to {max(labels)}, but there are {classes} class names"
                 )
         return self
 

@@ -32,6 +32,7 @@ class Mark(NamedTuple):
     cosine: float
 
 
+MOVE = "move it to another folder"
 NAME = Mark._fields.index("name")
 KEY = tuple(Mark._fields.index(name) for name in ("query_id", "split", "neighbour"))
 
@@ -95,18 +96,18 @@ class Marks:
         except FileNotFoundError:
             return ""
         except (OSError, ValueError) as error:
-            raise InputError(f"{self.file}: cannot be read ({error}); move it away") from error
+            raise InputError(self.file, f"cannot be read ({error})", MOVE) from error
 
     def _table(self) -> list[list[str]]:
         """The names of the columns, ours and whatever stands behind them, and the rows."""
         try:
             head, *rows = list(csv.reader(StringIO(self._text(), newline=""), strict=True)) or [list(Mark._fields)]
         except csv.Error as error:
-            raise InputError(f"{self.file}: not a readable CSV table ({error}); move it away") from error
+            raise InputError(self.file, f"is not a readable CSV table ({error})", MOVE) from error
         rows = [row for row in rows if any(row)]
         whole = all(len(row) >= len(Mark._fields) and row[KEY[-1]].isdecimal() for row in rows)
         if head[: len(Mark._fields)] != list(Mark._fields) or not whole:
-            raise InputError(f"{self.file}: not a table with the columns {', '.join(Mark._fields)}; move it away")
+            raise InputError(self.file, f"is not a table with the columns {', '.join(Mark._fields)}", MOVE)
         return [head, *rows]
 
 

@@ -20,15 +20,15 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
-        raise InputError(f"--host {host}: no address of this machine ({error})") from None
+        raise InputError("host", f"{host} is not an address of this machine ({error})") from None
     try:
         listening = socket.create_server(address, family=family, backlog=CONNECTIONS)
     except PermissionError:
-        raise InputError(f"--port {port}: not allowed; take one from 1024 on, or 0 for any free one") from None
+        raise InputError("port", f"{port} is not allowed", "use 1024 or above, or 0 for any free port") from None
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise InputError(f"--host {host}: no address of this machine ({error.strerror})") from None
-        raise InputError(f"--port {port}: in use already; take another, or 0 for any free one") from None
+            raise InputError("host", f"{host} is not an address of this machine ({error.strerror})") from None
+        raise InputError("port", f"{port} is in use", "use another, or 0 for any free port") from None
     # Inherited by its connections, which would else wait 40 ms between the head and the body of each answer.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

@@ -82,7 +82,7 @@ def test_two_runs_are_compared_query_by_query(coarsecon, two_runs):
     page = Page(two_runs[0] / "report.html")
     assert page.sections()[0] == "comparison"
     assert re.search(
-        r'<h3>retrieve</h3><details class="long"><summary>\d+ scores, \d+ with more than chance<', page.text
+        r'<h3>retrieve</h3>\s*<details class="long"><summary>\d+ scores, \d+ with more than chance<', page.text
     )
     assert "<b>same queries</b>: a bootstrap" in page.text
     assert "Newcombe" not in page.text
@@ -99,7 +99,7 @@ def test_runs_that_were_measured_on_other_images_are_not_told_from_chance(coarse
     assert coarsecon("report", *runs).code == 0
     page = Page(runs[0] / "report.html")
     assert "no difference has an interval, so that none can be distinguished from chance" in page.text
-    assert "the runs were measured on different images" in page.text
+    assert "the runs were evaluated on different images" in page.text
     assert "0 of 0" not in page.text
 
 
@@ -218,7 +218,7 @@ def test_hostile_names_stay_text(coarsecon, tiny_run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), [(["nowhere"], "not a run folder"), ([], "RUN"), (["RUN", "RUN"], "named twice")]
+    ("arguments", "says"), [(["nowhere"], "not a run folder"), ([], "RUN"), (["RUN", "RUN"], "the same run twice")]
 )
 def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
     done = coarsecon("report", *[str(tiny_run) if word == "RUN" else word for word in arguments])

@@ -50,17 +50,17 @@ def test_a_port_that_is_taken_is_told(coarsecon, tiny_run):
         port = taken.getsockname()[1]
         done = coarsecon("serve", tiny_run, "--port", port)
     assert done.code == 2
-    assert f"--port {port}: in use already" in done.err
-    assert "0 for any free one" in done.err
+    assert f"port: {port} is in use" in done.err
+    assert "0 for any free port" in done.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--host", "no such host"], "--host no such host: no address of this machine"),
-        (["--host", "192.0.2.1", "--port", 0], "--host 192.0.2.1: no address of this machine"),
+        (["--host", "no such host"], "host: no such host is not an address of this machine"),
+        (["--host", "192.0.2.1", "--port", 0], "host: 192.0.2.1 is not an address of this machine"),
         (["--port", 0, "--split", "nope"], "no split nope"),
-        (["--port", 0, "--index", "Nonsense"], "no index 'Nonsense'"),
+        (["--port", 0, "--index", "Nonsense"], "index: FAISS cannot build 'Nonsense'"),
         (["--port", 0, "--data", "nowhere"], "nowhere"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,

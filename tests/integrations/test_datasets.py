@@ -70,7 +70,7 @@ def fiftyone(monkeypatch):
 def test_fiftyone_gets_files_with_labels_embeddings_and_proposals(encoder, proposals, fiftyone, tmp_path):
     from PIL import Image
 
-    with pytest.raises(InputError, match="media=FOLDER"):
+    with pytest.raises(InputError, match=r"media: is required.*pass a folder"):
         to_fiftyone(encoder, "test")
     dataset = to_fiftyone(encoder, "test", media=tmp_path / "media", proposals=proposals, name="tiny")
     assert dataset.name == "tiny"

@@ -114,7 +114,7 @@ def test_metrics_lead_with_the_papers_setting_and_count_labeled_queries() -> Non
     assert values["top1"] == pytest.approx(right.double().mean().item())
     assert [(cell["k"], cell["t"]) for cell in values["grid"]] == [(1, 1.0), (1, 0.1), (200, 1.0), (200, 0.1)]
     assert knn_metrics(bank, labels, queries, truth, ks=[3, 1], ts=[0.1])["k"] == 3
-    with pytest.raises(InputError, match="query"):
+    with pytest.raises(InputError, match="labels of the queries: no image has one"):
         knn_metrics(bank, labels, queries, torch.full((50,), -1), ks=[1], ts=[0.1])
     with pytest.raises(InputError, match="above 0"):
         knn_metrics(bank, labels, queries, truth, ks=[0], ts=[0.1])

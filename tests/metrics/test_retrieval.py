@@ -168,9 +168,9 @@ def test_a_single_image_and_arrays_are_accepted() -> None:
 
 
 def test_labels_that_cannot_be_measured_are_refused() -> None:
-    with pytest.raises(InputError, match="no item has a label"):
+    with pytest.raises(InputError, match="labels: no image has one"):
         retrieval_metrics(torch.ones(3, 4), torch.full((3,), -1))
-    with pytest.raises(InputError, match="3 features but 2 labels"):
+    with pytest.raises(InputError, match="labels: there are 2 for 3 features"):
         recall_at_k(torch.ones(3, 4), torch.zeros(2), [1])
 
 

@@ -4,13 +4,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from coarsecon.pictures import draw
-from coarsecon.pictures.draw import INK, NOWHERE, OTHERS, font, shorten, write
+from coarsecon.pictures.draw import CJK_FONTS, FONT, INK, font, shorten, write
 
-
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without any font but Pillow's own."""
-    monkeypatch.setattr(draw, "_installed", lambda: ())
+MISSING = "\uffff"
+"""No font has this letter, so that it shows how a font draws those it lacks."""
 
 
 def drawn(text: str) -> bytes:
@@ -26,25 +23,22 @@ def test_long_text_is_cut_to_its_width() -> None:
     assert shorten("short", 80, 14) == "short"
 
 
-@pytest.mark.usefixtures("alone")
-def test_a_letter_that_no_font_has_loses_its_accent_rather_than_becoming_a_box() -> None:
-    assert shorten("Äpfel à Köln", 200, 14) == "Apfel a Koln"
-    assert drawn("Äpfel") == drawn("Apfel")
-
-
 def test_accents_that_file_names_keep_apart_are_drawn_as_one_letter() -> None:
     assert drawn("A\u0308pfel") == drawn("Äpfel")
 
 
-def test_names_beyond_ascii_are_drawn_with_a_font_that_has_their_letters() -> None:
+@pytest.mark.parametrize("text", ["Äpfel", "Яблоки", "Μήλα", "jabłka"])
+def test_names_in_european_letters_look_the_same_on_every_machine(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = drawn(MISSING * len(text))
+    monkeypatch.setattr(draw, "_installed", lambda: pytest.fail("looked for fonts of this machine"))
+    assert shorten(text, 200, 14) == text
+    assert drawn(text) not in (boxes, drawn("Apfel"))
+    assert font(14, text) is font(14, "plain")
+
+
+def test_chinese_names_are_drawn_with_a_font_that_has_their_letters() -> None:
     if not draw._installed():
-        pytest.skip(f"none of {', '.join(OTHERS)} is installed")
-    assert shorten("Äpfel", 200, 14) == "Äpfel"
-    assert drawn("Äpfel") not in (drawn("Apfel"), drawn(f"{NOWHERE}pfel"))
-    assert font(14, "Äpfel") is not font(14, "plain")
-
-
-def test_plain_names_look_the_same_on_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = drawn("Plain, 0.95 (12 %)…")
-    monkeypatch.setattr(draw, "_installed", lambda: ())
-    assert drawn("Plain, 0.95 (12 %)…") == here
+        pytest.skip(f"none of {', '.join(CJK_FONTS)} is installed")
+    assert font(14, "苹果") is not font(14, "plain")
+    assert drawn("苹果") != drawn(MISSING * 2)
+    assert draw.families("苹果")[0] == FONT

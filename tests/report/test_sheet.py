@@ -67,7 +67,7 @@ def test_small_images_grow_pixel_by_pixel(tmp_path: Path) -> None:
 
 
 def test_columns_of_different_length_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="equally long"):
+    with pytest.raises(InputError, match="columns: must be of one length"):
         write_image_grid(tmp_path / "v.png", {"a": [plain((0, 0, 0))], "b": []})
     assert list(tmp_path.iterdir()) == []
 

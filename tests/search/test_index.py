@@ -82,7 +82,7 @@ def test_a_bad_factory_string_is_named_with_an_example(features: Tensor, items: 
 def test_as_many_images_as_vectors_and_numbers_as_the_index_has(features: Tensor, items: ItemTable) -> None:
     with pytest.raises(InputError, match=r"1999 vectors.*2000 images"):
         SearchIndex.build(features[1:], items)
-    with pytest.raises(InputError, match="15 numbers, the index 16"):
+    with pytest.raises(InputError, match="query has 15 dimensions, index has 16"):
         SearchIndex.build(features, items).query(features[:, 1:], 5)
 
 
@@ -153,14 +153,14 @@ def test_a_damaged_index_is_refused_however_it_is_damaged(
     manifest = json.loads((folder / "items.json").read_text())
     manifest["sha256"] = hashlib.sha256((folder / file).read_bytes()).hexdigest()  # damaged, yet as described
     (folder / "items.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="build it again"):
+    with pytest.raises(InputError, match="build the index again"):
         SearchIndex.load(folder)
 
     (folder / file).unlink()
-    with pytest.raises(InputError, match="holds no index"):
+    with pytest.raises(InputError, match="contains no index"):
         SearchIndex.load(folder)
     (folder / "items.json").write_text('{"format": 99}')
-    with pytest.raises(InputError, match="build it again"):
+    with pytest.raises(InputError, match="build the index again"):
         SearchIndex.load(folder)
 
 

@@ -46,7 +46,7 @@ def test_a_forged_signature_is_refused(saved, signed, monkeypatch):
     manifest = json.loads((saved / "items.json").read_text())
     (saved / "items.json").write_text(json.dumps(manifest | {"signature": signed}))
     monkeypatch.setattr(index.faiss, "read_index", lambda _: pytest.fail("the file was parsed"))
-    with pytest.raises(InputError, match="build it again"):
+    with pytest.raises(InputError, match="build the index again"):
         SearchIndex.load(saved)
 
 

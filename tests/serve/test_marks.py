@@ -89,7 +89,7 @@ def test_what_is_no_table_of_marks_is_told_and_left_alone(marks, content):
     marks.file.parent.mkdir()
     marks.file.write_bytes(content)
     for call in (lambda: len(marks), lambda: marks.add(mark()), lambda: marks.remove("train:1", "train", 2)):
-        with pytest.raises(InputError, match=r"marks\.csv: .*move it away"):
+        with pytest.raises(InputError, match=r"marks\.csv: .*move it to another folder"):
             call()
     assert marks.file.read_bytes() == content
 
