@@ -106,7 +106,7 @@ class ScheduleSettings(Settings):
 
 
 class RunSettings(Settings):
-    """Where and how the training happens."""
+    """Batch, device and logging of the training."""
 
     batch_size: int = Field(128, ge=2, description="Global batch size in images, over all ranks.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")

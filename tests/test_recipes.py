@@ -99,7 +99,7 @@ def test_every_recipe_tells_its_numbers_or_that_there_are_none(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_numbers_end_a_recipe_so_that_its_settings_stand_alone(name, tmp_path):
+def test_the_numbers_end_a_recipe_so_that_its_settings_can_be_copied(name, tmp_path):
     written = (Path(recipes.__file__).parent / f"{name}.yaml").read_text()
     assert list(yaml.safe_load(written))[-1] == "expect"
     assert max(map(len, written.splitlines())) <= 120

@@ -1,1 +1,1 @@
-"""Random views of images: drawn for every sample by itself, computed for the whole batch on its device."""
+"""Random views of images: drawn per sample, computed for the batch on its device."""

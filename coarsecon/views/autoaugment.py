@@ -1,4 +1,4 @@
-"""AutoAugment's policy for CIFAR-10 (Cubuk et al., CVPR 2019) as MaskCon uses it, with a sub-policy per sample."""
+"""AutoAugment's policy for CIFAR-10 (Cubuk et al., CVPR 2019) as MaskCon uses it, with one sub-policy per sample."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,16 +46,16 @@ AFFINE = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 ENHANCE = ("brightness", "color", "contrast", "sharpness")
 LOOKUP = ("posterize", "solarize", "autocontrast", "equalize", "invert")
 OPERATIONS = AFFINE + ENHANCE + LOOKUP
-NOTHING = len(OPERATIONS)  # the index that stands for no operation
-SIGNED = len(AFFINE + ENHANCE)  # operations with an index below work in both directions
+NOTHING = len(OPERATIONS)  # the index of no operation
+SIGNED = len(AFFINE + ENHANCE)  # operations with a lower index have a random sign
 
 
 @dataclass(frozen=True)
 class AutoAugment:
-    """One of 25 sub-policies, drawn for every sample: two operations in turn, each with its probability."""
+    """One of 25 sub-policies per sample: two operations in sequence, each with its probability."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """[N, 3, S, S] in 0..255 -> the same, whole numbers."""
+        """Augment images [N, 3, S, S] in 0..255; the results are integers."""
         operations, magnitudes = random_operations(len(images), images.shape[-1], generator)
         images = images.round()
         for operation, magnitude in zip(operations.unbind(1), magnitudes.unbind(1), strict=True):
@@ -64,7 +64,7 @@ class AutoAugment:
 
 
 def random_operations(n: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draws for n images of side `size`: indices into OPERATIONS or NOTHING [n, 2], and magnitudes [n, 2]."""
+    """Draw for n images of `size` pixels: indices of OPERATIONS or NOTHING [n, 2], and magnitudes [n, 2]."""
     operation, probability, magnitude = policy_tensors(size, generator.device)
     drawn = torch.randint(len(operation), (n,), generator=generator, device=generator.device)
     happens, sign = torch.rand(2, n, 2, generator=generator, device=generator.device)
@@ -76,7 +76,7 @@ def random_operations(n: int, size: int, generator: torch.Generator) -> tuple[Te
 
 @lru_cache
 def policy_tensors(size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Operation, probability and magnitude of the sub-policies for images of side `size`, [25, 2] each."""
+    """Return operation, probability and magnitude of the sub-policies for images of `size` pixels, [25, 2] each."""
     entries = [entry for sub_policy in CIFAR10_POLICY for entry in sub_policy]
     operation = torch.tensor([OPERATIONS.index(name) for name, _, _ in entries], device=device)
     probability = torch.tensor([p for _, p, _ in entries], device=device)
@@ -85,24 +85,24 @@ def policy_tensors(size: int, device: torch.device) -> tuple[Tensor, Tensor, Ten
 
 
 def magnitude_of(name: str, level: int, size: int) -> float:
-    """What a level of 0..9 means for an operation on images of side `size`, before its sign is drawn.
+    """Convert a level of 0..9 to the magnitude of an operation on images of `size` pixels, without its sign.
 
-    The tangent of a shear, the pixels of a translation (not rounded), the degrees of a rotation, what a blend's factor
-    has beyond 1, the bits that posterize keeps, the value from which on solarize inverts.
+    The tangent of a shear, the pixels of a translation (not rounded), the degrees of a rotation, the factor of a blend
+    minus 1, the bits that posterize keeps, or the lowest value that solarize inverts.
     """
-    share = level / 9
+    fraction = level / 9
     if name.startswith("translate"):
-        return share * 150 / 331 * size
+        return fraction * 150 / 331 * size
     if name.startswith("shear"):
-        return 0.3 * share
+        return 0.3 * fraction
     if name in ENHANCE:
-        return 0.9 * share
-    others = {"rotate": 30 * share, "posterize": 8.0 - round(4 * share), "solarize": 255 * (1 - share)}
+        return 0.9 * fraction
+    others = {"rotate": 30 * fraction, "posterize": 8.0 - round(4 * fraction), "solarize": 255 * (1 - fraction)}
     return others.get(name, 0.0)
 
 
 def apply_operations(images: Tensor, operation: Tensor, magnitude: Tensor) -> Tensor:
-    """Images [N, 3, S, S] of whole numbers, each after its operation [N] (of OPERATIONS, or NOTHING)."""
+    """Apply to each image [N, 3, S, S], of integers, its operation [N] (of OPERATIONS, or NOTHING)."""
     affine = operation < len(AFFINE)
     enhanced = ~affine & (operation < SIGNED)
     looked_up = (operation >= SIGNED) & (operation < NOTHING)
@@ -112,7 +112,7 @@ def apply_operations(images: Tensor, operation: Tensor, magnitude: Tensor) -> Te
 
 
 def transform(images: Tensor, operation: Tensor, magnitude: Tensor) -> Tensor:
-    """The operations of AFFINE: shear about the top left corner, shift, turn about the centre."""
+    """Apply the operations of AFFINE: shear about the top left corner, translate, rotate about the center."""
     n, channels, size, _ = images.shape
     shear_x, shear_y, right, down, degrees = (
         torch.where(operation == OPERATIONS.index(name), magnitude, 0)[:, None, None] for name in AFFINE
@@ -129,18 +129,18 @@ def transform(images: Tensor, operation: Tensor, magnitude: Tensor) -> Tensor:
 
 
 def enhance(images: Tensor, operation: Tensor, magnitude: Tensor) -> Tensor:
-    """The operations of ENHANCE: blends with black, the greys, the mean grey or the smoothed image."""
+    """Apply the operations of ENHANCE: blend with black, the gray image, its mean or the smoothed image."""
     index = per_sample(operation)
-    grey = grayscale(images).round()
-    target = torch.where(index == OPERATIONS.index("color"), grey, 0)
-    mean = grey.mean(dim=(2, 3), keepdim=True).round()
+    gray = grayscale(images).round()
+    target = torch.where(index == OPERATIONS.index("color"), gray, 0)
+    mean = gray.mean(dim=(2, 3), keepdim=True).round()
     target = torch.where(index == OPERATIONS.index("contrast"), mean, target)
     target = torch.where(index == OPERATIONS.index("sharpness"), smooth(images), target)
     return blend(target, images, 1 + magnitude).floor_()
 
 
 def smooth(images: Tensor) -> Tensor:
-    """The mean of 3x3 pixels with the middle one counted five times; the pixels at the edge stay."""
+    """Average 3x3 pixels with weight 5 for the middle one; pixels at the edge are unchanged."""
     smoothed = images.clone()
     inner = smoothed[..., 1:-1, 1:-1]
     inner.mul_(4).add_(9 * F.avg_pool2d(images, 3, stride=1)).div_(13).round_()
@@ -148,7 +148,7 @@ def smooth(images: Tensor) -> Tensor:
 
 
 def look_up(images: Tensor, operation: Tensor, magnitude: Tensor) -> Tensor:
-    """The operations of LOOKUP: a table of 256 entries for every channel."""
+    """Apply the operations of LOOKUP: a table of 256 entries per channel."""
     pixels = images.long().flatten(2)
     counts = torch.zeros(*pixels.shape[:2], 256, dtype=torch.long, device=images.device)
     counts.scatter_add_(2, pixels, torch.ones_like(pixels))
@@ -169,7 +169,7 @@ def look_up(images: Tensor, operation: Tensor, magnitude: Tensor) -> Tensor:
 
 
 def autocontrast_table(counts: Tensor, value: Tensor) -> Tensor:
-    """Stretches each channel to 0..255: `counts` [N, 3, 256] of every `value` [256] -> table [N, 3, 256]."""
+    """Stretch each channel to 0..255: `counts` [N, 3, 256] of every `value` [256] -> table [N, 3, 256]."""
     occurs = counts > 0
     low = torch.where(occurs, value, 255).amin(dim=2, keepdim=True)
     high = torch.where(occurs, value, 0).amax(dim=2, keepdim=True)
@@ -178,7 +178,7 @@ def autocontrast_table(counts: Tensor, value: Tensor) -> Tensor:
 
 
 def equalize_table(counts: Tensor, value: Tensor) -> Tensor:
-    """Evens each channel out: `counts` [N, 3, 256] of every `value` [256] -> table [N, 3, 256]."""
+    """Equalize the histogram of each channel: `counts` [N, 3, 256] of every `value` [256] -> table [N, 3, 256]."""
     below = (counts.cumsum(dim=2) - counts).float()
     all_but_highest = torch.where(counts > 0, below, 0).amax(dim=2, keepdim=True)
     step = all_but_highest.div(255, rounding_mode="floor")

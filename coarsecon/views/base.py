@@ -1,4 +1,4 @@
-"""What a view is: a crop to a square, a list of operations, and the normalisation the network expects."""
+"""Definition of a view: a crop to a square, a list of operations, and normalization."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ Crop = Callable[[ImageBatch, int, torch.Generator], Tensor]
 """(batch, size, generator) -> float32 [N, 3, size, size] in 0..255."""
 
 Op = Callable[[Tensor, torch.Generator], Tensor]
-"""float32 [N, 3, S, S] in 0..255 -> the same, the input untouched; an op on 8-bit values rounds on entry."""
+"""float32 [N, 3, S, S] in 0..255 -> the same, without changing the input; an op on 8-bit values rounds it first."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Turns a batch of images into normalised squares of `size` pixels, with its own draws for every sample.
+    """Transform of a batch of images to normalized squares of `size` pixels, with separate draws per sample.
 
     `mean` and `std` are those of the three channels on a scale of 0..1. The generator is on the device of the
-    batch; the same state of it gives the same views. It may be None where neither crop nor ops draw.
+    batch, and determines the views. It may be None if neither crop nor ops draw.
     """
 
     size: int
@@ -32,7 +32,7 @@ class View:
     ops: Sequence[Op] = ()
 
     def __call__(self, batch: ImageBatch, generator: torch.Generator | None = None) -> Tensor:
-        """float32 [N, 3, size, size], normalised."""
+        """Return the view, float32 [N, 3, size, size], normalized."""
         device = batch.pixels.device
         mean = constant(tuple(self.mean), device)[:, None, None]
         std = constant(tuple(self.std), device)[:, None, None]
@@ -40,7 +40,7 @@ class View:
 
     @torch.no_grad()
     def pixels(self, batch: ImageBatch, generator: torch.Generator | None = None) -> Tensor:
-        """The view before normalisation, float32 [N, 3, size, size] in 0..255, to be looked at."""
+        """Return the view before normalization, float32 [N, 3, size, size] in 0..255, for display."""
         generator = cast(torch.Generator, generator)
         with torch.autocast(batch.pixels.device.type, enabled=False):  # half precision is too coarse
             images = self.crop(batch, self.size, generator)

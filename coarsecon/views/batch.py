@@ -1,4 +1,4 @@
-"""A batch of images as it reaches the device: 8-bit pixels, each image with its own size."""
+"""A batch of images on the device: 8-bit pixels, with a size per image."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ class ImageBatch(NamedTuple):
 
     @classmethod
     def full(cls, pixels: Tensor) -> "ImageBatch":
-        """A batch whose images all fill `pixels` [N, 3, H, W]."""
+        """Make a batch whose images all fill `pixels` [N, 3, H, W]."""
         size = torch.tensor(pixels.shape[-2:]).to(pixels.device, non_blocking=True)
         return cls(pixels, size.expand(len(pixels), 2))
 
     def to(self, device: torch.device | str) -> "ImageBatch":
-        """The same batch on `device`."""
+        """Copy the batch to `device`."""
         return ImageBatch(self.pixels.to(device, non_blocking=True), self.sizes.to(device, non_blocking=True))
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Tools for operations that act on a whole batch with parameters of their own for every sample."""
+"""Tools for operations on a batch with separate parameters per sample."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -9,30 +9,30 @@ from torch import Tensor
 
 @lru_cache
 def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """The values as a float32 tensor, copied to the device only once: the host waits for every such copy."""
+    """Return the values as a float32 tensor, copied to the device only once: every copy synchronizes."""
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def uniform(shape: int | tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Draws from U(low, high) on the generator's device."""
+    """Draw from U(low, high) on the generator's device."""
     return torch.empty(shape, device=generator.device).uniform_(low, high, generator=generator)
 
 
 def chance(n: int, p: float, generator: torch.Generator) -> Tensor:
-    """[n] booleans, each true with probability p."""
+    """Draw [n] booleans, each true with probability p."""
     return uniform(n, 0, 1, generator) < p
 
 
 def per_sample(values: Tensor) -> Tensor:
-    """[N] -> [N, 1, 1, 1], to go with a batch of images."""
+    """Reshape [N] to [N, 1, 1, 1], to broadcast over images."""
     return values[:, None, None, None]
 
 
 def apply_where(mask: Tensor, op: Callable[..., Tensor], images: Tensor, *parameters: Tensor) -> Tensor:
-    """`op(images, *parameters)` for the samples where `mask` [N] is true, the others as they are.
+    """Return `op(images, *parameters)` for the samples where `mask` [N] is true, and the others unchanged.
 
-    Every parameter has N rows. On the CPU only the chosen samples are computed. Elsewhere all of them are: to
-    count the chosen ones, the host would have to wait for the device.
+    Every parameter has N rows. On the CPU only the chosen samples are computed. Elsewhere all of them are, because
+    counting the chosen ones would synchronize with the device.
     """
     if images.device.type != "cpu" or torch.compiler.is_compiling():
         return torch.where(per_sample(mask), op(images, *parameters), images)
@@ -43,7 +43,7 @@ def apply_where(mask: Tensor, op: Callable[..., Tensor], images: Tensor, *parame
 
 
 def apply_separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """rows @ image @ columns^T for every sample and channel.
+    """Compute rows @ image @ columns^T for every sample and channel.
 
     `images` [N, C, H, W] of any type, `rows` [N, S, H], `columns` [N, T, W] float32 -> float32 [N, C, S, T].
     """

@@ -1,4 +1,4 @@
-"""Changes of colour with a strength of its own for every image: jitter in random order, greyscale."""
+"""Color changes with a separate strength per image: jitter in random order, and grayscale."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from coarsecon.views.batched import apply_where, chance, per_sample, uniform
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """With probability p: brightness, contrast, saturation and hue changed at random, in a random order.
+    """With probability p, random changes of brightness, contrast, saturation and hue, in a random order.
 
     The first three factors are uniform in 1 - x .. 1 + x (not below 0), the shift of the hue in -x .. x.
     """
@@ -22,7 +22,7 @@ class ColorJitter:
     p: float = 1.0
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """[N, 3, S, S] in 0..255 -> the same."""
+        """Jitter images [N, 3, S, S] in 0..255."""
         n = len(images)
         steps = (
             (adjust_brightness, uniform(n, max(0, 1 - self.brightness), 1 + self.brightness, generator)),
@@ -40,44 +40,44 @@ class ColorJitter:
 
 @dataclass(frozen=True)
 class RandomGrayscale:
-    """Takes the colours out with probability p."""
+    """Grayscale with probability p."""
 
     p: float = 0.2
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """[N, 3, S, S] in 0..255 -> the same."""
+        """Convert images [N, 3, S, S] in 0..255; they keep three channels."""
         chosen = chance(len(images), self.p, generator)
-        return apply_where(chosen, lambda coloured: grayscale(coloured).expand_as(coloured), images)
+        return apply_where(chosen, lambda colored: grayscale(colored).expand_as(colored), images)
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """The luma of ITU-R 601: [N, 3, H, W] -> [N, 1, H, W]."""
+    """Compute the luma of ITU-R 601: [N, 3, H, W] -> [N, 1, H, W]."""
     red, green, blue = images.split(1, dim=1)
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def blend(target: Tensor, images: Tensor, factor: Tensor) -> Tensor:
-    """target + factor [N] * (images - target), within 0..255; a factor above 1 leads away from the target."""
+    """Compute target + factor [N] * (images - target), clamped to 0..255; a factor above 1 extrapolates."""
     return torch.lerp(target, images, per_sample(factor)).clamp_(0, 255)
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """The images [N, 3, H, W] blended with black, by a factor [N]."""
+    """Blend the images [N, 3, H, W] with black, by a factor [N]."""
     return (images * per_sample(factor)).clamp_(0, 255)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """The images [N, 3, H, W] blended with their mean grey, by a factor [N]."""
+    """Blend the images [N, 3, H, W] with their mean gray level, by a factor [N]."""
     return blend(grayscale(images).mean(dim=(2, 3), keepdim=True), images, factor)
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """The images [N, 3, H, W] blended with their greys, by a factor [N]."""
+    """Blend the images [N, 3, H, W] with their grayscale versions, by a factor [N]."""
     return blend(grayscale(images), images, factor)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """The images [N, 3, H, W] with the hue of HSV turned by a shift [N], 1 being the whole circle."""
+    """Rotate the HSV hue of the images [N, 3, H, W] by a shift [N]; 1 is the full circle."""
     red, green, blue = images.split(1, dim=1)
     low, high = images.aminmax(dim=1, keepdim=True)
     chroma = high - low

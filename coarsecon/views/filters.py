@@ -1,4 +1,4 @@
-"""Filters on normalised images that an encoder may expect; they belong to its input transform."""
+"""Filters on normalized images, part of the input transform of an encoder."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ InputFilter = Literal["none", "high-pass"]
 
 
 def apply_filter(name: InputFilter, images: Tensor) -> Tensor:
-    """Normalised images [N, 3, S, S] as an encoder with that filter in its input transform expects them."""
+    """Apply the filter of an input transform to normalized images [N, 3, S, S]."""
     if name == "none":
         return images
     with torch.autocast(images.device.type, enabled=False):  # half precision is too coarse

@@ -1,7 +1,7 @@
-"""Masked views: patches chosen by what is salient and filled by one of three strategies (Chin et al., WACV 2024).
+"""Masked views: patches chosen by saliency and filled by one of three strategies (Chin et al., WACV 2024).
 
-A positive mask hides foreground and background alike and leaves an image what it is; a hard negative loses much of
-its foreground and keeps its background.
+A positive mask hides a little of foreground and background; a hard negative loses most of its foreground and keeps its
+background.
 """
 
 from dataclasses import dataclass
@@ -14,57 +14,57 @@ from coarsecon.views.batched import chance, per_sample, uniform
 from coarsecon.views.blur import gaussian_blur
 
 Strategy = Literal["hp", "blur", "mean"]
-"""What masked patches become: noise on high-pass filtered views, the blurred view, or the view's channel means."""
+"""Filling of masked patches: noise on high-pass filtered views, the blurred view, or the view's channel means."""
 
 
 @dataclass(frozen=True)
 class MaskKind:
-    """The numbers of one kind of mask."""
+    """Parameters of one kind of mask."""
 
     ratio: tuple[float, float]
-    """Range of the share of patches to be masked."""
+    """Range of the fraction of patches to mask."""
     positive: bool
-    """Background patches are masked too, and a focal mask hides what is outside its window instead of inside."""
+    """Also mask background patches, and let a focal mask hide the outside of its window instead of the inside."""
     window: int
-    """Side of the focal window, in pixels of a 224 px view."""
+    """Size of the focal window, in pixels of a 224 px view."""
     noise: float
-    """Standard deviation of the noise that hp fills with."""
+    """Standard deviation of the noise (hp only)."""
 
 
 POSITIVE = MaskKind(ratio=(0.05, 0.25), positive=True, window=200, noise=0.18)
 HARD_NEGATIVE = MaskKind(ratio=(0.4, 0.7), positive=False, window=130, noise=0.14)
 
-FOCAL = 0.2
-"""Share of focal masks, hp only."""
-SAME_PATCHES = 0.3
-"""Share of the other masks that hide the same patches in all channels, hp only."""
-FOREGROUND_CAP = 0.55
-"""Most of all patches that may be masked as foreground, hp only."""
+FOCAL_FRACTION = 0.2
+"""Fraction of focal masks (hp only)."""
+SAME_PATCHES_FRACTION = 0.3
+"""Fraction of the other masks that hide the same patches in all channels (hp only)."""
+MAX_FOREGROUND_FRACTION = 0.55
+"""Maximum fraction of all patches that may be masked as foreground (hp only)."""
 
 
 def patch_grid(image_size: int) -> int:
-    """Patches along a side of so many pixels: 7 as at 224 px, fewer where they would be narrower than 8 px."""
+    """Number of patches along an axis: 7, as at 224 px, or fewer so that each has at least 8 px."""
     return max(2, min(7, image_size // 8))
 
 
 def mask_images(
     images: Tensor, foreground: Tensor, kind: MaskKind, strategy: Strategy, generator: torch.Generator
 ) -> Tensor:
-    """Normalised images [N, C, S, S] with one random mask of `kind` each, filled by `strategy`.
+    """Mask normalized images [N, C, S, S] with one random mask of `kind` each, filled by `strategy`.
 
     Args:
-        images: for hp already high-pass filtered.
-        foreground: whether each patch is foreground, booleans [N, grid * grid], row by row.
+        images: Images, already high-pass filtered for hp.
+        foreground: True where a patch is foreground, booleans [N, grid * grid], row by row.
         kind: `POSITIVE` or `HARD_NEGATIVE`.
-        strategy: what masked pixels become.
-        generator: on the images' device.
+        strategy: Filling of masked pixels.
+        generator: Generator on the images' device.
     """
     masks = draw_masks(foreground, images.shape[-1], kind, strategy, generator, channels=images.shape[1])
     return torch.where(masks, filling(images, kind, strategy, generator), images)
 
 
 def filling(images: Tensor, kind: MaskKind, strategy: Strategy, generator: torch.Generator) -> Tensor:
-    """What masked pixels of images [N, C, S, S] become; the blur's 31 taps and sigma of 10 px are those of any side."""
+    """Compute the filling of images [N, C, S, S]; the blur has 31 taps and a sigma of 10 px at every image size."""
     if strategy == "hp":
         return kind.noise * torch.randn(images.shape, generator=generator, device=images.device)
     if strategy == "blur":
@@ -81,25 +81,25 @@ def draw_masks(
     *,
     channels: int = 3,
 ) -> Tensor:
-    """Which pixels are masked: booleans [N, C, side, side] for hp, [N, 1, side, side] for the other strategies."""
+    """Draw masked pixels: booleans [N, C, S, S] for hp, [N, 1, S, S] for the other strategies."""
     if strategy != "hp":
         return to_pixels(draw_patches(foreground, kind, generator), image_size)
     n = len(foreground)
-    patches = draw_patches(foreground, kind, generator, channels=channels, cap=FOREGROUND_CAP)
-    same = chance(n, SAME_PATCHES, generator)[:, None, None]
+    patches = draw_patches(foreground, kind, generator, channels=channels, cap=MAX_FOREGROUND_FRACTION)
+    same = chance(n, SAME_PATCHES_FRACTION, generator)[:, None, None]
     grid_masks = to_pixels(torch.where(same, patches[:, :1], patches), image_size)
     inside = draw_window(n, image_size, round(image_size * kind.window / 224), generator)
     focal_masks = ~inside if kind.positive else inside
-    return torch.where(per_sample(chance(n, FOCAL, generator)), focal_masks, grid_masks)
+    return torch.where(per_sample(chance(n, FOCAL_FRACTION, generator)), focal_masks, grid_masks)
 
 
 def draw_patches(
     foreground: Tensor, kind: MaskKind, generator: torch.Generator, *, channels: int = 1, cap: float = 1.0
 ) -> Tensor:
-    """Masked patches, booleans [N, channels, P], of foreground [N, P]: one ratio a sample, patches anew per channel.
+    """Draw masked patches, booleans [N, channels, P], of foreground [N, P]: a ratio per sample, patches per channel.
 
-    Of a ratio r, round(r * foreground patches), but no more than a share `cap` of all, are masked in the foreground;
-    a positive mask hides background patches too, up to floor(r * P) in all.
+    With a ratio r, round(r * foreground patches) are masked in the foreground, at most a fraction `cap` of all patches;
+    a positive mask also hides background patches, up to floor(r * P) in total.
     """
     n, total = foreground.shape
     ratio = uniform(n, *kind.ratio, generator)
@@ -113,14 +113,14 @@ def draw_patches(
 
 
 def random_patches(allowed: Tensor, count: Tensor, generator: torch.Generator) -> Tensor:
-    """Exactly `count` random ones of the allowed patches [..., P] in each row (all of them if there are fewer)."""
+    """Draw exactly `count` of the allowed patches [..., P] in each row (all of them if there are fewer)."""
     order = torch.rand(allowed.shape, generator=generator, device=allowed.device)
-    rank = (order + ~allowed).argsort(-1).argsort(-1)  # the others come after all allowed ones
+    rank = (order + ~allowed).argsort(-1).argsort(-1)  # patches that are not allowed come last
     return (rank < count[..., None]) & allowed
 
 
 def draw_window(n: int, image_size: int, width: int, generator: torch.Generator) -> Tensor:
-    """Squares `width` pixels wide at random places within the image, booleans [n, 1, side, side]."""
+    """Draw squares `width` pixels wide at random positions in the image, booleans [n, 1, S, S]."""
     start = torch.randint(image_size - width + 1, (2, n, 1), generator=generator, device=generator.device)
     pixel = torch.arange(image_size, device=generator.device)
     rows, columns = (pixel >= start) & (pixel < start + width)
@@ -128,9 +128,7 @@ def draw_window(n: int, image_size: int, width: int, generator: torch.Generator)
 
 
 def to_pixels(patches: Tensor, image_size: int) -> Tensor:
-    """Patches [N, C, grid * grid] as pixels [N, C, side, side]; where the grid does not divide the side, cells differ
-    by one pixel.
-    """
+    """Expand patches [N, C, grid * grid] to pixels [N, C, S, S]; cells may differ in size by one pixel."""
     grid = round(patches.shape[-1] ** 0.5)
     cell = torch.arange(image_size, device=patches.device) * grid // image_size
     return patches.unflatten(-1, (grid, grid))[..., cell[:, None], cell]

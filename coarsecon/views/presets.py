@@ -1,4 +1,4 @@
-"""The views that the papers train and test with, by name."""
+"""View presets: the views that the papers train and test with, by name."""
 
 import difflib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from coarsecon.views.autoaugment import AutoAugment
 from coarsecon.views.base import Crop, Op, View
 from coarsecon.views.blur import RandomGaussianBlur
 from coarsecon.views.color import ColorJitter, RandomGrayscale
-from coarsecon.views.geometry import RandomFlip, RandomPerspective, RandomResizedCrop, WholeImage
+from coarsecon.views.geometry import RandomFlip, RandomPerspective, RandomResizedCrop, Resize
 
 CROP = RandomResizedCrop(scale=(0.2, 1.0))
 CROP_FLIP = RandomResizedCrop(scale=(0.2, 1.0), flip=0.5)
@@ -30,7 +30,7 @@ PRESETS: dict[str, tuple[Crop, Sequence[Op]]] = {
     "cars": (CROP_FLIP, [PERSPECTIVE, JITTER, GRAY, BLUR]),
     "simclr": (CROP_FLIP, [JITTER, GRAY]),
     "simclr-blur": (CROP_FLIP, [JITTER, GRAY, BLUR]),
-    "test": (WholeImage(), []),
+    "test": (Resize(), []),
 }
 VIEW_NAMES = tuple(PRESETS)
 
@@ -38,7 +38,7 @@ VIEW_NAMES = tuple(PRESETS)
 def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, VIEW_NAMES, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"no view is called {name!r}; {hint}known: {', '.join(VIEW_NAMES)}"
+    return f"unknown view preset {name!r}; {hint}known: {', '.join(VIEW_NAMES)}"
 
 
 def _known(name: str) -> str:
@@ -48,25 +48,26 @@ def _known(name: str) -> str:
 
 
 ViewName = Annotated[str, AfterValidator(_known)]
-"""A setting that names a view, or is `auto` for what the method usually does."""
+"""A setting that names a view preset, or `auto` for the default of the method."""
 
 
 def make_view(name: str, *, size: int, mean: Sequence[float], std: Sequence[float]) -> View:
-    """The view of that name, `size` pixels wide; `mean` and `std` of the channels on a scale of 0..1.
+    """Build the view of that preset at `size` pixels; `mean` and `std` of the channels are on a scale of 0..1.
 
-    Raises InputError for a name that is not in VIEW_NAMES.
+    Raises:
+        InputError: There is no such preset.
     """
     if name not in PRESETS:
-        raise InputError(_unknown(name))
+        raise InputError("view", _unknown(name))
     crop, ops = PRESETS[name]
     return View(size, mean, std, crop, ops)
 
 
 def test_view(size: int, mean: Sequence[float], std: Sequence[float]) -> View:
-    """The whole image resized to the square and normalised; draws nothing, so its generator may be None."""
+    """Build the view that resizes the image to the square and normalizes it; its generator may be None."""
     return make_view("test", size=size, mean=mean, std=std)
 
 
 def default_views(size: int) -> tuple[str, str]:
-    """The names of MaskCon's (query, key) views: strong and weak, for small images or for large ones."""
+    """Return the presets of MaskCon's (query, key) views: strong and weak, for small images or for large ones."""
     return ("autoaugment", "weak") if size <= 64 else ("cars", "weak-perspective")

@@ -13,7 +13,7 @@ from coarsecon.run.folder import open_run
 from coarsecon.train import batches, classifier
 from coarsecon.train.classifier import FINETUNING, ClassifierSettings, paper_settings, view_probe
 from coarsecon.train.linear_probe import PRESETS
-from coarsecon.views.geometry import WholeImage
+from coarsecon.views.geometry import Resize
 
 CPU = torch.device("cpu")
 FROZEN = replace(paper_settings("ascl"), lr=0.05, epochs=3, batch_size=20)
@@ -43,7 +43,7 @@ def weights(encoder: Encoder) -> dict[str, Tensor]:
 
 
 def test_on_whole_images_a_frozen_backbone_gives_what_a_plain_loop_learns(encoder, splits, monkeypatch) -> None:
-    monkeypatch.setattr(classifier, "RandomResizedCrop", lambda **_: WholeImage())
+    monkeypatch.setattr(classifier, "RandomResizedCrop", lambda **_: Resize())
     found = probe(encoder, splits, FROZEN, seed=5)
     features, judged = (
         torch.cat(

@@ -272,8 +272,14 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_data, tmp_path):
         ({"run": {"device": "cuda:99"}}, "device: 'cuda:99'"),
         ({"data": {"path": "nowhere"}}, "coarsecon prepare"),
         ({"method": {"name": "maskcon", "ww": 1.0}}, r"method\.ww: is not a setting; did you mean method\.w\?"),
-        ({"method": {"name": "maskcon", "query_view": "weka"}}, r"method\.query_view: no view .*did you mean 'weak'\?"),
-        ({"method": {"name": "supcon", "view": "strong"}}, r"method\.view: no view is called 'strong'; known: weak, "),
+        (
+            {"method": {"name": "maskcon", "query_view": "weka"}},
+            r"method\.query_view: unknown view preset .*did you mean 'weak'\?",
+        ),
+        (
+            {"method": {"name": "supcon", "view": "strong"}},
+            r"method\.view: unknown view preset 'strong'; known: weak, ",
+        ),
         ({"method": {"name": "moco", "t0": -0.1}}, r"method\.t0: input should be greater than 0 \(got -0\.1\)"),
         ({"method": {"name": "moco", "t0": float("inf")}}, r"method\.t0: input should be a finite number"),
         ({"method": {"name": "moco", "queue_size": 0}}, r"method\.queue_size: input should be .* 1 \(got 0\)"),

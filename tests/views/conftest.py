@@ -17,7 +17,7 @@ def generator() -> torch.Generator:
 
 @pytest.fixture(scope="session")
 def images() -> Tensor:
-    """[24, 3, 32, 32] float32, whole numbers in 0..255: smooth, noisy, grey, flat and saturated ones."""
+    """[24, 3, 32, 32] float32, integers in 0..255: smooth, noisy, gray, flat and saturated ones."""
     generator = torch.Generator().manual_seed(1)
     coarse = torch.rand(24, 3, 7, 7, generator=generator)
     images = F.interpolate(coarse, size=(32, 32), mode="bicubic").mul(300).sub(20).clamp(0, 255)

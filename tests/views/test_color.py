@@ -10,13 +10,13 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
-from coarsecon.views import color as colour
+from coarsecon.views import color
 from coarsecon.views.color import ColorJitter, RandomGrayscale, grayscale
 
 ADJUSTMENTS = {
-    colour.adjust_brightness: TF.adjust_brightness,
-    colour.adjust_contrast: TF.adjust_contrast,
-    colour.adjust_saturation: TF.adjust_saturation,
+    color.adjust_brightness: TF.adjust_brightness,
+    color.adjust_contrast: TF.adjust_contrast,
+    color.adjust_saturation: TF.adjust_saturation,
 }
 
 
@@ -37,29 +37,29 @@ def test_blends_agree_with_pil_and_torchvision(
 
 def test_hue_agrees_with_torchvision(images: Tensor) -> None:
     shifts = torch.linspace(-0.5, 0.5, len(images))
-    ours = colour.adjust_hue(images, shifts)
+    ours = color.adjust_hue(images, shifts)
     for image, original, shift in zip(ours, images, shifts.tolist(), strict=True):
         torch.testing.assert_close(image, TF.adjust_hue(original / 255, shift) * 255, atol=0.02, rtol=0)
 
 
-def test_a_third_of_the_circle_takes_red_to_green_and_leaves_grey() -> None:
-    red, grey = torch.tensor([200.0, 0, 0]), torch.tensor([90.0, 90, 90])
-    pair = torch.stack([red, grey])[:, :, None, None]
-    turned = colour.adjust_hue(pair, torch.tensor([1 / 3, 1 / 3])).flatten(1)
-    torch.testing.assert_close(turned, torch.stack([red.roll(1), grey]), atol=1e-3, rtol=0)
+def test_a_third_of_the_circle_takes_red_to_green_and_leaves_gray() -> None:
+    red, gray = torch.tensor([200.0, 0, 0]), torch.tensor([90.0, 90, 90])
+    pair = torch.stack([red, gray])[:, :, None, None]
+    turned = color.adjust_hue(pair, torch.tensor([1 / 3, 1 / 3])).flatten(1)
+    torch.testing.assert_close(turned, torch.stack([red.roll(1), gray]), atol=1e-3, rtol=0)
 
 
-def test_grey_agrees_with_pil(images: Tensor, pictures: list[Image.Image]) -> None:
+def test_gray_agrees_with_pil(images: Tensor, pictures: list[Image.Image]) -> None:
     for image, picture in zip(grayscale(images).round(), pictures, strict=True):
         assert (image - TF.pil_to_tensor(picture.convert("L"))).abs().max() <= 1
 
 
-def test_greyscale_happens_with_its_probability(images: Tensor, generator: torch.Generator) -> None:
+def test_grayscale_happens_with_its_probability(images: Tensor, generator: torch.Generator) -> None:
     many = images[:1].expand(5000, -1, -1, -1)[..., :2, :2]
-    greyed = RandomGrayscale(0.2)(many, generator)
-    is_grey = (greyed == greyed[:, :1]).flatten(1).all(dim=1)
-    assert abs(is_grey.float().mean() - 0.2) < 0.02
-    assert torch.equal(greyed[~is_grey], many[~is_grey])
+    grayed = RandomGrayscale(0.2)(many, generator)
+    is_gray = (grayed == grayed[:, :1]).flatten(1).all(dim=1)
+    assert abs(is_gray.float().mean() - 0.2) < 0.02
+    assert torch.equal(grayed[~is_gray], many[~is_gray])
 
 
 def test_jitter_draws_order_and_strengths_for_every_sample(
@@ -75,7 +75,7 @@ def test_jitter_draws_order_and_strengths_for_every_sample(
                 strengths[name][sample] = value
             return images
 
-        monkeypatch.setattr(colour, name, record)
+        monkeypatch.setattr(color, name, record)
     n = 6000
     samples = torch.arange(float(n))[:, None, None, None].expand(n, 3, 1, 1)
     ColorJitter(0.4, 0.3, 0.2, 0.1, p=0.8)(samples, generator)

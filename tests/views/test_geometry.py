@@ -13,7 +13,7 @@ from coarsecon.views.geometry import (
     RandomFlip,
     RandomPerspective,
     RandomResizedCrop,
-    WholeImage,
+    Resize,
     corners_of_square,
     perspective,
     random_corners,
@@ -90,8 +90,8 @@ def test_a_flipped_crop_is_the_crop_mirrored(padded: ImageBatch, generator: torc
     assert torch.equal(flipped[1::2], plain[1::2])
 
 
-@pytest.mark.parametrize("crop", [RandomResizedCrop(flip=0.5), WholeImage()])
-def test_padding_never_leaks(crop: RandomResizedCrop | WholeImage, padded: ImageBatch) -> None:
+@pytest.mark.parametrize("crop", [RandomResizedCrop(flip=0.5), Resize()])
+def test_padding_never_leaks(crop: RandomResizedCrop | Resize, padded: ImageBatch) -> None:
     loud = padded.pixels.clone()
     for image, (height, width) in zip(loud, padded.sizes.tolist(), strict=True):
         image[:, height:] = 255
@@ -103,7 +103,7 @@ def test_padding_never_leaks(crop: RandomResizedCrop | WholeImage, padded: Image
 
 
 def test_the_whole_image_is_resized_as_by_pil(padded: ImageBatch) -> None:
-    ours = WholeImage()(padded, 24)
+    ours = Resize()(padded, 24)
     for image, pixels, (height, width) in zip(ours, padded.pixels, padded.sizes.tolist(), strict=True):
         picture = TF.to_pil_image(pixels[:, :height, :width])
         theirs = TF.pil_to_tensor(picture.resize((24, 24), Image.Resampling.BILINEAR))
@@ -111,7 +111,7 @@ def test_the_whole_image_is_resized_as_by_pil(padded: ImageBatch) -> None:
 
 
 def test_an_image_of_the_right_size_passes_the_test_crop_unchanged(images: Tensor) -> None:
-    assert torch.equal(WholeImage()(ImageBatch.full(images.byte()), 32), images)
+    assert torch.equal(Resize()(ImageBatch.full(images.byte()), 32), images)
 
 
 def test_flips_happen_with_their_probability(generator: torch.Generator) -> None:

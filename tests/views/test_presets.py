@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.views import autoaugment, blur, geometry, presets
-from coarsecon.views import color as colour
+from coarsecon.views import autoaugment, blur, color, geometry, presets
 from coarsecon.views.base import View
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.presets import VIEW_NAMES, default_views, make_view
@@ -97,7 +96,7 @@ def test_ops_run_in_their_order(padded: ImageBatch) -> None:
         return images + 1
 
     plain = presets.test_view(24, MEAN, STD).pixels(padded)
-    view = View(24, MEAN, STD, geometry.WholeImage(), [double, add_one])
+    view = View(24, MEAN, STD, geometry.Resize(), [double, add_one])
     assert torch.equal(view.pixels(padded), plain * 2 + 1)
 
 
@@ -121,10 +120,10 @@ def test_nothing_is_read_back_from_the_device() -> None:
     results = [
         geometry.resized_crop(images.byte(), boxes, 16, flip=values > 0),
         geometry.perspective(images, corners),
-        colour.adjust_brightness(images, values),
-        colour.adjust_contrast(images, values),
-        colour.adjust_saturation(images, values),
-        colour.adjust_hue(images, values),
+        color.adjust_brightness(images, values),
+        color.adjust_contrast(images, values),
+        color.adjust_saturation(images, values),
+        color.adjust_hue(images, values),
         blur.gaussian_blur(images, values),
         autoaugment.apply_operations(images, indices, values),
     ]
