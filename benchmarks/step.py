@@ -32,7 +32,8 @@ from coarsecon.run.folder import RunFolder
 from coarsecon.runtime import seeds
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
-from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.loop import Loop
+from coarsecon.train.pretrain import Pretraining
 from coarsecon.train.resolve import build_run_spec
 
 BATCH, QUEUE, DIM = 128, 8192, 256
@@ -60,8 +61,8 @@ class TwoViews(Dataset[Any]):
 class StockStep:
     """The step written plainly: float32, contiguous, dense targets, a loop for the moving average."""
 
-    def __init__(self, trainer: Pretrainer, split: Split) -> None:
-        method, image, self.device = trainer.method, trainer.plan.card.input, trainer.device
+    def __init__(self, trainer: Pretraining, split: Split) -> None:
+        method, image, self.device = trainer.method, trainer.spec.card.input, trainer.device
         self.query = nn.Sequential(copy.deepcopy(method.encoder), copy.deepcopy(method.projector))
         self.query.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.key = copy.deepcopy(self.query).requires_grad_(False)
@@ -100,35 +101,35 @@ class StockStep:
         self.position = (self.position + BATCH) % QUEUE
 
 
-def forever(trainer: Pretrainer) -> Iterator[Any]:
+def forever(trainer: Pretraining) -> Iterator[Any]:
     """Fresh batches, epoch after epoch."""
     for epoch in range(10**6):
-        order = batches.epoch_batches(len(trainer.plan.split), BATCH, seed=0, epoch=epoch)
-        yield from trainer.view_batches(order, seeds.VIEWS, epoch * len(order))
+        order = batches.epoch_batches(len(trainer.spec.split), BATCH, seed=0, epoch=epoch)
+        yield from trainer.source.draw(order, seeds.VIEWS, epoch * len(order))
 
 
-def our_step(trainer: Pretrainer) -> Callable[[], None]:
+def our_step(trainer: Pretraining) -> Callable[[], None]:
     """The loop's step on fresh batches, views included."""
     items = forever(trainer)
-    return lambda: (trainer.train_step(*next(items), 0.02), None)[1]
+    return lambda: (Loop(trainer).train_step(next(items), 0.02), None)[1]
 
 
-def our_views(trainer: Pretrainer) -> Callable[[], None]:
+def our_views(trainer: Pretraining) -> Callable[[], None]:
     """Images and views alone."""
     items = forever(trainer)
     return lambda: (next(items), None)[1]
 
 
-def build(data: Path, precision: str, *, compile: bool = False) -> Pretrainer:
+def build(data: Path, precision: str, *, compile: bool = False) -> Pretraining:
     """A trainer with the paper's settings, its queue labelled as if filled."""
     settings = {
         "data": {"path": str(data)},
         "method": {"name": "maskcon", "queue_size": QUEUE, "dim": DIM},
         "run": {"precision": precision, "batch_size": BATCH, "compile": compile},
     }
-    trainer = Pretrainer(build_run_spec(settings), RunFolder(Path("unused")), Reporter())
+    trainer = Pretraining(build_run_spec(settings), RunFolder(Path("unused")), Reporter())
     queue: Any = trainer.method.queue
-    queue.labels.copy_(torch.arange(QUEUE) % len(trainer.plan.dataset.info.levels["coarse"]))
+    queue.labels.copy_(torch.arange(QUEUE) % len(trainer.spec.dataset.info.levels["coarse"]))
     return trainer
 
 

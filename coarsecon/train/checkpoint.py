@@ -1,7 +1,8 @@
-"""Training states on disk: written to a temporary name and renamed, read without unpickling code."""
+"""Training states on disk: replaced in one move, and read without unpickling code."""
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,20 @@ from torch import Tensor, nn
 
 from coarsecon.errors import InputError
 
-REMEDY = "restore the file, or begin the run again with another --out"
+HINT = "restore the file, or start again in another folder"
+
+
+@dataclass
+class Progress:
+    """Number of finished steps, and the best monitored score so far with its epoch (counted from 1)."""
+
+    step: int = 0
+    best: float = -1.0
+    best_epoch: int = -1
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Write `state` (tensors and plain values) to `path` in one move; a crash leaves the former file whole."""
+    """Write `state` (tensors and plain values) to `path` in one move; a crash leaves the previous file intact."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
     try:
@@ -29,47 +39,49 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state saved at `path`, on the CPU.
+    """Load the state saved at `path`, on the CPU.
 
     Raises:
-        InputError: the file is missing, damaged, or holds more than tensors and plain values.
+        InputError: The file is missing, damaged, or holds more than tensors and plain values.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: no training state to resume from") from None
+        raise InputError(path, "no training state to resume from") from None
     except Exception as error:
-        raise InputError(f"{path}: the training state cannot be read ({type(error).__name__}); {REMEDY}") from None
+        raise InputError(path, f"the training state cannot be read ({type(error).__name__})", HINT) from None
     if not (isinstance(state, dict) and all(isinstance(key, str) for key in state)):
-        raise InputError(f"{path}: not a training state, but a {type(state).__name__}; {REMEDY}")
+        raise InputError(path, f"not a training state, but a {type(state).__name__}", HINT)
     return state
 
 
 def restore(
-    state: Mapping[str, Any], path: Path, method: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, Any]:
-    """Load the state saved at `path` into a method and its optimizer; return the saved progress.
+    state: Mapping[str, Any], path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, key: str
+) -> Progress:
+    """Load the state read from `path` into a model, saved under `key`, and its optimizer; return its progress.
 
     Raises:
-        InputError: it is the state of something else, or incomplete.
+        InputError: The state belongs to something else, or is incomplete.
     """
-    usual = [{key: type(value) for key, value in group.items()} for group in optimizer.param_groups]
+    expected = [{name: type(value) for name, value in group.items()} for group in optimizer.param_groups]
     try:
-        method.load_state_dict(state["method"])
+        model.load_state_dict(state[key])
         optimizer.load_state_dict(state["optimizer"])
         for parameter, kept in optimizer.state.items():
             _check_optimizer_state(optimizer, parameter, kept)
-        for group, kinds in zip(optimizer.param_groups, usual, strict=True):
-            wrong = [key for key, kind in kinds.items() if key != "lr" and type(group.get(key)) is not kind]
+        for group, kinds in zip(optimizer.param_groups, expected, strict=True):
+            wrong = [name for name, kind in kinds.items() if name != "lr" and type(group.get(name)) is not kind]
             if wrong:
                 raise ValueError(f"{wrong[0]} of the optimizer is {group.get(wrong[0])!r:.40}")
-        progress = {key: state["progress"][key] for key in ("step", "best", "best_epoch")}
-        step, best, epoch = progress.values()
-        if not (type(step) is int and step >= 0 and type(epoch) is int and isinstance(best, int | float)):
+        # States of detectors saved by earlier versions hold the step only.
+        saved = state["progress"] if "step" not in state else {**vars(Progress()), "step": state["step"]}
+        progress = Progress(saved["step"], saved["best"], saved["best_epoch"])
+        is_count = type(progress.step) is int and progress.step >= 0 and type(progress.best_epoch) is int
+        if not (is_count and isinstance(progress.best, int | float)):
             raise ValueError("its progress is not in steps and epochs")
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or ["?"])[0]
-        raise InputError(f"{path}: not the state of this run ({why}); {REMEDY}") from None
+        raise InputError(path, f"not a state of this training ({why})", HINT) from None
     return progress
 
 

@@ -7,20 +7,20 @@ from torch import nn
 
 from coarsecon.methods import Method
 
-STEPS_WORTH_COMPILING = 10_000
-"""On a GPU a step of a small network waits some two milliseconds for launches, and compiling takes half a minute."""
+COMPILE_MIN_STEPS = 10_000
+"""On a GPU, a step of a small network waits about 2 ms for kernel launches, and compiling takes half a minute."""
 
 
-def pays(device: torch.device, steps: int) -> bool:
-    """Whether to compile a run of so many steps: on the CPU it gained 4% to 10%, which many runs are too short for."""
-    return device.type == "cuda" and steps >= STEPS_WORTH_COMPILING
+def should_compile(device: torch.device, steps: int) -> bool:
+    """Return whether compiling pays for a run of `steps`; on the CPU it gains 4% to 10%, too little for most runs."""
+    return device.type == "cuda" and steps >= COMPILE_MIN_STEPS
 
 
 def compile_networks(method: Method, device: torch.device, backend: str = "inductor") -> None:
-    """Compile the encoder and its momentum twin, each for itself, in place; weights keep their names.
+    """Compile the encoder and its momentum encoder separately, in place; weights keep their names.
 
-    On a GPU the kernels of each are recorded as CUDA graphs, for which the batch keeps one shape. A network that
-    cannot be compiled runs as it is, with a warning by torch.
+    On a GPU the kernels of each are recorded as CUDA graphs, which need batches of one shape. A network that cannot be
+    compiled runs uncompiled, with a warning by torch.
     """
     torch._dynamo.config.suppress_errors = True
     mode = "reduce-overhead" if device.type == "cuda" and backend == "inductor" else None
@@ -29,13 +29,13 @@ def compile_networks(method: Method, device: torch.device, backend: str = "induc
 
 
 def networks(method: Method) -> list[nn.Module]:
-    """The method's encoder and every other network of its class."""
+    """Return the method's encoder and every other network of its class."""
     return [module for module in method.modules() if type(module) is type(method.encoder)]
 
 
 def uncompiled(is_compiled: bool | None) -> AbstractContextManager[None]:
-    """What runs within takes networks as they are: other batches than a step's would be compiled anew.
+    """Run networks uncompiled within the block: batches of another shape would be compiled again.
 
-    Where nothing is compiled it does nothing, for the compiler takes seconds to import.
+    Does nothing if nothing is compiled, because the compiler takes seconds to import.
     """
     return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()

@@ -1,4 +1,4 @@
-"""Linear classifiers on frozen features: many at once to pick the settings, or one by a paper's settings."""
+"""Linear classifiers on frozen features: a sweep over settings in one pass, or one with a paper's settings."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ from coarsecon.runtime.progress import Progress, Reporter
 
 MOMENTUM = 0.9
 HELD_OUT = 0.2
-"""The share of each class that a sweep picks on."""
+"""Fraction of each class held out to choose the settings of a sweep."""
 
 SWEEP = [(lr, decay) for lr in (1.0, 5.0, 25.0, 100.0, 400.0) for decay in (0.0, 1e-5, 1e-4)]
-"""(learning rate, weight decay) of the heads of a sweep."""
+"""(learning rate, weight decay) of each head of a sweep."""
 
 SWEEP_EPOCHS = 20
-LOGITS_AT_ONCE = 2**22
-"""Entries of the logits [heads, images, classes] that are held at one time (16 MiB)."""
+MAX_LOGITS = 2**22
+"""Entries of the logits [heads, images, classes] in memory at once (16 MiB)."""
 
 Scores = dict[str, float]
 """Accuracies by name: "top1" and "top5"."""
@@ -29,9 +29,11 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Preset:
-    """A paper's settings; the rate is multiplied by `factor` after each share of the epochs in `steps`.
+    """A paper's settings.
 
-    `scale` is the share of the image's area that the paper's random crop takes.
+    Args:
+        factor: Multiplies the learning rate at each fraction of the epochs in `steps`.
+        scale: Fraction of the image's area in the paper's random crop.
     """
 
     lr: float
@@ -43,7 +45,7 @@ class Preset:
     epochs: int = 100
 
     def rate(self, progress: float) -> float:
-        """The learning rate's multiple when a share `progress` of the epochs is done."""
+        """Return the multiple of the learning rate when a fraction `progress` of the epochs is done."""
         return self.factor ** sum(progress >= step for step in self.steps)
 
 
@@ -56,7 +58,7 @@ PRESETS = {
 
 
 def cosine(progress: float) -> float:
-    """From 1 to 0 over the training."""
+    """Fall from 1 to 0 over the training."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -77,14 +79,22 @@ def train_heads(
     after_epoch: Callable[[Tensor], None] | None = None,
     progress: Progress = Progress(),
 ) -> Tensor:
-    """H linear classifiers, softmax and cross-entropy by SGD with momentum 0.9, all on the same batches.
+    """Train H linear classifiers on the same batches: cross-entropy by SGD with momentum 0.9.
 
-    features [N, D] float32; labels [N] int64 below `classes`; lrs [H] and decays [H] (weight decay, of the bias
-    too). `rate` maps the share of the training done, counted in steps or in epochs (`by_epoch`), to a multiple
-    of the learning rates. The heads start at zero, so `seed` decides the order of the images alone.
+    The heads start at zero, so `seed` decides only the order of the images.
 
-    Returns weights [H, D + 1, C] whose last row is the bias. `after_epoch` sees them as they are then;
-    `progress` counts the images of all epochs.
+    Args:
+        features: Features [N, D], float32.
+        labels: Labels [N], int64 below `classes`.
+        lrs: Learning rate of each head [H].
+        decays: Weight decay of each head [H], applied to biases too.
+        rate: Maps the fraction of the training done to a multiple of the learning rates.
+        by_epoch: Whether that fraction is counted in epochs, not in steps.
+        after_epoch: Called with the weights after each epoch.
+        progress: Advanced by the images of all epochs.
+
+    Returns:
+        Weights [H, D + 1, C]; the last row is the bias.
     """
     features = _with_ones(features)
     weights = features.new_zeros(len(lrs), features.shape[1], classes)
@@ -110,10 +120,12 @@ def train_heads(
 
 
 @torch.no_grad()
-def accuracies(weights: Tensor, features: Tensor, labels: Tensor, k: int = 1) -> list[float]:
-    """Top-k accuracy of each head, weights [H, D + 1, C], on features [N, D] with labels [N]."""
+def accuracies(
+    weights: Tensor, features: Tensor, labels: Tensor, k: int = 1, max_logits: int = MAX_LOGITS
+) -> list[float]:
+    """Compute the top-k accuracy of each head, weights [H, D + 1, C], on features [N, D] with labels [N]."""
     hits = torch.zeros(len(weights), device=features.device, dtype=torch.float64)
-    rows = max(1, LOGITS_AT_ONCE // (weights.shape[0] * weights.shape[2]))
+    rows = max(1, max_logits // (weights.shape[0] * weights.shape[2]))
     for chunk, truth in zip(features.split(rows), labels.split(rows), strict=True):
         best = (_with_ones(chunk) @ weights).topk(min(k, weights.shape[2]), dim=2).indices
         hits += (best == truth[:, None]).any(2).sum(1)
@@ -121,7 +133,7 @@ def accuracies(weights: Tensor, features: Tensor, labels: Tensor, k: int = 1) ->
 
 
 def top_scores(head: Tensor, features: Tensor, labels: Tensor) -> Scores:
-    """Top-1 and top-5 of one head, weights [1, D + 1, C]."""
+    """Compute top-1 and top-5 of one head, weights [1, D + 1, C]."""
     return {f"top{k}": accuracies(head, features, labels, k)[0] for k in (1, 5)}
 
 
@@ -137,17 +149,17 @@ def linear_probe(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Top-1 and top-5 of a linear classifier learnt on train [N, D] and measured on test [M, D].
+    """Train a linear classifier on train [N, D]; return top-1 and top-5 on test [M, D].
 
-    Labels are integers, -1 where unknown (left out). "sweep" trains all of `SWEEP` on centred features,
-    picks by a held-out part of train, and learns the pick anew on all of train: the test images decide nothing.
-    A name of `PRESETS` trains by that paper's settings (`lr` in place of its own), but on fixed features; it
-    also tells the "best" epoch, which is picked on the test images as the papers do.
+    Labels are integers, -1 where unknown (left out). "sweep" trains all of `SWEEP` on centered features, chooses the
+    settings on a held-out part of train, and trains again on all of train, so that the test images decide nothing. A
+    name of `PRESETS` trains with that paper's settings (`lr` and `epochs` override), but on fixed features; its result
+    includes the "best" epoch, chosen on the test images as the papers do.
 
-    "queries", "classes" and "train_images" count what is behind the numbers. Raises InputError when no label is
-    known, or a sweep has no class with two training images.
+    Raises:
+        InputError: No label is known, or no class has two training images for a sweep.
     """
-    known, measured = labelled(train_labels, "training image"), labelled(test_labels, "image to measure on")
+    known, measured = labeled(train_labels, "training image"), labeled(test_labels, "test image")
     train, train_labels = train[known].float(), train_labels[known]
     test, test_labels = test[measured].float(), test_labels[measured]
     counts = {"queries": len(test), "classes": len(test_labels.unique()), "train_images": len(train)}
@@ -170,10 +182,14 @@ def few_label_probe(
     seed: int = 0,
     names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """`probe` from `shots` labels of each class, drawn anew `repeats` times: means, and 95% t-intervals.
+    """Repeat `probe` with `shots` random labels per class; return means with 95% t-intervals.
 
-    `probe` is given labels [N], which are -1 where not drawn, and the number of the draw; it returns what
-    `linear_probe` does. `names` of the classes stand in messages. Raises InputError as `draw_shots` does.
+    Args:
+        probe: Takes labels [N], -1 where not drawn, and the seed of the draw; returns a result of `linear_probe`.
+        names: Class names for messages.
+
+    Raises:
+        InputError: A class has fewer images.
     """
     runs = []
     for draw in range(seed, seed + repeats):
@@ -188,26 +204,27 @@ def few_label_probe(
 
 
 def draw_shots(labels: Tensor, shots: int, seed: int, names: Sequence[str] | None = None) -> Tensor:
-    """Places [C * shots] of `shots` images of every class in labels [N] (-1 is no class), in increasing order.
+    """Draw `shots` images of every class in labels [N] (-1: unknown); return their indices [C * shots], increasing.
 
     Raises:
-        InputError: a class has fewer images.
+        InputError: A class has fewer images.
     """
     classes, counts = labels[labels >= 0].unique(return_counts=True)
     if len(counts) and counts.min() < shots:
         smallest, most = int(classes[counts.argmin()]), int(counts.min())
         raise InputError(
-            f"class {names[smallest] if names else smallest} has {most} labelled training image{'s' * (most != 1)}: "
-            f"ask for no more than that, not for {shots} of each class"
+            f"class {names[smallest] if names else smallest}",
+            f"has {most} labeled training image{'s' * (most != 1)}, fewer than {shots} per class",
+            f"use at most {most} per class",
         )
     return ((_rank_in_class(labels, seed) < shots) & (labels >= 0)).nonzero().flatten()
 
 
 def held_out(labels: Tensor, seed: int) -> Tensor:
-    """A mask [N] of about a fifth of each class of labels [N]: at least one image, and never a class's only one."""
+    """Return a mask [N] of about a fifth of each class: at least one image, and never a class's only one."""
     _, place, counts = labels.unique(return_inverse=True, return_counts=True)
-    share = (counts * HELD_OUT).round().clamp(min=1) * (counts > 1)
-    return _rank_in_class(labels, seed) < share[place]
+    quota = (counts * HELD_OUT).round().clamp(min=1) * (counts > 1)
+    return _rank_in_class(labels, seed) < quota[place]
 
 
 def _sweep(
@@ -215,11 +232,11 @@ def _sweep(
 ) -> dict[str, Any]:
     aside = held_out(labels, seed)
     if not aside.any():
-        raise InputError("a sweep picks on a second image of a class, and no class has two: use a preset")
+        raise InputError("the sweep", "needs a class with two training images, and no class has two", "use a preset")
     # The same classifiers as without, but conditioned so that one range of learning rates serves all encoders.
-    centre = train.mean(0)
-    scale = (train - centre).square().sum(1).mean().sqrt().clamp(min=1e-12)
-    train, test = (train - centre) / scale, (test - centre) / scale
+    center = train.mean(0)
+    scale = (train - center).square().sum(1).mean().sqrt().clamp(min=1e-12)
+    train, test = (train - center) / scale, (test - center) / scale
     shared: dict[str, Any] = {"classes": int(labels.max()) + 1, "epochs": epochs, "rate": cosine, "seed": seed}
     shared["batch_size"] = min(512, max(16, len(train) // 8))
     lrs, decays = zip(*SWEEP, strict=True)
@@ -263,21 +280,28 @@ def _by_paper(
 
 
 def last_and_best(scores: Sequence[Scores]) -> dict[str, Any]:
-    """The scores of the last epoch and, under "best", those of the epoch with the highest top-1."""
+    """Return the scores of the last epoch and, under "best", those of the epoch with the highest top-1."""
     best = max(range(len(scores)), key=lambda epoch: scores[epoch]["top1"])
     return {**scores[-1], "best": {**scores[best], "epoch": best + 1}}
 
 
-def labelled(labels: Tensor, what: str) -> Tensor:
-    """The places of the known labels among labels [N] (-1: unknown); raises InputError, which says `what`, for none."""
+def labeled(labels: Tensor, what: str) -> Tensor:
+    """Return the indices of the known labels in [N] (-1: unknown).
+
+    Args:
+        what: Noun phrase of a labeled image, for the message.
+
+    Raises:
+        InputError: No label is known.
+    """
     known = (labels >= 0).nonzero().flatten()
     if not len(known):
-        raise InputError(f"no {what} has a label, so a linear classifier cannot be made: label some")
+        raise InputError("a linear classifier", f"needs labels, and no {what} has one", "label some")
     return known
 
 
 def _rank_in_class(labels: Tensor, seed: int) -> Tensor:
-    """The place [N] of each image in a random order of its class."""
+    """Return the position [N] of each image in a random order of its class."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).to(labels.device)
     order = order[labels[order].argsort(stable=True)]
     _, counts = labels.unique(return_counts=True)

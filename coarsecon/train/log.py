@@ -1,60 +1,64 @@
-"""The log of a run: metrics.jsonl always, TensorBoard and Weights & Biases when asked for."""
+"""The log of a training: metrics.jsonl, and TensorBoard or Weights & Biases where configured."""
 
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
-from coarsecon.config import Settings
+import torch
+
+from coarsecon.config import Settings, to_yaml
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.extras import require_extra
 from coarsecon.runtime.files import atomic_write
+from coarsecon.train.environment import describe_environment
 
 Row = dict[str, Any]
 
 
 class Sink(Protocol):
-    """Where rows go besides metrics.jsonl."""
+    """A destination of rows."""
 
     def write(self, row: Row) -> None:
-        """Take one row; `step` and `epoch` are among its keys."""
+        """Write one row; `step` and `epoch` are among its keys."""
 
     def close(self) -> None:
-        """No more rows will come."""
+        """Flush and close."""
+
+
+class NoLog:
+    """A sink that discards its rows, for ranks that do not write and trainings without a folder."""
+
+    def write(self, row: Row) -> None:
+        """Discard the row."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class MetricLog:
-    """Appends rows to metrics.jsonl and hands them to the further sinks."""
+    """Appends rows to metrics.jsonl and passes them to the configured loggers."""
 
     def __init__(self, run: RunFolder, config: Settings, *, from_step: int, loggers: Sequence[str] = ()) -> None:
-        """Rows after `from_step`, of a run that was cut off behind its last checkpoint, are dropped."""
+        """Drop rows after `from_step`, left by a run that was killed after its last checkpoint."""
         kept = [row for row in run.metrics() if row["step"] <= from_step]
         atomic_write(run.metrics_file, "".join(f"{json.dumps(row)}\n" for row in kept))
         self._sinks: list[Sink] = [SINKS[name](run, config) for name in loggers]
         self._file = run.metrics_file.open("a", encoding="utf-8")
 
     def write(self, row: Row) -> None:
-        """Append one row, at once."""
+        """Append one row, and flush."""
         self._file.write(f"{json.dumps(row)}\n")
         self._file.flush()
         for sink in self._sinks:
             sink.write(row)
 
     def close(self) -> None:
-        """Close every sink."""
+        """Close the file and every logger."""
         self._file.close()
         for sink in self._sinks:
             sink.close()
-
-
-class NoLog:
-    """What the ranks that do not write have in place of the log."""
-
-    def write(self, row: Row) -> None:
-        """Forget it."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class TensorBoardSink:
@@ -65,7 +69,7 @@ class TensorBoardSink:
         self._writer = tensorboard.SummaryWriter(str(run.root / "tensorboard"))
 
     def write(self, row: Row) -> None:
-        """One scalar per value."""
+        """Write one scalar per value."""
         for name, value in row.items():
             if name not in ("step", "epoch"):
                 self._writer.add_scalar(name, value, row["step"])
@@ -76,7 +80,7 @@ class TensorBoardSink:
 
 
 class WandbSink:
-    """A Weights & Biases run under RUN/wandb; offline unless an API key or WANDB_MODE says otherwise."""
+    """A Weights & Biases run under RUN/wandb; offline unless an API key or WANDB_MODE is set."""
 
     def __init__(self, run: RunFolder, config: Settings) -> None:
         wandb = require_extra("wandb", "wandb", needed_by="run.loggers")
@@ -86,7 +90,7 @@ class WandbSink:
         )
 
     def write(self, row: Row) -> None:
-        """One history row."""
+        """Write one history row."""
         self._run.log({name: value for name, value in row.items() if name != "step"}, step=row["step"])
 
     def close(self) -> None:
@@ -95,3 +99,25 @@ class WandbSink:
 
 
 SINKS: dict[str, Any] = {"tensorboard": TensorBoardSink, "wandb": WandbSink}
+
+
+def start_log(
+    run: RunFolder,
+    config: Any,
+    device: torch.device,
+    from_step: int,
+    config_file: Path,
+    *,
+    ranks: int = 1,
+    **facts: Any,
+) -> MetricLog:
+    """Write the settings and environment.json, with further `facts`, and open the log of a training.
+
+    Args:
+        config: Settings whose section `run` holds `precision` and `loggers`.
+        from_step: Last finished step; rows after it are dropped.
+    """
+    atomic_write(config_file, to_yaml(config))
+    environment = describe_environment(device, config.run.precision, ranks=ranks) | facts
+    atomic_write(run.environment_file, json.dumps(environment, indent=2))
+    return MetricLog(run, config, from_step=from_step, loggers=config.run.loggers)

@@ -1,4 +1,4 @@
-"""A look at the embedding during training: recall, and kNN accuracy if asked for, on a fixed subset of the images."""
+"""Evaluate the embedding during training: Recall@1, and kNN accuracy if configured, on a fixed sample of images."""
 
 from collections.abc import Callable
 
@@ -18,14 +18,14 @@ BATCH = 250
 
 
 def monitored_name(dataset: PreparedDataset) -> str:
-    """The validation split, else the test split, else the training split; the first with labels, if any has."""
+    """Return the first split with labels among val, test and train."""
     names = [name for name in ("val", "test", "train") if name in dataset.splits]
     labeled = (name for name in names if any((column >= 0).any() for column in dataset.split(name).labels.values()))
     return next(labeled, names[0])
 
 
 def unlabeled_notes(dataset: PreparedDataset, level: str) -> list[str]:
-    """Say how many images of the monitored split have no label, for fine labels and those of `level`."""
+    """Report how many images of the monitored split have no label, for fine labels and those of `level`."""
     name = monitored_name(dataset)
     labels = dataset.split(name).labels
     notes = [unlabeled_note(each, {name: labels[each]}, "and are not monitored")
@@ -34,41 +34,36 @@ def unlabeled_notes(dataset: PreparedDataset, level: str) -> list[str]:
 
 
 def monitored_split(dataset: PreparedDataset, images: int) -> Split:
-    """A fixed sample of the split that is monitored."""
+    """Return a fixed sample of the monitored split."""
     split = dataset.split(monitored_name(dataset))
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     return split.take(order[:images].sort().values)
 
 
-def look(
+def evaluate(
     embed: Embed, loader: ImageLoader, bank: ImageLoader | None = None, comm: Distributed | None = None
 ) -> dict[str, float]:
-    """Recall@1 of every label level on the loader's images, as `{level}_recall@1`.
+    """Compute Recall@1 of every label level on the loader's images, as `{level}_recall@1`.
 
-    With a `bank`, the training images, also `{level}_knn`: the share that the 200 nearest of them classify rightly.
-    The ranks of `comm` share the images out.
+    With a `bank`, the training images, also compute `{level}_knn`, the accuracy of a vote of the 200 nearest of them.
+    The ranks of `comm` embed one part of the images each.
     """
     comm = comm or Distributed()
     features = _features(embed, loader, comm)
     known = {level: labels for level, labels in loader.split.labels.items() if (labels >= 0).any()}
-    seen = {f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in known.items()}
+    metrics = {f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in known.items()}
     if bank is None:
-        return seen
+        return metrics
     bank_features = _features(embed, bank, comm)
     for level, labels in known.items():
         bank_labels = bank.split.labels.get(level)
         if bank_labels is not None and (bank_labels >= 0).any():
-            right = knn_predict(bank_features, bank_labels, features[labels >= 0]) == labels[labels >= 0]
-            seen[f"{level}_knn"] = right.float().mean().item()
-    return seen
+            correct = knn_predict(bank_features, bank_labels, features[labels >= 0]) == labels[labels >= 0]
+            metrics[f"{level}_knn"] = correct.float().mean().item()
+    return metrics
 
 
 def _features(embed: Embed, loader: ImageLoader, comm: Distributed) -> torch.Tensor:
     count = len(loader.split)
     indices = torch.arange(count)[comm.shard(count)].split(BATCH)
     return comm.gather_parts(torch.cat([embed(batch).cpu() for batch in loader.batches(indices)]), count)
-
-
-def score(seen: dict[str, float], level: str) -> float:
-    """What the best state is chosen by: recall on fine labels where there are any, else on those learned from."""
-    return seen.get("fine_recall@1", seen.get(f"{level}_recall@1", 0.0))

@@ -20,7 +20,7 @@ from coarsecon.nn.weights import LoadedWeights
 from coarsecon.run.training_images import training_images
 from coarsecon.runtime.device import choose_device, choose_precision, to_device
 from coarsecon.runtime.distributed import Distributed
-from coarsecon.train import compiled
+from coarsecon.train import compiled, monitor
 from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, warmup_of
 
@@ -53,6 +53,11 @@ class RunSpec:
             f"{config.method['name']} with {config.backbone.name} on {len(self.split):,} images at "
             f"{config.data.size} px, {epochs} epoch{'s' * (epochs != 1)}, {self.device} in {config.run.precision}"
         )
+
+    def notes(self) -> list[str]:
+        """Return a sentence on each kind of images that is left out for want of labels."""
+        monitored = monitor.unlabeled_notes(self.dataset, self.config.data.labels)
+        return [note for note in (self.left_out, *monitored * bool(self.config.run.monitor_every)) if note]
 
     def build_method(
         self, comm: Distributed | None = None, on_weights: Callable[[LoadedWeights], None] | None = None
@@ -127,7 +132,7 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
     steps = config.schedule.epochs * _full_batches(split, config)
     chosen = {
         "precision": (comm or Distributed()).broadcast_object(lambda: choose_precision(config.run.precision, device)),
-        "compile": compiled.pays(device, steps) if config.run.compile is None else config.run.compile,
+        "compile": compiled.should_compile(device, steps) if config.run.compile is None else config.run.compile,
     }
     resolved = config.model_copy(
         update={

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Window:
-    """Sums of what the steps report; they stay on the device until the window closes."""
+    """Sums of the scalars of the steps, kept on the device until the window closes."""
 
     def __init__(self, batch_size: int, comm: Distributed) -> None:
         self._batch_size, self._comm = batch_size, comm
@@ -24,7 +24,7 @@ class Window:
         self._steps, self._waited, self._start = 0, 0.0, time.perf_counter()
 
     def timed(self, items: Iterator[T]) -> Iterator[T]:
-        """The items, with the time spent waiting for them counted."""
+        """Yield the items, and count the time spent waiting for them."""
         while True:
             asked = time.perf_counter()
             item = next(items, None)
@@ -36,12 +36,13 @@ class Window:
     def add(self, scalars: dict[str, Tensor]) -> None:
         """Count one step."""
         self._steps += 1
-        for name in scalars.keys() - self._sums.keys():
-            self._sums[name] = torch.zeros_like(scalars[name])
+        for name, value in scalars.items():
+            if name not in self._sums:
+                self._sums[name] = torch.zeros_like(value)
         torch._foreach_add_([self._sums[name] for name in scalars], list(scalars.values()))
 
     def close(self) -> dict[str, float]:
-        """The means, images per second and the share of time spent waiting for data, over all ranks; it opens anew."""
+        """Return means, images per second and the fraction of time spent loading data, over all ranks; start again."""
         means = {name: float(value) / self._steps for name, value in self._sums.items()}
         elapsed = time.perf_counter() - self._start
         rates = {"images_per_s": self._steps * self._batch_size / elapsed, "data_wait": self._waited / elapsed}

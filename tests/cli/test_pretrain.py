@@ -251,12 +251,12 @@ def test_a_run_stopped_before_its_first_encoder_tells_how_to_resume_it(coarsecon
 
 
 def test_a_second_interrupt_tells_how_to_go_on(coarsecon, tiny_data, tmp_path, monkeypatch):
-    from coarsecon.train import pretrain
+    from coarsecon.train.loop import Loop
 
     def interrupts(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pretrain.Pretrainer, "train_step", interrupts)
+    monkeypatch.setattr(Loop, "train_step", interrupts)
     out = tmp_path / "run"
     words = ("--data", tiny_data, "--out", out, "--epochs", 1, "--batch-size", 32, "--backbone", "resnet10t")
     done = coarsecon("pretrain", *words, "--device", "cpu")
@@ -270,7 +270,7 @@ def test_an_interrupt_before_the_run_begins_names_no_run_to_resume(coarsecon, ti
     def interrupts(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pretrain.Pretrainer, "__init__", interrupts)
+    monkeypatch.setattr(pretrain.Pretraining, "__init__", interrupts)
     done = coarsecon("pretrain", "--data", tiny_data, "--out", tmp_path / "run", "--batch-size", 32, "--device", "cpu")
     assert done.code == 130
     assert "--resume" not in done.err

@@ -13,7 +13,7 @@ from coarsecon.config import merge, read_config_file, validate
 from coarsecon.detection.measure import average_precision, detect_all
 from coarsecon.detection.settings import DetectionConfig
 from coarsecon.detection.spec import DEFAULT_RECIPES, build_detection_spec, resolve_config, result_name
-from coarsecon.detection.train import _parameter_groups, _Trainer, check_folder, train_detector
+from coarsecon.detection.train import DetectorTask, check_folder, parameter_groups, train_detector
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.progress import Reporter
@@ -105,19 +105,19 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     state = RunFolder(tmp_path).checkpoint("last")
     state.parent.mkdir()
     state.write_bytes(b"")
-    with pytest.raises(InputError, match="pass --resume"):
+    with pytest.raises(InputError, match="resume it"):
         check_folder(tmp_path, resume=False)
 
 
 def test_a_state_that_is_broken_or_of_another_detector_is_told(run, voc, tmp_path):
     train_detector(build_detection_spec(run, settings(voc, schedule={"steps": 1})), tmp_path / "one")
     other = build_detection_spec(run, settings(voc, schedule={"steps": 1}, model={"head": "c4", "anchors": [16.0]}))
-    with pytest.raises(InputError, match="not the state of this detector"):
+    with pytest.raises(InputError, match="not a state of this training"):
         train_detector(other, tmp_path / "one", resume=True)
     stranger = build_detection_spec(
         encoder_run(tmp_path / "stranger", "deep", stem="small"), settings(voc, schedule={"steps": 1})
     )
-    with pytest.raises(InputError, match="began with other weights"):
+    with pytest.raises(InputError, match="encoder differs from the one this detector started from"):
         train_detector(stranger, tmp_path / "one", resume=True)
     (tmp_path / "one" / "checkpoints" / "last.pt").write_bytes(b"no state")
     with pytest.raises(InputError, match="cannot be read"):
@@ -133,13 +133,13 @@ def test_a_loss_that_is_no_number_ends_the_training(run, voc, tmp_path):
 
 def test_weights_decay_and_norms_do_not():
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    decaying, free = _parameter_groups(model, 0.1)
+    decaying, free = parameter_groups(model, 0.1)
     assert (len(decaying["params"]), decaying["weight_decay"]) == (2, 0.1)
     assert (len(free["params"]), free["weight_decay"]) == (2, 0.0)
 
 
 def test_statistics_are_means_over_batches_of_the_last_weights(run, voc, tmp_path):
-    trainer = _Trainer(
+    trainer = DetectorTask(
         build_detection_spec(run, settings(voc, schedule={"precise_batches": 3})), RunFolder(tmp_path), Reporter()
     )
     norm = trainer.model.backbone.bn1
@@ -147,7 +147,7 @@ def test_statistics_are_means_over_batches_of_the_last_weights(run, voc, tmp_pat
     means = []
     hook = norm.register_forward_hook(lambda _, given, __: means.append(given[0].mean((0, 2, 3))))
     weight = norm.weight.clone()
-    trainer._measure_statistics()
+    trainer.after_epoch(0)
     hook.remove()
     assert len(means) == 3
     assert torch.allclose(norm.running_mean, torch.stack(means).mean(0), atol=1e-6)

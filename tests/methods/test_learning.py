@@ -7,7 +7,8 @@ from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources.toy import SOURCE
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.loop import Loop
+from coarsecon.train.pretrain import Pretraining
 from coarsecon.train.resolve import build_run_spec
 
 BACKBONE = {
@@ -47,7 +48,7 @@ def toy(tmp_path_factory):
 @pytest.mark.parametrize("name", CASES)
 def test_a_method_beats_its_random_initialisation_on_fine_labels(toy, tmp_path, name):
     method, epochs = CASES[name]
-    trainer = Pretrainer(
+    trainer = Pretraining(
         build_run_spec(
             {
                 "data": {"path": str(toy), "size": SIDES.get(name, 16), "workers": 0},
@@ -61,7 +62,7 @@ def test_a_method_beats_its_random_initialisation_on_fine_labels(toy, tmp_path, 
         RunFolder(tmp_path / "run"),
         Reporter(),
     )
-    before = trainer.monitor()["fine_recall@1"]
-    trainer.run_to_end()
-    after = trainer.monitor()["fine_recall@1"]
+    before = trainer.evaluate()["fine_recall@1"]
+    Loop(trainer).run_to_end()
+    after = trainer.evaluate()["fine_recall@1"]
     assert after > before + MARGIN

@@ -23,7 +23,8 @@ from coarsecon.runtime import seeds
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
 from coarsecon.train.checkpoint import load_checkpoint
-from coarsecon.train.pretrain import Pretrainer, pretrain
+from coarsecon.train.loop import Loop
+from coarsecon.train.pretrain import Pretraining, pretrain
 from coarsecon.train.resolve import build_run_spec
 from coarsecon.train.schedule import learning_rate
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
@@ -40,16 +41,16 @@ def planned(tiny_data, **method):
     return build_run_spec(tiny_settings(tiny_data, "salmask", method=method, run={"precision": "float32"}))
 
 
-def trainer(tiny_data, **method) -> Pretrainer:
-    return Pretrainer(planned(tiny_data, **method), RunFolder(tiny_data / "unused"), Reporter())
+def trainer(tiny_data, **method) -> Pretraining:
+    return Pretraining(planned(tiny_data, **method), RunFolder(tiny_data / "unused"), Reporter())
 
 
-def first_batch(made: Pretrainer):
+def first_batch(made: Pretraining):
     order = batches.epoch_batches(96, 32, seed=0, epoch=0)[:1]
-    return next(made.view_batches(order, seeds.VIEWS, 0))
+    return next(made.source.draw(order, seeds.VIEWS, 0))
 
 
-def masked(made: Pretrainer, views: dict[str, Tensor], seed: int = 0) -> salmask.Masked:
+def masked(made: Pretraining, views: dict[str, Tensor], seed: int = 0) -> salmask.Masked:
     torch.manual_seed(seed)
     return made.method.mask(views)
 
@@ -268,7 +269,7 @@ def test_the_loss_falls_when_one_batch_is_learned_by_heart(tiny_data, base, stra
     made = trainer(tiny_data, base=base, strategy=strategy)
     made.method.before_training(made.filling_batches())
     views, labels = first_batch(made)
-    losses = [made.train_step(views, labels, 0.1)["loss"].item() for _ in range(30)]
+    losses = [Loop(made).train_step((views, labels), 0.1)["loss"].item() for _ in range(30)]
     assert sum(losses[-5:]) < 0.97 * sum(losses[:5]), losses
 
 

@@ -15,7 +15,8 @@ from coarsecon.losses import ascl_loss, coins_loss, grafit_loss, maskcon_loss, m
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.pretrain import Pretrainer, pretrain
+from coarsecon.train.loop import Loop
+from coarsecon.train.pretrain import Pretraining, pretrain
 from coarsecon.train.resolve import build_run_spec
 
 
@@ -96,7 +97,7 @@ def test_the_loss_falls_when_one_batch_is_learned_by_heart(tiny_data, name):
     made = trainer(tiny_data, name, side=24)
     made.method.before_training(made.filling_batches())
     views, labels = first_batch(made)
-    losses = [made.train_step(views, labels, 0.05)["loss"].item() for _ in range(25)]
+    losses = [Loop(made).train_step((views, labels), 0.05)["loss"].item() for _ in range(25)]
     assert losses[-1] < losses[0] - 0.1, losses  # soft targets leave their entropy behind
 
 
@@ -125,7 +126,7 @@ def test_methods_that_look_at_no_label_train_on_images_without(tmp_path, name):
 
 def test_with_split_batch_norm_a_key_does_not_share_its_group_with_those_of_its_query(tiny_data):
     settings = tiny_settings(tiny_data, "moco", backbone={"batch_norm_splits": 4}, run={"precision": "float32"})
-    made = Pretrainer(build_run_spec(settings), RunFolder(tiny_data / "unused"), Reporter())
+    made = Pretraining(build_run_spec(settings), RunFolder(tiny_data / "unused"), Reporter())
     seen = []
     made.method.twin.copies[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     (views, labels) = first_batch(made)
@@ -139,7 +140,7 @@ def test_with_split_batch_norm_a_key_does_not_share_its_group_with_those_of_its_
 def test_the_byol_base_keeps_keys_in_the_groups_of_their_queries(tiny_data):
     method = {"base": "byol", "dim": 16, "hidden": 16}
     settings = tiny_settings(tiny_data, "ascl", method=method, backbone={"batch_norm_splits": 4})
-    made = Pretrainer(build_run_spec(settings), RunFolder(tiny_data / "unused"), Reporter())
+    made = Pretraining(build_run_spec(settings), RunFolder(tiny_data / "unused"), Reporter())
     seen = []
     made.method.twin.copies[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     (views, labels) = first_batch(made)

@@ -15,6 +15,7 @@ from coarsecon.methods.salmask import SalMask
 from coarsecon.run.folder import RunFolder, open_run
 from coarsecon.run.restore import coarse_classes, load_method
 from coarsecon.runtime.files import atomic_write
+from coarsecon.train.loop import Loop
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
 
@@ -27,7 +28,7 @@ def saved(tiny_data, tmp_path):
         made = trainer(tiny_data, form)
         made.run = RunFolder(tmp_path)
         atomic_write(made.run.config_file, to_yaml(made.config))
-        made.save("last")
+        Loop(made).save("last")
         return made.method.eval(), made.run
 
     return save

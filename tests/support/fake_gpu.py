@@ -26,7 +26,8 @@ from coarsecon.methods import Method
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime import seeds
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.loop import Loop
+from coarsecon.train.pretrain import Pretraining
 from coarsecon.train.resolve import RunSpec, build_run_spec
 
 _setup_privateuseone_for_python_backend("gpu")
@@ -129,17 +130,17 @@ def steps_of(data: Path, name: str, backbone: str) -> dict[str, Any]:
             labels={level: mode.from_tensor(column) for level, column in split.labels.items()},
             images=mode.from_tensor(split.images),
         )
-        trainer = Pretrainer(
+        trainer = Pretraining(
             FakePlan(**{**vars(planned), "device": GPU, "split": split}), RunFolder(data / "no"), Reporter()
         )
-        order = trainer.batches_of_epoch(0)[:2]
-        trainer.train_step(*next(trainer.view_batches(order, seeds.VIEWS, 0)), 0.1)  # constants are copied once
+        order = trainer.source.order(0)[:2]
+        Loop(trainer).train_step(next(trainer.source.draw(order, seeds.VIEWS, 0)), 0.1)  # constants are copied once
         trainer.optimizer.step = lambda: None  # a fused one on a real GPU, many small ones here
         watch.waits.clear()
         watch.launches.clear()
         launches = []
-        for views, labels in trainer.view_batches(order, seeds.VIEWS, len(order)):
-            trainer.train_step(views, labels, 0.1)
+        for views, labels in trainer.source.draw(order, seeds.VIEWS, len(order)):
+            Loop(trainer).train_step((views, labels), 0.1)
             launches.append(watch.launches.total())
             watch.launches.clear()
     return {"waits": watch.waits, "launches": launches}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tiny import tiny_trainer
 
-from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.pretrain import Pretraining
 
 FAMILY = ("maskcon", "grafit", "coins", "moco", "ascl")
 ANCOR_FORMS = {
@@ -26,5 +26,5 @@ FORMS: dict[str, dict] = {
 """Every built-in method in every form; the first word is the method's name."""
 
 
-def trainer(tiny_data: Path, form: str, side: int = 32) -> Pretrainer:
+def trainer(tiny_data: Path, form: str, side: int = 32) -> Pretraining:
     return tiny_trainer(tiny_data, form.split()[0], side=side, **FORMS[form])

@@ -12,7 +12,7 @@ from coarsecon.run.folder import RunFolder
 from coarsecon.runtime import seeds
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train import batches
-from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.pretrain import Pretraining
 from coarsecon.train.resolve import build_run_spec
 
 TINY_BACKBONE = {
@@ -51,14 +51,14 @@ def tiny_settings(path: Path, name: str = "maskcon", /, **sections: dict) -> dic
     return base
 
 
-def tiny_trainer(path: Path, name: str, /, *, side: int = 32, **method: object) -> Pretrainer:
+def tiny_trainer(path: Path, name: str, /, *, side: int = 32, **method: object) -> Pretraining:
     """A trainer in float32, on images of this side in pixels, that writes nothing yet."""
     settings = tiny_settings(path, name, method=method, data={"size": side}, run={"precision": "float32"})
-    return Pretrainer(build_run_spec(settings), RunFolder(path / "unused"), Reporter())
+    return Pretraining(build_run_spec(settings), RunFolder(path / "unused"), Reporter())
 
 
-def first_batch(trainer: Pretrainer) -> tuple[dict[str, Tensor], Tensor]:
+def first_batch(trainer: Pretraining) -> tuple[dict[str, Tensor], Tensor]:
     """(views, labels) of the first step."""
     size = trainer.config.run.batch_size
-    order = batches.epoch_batches(len(trainer.plan.split), size, seed=0, epoch=0)[:1]
-    return next(trainer.view_batches(order, seeds.VIEWS, 0))
+    order = batches.epoch_batches(len(trainer.spec.split), size, seed=0, epoch=0)[:1]
+    return next(trainer.source.draw(order, seeds.VIEWS, 0))

@@ -17,19 +17,20 @@ from coarsecon.methods.salmask import Masked
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.distributed import Distributed, connected
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.pretrain import Pretrainer, running_statistics
+from coarsecon.train.loop import Loop, running_statistics
+from coarsecon.train.pretrain import Pretraining
 from coarsecon.train.resolve import build_run_spec
 
 Batch = tuple[dict[str, Tensor], Tensor]
 
 
-def trainer(data: Path, form: str, comm: Distributed, batch_norm: str = "sync") -> Pretrainer:
+def trainer(data: Path, form: str, comm: Distributed, batch_norm: str = "sync") -> Pretraining:
     """In float64 and without randomness inside the step: a saliency-masked step masks every batch alike."""
     run = {"precision": "float32", "batch_norm": batch_norm}
     planned = build_run_spec(tiny_settings(data, form.split()[0], method=FORMS[form], data={"size": 16}, run=run))
     torch.set_default_dtype(torch.float64)
     try:
-        made = Pretrainer(planned, RunFolder(data), Reporter(), comm)
+        made = Pretraining(planned, RunFolder(data), Reporter(), comm)
     finally:
         torch.set_default_dtype(torch.float32)
     if hasattr(made.method, "mask"):
@@ -61,12 +62,12 @@ def whole_batches(names: Iterable[str], count: int) -> list[Batch]:
 def results(data: Path, form: str, comm: Distributed) -> dict[str, Any]:
     """Loss and gradients of the first step, and the whole state after the second."""
     made = trainer(data, form, comm)
-    given = [_part(batch, comm) for batch in whole_batches(made.views, 5)]
+    given = [_part(batch, comm) for batch in whole_batches(made.source.views, 5)]
     steps = given[3:]
     made.method.before_training(iter(given[:3]))
     losses = []
     for number, (views, labels) in enumerate(steps):
-        losses.append(made.train_step(views, labels, 0.01)["loss"].clone())
+        losses.append(Loop(made).train_step((views, labels), 0.01)["loss"].clone())
         if number == 0:
             gradients = {name: p.grad.clone() for name, p in made.method.named_parameters() if p.grad is not None}
     comm.average_(losses)
@@ -82,7 +83,7 @@ def _part(batch: Batch, comm: Distributed) -> Batch:
 def shuffled_keys(data: Path, comm: Distributed) -> dict[str, Tensor]:
     """The queue, and this rank's key projections, after a batch that was shuffled across the ranks."""
     made = trainer(data, "moco", comm, "shuffle")
-    views, labels = _part(whole_batches(made.views, 1)[0], comm)
+    views, labels = _part(whole_batches(made.source.views, 1)[0], comm)
     torch.manual_seed(comm.rank)
     with torch.no_grad():
         keys = made.method.project_keys(views["key"])

@@ -25,7 +25,7 @@ def resumed(run, tiny_data):
         pretrain(build_run_spec(tiny_settings(tiny_data)), run.root, resume=True)
     message = str(refused.value)
     assert message.startswith(f"{run.checkpoint('last')}: ")
-    assert message.endswith("; restore the file, or begin the run again with another --out")
+    assert message.endswith("; restore the file, or start again in another folder")
     assert "\n" not in message
     return message
 
@@ -41,7 +41,7 @@ def test_another_value_than_a_state_is_refused(run, tiny_data, value):
 def test_a_part_of_another_structure_is_refused(run, tiny_data, part, value):
     state = load_checkpoint(run.checkpoint("last"))
     save_checkpoint({**state, part: value}, run.checkpoint("last"))
-    assert "not the state of this run" in resumed(run, tiny_data)
+    assert "not a state of this training" in resumed(run, tiny_data)
 
 
 @pytest.mark.parametrize("step", [-1, "3", 1.5, None])

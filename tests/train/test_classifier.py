@@ -102,7 +102,7 @@ def test_a_seed_gives_one_result_and_another_seed_another(tiny_run, splits) -> N
     assert not torch.equal(trained(2), first)
 
 
-def test_unlabelled_images_are_left_out_and_few_make_one_batch(encoder, splits) -> None:
+def test_unlabeled_images_are_left_out_and_few_make_one_batch(encoder, splits) -> None:
     train, test = splits
     few = torch.full_like(train.labels["fine"], -1)
     few[:7] = train.labels["fine"][:7]
@@ -113,7 +113,7 @@ def test_unlabelled_images_are_left_out_and_few_make_one_batch(encoder, splits) 
 
 
 def test_a_diverging_rate_is_told(encoder, splits) -> None:
-    with pytest.raises(CoarseconError, match="lower --lr"):
+    with pytest.raises(CoarseconError, match="lower the learning rate"):
         probe(encoder, splits, replace(TUNED, lr=1e30, backbone_lr=1e30))
 
 

@@ -12,7 +12,7 @@ from tiny import tiny_settings
 
 from coarsecon.run.folder import RunFolder
 from coarsecon.train import compiled
-from coarsecon.train.compiled import STEPS_WORTH_COMPILING, pays
+from coarsecon.train.compiled import COMPILE_MIN_STEPS, should_compile
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
 
@@ -65,9 +65,9 @@ def test_a_compiled_run_resumes_exactly(tiny_data, tmp_path, graphs):
 
 
 def test_by_default_long_runs_on_a_gpu_are_compiled(tiny_data):
-    assert pays(torch.device("cuda"), STEPS_WORTH_COMPILING)
-    assert not pays(torch.device("cuda"), STEPS_WORTH_COMPILING - 1)
-    assert not pays(torch.device("cpu"), 10**9)
+    assert should_compile(torch.device("cuda"), COMPILE_MIN_STEPS)
+    assert not should_compile(torch.device("cuda"), COMPILE_MIN_STEPS - 1)
+    assert not should_compile(torch.device("cpu"), 10**9)
     assert build_run_spec(settings(tiny_data)).config.run.compile is False
 
 

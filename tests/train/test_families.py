@@ -9,7 +9,8 @@ from coarsecon.exporters.subject import Subject
 from coarsecon.nn.encoder import load_encoder
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.pretrain import Pretrainer
+from coarsecon.train.loop import Loop
+from coarsecon.train.pretrain import Pretraining
 from coarsecon.train.resolve import build_run_spec
 
 FAMILIES = {
@@ -37,9 +38,9 @@ def test_a_backbone_of_any_family_learns_and_is_read_back(name, tiny_data, tmp_p
         run={"batch_size": 8, "monitor_every": 0, "precision": "float32"},
     )  # fmt: skip
     settings["backbone"] = {"name": name, "args": FAMILIES[name]}
-    trainer = Pretrainer(build_run_spec(settings), RunFolder(tmp_path / "run"), Reporter())
+    trainer = Pretraining(build_run_spec(settings), RunFolder(tmp_path / "run"), Reporter())
     before = {name: value.clone() for name, value in trainer.method.encoder.named_parameters()}
-    trainer.run_to_end()
+    Loop(trainer).run_to_end()
 
     encoder, twin = trainer.method.encoder.eval(), trainer.method.twin.copies[0].eval()
     for network in (encoder, twin):  # at this side attention may have a single location, whose weights cannot matter

@@ -22,7 +22,8 @@ from coarsecon.runtime import seeds
 from coarsecon.runtime.files import atomic_write
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train.checkpoint import load_checkpoint
-from coarsecon.train.pretrain import Pretrainer, pretrain
+from coarsecon.train.loop import Loop
+from coarsecon.train.pretrain import Pretraining, pretrain
 from coarsecon.train.resolve import build_run_spec
 from coarsecon.views.presets import make_view
 
@@ -93,12 +94,13 @@ def test_a_killed_run_resumes_bit_for_bit(straight, tiny_data, tmp_path):
     root = tmp_path / "killed"
     script = (
         "import os, signal, sys; from pathlib import Path; from tiny import tiny_settings\n"
-        "from coarsecon.train import pretrain; from coarsecon.train.resolve import build_run_spec\n"
-        "step = pretrain.Pretrainer.train_step\n"
+        "from coarsecon.train import pretrain; from coarsecon.train.loop import Loop\n"
+        "from coarsecon.train.resolve import build_run_spec\n"
+        "step = Loop.train_step\n"
         "def dies(self, *a):\n"
         "    if self.progress.step == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return step(self, *a)\n"
-        "pretrain.Pretrainer.train_step = dies\n"
+        "Loop.train_step = dies\n"
         f"pretrain.pretrain(build_run_spec(tiny_settings(Path({str(tiny_data)!r}))), Path({str(root)!r}))\n"
     )
     done = python("-c", script)
@@ -112,13 +114,14 @@ def test_a_state_that_is_killed_between_any_two_files_is_read_as_the_old_or_the_
     """Training state, encoder, card and heads are always those of one step, for readers that write nothing too."""
     trainer = tiny_trainer(tiny_data, "supce")
     trainer.run = RunFolder(tmp_path / "run")
+    loop = Loop(trainer)
 
     def save(step: int) -> None:
-        trainer.progress.step = step
+        loop.progress.step = step
         with torch.no_grad():
             for parameter in trainer.method.parameters():
                 parameter.fill_(step)
-        trainer.save("last")
+        loop.save("last")
 
     def prepare() -> None:
         shutil.rmtree(trainer.run.root, ignore_errors=True)
@@ -197,24 +200,24 @@ def test_a_training_that_cannot_begin_leaves_no_folder(tiny_data, tmp_path, monk
     def fails(*_, **__):
         raise CoarseconError("cannot begin")
 
-    monkeypatch.setattr("coarsecon.train.pretrain.Pretrainer", fails)
+    monkeypatch.setattr("coarsecon.train.pretrain.Pretraining", fails)
     with pytest.raises(CoarseconError, match="cannot begin"):
         pretrain(build_run_spec(tiny_settings(tiny_data)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("seconds", "saved"), [(0, [3, 6, 9, 12]), (1000, [3, 12])])
-def test_a_state_is_saved_at_the_first_and_the_last_epochs_end_and_between_them_now_and_then(
-    tiny_data, tmp_path, monkeypatch, seconds, saved
-):
+def test_a_state_is_saved_after_the_first_and_the_last_epoch_and_at_intervals(tiny_data, tmp_path, seconds, saved):
     steps = []
-    monkeypatch.setattr("coarsecon.train.pretrain.SECONDS_TO_SAVE", seconds)
-    monkeypatch.setattr(
-        "coarsecon.train.pretrain.save_checkpoint", lambda state, path: steps.append(state["progress"]["step"])
-    )
-    pretrain(
-        build_run_spec(tiny_settings(tiny_data, run={"monitor_every": 0}, schedule={"epochs": 4})), tmp_path / "run"
-    )
+
+    class Recorded(Pretraining):
+        def write_state(self, state, checkpoint):
+            steps.append(state["progress"]["step"])
+
+    spec = build_run_spec(tiny_settings(tiny_data, run={"monitor_every": 0}, schedule={"epochs": 4}))
+    run = RunFolder(tmp_path / "run")
+    run.root.mkdir()
+    Loop(Recorded(spec, run, Reporter()), save_interval=seconds).run_to_end()
     assert steps == saved
 
 
@@ -222,18 +225,19 @@ def test_an_interrupt_saves_between_two_steps_and_resumes_to_the_same_state(stra
     root = tmp_path / "interrupted"
     script = (
         "from pathlib import Path; from tiny import tiny_settings\n"
-        "import signal, os\nfrom coarsecon.train import pretrain; from coarsecon.train.resolve import build_run_spec\n"
-        "step = pretrain.Pretrainer.train_step\n"
+        "import signal, os\nfrom coarsecon.train import pretrain, stopping; from coarsecon.train.loop import Loop\n"
+        "from coarsecon.train.resolve import build_run_spec\n"
+        "step = Loop.train_step\n"
         "def interrupts(self, *a):\n"
         "    if self.progress.step == 3: os.kill(os.getpid(), signal.SIGINT)\n"
         "    return step(self, *a)\n"
-        "pretrain.Pretrainer.train_step = interrupts\n"
+        "Loop.train_step = interrupts\n"
         "class Telling(pretrain.Reporter):\n"
         "    def info(self, text): print(text)\n"
         "try:\n"
         f"    spec = build_run_spec(tiny_settings(Path({str(tiny_data)!r})))\n"
         f"    pretrain.pretrain(spec, Path({str(root)!r}), reporter=Telling())\n"
-        "except pretrain.InterruptedRunError as stopped: print(stopped); raise SystemExit(stopped.exit_code)\n"
+        "except stopping.InterruptedRunError as stopped: print(stopped); raise SystemExit(stopped.exit_code)\n"
     )
     done = python("-c", script)
     assert done.code == 130, done.err
@@ -247,7 +251,7 @@ def test_an_interrupt_saves_between_two_steps_and_resumes_to_the_same_state(stra
 
 
 def test_a_folder_that_holds_a_run_or_other_files_is_left_alone(straight, tiny_data, tmp_path):
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="resume it"):
         pretrain(build_run_spec(tiny_settings(tiny_data)), straight.root)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="other files"):
@@ -379,31 +383,31 @@ def test_a_run_in_bfloat16_is_monitored_and_leaves_a_float32_encoder(tiny_data, 
     assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float32}
 
 
-def together(trainer: Pretrainer, steps: int) -> Pretrainer:
-    trainer.steps_at_once = steps
+def together(trainer: Pretraining, steps: int) -> Pretraining:
+    trainer.source.steps_at_once = steps
     return trainer
 
 
 def test_views_drawn_together_are_those_of_their_step_wherever_a_run_is_taken_up(tiny_data):
     trainer = together(tiny_trainer(tiny_data, "maskcon"), 2)
-    order = trainer.batches_of_epoch(0)
-    whole = list(trainer.view_batches(order, seeds.VIEWS, 30))
+    order = trainer.source.order(0)
+    whole = list(trainer.source.draw(order, seeds.VIEWS, 30))
     for done in range(len(order) + 1):
-        rest = list(trainer.view_batches(order, seeds.VIEWS, 30, done=done))
+        rest = list(trainer.source.draw(order, seeds.VIEWS, 30, done=done))
         assert len(rest) == len(order) - done
         for (views, labels), (expected, expected_labels) in zip(rest, whole[done:], strict=True):
             assert torch.equal(labels, expected_labels)
             assert all(torch.equal(views[name], expected[name]) for name in expected)
     for indices, (_, labels) in zip(order, whole, strict=True):
-        assert torch.equal(labels, trainer.plan.split.labels["coarse"][indices])
+        assert torch.equal(labels, trainer.spec.split.labels["coarse"][indices])
 
 
 def test_views_drawn_together_show_the_images_of_their_step(tiny_data):
     apart, joined = (together(tiny_trainer(tiny_data, "maskcon"), steps) for steps in (1, 3))
-    order = apart.batches_of_epoch(0)
+    order = apart.source.order(0)
     for trainer in (apart, joined):
-        trainer.views = {"query": make_view("test", size=32, mean=[0, 0, 0], std=[1, 1, 1])}
-    pairs = [trainer.view_batches(order, seeds.VIEWS, 0) for trainer in (apart, joined)]
+        trainer.source.views = {"query": make_view("test", size=32, mean=[0, 0, 0], std=[1, 1, 1])}
+    pairs = [trainer.source.draw(order, seeds.VIEWS, 0) for trainer in (apart, joined)]
     for (one, _), (other, _) in zip(*pairs, strict=True):
         assert torch.equal(one["query"], other["query"])
         assert other["query"].is_contiguous(memory_format=torch.channels_last)
@@ -413,22 +417,22 @@ def test_global_randomness_of_a_step_does_not_depend_on_how_views_are_drawn(tiny
     drawn = []
     for steps in (1, 3):
         trainer = together(tiny_trainer(tiny_data, "supce"), steps)
-        order = trainer.batches_of_epoch(0)
-        drawn.append([torch.rand(2).tolist() for _ in trainer.view_batches(order, seeds.VIEWS, 7)])
+        order = trainer.source.order(0)
+        drawn.append([torch.rand(2).tolist() for _ in trainer.source.draw(order, seeds.VIEWS, 7)])
     assert drawn[0] == drawn[1]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", ["maskcon", "moco", "ancor", "ascl", "supcon", "supce"])
 def test_a_step_on_a_gpu_never_waits_for_it(tiny_data, tmp_path, name):
-    trainer = Pretrainer(
+    trainer = Pretraining(
         build_run_spec(tiny_settings(tiny_data, name, run={"device": "cuda"})), RunFolder(tmp_path / "run"), Reporter()
     )
-    order = trainer.batches_of_epoch(0)
-    steps = trainer.view_batches(order, seeds.VIEWS, 0)
-    trainer.train_step(*next(steps), 0.1)  # constants are copied once, memory is taken
+    order = trainer.source.order(0)
+    steps = trainer.source.draw(order, seeds.VIEWS, 0)
+    Loop(trainer).train_step(next(steps), 0.1)  # constants are copied once, memory is taken
     torch.cuda.set_sync_debug_mode("error")
     try:
-        trainer.train_step(*next(steps), 0.1)
+        Loop(trainer).train_step(next(steps), 0.1)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -16,13 +16,13 @@ STEPS = 6
 BEGIN = """
 import os, pty, signal, sys, time
 from pathlib import Path
-from coarsecon.train import pretrain
-step = pretrain.Pretrainer.train_step
+from coarsecon.train import loop
+step = loop.Loop.train_step
 def at(number, act):
     def acts(self, *values):
         if self.progress.step == number: act()
         return step(self, *values)
-    pretrain.Pretrainer.train_step = acts
+    loop.Loop.train_step = acts
 def train():
     from coarsecon.cli.main import run
     run(["pretrain", "--config", CONFIG, "--out", OUT])
