@@ -76,6 +76,8 @@ def _evaluate(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
         result = evaluation.evaluate(run, config)
     from coarsecon.report.evaluate import store_evaluation
 
+    (result.run or run).continue_on_first_rank()
+
     store_evaluation(run, name, evaluation, config, result, files)
     if target:
         emit_json(result.to_json(), target)

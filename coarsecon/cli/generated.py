@@ -114,7 +114,9 @@ def parse_options(config: type[M], given: Mapping[str, Any]) -> M:
     try:
         return config.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        subject = option_name(str(first["loc"][0])) if first["loc"] else ""
-        problem = first["msg"].removeprefix("Value error, ")
-        raise InputError(*filter(None, [subject, problem])) from None
+        first, *others = error.errors()
+        name = str(first["loc"][0]) if first["loc"] else ""
+        problem, hint = first["msg"].removeprefix("Value error, "), ""
+        if others and name == str(others[0]["loc"][0]):  # of a union: no member fits
+            problem, hint = f"{values[name]!r} does not fit", f"pass {_extra(config.model_fields[name]).get(METAVAR)}"
+        raise InputError(option_name(name) if name else problem, problem if name else "", hint) from None

@@ -33,10 +33,11 @@ def quickstart(
     from coarsecon.data.prepare.dataset import prepare_dataset
     from coarsecon.data.prepared.store import is_prepared
     from coarsecon.evaluation.pairing import measure_split
+    from coarsecon.evaluation.tsne import map_split
     from coarsecon.report.gallery import write_gallery
     from coarsecon.report.map_page import write_map_html
     from coarsecon.report.map_picture import write_map_png
-    from coarsecon.report.projection import draw_map, map_split
+    from coarsecon.report.projection import draw_map
     from coarsecon.run.facade import Run
     from coarsecon.run.folder import RunFolder
     from coarsecon.run.searching import example_rows

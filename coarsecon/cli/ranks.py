@@ -70,7 +70,6 @@ def shared_run(folder: RunFolder, options: Mapping[str, Any]) -> "Iterator[Run]"
         yield run
     if distributed.rank:
         raise typer.Exit
-    run.continue_on_first_rank()
 
 
 def _tell_if_unfinished(run: RunFolder, reporter: Reporter) -> None:

@@ -69,6 +69,7 @@ class Result:
         name: The name of the stored result where it is not that of the evaluation.
         default_split: The split that needs no mention in the name of the stored result.
         others: Other runs whose encoders were used.
+        run: The run with the features that were used, where they are not those that were asked for.
         tables: Tables to print; by default the metrics, a column per group.
     """
 
@@ -80,6 +81,7 @@ class Result:
     name: str = ""
     default_split: str | None = None
     others: "tuple[Run, ...]" = ()
+    run: "Run | None" = None
     tables: Sequence[Table] | None = None
 
     def to_json(self) -> Any:
@@ -142,6 +144,9 @@ class Evaluation(ABC):
 
     formats: ClassVar[Sequence[FileFormat]] = ()
     """The files it can write, drawn from `Result.figure`."""
+
+    only_named_files: ClassVar[bool] = False
+    """Whether naming one file means that the others are not wanted."""
 
     shares_ranks: ClassVar[bool] = True
     """Whether several ranks may run it: they extract features together. False: it runs in one process only."""

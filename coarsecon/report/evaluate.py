@@ -85,7 +85,7 @@ def store_evaluation(
         result: What it found.
         files: Paths, by suffix, of files to write elsewhere than in the run folder.
     """
-    given, stem = files or {}, result.name or name
+    given, stem, run = files or {}, result.name or name, result.run or run
     folders = {each.suffix: each.folder for each in evaluation.formats}
     with run.folder.storing_together(run.reporter):
         if result.split is not None:
@@ -95,7 +95,8 @@ def store_evaluation(
                 run, stem, result.split, record,
                 default_split=result.default_split, options=config.changed(), others=result.others,
             ).stem  # fmt: skip
-        wanted = [suffix for suffix, folder in folders.items() if suffix in given or folder]
+        is_default = not (evaluation.only_named_files and given)
+        wanted = [suffix for suffix, folder in folders.items() if suffix in given or (folder and is_default)]
         drawn = writers(result.figure, run.origin(*result.others)) if wanted and result.figure is not None else {}
         for suffix in wanted:
             if suffix in drawn:

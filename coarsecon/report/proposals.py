@@ -1,14 +1,9 @@
 """Clusters as proposals for people: a name for each, a table of every image, and the images that show them best."""
 
 from collections.abc import Sequence
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from coarsecon.data.prepared.fine_names import name_within
-from coarsecon.metrics.agreement import agreement
-from coarsecon.metrics.cluster import Group, overall
+from coarsecon.metrics.cluster import Group
 from coarsecon.report.clusters import Cluster, ClusteredClass
 from coarsecon.report.spreadsheet import csv_text
 from coarsecon.search.collection import Collection
@@ -49,30 +44,6 @@ def shown(groups: Sequence[Group], collection: Collection, level: str, images: i
     """Every class with its clusters and their most typical images: of many clusters, the largest of each class."""
     limit = LARGEST if sum(group.count for group in groups) <= LARGEST else max(1, LARGEST // len(groups))
     return [_class(group, collection, level, images, limit) for group in groups]
-
-
-def numbers(groups: Sequence[Group], collection: Collection, level: str) -> dict[str, Any]:
-    """The agreement of the clusters with every other level of labels that is known, overall and by class.
-
-    `{"fine": {"nmi": ..., ...}, "classes": [{"name": ..., "images": ..., "clusters": ..., "sizes": [...]}, ...]}`
-    """
-    items = collection.items
-    known = {name: torch.tensor(labels) for name, labels in items.labels.items() if name != level}
-    found: dict[str, Any] = _agreements(overall(groups, len(items)), known)
-    found["classes"] = []
-    for group in groups:
-        own: dict[str, Any] = {"name": items.class_names[level][group.label], "images": len(group.images)}
-        own |= {"clusters": group.count, "sizes": group.clusters.bincount().tolist()}
-        if group.strengths is not None:
-            own["prediction_strength"] = group.strengths
-        inside = {name: labels[group.images] for name, labels in known.items()}
-        found["classes"].append(own | _agreements(group.clusters, inside))
-    return found
-
-
-def _agreements(clusters: Tensor, known: dict[str, Tensor]) -> dict[str, dict[str, float | int]]:
-    scores = {name: agreement(clusters, labels) for name, labels in known.items()}
-    return {name: score for name, score in scores.items() if score is not None}
 
 
 def _class(group: Group, collection: Collection, level: str, images: int, limit: int) -> ClusteredClass:

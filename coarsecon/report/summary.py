@@ -16,6 +16,7 @@ from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import open_dataset
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.evaluation.pairing import paired_labels, search_between, shared_values
+from coarsecon.evaluation.tsne import map_split
 from coarsecon.exporters import read_export
 from coarsecon.exporters.manifest import RECORD
 from coarsecon.metrics.knn import knn_predict
@@ -26,7 +27,7 @@ from coarsecon.report.feature_map import FeatureMap
 from coarsecon.report.gallery import gallery_fragment
 from coarsecon.report.map_page import map_fragment
 from coarsecon.report.page import Fragment
-from coarsecon.report.projection import draw_map, map_split, saved_map
+from coarsecon.report.projection import draw_map, saved_map
 from coarsecon.report.run_report import ReportPicture, RunReport
 from coarsecon.run.facade import Run
 from coarsecon.run.folder import RunFolder, last_epoch

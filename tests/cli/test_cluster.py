@@ -102,7 +102,7 @@ def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monk
     done = coarsecon("cluster", tiny_run, *QUICK)
     assert done.code == 0, done.err
     told = " ".join(done.err.split())
-    assert "no stable groups were found: every coarse class is one cluster; --k N makes N of each" in told
+    assert "no stable groups were found: every coarse class is one cluster; a number k makes k of each" in told
     assert "that of the coarse labels alone" in told
     assert "no stable groups" not in coarsecon("cluster", tiny_run, *QUICK, "--k", 1).err
 
@@ -110,8 +110,8 @@ def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monk
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--k", "0"], "--k 0"),
-        (["--k", "many"], "--k many"),
+        (["--k", "0"], "--k: 0 is below 1"),
+        (["--k", "many"], "--k: 'many' does not fit; pass N|oracle|auto"),
         (["--split", "val"], "no split val"),
         (["--within", "genus"], "no 'genus' labels"),
         (["--within", "fine", "--k", "oracle"], "oracle"),

@@ -7,9 +7,10 @@ from io import StringIO
 import numpy as np
 import torch
 
+from coarsecon.evaluation.cluster import agreement_with_labels
 from coarsecon.metrics.cluster import Group
 from coarsecon.report import proposals
-from coarsecon.report.proposals import numbers, proposed_table, shown
+from coarsecon.report.proposals import proposed_table, shown
 from coarsecon.search.collection import Collection
 from coarsecon.search.items import ItemTable
 
@@ -49,7 +50,7 @@ def test_the_table_has_fine_names_without_the_coarse_class_so_that_it_prepares_t
 
 
 def test_numbers_are_overall_and_by_class() -> None:
-    found = numbers(GROUPS, COLLECTION, "coarse")
+    found = agreement_with_labels(GROUPS, COLLECTION, "coarse")
     assert (found["fine"]["accuracy"], found["fine"]["images"], found["fine"]["clusters"]) == (1, 3, 2)
     bags, shoes = found["classes"]
     assert bags == {"name": "bags", "images": 1, "clusters": 1, "sizes": [1], "prediction_strength": {1: 1.0}}

@@ -1,0 +1,158 @@
+"""Find the sub-classes hidden inside each coarse class, for people to review and to name."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from coarsecon.errors import InputError
+from coarsecon.evaluation.base import Evaluation, EvaluationConfig, FileFormat, Metric, Result, Table, percent
+from coarsecon.evaluation.figures import Clusters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from coarsecon.metrics.cluster import Group
+    from coarsecon.run.facade import Run
+    from coarsecon.search.collection import Collection
+
+MAX_TABLE_ROWS = 40
+"""Classes in the table; the JSON has all of them."""
+
+SCORES = {"NMI": "nmi", "ARI": "ari", "acc.": "accuracy"}
+"""Columns of the table, with their names in the JSON."""
+
+
+class Cluster(Evaluation):
+    """Cluster the images inside each coarse class, and propose a fine label for every image."""
+
+    formats = (
+        FileFormat("csv", "Table of proposed labels. Default: RUN/results/cluster.csv.", "results"),
+        FileFormat("html", "Page of the clusters. Default: RUN/figures/cluster.html."),
+        FileFormat("png", "Picture of the clusters. Default: RUN/figures/cluster.png."),
+    )
+
+    class Config(EvaluationConfig):
+        """Settings of `cluster`."""
+
+        k: int | Literal["oracle", "auto"] = Field(
+            "auto",
+            description="Clusters in each class: a number, oracle for as many as it has fine labels, or auto for an "
+            "estimate by prediction strength.",
+            json_schema_extra={"metavar": "N|oracle|auto"},
+        )
+        split: str = Field("train", description="Split to cluster.", json_schema_extra={"display": True})
+        within: str = Field(
+            "coarse", description="Label level inside whose classes images are clustered.",
+            json_schema_extra={"metavar": "LEVEL"},
+        )  # fmt: skip
+        model: Literal["kmeans", "mixture"] = Field(
+            "kmeans", description="k-means, or a Gaussian mixture on principal components."
+        )
+        max_k: int = Field(15, ge=2, description="Largest estimate of auto.")
+        restarts: int = Field(10, ge=1, description="Number of random initializations (restarts).")
+        images: int = Field(
+            10, ge=1, description="Images of each cluster in the pictures.", json_schema_extra={"display": True}
+        )
+        seed: int = Field(0, ge=0, description="Random seed of the initializations and of prediction strength.")
+
+    def evaluate(self, run: "Run", config: Config) -> Result:
+        """Cluster a split, and measure the agreement with every other known label level."""
+        from coarsecon.metrics.cluster import find_clusters
+        from coarsecon.runtime.extras import require_extra
+
+        if isinstance(config.k, int) and config.k < 1:
+            raise InputError("k", f"{config.k} is below 1", "pass a number of clusters, oracle or auto")
+        require_extra("maps", "sklearn", needed_by="clustering")
+        labels = run.dataset.split(config.split).labels
+        if config.within not in labels:
+            raise InputError(
+                "within", f"{run.dataset.root} has no {config.within!r} labels", f"it has {', '.join(labels)}"
+            )
+        collection = run.collection(config.split)
+        groups = find_clusters(
+            collection.features, labels[config.within],
+            k=config.k, fine=None if config.within == "fine" else labels.get("fine"), model=config.model,
+            max_k=config.max_k, restarts=config.restarts, seed=config.seed, reporter=run.reporter,
+        )  # fmt: skip
+        found = agreement_with_labels(groups, collection, config.within)
+        if config.k == "auto" and all(group.count == 1 for group in groups):
+            run.reporter.info(_nothing_stable(found, config.within))
+        run.report_unlabeled(config.split, levels=[config.within], consequence="and are in no cluster")
+        others = [level for level in found if level in labels]
+        run.report_unlabeled(config.split, levels=others, consequence="and are left out of the agreement")
+        settings = config.model_dump(include={"k", "model", "within", "restarts", "seed"})
+        return Result(
+            metrics=[Metric(name, part[name], level) for level, part in found.items() if level != "classes"
+                     for name in SCORES.values()],
+            split=config.split,
+            values={**found, **settings},
+            default_split="train",
+            tables=[_table(found, config.within, config.split)],
+            figure=Clusters(
+                groups, collection, config.within, config.split, config.images,
+                title=f"Clusters inside each {config.within} class",
+                subtitle=f"{config.split} images of {run.dataset.info.name} by {run.folder.root}; in each row the most "
+                "typical images come first",
+            ),
+        )  # fmt: skip
+
+
+def agreement_with_labels(groups: "Sequence[Group]", collection: "Collection", level: str) -> dict[str, Any]:
+    """Return the agreement of clusters with every other label level that is known, overall and by class.
+
+    `{"fine": {"nmi": ..., ...}, "classes": [{"name": ..., "images": ..., "clusters": ..., "sizes": [...]}, ...]}`
+    """
+    import torch
+
+    from coarsecon.metrics.cluster import overall
+
+    items = collection.items
+    known = {name: torch.tensor(labels) for name, labels in items.labels.items() if name != level}
+    found: dict[str, Any] = _agreements(overall(groups, len(items)), known)
+    found["classes"] = []
+    for group in groups:
+        own: dict[str, Any] = {"name": items.class_names[level][group.label], "images": len(group.images)}
+        own |= {"clusters": group.count, "sizes": group.clusters.bincount().tolist()}
+        if group.strengths is not None:
+            own["prediction_strength"] = group.strengths
+        inside = {name: labels[group.images] for name, labels in known.items()}
+        found["classes"].append(own | _agreements(group.clusters, inside))
+    return found
+
+
+def _agreements(clusters: "Tensor", known: "Mapping[str, Tensor]") -> dict[str, Any]:
+    from coarsecon.metrics.agreement import agreement
+
+    scores = {name: agreement(clusters, labels) for name, labels in known.items()}
+    return {name: score for name, score in scores.items() if score is not None}
+
+
+def _nothing_stable(found: Mapping[str, Any], within: str) -> str:
+    text = f"no stable groups were found: every {within} class is one cluster; a number k makes k of each"
+    if len(found) > 1:  # besides the classes: agreement with other labels
+        text += f". The agreement in the row all is that of the {within} labels alone"
+    return text
+
+
+def _table(found: Mapping[str, Any], within: str, split: str) -> Table:
+    """Return a row for each class, the total last."""
+    levels = [level for level in found if level != "classes"]
+    columns = [
+        within,
+        "images",
+        "clusters",
+        *(f"{level} {title}" for level in levels for title in ["classes", *SCORES]),
+    ]
+    classes = found["classes"]
+    total: dict[str, Any] = {key: sum(row[key] for row in classes) for key in ("images", "clusters")}
+    total |= {"name": "all", **{level: found[level] for level in levels}}
+    rows = []
+    for row in [*classes[:MAX_TABLE_ROWS], total]:
+        cells = [row["name"], f"{row['images']:,}", f"{row['clusters']:,}"]
+        for level in levels:
+            match = row.get(level)
+            cells += [f"{match['classes']:,}", *(percent(match[key]) for key in SCORES.values())] if match else [""] * 4
+        rows.append(cells)
+    more = f"; {len(classes) - MAX_TABLE_ROWS} more classes are in the JSON" * (len(classes) > MAX_TABLE_ROWS)
+    return Table(f"Clusters inside each {within} class of {split}, agreement in %{more}", columns, rows)
