@@ -51,9 +51,9 @@ class ZipMember(Stored):
                 zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.size + 1) if self.is_deflated else packed
             )
         except zlib.error as error:
-            raise InputError(f"{self}: broken ({error}); {AGAIN}") from error
+            raise InputError(self, f"broken ({error})", AGAIN) from error
         if len(content) != self.size or zlib.crc32(content) != self.crc:
-            raise InputError(f"{self}: truncated or broken; {AGAIN}")
+            raise InputError(self, "truncated or broken", AGAIN)
         return content
 
 
@@ -71,7 +71,7 @@ def read_files(place: Path, names: Collection[str]) -> dict[str, bytes]:
         content = _read_folder(place, names)
     missing = [name for name in names if name not in content]
     if missing:
-        raise InputError(f"{place}: {', '.join(missing)} missing; fetch the files again")
+        raise InputError(place, f"{', '.join(missing)} missing", "fetch the files again")
     return content
 
 
@@ -119,7 +119,7 @@ def below(place: Path, folder: str, members: Iterable[tuple[PurePosixPath, Image
         if any(map(is_system_name, parts)):
             continue
         if files.setdefault("/".join(parts), file) is not file:
-            raise InputError(f"{place}: it holds {path} twice; {AGAIN}")
+            raise InputError(place, f"it holds {path} twice", AGAIN)
     return files
 
 
@@ -130,11 +130,11 @@ def read_lines(place: Path, files: Mapping[str, ImageFile], name: str) -> list[s
         InputError: it is missing, unreadable or no text in UTF-8.
     """
     if name not in files:
-        raise InputError(f"{place}: {name} missing; fetch the files again")
+        raise InputError(place, f"{name} missing", "fetch the files again")
     try:
         return read_bytes(files[name]).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{place}: {name} is not readable text ({error}); fetch the files again") from error
+        raise InputError(place, f"{name} is not readable text ({error})", "fetch the files again") from error
 
 
 def hold(archive: Path, members: Iterable[TarMember]) -> list[tuple[PurePosixPath, bytes]]:
@@ -143,7 +143,7 @@ def hold(archive: Path, members: Iterable[TarMember]) -> list[tuple[PurePosixPat
     for member in members:
         total += member.size
         if total > MAX_HELD_BYTES:
-            raise InputError(f"{archive}: more than {MAX_HELD_BYTES // 2**20} MiB of files; {AGAIN}")
+            raise InputError(archive, f"more than {MAX_HELD_BYTES // 2**20} MiB of files", AGAIN)
         files.append((member.path, member.content.read()))
     return files
 
@@ -165,7 +165,7 @@ def opened_tar(
         ):
             yield _members(archive, tar, content, limit or MAX_FILE_BYTES)
     except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(f"{archive}: not a whole tar archive ({error}); fetch it again") from error
+        raise InputError(archive, f"not a whole tar archive ({error})", "fetch it again") from error
 
 
 def _unpacked(packed: Any) -> AbstractContextManager[IO[bytes]]:
@@ -188,7 +188,7 @@ def _members(archive: Path, tar: tarfile.TarFile, content: IO[bytes], limit: int
             yield TarMember(path, member.size, file)
     # tarfile takes a broken header for the end; the checksum of what is compressed stands at its true end
     if len(content.read(MAX_PADDING)) == MAX_PADDING:
-        raise InputError(f"{archive}: not a whole tar archive (it goes on behind its end); fetch it again")
+        raise InputError(archive, "not a whole tar archive (it goes on behind its end)", "fetch it again")
 
 
 def _zip_members(archive: Path) -> Iterator[tuple[PurePosixPath, ZipMember]]:
@@ -212,7 +212,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[PurePosixPath, ZipMember]]:
                     ),
                 )
     except ZIP_ERRORS as error:
-        raise InputError(f"{archive}: not a whole zip archive ({error}); fetch it again") from error
+        raise InputError(archive, f"not a whole zip archive ({error})", "fetch it again") from error
 
 
 def _inside(archive: Path, name: str) -> tuple[PurePosixPath, str]:

@@ -71,8 +71,9 @@ class ColumnChoice:
         """Return `column`; raises InputError that lists the columns of the table for None."""
         if column is None:
             raise InputError(
-                f"{self._place}: no column {role}; it has {', '.join(self._columns)}; "
-                f"name the right one with {FLAGS[role]} COLUMN{remedy}"
+                self._place,
+                f"no column {role}; it has {', '.join(self._columns)}",
+                f"name the right one with {FLAGS[role]} COLUMN{remedy}",
             )
         return column
 
@@ -98,7 +99,7 @@ class ColumnChoice:
             return column
         same = [name for name in self._columns if _key(name) == _key(column)]
         if len(same) != 1:
-            raise InputError(f"{self._place}: no column {column}; it has {', '.join(self._columns)}")
+            raise InputError(self._place, f"no column {column}", f"it has {', '.join(self._columns)}")
         return same[0]
 
 

@@ -27,7 +27,7 @@ def find_images(places: Sequence[Path], reporter: Reporter | None = None) -> lis
         elif place.is_file():
             files.append(place)
         else:
-            raise InputError(f"{place}: no such image or folder")
+            raise InputError(place, "no such image or folder")
     return files
 
 
@@ -44,7 +44,7 @@ def _images_below(folder: Path, reporter: Reporter) -> list[Path]:
             left_out.unreadable.append(entry)
     told = [left_out.skipped] * bool(left_out.files) + left_out.warnings
     if not images:
-        raise InputError(f"{folder}: no images in this folder{'; ' * bool(told)}{' '.join(told)}")
+        raise InputError(folder, f"no images in this folder{'; ' * bool(told)}{' '.join(told)}")
     for line in told:
         reporter.info(f"{folder}: {line}")
     return _without_repeats(images)

@@ -68,16 +68,16 @@ def opened(source: ImageFile) -> Iterator[Image.Image]:
         file = source if isinstance(source, Path) else BytesIO(read_bytes(source))
         with open_image(file, name) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise InputError(f"{name}: {image.width} x {image.height} px is more than is read; shrink it")
+                raise InputError(name, f"{image.width} x {image.height} px is more than is read", "shrink it")
             yield image
     except FileNotFoundError:
         is_link = isinstance(source, Path) and source.is_symlink()
-        raise InputError(f"{name}: {'a link to a file that does not exist' if is_link else 'no such file'}") from None
+        raise InputError(name, "a link to a file that does not exist" if is_link else "no such file") from None
     except InputError:
         raise
     except Exception as error:  # decoders raise anything on a broken file
         reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
-        raise InputError(f"{name}: not a readable image ({reason}){remedy}") from error
+        raise InputError(name, f"not a readable image ({reason}){remedy}") from error
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

@@ -44,14 +44,14 @@ def load_mat(file: Path, *names: str, fields: Collection[str] = ()) -> list[Any]
     """
     try:
         if file.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{file}: {file.stat().st_size} bytes are too many for labels; fetch the file again")
+            raise InputError(file, f"{file.stat().st_size} bytes are too many for labels", "fetch the file again")
         found = dict(_variables(file.read_bytes(), fields))
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+        raise InputError(file, f"cannot be read ({error.strerror})") from error
     except (ValueError, struct.error, zlib.error) as error:
-        raise InputError(f"{file}: not a whole MATLAB file of format 5 ({error}); fetch the file again") from error
+        raise InputError(file, f"not a whole MATLAB file of format 5 ({error})", "fetch the file again") from error
     if missing := [name for name in names if name not in found]:
-        raise InputError(f"{file}: no variable {', '.join(missing)}; fetch the file again")
+        raise InputError(file, f"no variable {', '.join(missing)}", "fetch the file again")
     return [found[name] for name in names]
 
 

@@ -31,14 +31,14 @@ def load_pickle(content: bytes, name: str, *, encoding: str = "bytes") -> Any:
             problem = f"the pickle is truncated (it ends after {len(content)} bytes)"
         else:
             problem = f"not a pickle of plain arrays ({type(error).__name__}: {error})"
-        raise InputError(f"{name}: {problem}; fetch the file again") from error
+        raise InputError(name, problem, "fetch the file again") from error
 
 
 def load_dict(content: bytes, name: str) -> dict[str, Any]:
     """The dictionary pickled in `content`, its keys as text; raises as `load_pickle`, and where it is none."""
     loaded = load_pickle(content, name)
     if not isinstance(loaded, dict):
-        raise InputError(f"{name}: the pickle holds no dictionary; fetch the file again")
+        raise InputError(name, "the pickle holds no dictionary", "fetch the file again")
     return {as_text(key): value for key, value in loaded.items()}
 
 
@@ -46,10 +46,10 @@ def read_dict(file: Path, *, max_bytes: int) -> dict[str, Any]:
     """The dictionary pickled in a file; raises as `load_dict`, and where the file is missing or larger."""
     try:
         if file.stat().st_size > max_bytes:
-            raise InputError(f"{file}: larger than any original file; fetch it again")
+            raise InputError(file, "larger than any original file", "fetch it again")
         return load_dict(file.read_bytes(), str(file))
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); fetch it again") from error
+        raise InputError(file, f"cannot be read ({error.strerror})", "fetch it again") from error
 
 
 def as_text(value: Any) -> str:
@@ -87,7 +87,7 @@ def stored_strings(file: Path, prefix: bytes) -> Iterator[Stored | bytes]:
     except InputError:
         raise
     except Exception as error:  # a broken pickle can raise anything
-        raise InputError(f"{file}: not a whole pickle ({error}); fetch the file again") from error
+        raise InputError(file, f"not a whole pickle ({error})", "fetch the file again") from error
 
 
 class _Unpickler(pickle.Unpickler):
@@ -103,8 +103,10 @@ class _Unpickler(pickle.Unpickler):
             return self.globals[module.replace("numpy._core", "numpy.core"), name]
         except KeyError:
             raise InputError(
-                f"{self.name}: the pickle asks for {module}.{name}, which is refused: "
-                "only NumPy arrays and plain containers are read; fetch the file from its original place"
+                self.name,
+                f"the pickle asks for {module}.{name}, which is refused: only NumPy arrays and plain "
+                "containers are read",
+                "fetch the file from its original place",
             ) from None
 
 

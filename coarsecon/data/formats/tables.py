@@ -61,7 +61,7 @@ def read_rows(path: Path, columns: set[str]) -> Iterator[tuple[str, dict[str, st
     """
     table = read_table(path)
     if missing := columns - set(table.columns):
-        raise InputError(f"{path}: no column {' or '.join(sorted(missing))}; it has {', '.join(table.columns)}")
+        raise InputError(path, f"no column {' or '.join(sorted(missing))}", f"it has {', '.join(table.columns)}")
     yield from table.rows
 
 
@@ -88,10 +88,10 @@ def _read_csv(path: Path) -> Table:
     while names and not names[-1]:
         names.pop()
     if not names:
-        raise InputError(f"{path}: the table is empty; expected a first line that names its columns")
+        raise InputError(path, "the table is empty", "expected a first line that names its columns")
     named = [name for name in names if name]
     if twice := next((name for name in named if named.count(name) > 1), None):
-        raise InputError(f"{path}: the column {twice!r} stands twice; rename or remove one")
+        raise InputError(path, f"the column {twice!r} stands twice", "rename or remove one")
     return Table(path, named, _csv_rows(path, names, lines, separator), notes)
 
 
@@ -104,8 +104,9 @@ def _csv_rows(
         if strays:
             called = SEPARATORS.get(separator, repr(separator))
             raise InputError(
-                f"{path}, line {number}: more cells than columns; quote texts that hold a {called}, "
-                f"or name the column of {strays[0][:40]!r} in the first line"
+                f"{path}, line {number}",
+                "more cells than columns",
+                f"quote texts that hold a {called}, or name the column of {strays[0][:40]!r} in the first line",
             )
         if any(texts):
             yield f"{path}, line {number}", {name: text for name, text in zip(names, texts, strict=False) if name}
@@ -121,13 +122,13 @@ def _lines(path: Path, body: str, separator: str, *, first: int) -> Iterator[tup
             if cells == [END]:
                 return
             if any(END in cell for cell in cells):
-                raise InputError(f"{path}, line {start + first}: a quotation mark opens a text and none closes it")
+                raise InputError(f"{path}, line {start + first}", "a quotation mark opens a text and none closes it")
             if any(cell.strip() for cell in cells):
                 yield reader.line_num + first, cells
             start = reader.line_num + 1
     except csv.Error as error:
         raise InputError(
-            f"{path}, line {reader.line_num + first}: not a readable CSV table ({error}); {SAVE_AS}"
+            f"{path}, line {reader.line_num + first}", f"not a readable CSV table ({error})", SAVE_AS
         ) from error
 
 
@@ -141,17 +142,17 @@ def _separator(body: str) -> str:
 def _decode(path: Path) -> tuple[str, list[str]]:
     """The text of a file, and notes on its encoding."""
     if path.suffix.lower() in WORKBOOKS:
-        raise InputError(f"{path}: is a workbook of a spreadsheet program; {SAVE_AS} and pass that file")
+        raise InputError(path, "is a workbook of a spreadsheet program", f"{SAVE_AS} and pass that file")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; it names a CSV or Parquet table") from None
+        raise InputError(path, "no such file", "it names a CSV or Parquet table") from None
     except IsADirectoryError:
         raise InputError(
-            f"{path}: is a folder; name a CSV or Parquet table (folders of images go to --source)"
+            path, "is a folder", "name a CSV or Parquet table (folders of images go to --source)"
         ) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(path, f"cannot be read ({error.strerror})") from error
     is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     notes = []
     try:
@@ -159,12 +160,12 @@ def _decode(path: Path) -> tuple[str, list[str]]:
     except UnicodeError as error:
         loose = "" if is_utf16 else content.decode("utf-8", "surrogateescape")
         if is_utf16 or any(ord(letter) > 127 and not 0xDC80 <= ord(letter) <= 0xDCFF for letter in loose):
-            raise InputError(f"{path}: not a table in UTF-8 or UTF-16 ({error}); {SAVE_AS}") from error
+            raise InputError(path, f"not a table in UTF-8 or UTF-16 ({error})", SAVE_AS) from error
         text = _windows(path, content)
         sample = next(line.strip() for line in text.splitlines() if not line.isascii())
         notes.append(f"{path}: not UTF-8, read as Windows-1252 ({sample[:60]!r}); if letters are wrong, {SAVE_AS}")
     if "\0" in text:
-        raise InputError(f"{path}: not a table in UTF-8 or UTF-16 (it holds null characters); {SAVE_AS}")
+        raise InputError(path, "not a table in UTF-8 or UTF-16 (it holds null characters)", SAVE_AS)
     return text, notes
 
 
@@ -172,7 +173,7 @@ def _windows(path: Path, content: bytes) -> str:
     try:
         return content.decode("cp1252")
     except UnicodeError as error:
-        raise InputError(f"{path}: not a table in UTF-8 or UTF-16, nor in Windows-1252 ({error}); {SAVE_AS}") from error
+        raise InputError(path, f"not a table in UTF-8 or UTF-16, nor in Windows-1252 ({error})", SAVE_AS) from error
 
 
 def _read_parquet(path: Path) -> Table:
@@ -181,7 +182,7 @@ def _read_parquet(path: Path) -> Table:
         table = pyarrow.parquet.read_table(path)
         rows = table.to_pylist()
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise InputError(f"{path}: not a readable Parquet table ({error})") from error
+        raise InputError(path, f"not a readable Parquet table ({error})") from error
     return Table(path, [clean(name) for name in table.column_names], _parquet_rows(path, rows), [])
 
 

@@ -22,31 +22,31 @@ def stored_files(archive: Path | Stored) -> Iterator[Stored]:
         with place.archive.open("rb", buffering=0) as file:  # only headers are read, a buffer would read more
             window = _Window(file, place.offset, place.length)
             if window.read(2) == GZIP:
-                raise InputError(f"{archive}: it is compressed, but its files are read in place; gunzip it first")
+                raise InputError(archive, "it is compressed, but its files are read in place", "gunzip it first")
             window.seek(0)
             with tarfile.open(fileobj=window, mode="r:") as tar:
                 for member in tar:
                     if member.isdir():
                         continue
                     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-                        raise InputError(f"{archive}: the member {member.name} is a link or a device; fetch it again")
+                        raise InputError(archive, f"the member {member.name} is a link or a device", "fetch it again")
                     if not 0 <= member.size <= place.length - member.offset_data:
-                        raise InputError(f"{archive}: it ends before {member.name} does; fetch it again")
+                        raise InputError(archive, f"it ends before {member.name} does", "fetch it again")
                     yield Stored(place.archive, place.offset + member.offset_data, member.size, member.name)
                 window.seek(tar.offset)  # tarfile takes half a header for the end
                 if window.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                    raise InputError(f"{archive}: it ends too early; fetch it again")
+                    raise InputError(archive, "it ends too early", "fetch it again")
     except InputError:
         raise
     except Exception as error:  # a broken header can raise anything
-        raise InputError(f"{archive}: not a whole tar archive ({error}); fetch it again") from error
+        raise InputError(archive, f"not a whole tar archive ({error})", "fetch it again") from error
 
 
 def _whole(archive: Path) -> Stored:
     try:
         return Stored(archive, 0, archive.stat().st_size, archive.name)
     except OSError as error:
-        raise InputError(f"{archive}: cannot be read ({error.strerror})") from error
+        raise InputError(archive, f"cannot be read ({error.strerror})") from error
 
 
 class _Window(io.RawIOBase):

@@ -74,7 +74,7 @@ def _walk(
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be listed ({error.strerror})") from error
+        raise InputError(folder, f"cannot be listed ({error.strerror})") from error
     for entry in entries:
         if is_system_name(entry.name):
             continue
@@ -115,5 +115,5 @@ def _identity(folder: Path) -> tuple[int, int]:
     try:
         status = folder.stat()
     except OSError as error:
-        raise InputError(f"{folder}: cannot be listed ({error.strerror})") from error
+        raise InputError(folder, f"cannot be listed ({error.strerror})") from error
     return status.st_dev, status.st_ino

@@ -122,7 +122,7 @@ def write_dataset(
             open_dataset(folder)  # refuses what a source gave in the wrong shape before it takes its place
             check_output(Path(out), overwrite=overwrite)  # it may have been written meanwhile
     except (OSError, SafetensorError) as error:
-        raise CoarseconError(f"{out}: the dataset cannot be written ({error})") from error
+        raise CoarseconError(out, f"the dataset cannot be written ({error})") from error
     except BrokenProcessPool as error:
-        raise CoarseconError(f"{out}: a worker ended, perhaps for lack of memory; use fewer --workers") from error
+        raise CoarseconError(out, "a worker ended, perhaps for lack of memory", "use fewer --workers") from error
     return open_dataset(out)

@@ -40,13 +40,13 @@ def write_arrays(
     for piece in images.pieces() if isinstance(images, Chunked) else _cut(images):
         if piece.dtype != np.uint8 or piece.shape[1:] != (3, writer.side, writer.side):
             expected = f"uint8 [N, 3, {writer.side}, {writer.side}]"
-            raise InputError(f"{name}: images are no {expected}, but {piece.dtype} {list(piece.shape)}")
+            raise InputError(name, f"images are no {expected}, but {piece.dtype} {list(piece.shape)}")
         writer.write(range(len(piece)), [piece])
         pixels.digest.update(np.ascontiguousarray(piece).data)
         pixels.histogram[:] += histogram(piece)
         advance(len(piece))
     if writer.count != len(images):
-        raise InputError(f"{name}: {writer.count} images came, not {len(images)}")
+        raise InputError(name, f"{writer.count} images came, not {len(images)}")
     return pixels
 
 

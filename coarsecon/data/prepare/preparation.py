@@ -45,7 +45,9 @@ class Writing:
         """What becomes of an image file; raises InputError where what is asked for has no effect."""
         if self.resize_shorter is None and data.size <= ARRAY_MAX_SIZE:
             if self.copies is not None:
-                raise InputError(f"--copies: up to {ARRAY_MAX_SIZE} px images become one array; add --resize-shorter")
+                raise InputError(
+                    "--copies", f"up to {ARRAY_MAX_SIZE} px images become one array", "add --resize-shorter"
+                )
             return Conversion("square", data.size)
         return Conversion(self.copies or data.copies, self.resize_shorter or shorter_side(data.size))
 
@@ -126,7 +128,7 @@ class Preparation:
             ]
             kept = np.delete(np.arange(count), list(pixels.broken))
             if not len(kept):
-                raise InputError(f"none of the {count} {name} images can be read: {self.broken[-1].reason}")
+                raise InputError(f"none of the {count} {name} images can be read", self.broken[-1].reason)
             columns = {level: column[kept] for level, column in columns.items()}
             writer.finish(columns)
         for level, column in columns.items():
@@ -141,7 +143,7 @@ class Preparation:
         conversion = self.writing.conversion(self.data)
         is_array = isinstance(split.images, np.ndarray | Chunked)
         if is_array and self.writing != Writing(skip_broken=self.writing.skip_broken):
-            raise InputError(f"{self.data.name}: its images are one array; leave out --resize-shorter and --copies")
+            raise InputError(self.data.name, "its images are one array", "leave out --resize-shorter and --copies")
         if is_array or conversion.kind == "square":
             return ArrayWriter(folder / f"{name}.safetensors", self.data.size, levels, len(split.images))
         return CopyWriter(folder, name, SUFFIX[conversion.kind])

@@ -68,8 +68,9 @@ class ImageLoader:
             if "DataLoader worker" not in str(error):
                 raise
             raise CoarseconError(
-                f"a worker process that decodes images died ({str(error).splitlines()[0]}); it may have run out of "
-                "memory: use fewer worker processes, or none"
+                f"a worker process that decodes images died ({str(error).splitlines()[0]}); it may "
+                "have run out of memory",
+                "use fewer worker processes, or none",
             ) from error
 
     @cached_property

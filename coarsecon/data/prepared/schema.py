@@ -91,8 +91,9 @@ def read_info(file: Path) -> DatasetInfo:
     version = read_record(file, _Version).format_version
     if version > FORMAT_VERSION:
         raise InputError(
-            f"{file}: format version {version}, but this coarsecon reads versions up to {FORMAT_VERSION}; update it "
-            f"(pip install -U coarsecon), or prepare the dataset again"
+            file,
+            f"format version {version}, but this coarsecon reads versions up to {FORMAT_VERSION}",
+            "update it (pip install -U coarsecon), or prepare the dataset again",
         )
     return read_record(file, DatasetInfo)
 
@@ -102,11 +103,11 @@ def read_record(file: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(file.read_bytes())
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); prepare the dataset again") from error
+        raise InputError(file, f"cannot be read ({error.strerror})", "prepare the dataset again") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "content"
-        raise InputError(f"{file}: {place}: {first['msg']}; prepare the dataset again") from error
+        raise InputError(file, f"{place}: {first['msg']}", "prepare the dataset again") from error
 
 
 def write_record(file: Path, record: Record) -> None:

@@ -103,8 +103,9 @@ class MappedFile:
         size = os.fstat(self._file.fileno()).st_size
         if size < self._size:
             raise InputError(
-                f"{self.path}: truncated while it was in use ({size:,} of {self._size:,} bytes are left); {AGAIN}, "
-                "then run the same command again"
+                self.path,
+                f"truncated while it was in use ({size:,} of {self._size:,} bytes are left)",
+                f"{AGAIN}, then run the same command again",
             )
 
 
@@ -132,7 +133,7 @@ def open_dataset(path: Path | str) -> PreparedDataset:
     """
     root = recover_folder(path_on_disk(Path(path)))
     if not root.exists():
-        raise InputError(f"{root}: no such folder; `coarsecon prepare NAME --out {root}` makes a prepared dataset")
+        raise InputError(root, "no such folder", f"`coarsecon prepare NAME --out {root}` makes a prepared dataset")
     if not is_prepared(root):
         raise _not_prepared(root)
     info = read_info(root / "dataset.json")
@@ -193,7 +194,7 @@ def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
     files = _inside(root, listing.files or []) if info.form == "files" else None
     names = listing.names or [f"{name}-{i:06d}" for i in range(count)]
     if len(names) != count or (files is not None and len(files) != count):
-        raise InputError(f"{listing_file}: it does not list {count} images; {AGAIN}")
+        raise InputError(listing_file, f"it does not list {count} images", AGAIN)
     return Split(name, tensors, images, files, names, None if images is None else MappedFile(file))
 
 
@@ -204,25 +205,25 @@ def _map_tensors(file: Path) -> dict[str, Tensor]:
             tensors = {name: mapped.get_tensor(name) for name in mapped.keys()}  # noqa: SIM118
             return {name: value if name == "images" else value.clone() for name, value in tensors.items()}
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{file}: missing, truncated or broken ({error}); {AGAIN}") from error
+        raise InputError(file, f"missing, truncated or broken ({error})", AGAIN) from error
 
 
 def _check_images(file: Path, images: Tensor | None, info: DatasetInfo, count: int) -> None:
     shape = (count, 3, info.size, info.size)
     if info.form == "array" and (images is None or images.dtype != torch.uint8 or images.shape != shape):
-        raise InputError(f"{file}: images is no uint8 array {list(shape)}; {AGAIN}")
+        raise InputError(file, f"images is no uint8 array {list(shape)}", AGAIN)
     if info.form == "files" and images is not None:
-        raise InputError(f"{file}: it holds images, but dataset.json says they are files; {AGAIN}")
+        raise InputError(file, "it holds images, but dataset.json says they are files", AGAIN)
 
 
 def _check_labels(file: Path, labels: dict[str, Tensor], levels: dict[str, list[str]], count: int) -> None:
     if labels.keys() != levels.keys():
-        raise InputError(f"{file}: it holds the labels {', '.join(labels)}, not {', '.join(levels)}; {AGAIN}")
+        raise InputError(file, f"it holds the labels {', '.join(labels)}, not {', '.join(levels)}", AGAIN)
     for level, column in labels.items():
         if column.dtype != torch.int64 or column.shape != (count,):
-            raise InputError(f"{file}: the {level} labels are not {count} int64 numbers; {AGAIN}")
+            raise InputError(file, f"the {level} labels are not {count} int64 numbers", AGAIN)
         if column.min() < -1 or column.max() >= len(levels[level]):
-            raise InputError(f"{file}: {level} labels lie beyond -1 to {len(levels[level]) - 1}; {AGAIN}")
+            raise InputError(file, f"{level} labels lie beyond -1 to {len(levels[level]) - 1}", AGAIN)
 
 
 def _inside(root: Path, paths: list[str]) -> list[Path]:
@@ -233,15 +234,15 @@ def _inside(root: Path, paths: list[str]) -> list[Path]:
         if folder not in present:
             present[folder] = _regular_files(root, folder)
         if name not in present[folder]:
-            raise InputError(f"{root / path}: missing, or no regular file; {AGAIN}")
+            raise InputError(root / path, "missing, or no regular file", AGAIN)
     return [root / path for path in paths]
 
 
 def _regular_files(root: Path, folder: str) -> set[str]:
     inside = (root / folder).resolve()
     if not inside.is_relative_to(root.resolve()):
-        raise InputError(f"{root}: the listed folder {folder} leads out of the dataset; {AGAIN}")
+        raise InputError(root, f"the listed folder {folder} leads out of the dataset", AGAIN)
     try:
         return {entry.name for entry in os.scandir(inside) if entry.is_file(follow_symlinks=False)}
     except OSError as error:
-        raise InputError(f"{inside}: cannot be read ({error.strerror}); {AGAIN}") from error
+        raise InputError(inside, f"cannot be read ({error.strerror})", AGAIN) from error

@@ -59,8 +59,10 @@ Reads the folder 101_ObjectCategories, its tar.gz or the published caltech-101.z
             by_class[path.partition("/")[0]].append(path)
         if len(files) != sum(COUNTS.values()) or len(by_class) != CLASSES:
             raise InputError(
-                f"{place}: {len(files)} images of {len(by_class)} classes, not {sum(COUNTS.values())} of {CLASSES} "
-                f"(BACKGROUND_Google among them); {ORIGINALS.again}"
+                place,
+                f"{len(files)} images of {len(by_class)} classes, not {sum(COUNTS.values())} of "
+                f"{CLASSES} (BACKGROUND_Google among them)",
+                ORIGINALS.again,
             )
         names = sorted(by_class)
         train = {path for paths in by_class.values() for path in sorted(paths, key=_draw)[:TRAIN_PER_CLASS]}
@@ -91,4 +93,4 @@ def _list(place: Path) -> dict[str, ImageFile]:
             with zipped.open(inner) as stream, opened_tar(place, stream) as members:
                 return below(place, FOLDER, hold(place, members))
     except ZIP_ERRORS as error:
-        raise InputError(f"{place}: not a whole zip archive ({error}); {ORIGINALS.again}") from error
+        raise InputError(place, f"not a whole zip archive ({error})", ORIGINALS.again) from error

@@ -67,7 +67,7 @@ class Cars196(Source):
         splits = {}
         for split, count in COUNTS.items():
             if len(photos[split]) != count:
-                raise InputError(f"{root}: {len(photos[split])} {split} photos, not {count}; fetch the files again")
+                raise InputError(root, f"{len(photos[split])} {split} photos, not {count}", "fetch the files again")
             fine = np.array([photo.fine for photo in photos[split]])
             splits[split] = SplitData(
                 {"coarse": coarse_of[fine], "fine": fine},
@@ -102,7 +102,7 @@ def _read_devkit(root: Path, names: list[str]) -> dict[str, list[Photo]]:
     ):
         file = _find_mat(root, *files)
         if file is None:
-            raise InputError(f"{root}: {files[0]} missing; put it there or into {root / 'devkit'}")
+            raise InputError(root, f"{files[0]} missing", f"put it there or into {root / 'devkit'}")
         annotations = _annotations(file)
         if "class" not in annotations:
             raise InputError(f"{file} has no labels; put beside it cars_test_annos_withlabels.mat, which has them")
@@ -113,7 +113,7 @@ def _read_devkit(root: Path, names: list[str]) -> dict[str, list[Photo]]:
 def _read_joint(root: Path, names: list[str]) -> dict[str, list[Photo]]:
     file = _find_mat(root, "cars_annos.mat")
     if file is None:
-        raise InputError(f"{root}: cars_annos.mat missing beside car_ims; put it there")
+        raise InputError(root, "cars_annos.mat missing beside car_ims", "put it there")
     _check_names(load_mat(file, "class_names")[0], names, file)
     annotations = _annotations(file)
     is_test = whole_numbers(annotations.get("test"), f"{file}: test")
@@ -132,29 +132,29 @@ def _find_mat(root: Path, *names: str) -> Path | None:
 def _annotations(file: Path) -> Mapping[str, list[Any]]:
     (annotations,) = load_mat(file, "annotations", fields=("class", "fname", "relative_im_path", "test"))
     if not isinstance(annotations, dict):
-        raise InputError(f"{file}: annotations is no struct array; fetch the file again")
+        raise InputError(file, "annotations is no struct array", "fetch the file again")
     return annotations
 
 
 def _check_names(found: Any, names: list[str], file: Path) -> None:
     if [name for name in found if isinstance(name, str)] != names:
-        raise InputError(f"{file}: class_names are not those of Stanford Cars; fetch the file again")
+        raise InputError(file, "class_names are not those of Stanford Cars", "fetch the file again")
 
 
 def _photos(root: Path, folder: str, annotations: Mapping[str, list[Any]], column: str, file: Path) -> list[Photo]:
     """The annotated photos, each of which must lie in `folder`."""
     fine = whole_numbers(annotations.get("class"), f"{file}: class") - 1
     if len(fine) and not 0 <= fine.min() <= fine.max() < 196:
-        raise InputError(f"{file}: class goes beyond 1 to 196; fetch the file again")
+        raise InputError(file, "class goes beyond 1 to 196", "fetch the file again")
     present = list_files(root / folder, folder)
     photos = []
     for name, number in zip(annotations.get(column, [""] * len(fine)), fine.tolist(), strict=True):
         plain = name.removeprefix(f"{folder}/") if isinstance(name, str) else ""
         if plain not in present:
-            raise InputError(f"{file}: the photo {name!a} is not in {root / folder}; unpack the photos again")
+            raise InputError(file, f"the photo {name!a} is not in {root / folder}", "unpack the photos again")
         photos.append(Photo(f"{folder}/{plain}", number))
     if len({photo.path for photo in photos}) < len(photos):
-        raise InputError(f"{file}: it lists a photo twice; fetch the file again")
+        raise InputError(file, "it lists a photo twice", "fetch the file again")
     return photos
 
 
@@ -167,7 +167,7 @@ def _read_folders(root: Path, split: str, names: list[str]) -> list[Photo]:
         if not name.lower().endswith(SUFFIXES):
             continue
         if _plain(folder) not in number_of:
-            raise InputError(f"{root / split / path}: the folder {folder!a} is called like no class of Stanford Cars")
+            raise InputError(root / split / path, f"the folder {folder!a} is called like no class of Stanford Cars")
         photos.append(Photo(f"{split}/{path}", number_of[_plain(folder)]))
     return photos
 

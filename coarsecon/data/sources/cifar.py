@@ -60,7 +60,7 @@ def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, lis
         splits[split] = _join([_read_batch(content.pop(name), files, f"{place}: {name}") for name in names])
         count = len(splits[split].images)
         if count != files.counts[split]:
-            raise InputError(f"{place}: {count} {split} images, not {files.counts[split]}; {AGAIN}")
+            raise InputError(place, f"{count} {split} images, not {files.counts[split]}", AGAIN)
     note = f"Not as published, by their MD5: {', '.join(changed)}." if changed else ""
     return levels, splits, note
 
@@ -75,7 +75,7 @@ def _read_meta(content: bytes, files: CifarFiles, where: str) -> dict[str, list[
     for level, keys in files.levels.items():
         names = meta.get(keys.names)
         if not isinstance(names, list) or len(names) != keys.classes:
-            raise InputError(f"{where}: {keys.names} is no list of {keys.classes} names; {AGAIN}")
+            raise InputError(where, f"{keys.names} is no list of {keys.classes} names", AGAIN)
         levels[level] = [as_text(name) for name in names]
     return levels
 
@@ -84,7 +84,7 @@ def _read_batch(content: bytes, files: CifarFiles, where: str) -> SplitData:
     batch = load_dict(content, where)
     images = as_array(batch.get("data"))
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3 * SIZE * SIZE:
-        raise InputError(f"{where}: data is no uint8 array [N, {3 * SIZE * SIZE}]; {AGAIN}")
+        raise InputError(where, f"data is no uint8 array [N, {3 * SIZE * SIZE}]", AGAIN)
     labels = {
         level: _read_labels(batch.get(keys.labels), len(images), keys, where) for level, keys in files.levels.items()
     }
@@ -95,9 +95,9 @@ def _read_batch(content: bytes, files: CifarFiles, where: str) -> SplitData:
 def _read_labels(values: Any, count: int, keys: LevelKeys, where: str) -> np.ndarray:
     labels = as_array(values)
     if labels.dtype.kind not in "iu" or labels.shape != (count,):
-        raise InputError(f"{where}: {keys.labels} is no list of {count} numbers; {AGAIN}")
+        raise InputError(where, f"{keys.labels} is no list of {count} numbers", AGAIN)
     if count and not 0 <= labels.min() <= labels.max() < keys.classes:
-        raise InputError(f"{where}: {keys.labels} go beyond 0 to {keys.classes - 1}; {AGAIN}")
+        raise InputError(where, f"{keys.labels} go beyond 0 to {keys.classes - 1}", AGAIN)
     return labels.astype(np.int64)
 
 

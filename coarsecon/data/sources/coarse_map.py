@@ -18,15 +18,15 @@ def read_coarse_map(table: Path, *, keep_na: bool = False) -> dict[str, str]:
     choice = ColumnChoice(table, opened.columns)
     fine_column, coarse_column = choice.choose("fine"), choice.choose("coarse")
     if not (fine_column and coarse_column):
-        raise InputError(f"{table}: needs the columns fine and coarse; it has {', '.join(opened.columns)}")
+        raise InputError(table, "needs the columns fine and coarse", f"it has {', '.join(opened.columns)}")
     labels = LabelColumns(keep_na=keep_na)
     found: dict[str, str] = {}
     for where, row in opened.rows:
         fine, coarse = labels.read("fine", row[fine_column]), labels.read("coarse", row[coarse_column])
         if not (fine and coarse):
-            raise InputError(f"{where}: fine and coarse must not be empty")
+            raise InputError(where, "fine and coarse must not be empty")
         if found.setdefault(fine, coarse) != coarse:
-            raise InputError(f"{where}: {fine} is {coarse} here and {found[fine]} before")
+            raise InputError(where, f"{fine} is {coarse} here and {found[fine]} before")
     return found
 
 
@@ -34,4 +34,4 @@ def check_mapped(fine: set[str], coarse: dict[str, str], table: Path) -> None:
     """Raise InputError that names the fine classes without a coarse one."""
     if missing := sorted(fine - coarse.keys()):
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-        raise InputError(f"{table}: no coarse class for {len(missing)} of {len(fine)} fine classes: {shown}")
+        raise InputError(table, f"no coarse class for {len(missing)} of {len(fine)} fine classes: {shown}")

@@ -64,7 +64,7 @@ def _checked(target: Path, md5: str) -> Path:
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "md5").hexdigest()
     if found != md5:
-        raise InputError(f"{target}: md5 {found}, but {md5} was published; delete the file and run again")
+        raise InputError(target, f"md5 {found}, but {md5} was published", "delete the file and run again")
     return target
 
 
@@ -98,7 +98,7 @@ def _fetch_right(url: str, part: BufferedRandom, md5: str, reporter: Reporter) -
         return
     part.truncate(0)
     if not was_begun:
-        raise CoarseconError(f"{url}: what came has md5 {found}, but {md5} was published; try again later")
+        raise CoarseconError(url, f"what came has md5 {found}, but {md5} was published", "try again later")
     reporter.info(f"{part.name} was begun with other content; fetching it from the start")
     _fetch_right(url, part, md5, reporter)
 
@@ -187,10 +187,10 @@ def _check_room(url: str, total: int | None, have: int, part: BufferedRandom) ->
     """Raise CoarseconError when `total` bytes, of which `have` are there, are too many for any use or for the disk."""
     if total is not None and total > MAX_BYTES:
         part.truncate(0)
-        raise CoarseconError(f"{url}: more than {MAX_BYTES / 2**30:.0f} GiB, larger than any file looked for")
+        raise CoarseconError(url, f"more than {MAX_BYTES / 2**30:.0f} GiB, larger than any file looked for")
     missing = 0 if total is None else total - have
     free = shutil.disk_usage(Path(part.name).parent).free
     if missing > free:
         raise CoarseconError(
-            f"{part.name}: {missing / CHUNK:,.0f} MiB are to come, but the disk has {free / CHUNK:,.0f} MiB left"
+            part.name, f"{missing / CHUNK:,.0f} MiB are to come, but the disk has {free / CHUNK:,.0f} MiB left"
         )

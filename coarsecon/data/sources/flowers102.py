@@ -51,19 +51,19 @@ Reads a folder with imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz; --dow
         numbers = {split: whole_numbers(sets[split], f"{folder / SETS}: {VARIABLES[split]}") for split in COUNTS}
         for split, count in COUNTS.items():
             if len(numbers[split]) != count:
-                raise InputError(f"{folder / SETS}: {len(numbers[split])} {split} images, not {count}; {AGAIN}")
+                raise InputError(folder / SETS, f"{len(numbers[split])} {split} images, not {count}", AGAIN)
         total = sum(COUNTS.values())
         if sorted(np.concatenate(list(numbers.values())).tolist()) != list(range(1, total + 1)):
-            raise InputError(f"{folder / SETS}: the sets do not share out the images 1 to {total}; {AGAIN}")
+            raise InputError(folder / SETS, f"the sets do not share out the images 1 to {total}", AGAIN)
         if len(labels) != total or not 1 <= labels.min() <= labels.max() <= CLASSES:
-            raise InputError(f"{folder / LABELS}: not {total} labels from 1 to {CLASSES}; {AGAIN}")
+            raise InputError(folder / LABELS, f"not {total} labels from 1 to {CLASSES}", AGAIN)
         place = folder / "jpg" if (folder / "jpg").is_dir() else folder / PACKED
         files = list_files(place, "jpg")
         splits = {}
         for split in COUNTS:
             names = [f"image_{number:05d}.jpg" for number in numbers[split]]
             if missing := [name for name in names if name not in files]:
-                raise InputError(f"{place}: {len(missing)} images missing, such as {missing[0]}; {AGAIN}")
+                raise InputError(place, f"{len(missing)} images missing, such as {missing[0]}", AGAIN)
             splits[split] = SplitData({"fine": labels[numbers[split] - 1] - 1}, [files[name] for name in names], names)
         levels = {"fine": [row["fine_name"] for row in read_table("flowers102")]}
         return SourceData(self.name, request.size or self.default_size, levels, splits)

@@ -50,10 +50,10 @@ squares of that size, above it copies little larger than needed."""
         root, images, notes = _list(request, config)
         place = config.table or root
         if not images:
-            raise InputError(f"{place}: no images; expected rows below its first line")
+            raise InputError(place, "no images", "expected rows below its first line")
         splits = sorted({image.split for image in images}, key=lambda split: (split != "train", split))
         if splits[0] != "train":
-            raise InputError(f"{place}: no image is in the split train, only in {', '.join(splits)}")
+            raise InputError(place, f"no image is in the split train, only in {', '.join(splits)}")
         keys = {level: column for level, column in _keys(images, config.label_columns).items() if any(column)}
         unclear = sum(
             bool(image.fine) and key is None for image, key in zip(images, keys.get("fine", ()), strict=False)
@@ -91,7 +91,7 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
     elif config.path or config.coarse or config.fine or config.label_columns:
         raise InputError("--path, --coarse, --fine and --label-columns name columns of a --table")
     elif not (root := path_on_disk(request.source)).is_dir():
-        raise InputError(f"{request.source}: no such folder; --source takes a folder, --table a CSV or Parquet file")
+        raise InputError(request.source, "no such folder", "--source takes a folder, --table a CSV or Parquet file")
     else:
         images, left_out = list_tree(root)
         if left_out.skipped:
@@ -99,7 +99,7 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
         for warning in left_out.warnings:
             request.reporter.info(f"Warning: {warning}")
         if not images:
-            raise InputError(f"{root}: no images; expected {LAYOUT}")
+            raise InputError(root, "no images", f"expected {LAYOUT}")
         notes += [*left_out.warnings, *_spelling_notes(images)]
         if config.coarse_map:  # then folders of one level are fine classes
             _check_apart(images, config.coarse_map)
@@ -109,7 +109,7 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
         check_mapped({image.fine for image in images if image.fine}, coarse, config.coarse_map)
         images = [image._replace(coarse=coarse.get(image.fine, image.coarse)) for image in images]
         if images and not any(image.coarse for image in images):
-            raise InputError(f"{config.table}: no image has a fine label that {config.coarse_map} maps")
+            raise InputError(config.table, f"no image has a fine label that {config.coarse_map} maps")
     return root, images, notes
 
 
@@ -121,8 +121,9 @@ def _check_apart(images: list[ListedImage], coarse_map: Path) -> None:
             folders.setdefault(image.fine, set()).add(image.coarse)
     if several := next(((fine, above) for fine, above in sorted(folders.items()) if len(above) > 1), None):
         raise InputError(
-            f"{coarse_map}: it maps the fine class {several[0]}, which is in several folders: "
-            f"{', '.join(sorted(several[1])[:5])}; rename the folders, or leave out --coarse-map"
+            coarse_map,
+            f"it maps the fine class {several[0]}, which is in several folders: {', '.join(sorted(several[1])[:5])}",
+            "rename the folders, or leave out --coarse-map",
         )
 
 
@@ -137,9 +138,9 @@ def _spelling_notes(images: list[ListedImage]) -> list[str]:
 def _list_table(table: Path, request: SourceRequest, config: FolderConfig) -> tuple[Path, list[ListedImage]]:
     for name in config.label_columns:
         if name in ("coarse", "fine"):
-            raise InputError(f"--label-columns: {name!r} is a level anyway; name further columns")
+            raise InputError("--label-columns", f"{name!r} is a level anyway", "name further columns")
         if not re.fullmatch(LEVEL_NAME, name):
-            raise InputError(f"--label-columns: {name!r} is no name for a level; use letters, digits, - and _")
+            raise InputError("--label-columns", f"{name!r} is no name for a level", "use letters, digits, - and _")
     columns = Columns(
         config.path, config.coarse, config.fine, config.label_columns,
         has_coarse=bool(config.coarse) or config.coarse_map is None, keep_na=config.keep_na,

@@ -51,7 +51,7 @@ null, NA, ...) stay unknown; --keep-na takes such texts for names of classes."""
         found = open_hub_dataset(request.source, config=config.variant, download=request.download)
         splits = {split_name(name): split for name, split in found.items()}
         if "train" not in splits:
-            raise InputError(f"{request.source}: no split train, only {', '.join(found)}")
+            raise InputError(request.source, f"no split train, only {', '.join(found)}")
         columns, image, notes = _columns(request.source, config, splits["train"])
         labels = LabelColumns(keep_na=config.keep_na)
         columns_of = {level: _joined(request.source, splits, column, labels) for level, column in columns.items()}
@@ -63,7 +63,7 @@ null, NA, ...) stay unknown; --keep-na takes such texts for names of classes."""
             columns_of["fine"] = _within(columns_of["coarse"], columns_of["fine"])
         for level in ("coarse", "fine"):
             if level in columns_of and not columns_of[level][0]:
-                raise InputError(f"{request.source}: the column {columns[level]} holds no label: all are missing")
+                raise InputError(request.source, f"the column {columns[level]} holds no label: all are missing")
         roots = [request.source, cache_folder()] if request.download else [request.source]
         return SourceData(
             name=request.source.name,
@@ -94,14 +94,14 @@ def _columns(source: Path, config: HubConfig, split: Any) -> tuple[dict[str, str
         raise InputError("--coarse-map makes the coarse labels from the column of --fine; leave out --coarse")
     for level in config.label_columns:
         if not re.fullmatch(LEVEL_NAME, level):
-            raise InputError(f"--label-columns: {level!r} is no name for a level; use letters, digits, - and _")
+            raise InputError("--label-columns", f"{level!r} is no name for a level", "use letters, digits, - and _")
     images = [str(name) for name, feature in split.features.items() if isinstance(feature, hub.Image)]
     if not images:
-        raise InputError(f"{source}: no column of images; there are {', '.join(split.column_names)}")
+        raise InputError(source, "no column of images", f"there are {', '.join(split.column_names)}")
     choice = ColumnChoice(source, split.column_names, (config.coarse, config.fine, *config.label_columns))
     image = choice.choose("path", config.path) if config.path else images[0]
     if image not in images:
-        raise InputError(f"{source}: the column {image} holds no images; those are in {', '.join(images)}")
+        raise InputError(source, f"the column {image} holds no images", f"those are in {', '.join(images)}")
     notes = []
     if len(images) > 1 and not config.path:
         notes.append(f"images from {image!r}, the first of {', '.join(images)}; choose with --path COLUMN")
@@ -121,7 +121,7 @@ def _joined(source: Path, splits: dict[str, Any], column: str, labels: LabelColu
     feature = splits["train"].features[column]
     for name, split in splits.items():
         if split.features.get(column) != feature:
-            raise InputError(f"{source}: the column {column} of {name} is {split.features.get(column)}, not {feature}")
+            raise InputError(source, f"the column {column} of {name} is {split.features.get(column)}, not {feature}")
     with reading(f"{source}: the column {column}"):
         values: dict[str, list[Any]] = {name: list(map(_plain, split[column])) for name, split in splits.items()}
     if isinstance(feature, hub.ClassLabel):
@@ -130,7 +130,7 @@ def _joined(source: Path, splits: dict[str, Any], column: str, labels: LabelColu
         kinds = {type(value) for column_values in values.values() for value in column_values} - {type(None)}
         if len(kinds) != 1 or not kinds <= {str, int, bool}:
             told = " and ".join(sorted(kind.__name__ for kind in kinds)) or "empty"
-            raise InputError(f"{source}: the column {column} holds no class labels, text or whole numbers, but {told}")
+            raise InputError(source, f"the column {column} holds no class labels, text or whole numbers, but {told}")
         found = {value for column_values in values.values() for value in column_values} - {None}
         texts = {value: clean(value) for value in sorted(found)}
     classes = list(dict.fromkeys(label for text in texts.values() if (label := labels.label(text))))

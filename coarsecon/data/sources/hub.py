@@ -36,14 +36,14 @@ def open_hub_dataset(source: Path, *, config: str | None, download: bool) -> dic
     """
     hub = library()
     if not source.exists() and not download:
-        raise InputError(f"{source}: no such folder; --download fetches the dataset of that name from the hub")
+        raise InputError(source, "no such folder", "--download fetches the dataset of that name from the hub")
     try:
         if any((source / name).is_file() for name in SAVED):
             found = hub.load_from_disk(str(source))
         else:
             found = hub.load_dataset(source.as_posix(), config)
     except Exception as error:  # the library raises anything on what it cannot read or reach
-        raise InputError(f"{source}: not a dataset that can be read ({_first_line(error)})") from error
+        raise InputError(source, f"not a dataset that can be read ({_first_line(error)})") from error
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 

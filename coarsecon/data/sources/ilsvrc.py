@@ -106,7 +106,7 @@ def _find_train(source: Path, wnids: Collection[str], reporter: Reporter) -> Ima
     _check_counts(place, images, low, high)
     total = sum(map(len, images.values()))
     if len(wnids) == CLASSES and total != TRAIN_TOTAL:
-        raise InputError(f"{place}: {total:,} images, not the {TRAIN_TOTAL:,} of ILSVRC 2012; unpack it again")
+        raise InputError(place, f"{total:,} images, not the {TRAIN_TOTAL:,} of ILSVRC 2012", "unpack it again")
     return images
 
 
@@ -118,7 +118,7 @@ def _find_val(source: Path, wnids: Collection[str], reporter: Reporter) -> Image
         files: Iterable[ImageFile] = _image_files(place) if place.is_dir() else stored_files(place)
         by_name = {PurePosixPath(_name(file)).stem: file for file in files}
         if len(by_name) != CLASSES * VAL_PER_CLASS:
-            raise InputError(f"{place}: {len(by_name):,} images, not {CLASSES * VAL_PER_CLASS:,}; unpack it again")
+            raise InputError(place, f"{len(by_name):,} images, not {CLASSES * VAL_PER_CLASS:,}", "unpack it again")
         images = {wnid: [] for wnid in wnids}
         for name, wnid in read_val_classes(source, sorted(by_name)).items():
             if wnid in images:
@@ -139,7 +139,7 @@ def _find(source: Path, folder: str, archive: str) -> Path:
         if (source / place / f"{archive}.tar").is_file():
             return source / place / f"{archive}.tar"
     if packed := next(source.glob(f"{archive}.tar.*"), None):
-        raise InputError(f"{packed}: compressed archives are not read; unpack it to {archive}.tar")
+        raise InputError(packed, "compressed archives are not read", f"unpack it to {archive}.tar")
     raise InputError(f"{source} holds neither the folder {folder} nor {archive}.tar; get them from {URL}")
 
 
@@ -151,7 +151,7 @@ def _is_content(entry: Path) -> bool:
 def _class_folders(place: Path, wnids: Collection[str]) -> Images:
     missing = sorted(wnid for wnid in wnids if not (place / wnid).is_dir())
     if missing:
-        raise InputError(f"{place}: {_some(missing)} missing of {len(wnids)} class folders; unpack them there")
+        raise InputError(place, f"{_some(missing)} missing of {len(wnids)} class folders", "unpack them there")
     return {wnid: [*_image_files(place / wnid)] for wnid in wnids}
 
 
@@ -164,7 +164,7 @@ def _class_tars(archive: Path, wnids: Collection[str], reporter: Reporter) -> Im
     tars = {PurePosixPath(member.name).stem: member for member in stored_files(archive)}
     missing = sorted(set(wnids) - tars.keys())
     if missing:
-        raise InputError(f"{archive}: {_some(missing)} missing of {len(wnids)} classes; fetch it again")
+        raise InputError(archive, f"{_some(missing)} missing of {len(wnids)} classes", "fetch it again")
     images: Images = {}
     with reporter.progress(f"indexing {archive.name}", len(wnids), unit="classes") as progress:
         for wnid in sorted(wnids):
@@ -177,7 +177,7 @@ def _check_counts(place: Path, images: Images, low: int, high: int) -> None:
     for wnid, files in sorted(images.items()):
         if not low <= len(files) <= high:
             expected = str(low) if low == high else f"{low} to {high}"
-            raise InputError(f"{place}: {len(files)} images of {wnid}, not {expected}; unpack them again")
+            raise InputError(place, f"{len(files)} images of {wnid}, not {expected}", "unpack them again")
 
 
 def _name(file: ImageFile) -> str:

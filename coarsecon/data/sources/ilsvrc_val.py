@@ -30,7 +30,7 @@ def read_val_classes(source: Path, names: Sequence[str]) -> dict[str, str]:
     for name in names:
         if classes.get(name) not in known:
             problem = f"names no ILSVRC class for {name}" if name in classes else f"does not tell the class of {name}"
-            raise InputError(f"{place}: it {problem}; fetch it again")
+            raise InputError(place, f"it {problem}", "fetch it again")
     return {name: classes[name] for name in names}
 
 
@@ -47,8 +47,9 @@ def _read(source: Path, names: Sequence[str]) -> tuple[dict[str, str], Path]:
         if names and (folder / f"{names[0]}.xml").is_file():
             return {name: _xml(folder / f"{name}.xml") for name in names}, folder
     raise InputError(
-        f"{source}: the validation images lie in one heap, and nothing tells their classes; add {GROUND_TRUTH}, "
-        f"{DEVKIT}, {SOLUTION} or the XML files in {XML_FOLDERS[1]}"
+        source,
+        "the validation images lie in one heap, and nothing tells their classes",
+        f"add {GROUND_TRUTH}, {DEVKIT}, {SOLUTION} or the XML files in {XML_FOLDERS[1]}",
     )
 
 
@@ -58,7 +59,7 @@ def _numbered(text: str, place: Path) -> dict[str, str]:
     classes = {}
     for number, line in enumerate(text.split(), start=1):
         if line not in wnids:
-            raise InputError(f"{place}: line {number} is {line[:20]!r}, no id of 1 to {len(wnids)}; fetch it again")
+            raise InputError(place, f"line {number} is {line[:20]!r}, no id of 1 to {len(wnids)}", "fetch it again")
         classes[f"ILSVRC2012_val_{number:08d}"] = wnids[line]
     return classes
 
@@ -74,12 +75,12 @@ def _xml(file: Path) -> str:
     """By a file of boxes: all of them are of the image's class."""
     try:
         if file.stat().st_size > MAX_XML_BYTES:
-            raise InputError(f"{file}: larger than any annotation; fetch it again")
+            raise InputError(file, "larger than any annotation", "fetch it again")
         wnids = {(found.text or "").strip() for found in ET.parse(file).iterfind("object/name")}
     except (OSError, ET.ParseError, ValueError) as error:
-        raise InputError(f"{file}: not a readable annotation ({error}); fetch the annotations again") from error
+        raise InputError(file, f"not a readable annotation ({error})", "fetch the annotations again") from error
     if len(wnids) != 1 or not re.fullmatch(r"n\d{8}", min(wnids)):
-        raise InputError(f"{file}: it names {len(wnids)} classes, not one; fetch the annotations again")
+        raise InputError(file, f"it names {len(wnids)} classes, not one", "fetch the annotations again")
     return wnids.pop()
 
 
@@ -87,4 +88,4 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="latin1")
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+        raise InputError(file, f"cannot be read ({error.strerror})") from error

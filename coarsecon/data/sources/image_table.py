@@ -56,21 +56,21 @@ def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[l
     for where, row in opened.rows:
         path = row[path_column]
         if is_missing(path):
-            raise InputError(f"{where}: the path in the column {path_column} is missing")
+            raise InputError(where, f"the path in the column {path_column} is missing")
         relative = _relative(path, root, where)
         if relative in seen:
-            raise InputError(f"{where}: {path} is listed before, at {seen[relative]}; keep one of the two")
+            raise InputError(where, f"{path} is listed before, at {seen[relative]}", "keep one of the two")
         seen[relative] = where
         coarse = labels.read(coarse_column, row[coarse_column]) if coarse_column else ""
         fine = labels.read(fine_column, row[fine_column]) if fine_column else ""
         split = split_name(row[split_column]) if split_column else "train"
         if is_missing(split) or not re.fullmatch(r"[\w-]+", split, re.ASCII):
-            raise InputError(f"{where}: {split!r} is no name of a split; use train, val or test")
+            raise InputError(where, f"{split!r} is no name of a split", "use train, val or test")
         images.append(
             ListedImage(str(relative), coarse, fine, split, tuple(labels.read(name, row[name]) for name in more))
         )
     if images and coarse_column and not any(image.coarse for image in images):
-        raise InputError(f"{table}: the column {coarse_column} holds no label: all {len(images):,} are missing")
+        raise InputError(table, f"the column {coarse_column} holds no label: all {len(images):,} are missing")
     notes = [*opened.notes, *choice.notes(), *labels.notes()]
     if others := choice.unused():
         notes.append(f"columns not used: {', '.join(others)}; --label-columns NAME makes one a level")
@@ -80,21 +80,23 @@ def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[l
 def _relative(path: str, root: Path, where: str) -> PurePosixPath:
     """A path of a table once it is known to name a file inside `root`; links in `root` are followed."""
     if re.match(r"\w[\w+.-]+://", path):
-        raise InputError(f"{where}: {path} is a web address; download the images and give paths of files")
+        raise InputError(where, f"{path} is a web address", "download the images and give paths of files")
     given = path_on_disk(Path(path)) if Path(path).is_absolute() else Path(path)
     base = next((base for base in (root.absolute(), root.resolve()) if given.is_relative_to(base)), None)
     path = str(given.relative_to(base)) if base else path
     as_windows = PureWindowsPath(path)  # knows both kinds of separators, and drives
     if as_windows.anchor or ".." in as_windows.parts:
         raise InputError(
-            f"{where}: {path} is absolute or leads out of {root}; give paths relative to the table's folder, "
-            "or to a folder that holds all images and is named with --source"
+            where,
+            f"{path} is absolute or leads out of {root}",
+            "give paths relative to the table's folder, or to a folder that holds all images and is "
+            "named with --source",
         )
     if "\\" in path and not path_on_disk(root / path).is_file():  # a table written on Windows
         path = as_windows.as_posix()
     file = path_on_disk(root / path)
     if not file.is_file():
-        raise InputError(f"{where}: there is no file {root / path}{_similar(root, PurePosixPath(path))}")
+        raise InputError(where, f"there is no file {root / path}{_similar(root, PurePosixPath(path))}")
     return PurePosixPath(file.relative_to(path_on_disk(root)))
 
 

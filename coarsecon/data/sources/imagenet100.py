@@ -33,7 +33,7 @@ of MaskCon (coarse). Only their class folders are needed.
         })  # fmt: skip
         total = len(data.splits["train"].images)
         if total != TRAIN_TOTAL:
-            raise InputError(f"{request.source}: {total:,} training images of the 100 classes, not {TRAIN_TOTAL:,}")
+            raise InputError(request.source, f"{total:,} training images of the 100 classes, not {TRAIN_TOTAL:,}")
         return data
 
 

@@ -70,7 +70,7 @@ the test split here."""
                     progress.advance()
             fine = to_fine[np.concatenate(labels) - 1]
             if len(fine) != COUNTS[split]:
-                raise InputError(f"{request.source}: {len(fine):,} {split} images, not {COUNTS[split]:,}; {AGAIN}")
+                raise InputError(request.source, f"{len(fine):,} {split} images, not {COUNTS[split]:,}", AGAIN)
             images = Chunked(len(fine), SIZE, partial(_pieces, files))
             splits[split] = SplitData({"coarse": coarse[fine], "fine": fine}, images)
         levels = {"coarse": coarse_names, "fine": [fine.name for fine in classes]}
@@ -87,7 +87,7 @@ def _find(source: Path, name: str) -> Path:
                 return file
     packed = next(source.glob("Imagenet32_*.zip"), None)
     remedy = f"unpack {packed.name} there" if packed else f"get it from {URL}"
-    raise InputError(f"{source}: {name} (or {name}.npz) is missing; {remedy}")
+    raise InputError(source, f"{name} (or {name}.npz) is missing", remedy)
 
 
 def _pieces(files: list[Path]) -> Iterator[np.ndarray]:
@@ -100,11 +100,11 @@ def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
     batch = _load_npz(file) if file.suffix == ".npz" else read_dict(file, max_bytes=MAX_FILE_BYTES)
     images, labels = as_array(batch.get("data")), as_array(batch.get("labels"))
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3 * SIZE * SIZE:
-        raise InputError(f"{file}: data is no uint8 array [N, {3 * SIZE * SIZE}]; {AGAIN}")
+        raise InputError(file, f"data is no uint8 array [N, {3 * SIZE * SIZE}]", AGAIN)
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-        raise InputError(f"{file}: labels is no list of {len(images)} numbers; {AGAIN}")
+        raise InputError(file, f"labels is no list of {len(images)} numbers", AGAIN)
     if len(labels) and not 1 <= labels.min() <= labels.max() <= 1000:
-        raise InputError(f"{file}: labels go beyond 1 to 1000; {AGAIN}")
+        raise InputError(file, "labels go beyond 1 to 1000", AGAIN)
     return images.reshape(-1, 3, SIZE, SIZE), labels.astype(np.int64)
 
 
@@ -112,10 +112,10 @@ def _load_npz(file: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(file) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
-                raise InputError(f"{file}: larger than any original file once unpacked; {AGAIN}")
+                raise InputError(file, "larger than any original file once unpacked", AGAIN)
         with np.load(file, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in ("data", "labels") if key in arrays}
     except InputError:
         raise
     except Exception as error:  # a broken archive can raise anything
-        raise InputError(f"{file}: not a whole npz file of plain arrays ({error}); {AGAIN}") from error
+        raise InputError(file, f"not a whole npz file of plain arrays ({error})", AGAIN) from error

@@ -44,12 +44,12 @@ def list_tree(root: Path) -> tuple[list[ListedImage], LeftOut]:
     others, folders, left_out = [], [], LeftOut()
     for entry in walk(root):
         if entry.kind == "non-UTF-8 name":
-            raise InputError(f"{root}: the name {entry.path} is not UTF-8; rename it")
+            raise InputError(root, f"the name {entry.path} is not UTF-8", "rename it")
         if entry.kind == "folder":
             folders.append(entry.parts)
         elif _is_listed(root, entry):
             if len(entry.parts) > 4:
-                raise InputError(f"{root.joinpath(*entry.parts[:4])}: a folder too deep; expected {LAYOUT}")
+                raise InputError(root.joinpath(*entry.parts[:4]), "a folder too deep", f"expected {LAYOUT}")
             images.append(entry.parts)
         elif entry.kind == "file":
             others.append(entry.parts)
@@ -72,7 +72,7 @@ def _has_splits(root: Path, images: list[tuple[str, ...]]) -> bool:
     tops = {parts[0] for parts in images if len(parts) > 1}
     others = sorted(top for top in tops if split_name(top) not in SPLITS)
     if others and len(tops) - len(others) > 1:
-        raise InputError(f"{root}: beside train, val and test there is {others[0]}; expected {LAYOUT}")
+        raise InputError(root, f"beside train, val and test there is {others[0]}", f"expected {LAYOUT}")
     return not others
 
 
@@ -81,7 +81,7 @@ def _listed(root: Path, parts: tuple[str, ...], has_splits: bool) -> ListedImage
     split, folders = (split_name(parts[0]), parts[1:-1]) if has_splits else ("train", parts[:-1])
     if not 1 <= len(folders) <= 2:
         problem = "too deep" if folders else "in no class folder"
-        raise InputError(f"{root}: {path} lies {problem}; expected {LAYOUT}")
+        raise InputError(root, f"{path} lies {problem}", f"expected {LAYOUT}")
     coarse, fine = map(canonical, (*folders, "")[:2])
     return ListedImage(path, coarse, fine, split)
 

@@ -41,7 +41,7 @@ def find_originals(originals: Originals, request: SourceRequest) -> Path:
         InputError: neither is there, and it may not or cannot be fetched.
     """
     if request.download and not originals.url:
-        raise InputError(f"--download: there is no direct link; {originals.by_hand}")
+        raise InputError("--download", "there is no direct link", originals.by_hand)
     if request.source is None and not request.download:
         rest = ", or pass --download" if originals.url else f"; {originals.by_hand}"
         raise InputError(f"give {originals._wanted} with --source{rest}")

@@ -68,7 +68,7 @@ Reads the folder stl10_binary or stl10_binary.tar.gz; --download fetches the lat
         except UnicodeDecodeError:
             names = []
         if len(names) != 10:
-            raise InputError(f"{place}: class_names.txt does not name 10 classes; {ORIGINALS.again}")
+            raise InputError(place, "class_names.txt does not name 10 classes", ORIGINALS.again)
         splits = {}
         for split, parts in PARTS.items():
             fine = np.concatenate([_labels(part, small, place) for part in parts])
@@ -87,11 +87,11 @@ def _read_small(place: Path) -> dict[str, bytes]:
     with _members(place) as members:
         for name, size, content in members:
             if name in sizes and size != sizes[name]:
-                raise InputError(f"{place}: {name} has {size:,} bytes, not {sizes[name]:,}; {ORIGINALS.again}")
+                raise InputError(place, f"{name} has {size:,} bytes, not {sizes[name]:,}", ORIGINALS.again)
             if name in sizes or name == "class_names.txt":
                 found[name] = b"" if name.endswith("_X.bin") else content.read(2**20)
     if missing := sorted({*sizes, "class_names.txt"} - found.keys()):
-        raise InputError(f"{place}: {', '.join(missing)} missing; {ORIGINALS.again}")
+        raise InputError(place, f"{', '.join(missing)} missing", ORIGINALS.again)
     return found
 
 
@@ -100,7 +100,7 @@ def _labels(part: Part, small: Mapping[str, bytes], place: Path) -> np.ndarray:
         return np.full(part.count, -1)
     labels = np.frombuffer(small[part.labels], np.uint8).astype(np.int64) - 1
     if not 0 <= labels.min() <= labels.max() < 10:
-        raise InputError(f"{place}: {part.labels} goes beyond 1 to 10; {ORIGINALS.again}")
+        raise InputError(place, f"{part.labels} goes beyond 1 to 10", ORIGINALS.again)
     return labels
 
 
@@ -125,7 +125,7 @@ def _members(place: Path) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
         try:
             yield _folder_members(place)
         except OSError as error:
-            raise InputError(f"{place}: cannot be read ({error.strerror})") from error
+            raise InputError(place, f"cannot be read ({error.strerror})") from error
 
 
 def _folder_members(folder: Path) -> Iterator[tuple[str, int, IO[bytes]]]:

@@ -79,7 +79,7 @@ def _read_split(source: Path, split: str, rows: list[dict[str, str]], reporter: 
             images.append(image)
             progress.advance()
     if len(images) != len(fine):
-        raise InputError(f"{file}: {len(images):,} PNG images, not {len(fine):,}; {AGAIN}")
+        raise InputError(file, f"{len(images):,} PNG images, not {len(fine):,}", AGAIN)
     return SplitData({"coarse": coarse, "fine": fine}, images, names)
 
 
@@ -91,9 +91,9 @@ def _read_labels(file: Path, published: list[str], count: int) -> tuple[list[str
     classes = [as_text(name) for name in names] if isinstance(names, list) else []
     if sorted(classes) != sorted(published):
         other = f", such as {min(set(classes) - set(published))}" if set(classes) - set(published) else ""
-        raise InputError(f"{file}: label_specific_str names other classes than the {len(published)}{other}; {AGAIN}")
+        raise InputError(file, f"label_specific_str names other classes than the {len(published)}{other}", AGAIN)
     if numbers.dtype.kind not in "iu" or numbers.shape != (count,):
-        raise InputError(f"{file}: label_specific is no list of {count:,} numbers; {AGAIN}")
+        raise InputError(file, f"label_specific is no list of {count:,} numbers", AGAIN)
     if not 0 <= numbers.min() <= numbers.max() < len(classes):
-        raise InputError(f"{file}: label_specific goes beyond 0 to {len(classes) - 1}; {AGAIN}")
+        raise InputError(file, f"label_specific goes beyond 0 to {len(classes) - 1}", AGAIN)
     return classes, numbers.astype(np.int64)

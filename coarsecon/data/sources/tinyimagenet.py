@@ -44,17 +44,15 @@ Reads the folder tiny-imagenet-200 or its zip; --download fetches the latter."""
         files = list_files(place, ORIGINALS.folder)
         wnids = sorted(set(read_lines(place, files, "wnids.txt")))
         if len(wnids) != CLASSES:
-            raise InputError(f"{place}: wnids.txt does not list {CLASSES} classes; {ORIGINALS.again}")
+            raise InputError(place, f"wnids.txt does not list {CLASSES} classes", ORIGINALS.again)
         number_of = {wnid: number for number, wnid in enumerate(wnids)}
         splits = {}
         for split, listed in (("train", _train(files)), ("test", _validation(place, files))):
             if len(listed) != COUNTS[split]:
-                raise InputError(f"{place}: {len(listed)} {split} images, not {COUNTS[split]}; {ORIGINALS.again}")
+                raise InputError(place, f"{len(listed)} {split} images, not {COUNTS[split]}", ORIGINALS.again)
             for path, wnid in listed.items():
                 if wnid not in number_of:
-                    raise InputError(
-                        f"{place}: {path} is of the class {wnid!a}, which wnids.txt lacks; {ORIGINALS.again}"
-                    )
+                    raise InputError(place, f"{path} is of the class {wnid!a}, which wnids.txt lacks", ORIGINALS.again)
             fine = np.array([number_of[wnid] for wnid in listed.values()])
             splits[split] = SplitData({"fine": fine}, [files[path] for path in listed], list(listed))
         words = _words(read_lines(place, files, "words.txt"))
@@ -78,9 +76,7 @@ def _validation(place: Path, files: Mapping[str, ImageFile]) -> dict[str, str]:
         name, _, rest = line.partition("\t")
         path = f"val/images/{name}"
         if path not in files:
-            raise InputError(
-                f"{place}: val_annotations.txt, line {number}: there is no image {path!a}; {ORIGINALS.again}"
-            )
+            raise InputError(place, f"val_annotations.txt, line {number}: there is no image {path!a}", ORIGINALS.again)
         listed[path] = rest.partition("\t")[0]
     return listed
 
