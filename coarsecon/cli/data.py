@@ -1,4 +1,4 @@
-"""Check, look at or export a prepared dataset."""
+"""Verify, show or export a prepared dataset."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A prepared dataset.")]
-TWINS = 10
-"""Most pictures that occur more than once which are told by name."""
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Prepared dataset.")]
+MAX_LISTED = 10
+"""Number of broken images and of duplicates that are listed by name."""
 
 
 @app.command("check")
 @single_process
 def check(
     folder: Folder,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per processor.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one per processor.")] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
 ) -> None:
-    """Read every image: checksums, counts, label ranges, images that do not decode, and pictures that occur twice.
+    """Verify every image: checksums, counts, label ranges, images that do not decode, duplicates, and leakage.
 
-    Pictures count as equal where every pixel is; such twins in train and test are told, and are no error.
+    Duplicates are images with equal pixels. They are reported, and are not an error.
     """
     from coarsecon.data.prepared.check import check_dataset
     from coarsecon.data.prepared.store import open_dataset
@@ -43,7 +43,7 @@ def check(
         _show(dataset, found)
     if not found.is_whole:
         bad = [name for name, split in found.splits.items() if split.broken or not split.is_as_written]
-        raise CoarseconError(f"{folder}: {', '.join(bad)} not as prepared; prepare the dataset again")
+        raise CoarseconError(folder, f"{', '.join(bad)} not as prepared", "prepare the dataset again")
 
 
 def _show(dataset: "PreparedDataset", found: "DatasetCheck") -> None:
@@ -54,22 +54,22 @@ def _show(dataset: "PreparedDataset", found: "DatasetCheck") -> None:
         )
         for name, split in found.splits.items()
     ]  # fmt: skip
-    columns = ["split", "images", "checksum", "broken", "repeated", "unlabelled"]
+    columns = ["split", "images", "checksum", "broken", "repeated", "unlabeled"]
     table(f"{dataset.info.name}, {dataset.info.size} px", columns, rows)
     reporter = ConsoleReporter()
     for note in dataset.info.channel_notes:
         reporter.info(note)
     for split in found.splits.values():
-        for reason in split.broken[:TWINS]:
+        for reason in split.broken[:MAX_LISTED]:
             reporter.info(reason)
     for (first, second), count in found.leaks.items():
-        reporter.info(f"{count:,} images of {second} stand in {first} too")
+        reporter.info(f"{count:,} {second} images also appear in {first} (leakage)")
     if found.contradictions:
-        reporter.info(f"{found.contradictions:,} pictures that occur more than once have labels that differ")
-    for places in found.twins[:TWINS]:
+        reporter.info(f"{found.contradictions:,} groups of duplicates have different labels")
+    for places in found.duplicates[:MAX_LISTED]:
         reporter.info("equal: " + ", ".join(f"{split}/{dataset.splits[split].names[i]}" for split, i in places[:4]))
-    if len(found.twins) > TWINS:
-        reporter.info(f"and {len(found.twins) - TWINS:,} more pictures that occur more than once (--json lists them)")
+    if len(found.duplicates) > MAX_LISTED:
+        reporter.info(f"and {len(found.duplicates) - MAX_LISTED:,} more groups of duplicates (--json lists them)")
 
 
 def _facts(dataset: "PreparedDataset", found: "DatasetCheck") -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _facts(dataset: "PreparedDataset", found: "DatasetCheck") -> dict[str, Any]:
         "channel_notes": dataset.info.channel_notes,
         "twins": [
             [{"split": split, "number": i, "name": dataset.splits[split].names[i]} for split, i in places]
-            for places in found.twins
+            for places in found.duplicates
         ],
     }
 
@@ -90,13 +90,13 @@ def _facts(dataset: "PreparedDataset", found: "DatasetCheck") -> dict[str, Any]:
 @single_process
 def show(
     folder: Folder,
-    split: Annotated[str, typer.Option(help="Which split.")] = "train",
-    per_class: Annotated[int, typer.Option(min=1, max=50, help="Images of each fine class.")] = 6,
-    classes: Annotated[int, typer.Option(min=1, help="Most fine classes that are drawn.")] = 200,
-    png: Annotated[Path | None, typer.Option(help="File to write; default DIR-SPLIT.png.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which images are drawn.")] = 0,
+    split: Annotated[str, typer.Option(help="Split to draw.")] = "train",
+    per_class: Annotated[int, typer.Option(min=1, max=50, help="Number of images per fine class.")] = 6,
+    classes: Annotated[int, typer.Option(min=1, help="Maximum number of fine classes.")] = 200,
+    png: Annotated[Path | None, typer.Option(help="File to write. Default: DIR-SPLIT.png.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the choice of images.")] = 0,
 ) -> None:
-    """Draw a sheet of sample images, a row for each fine class under its coarse class."""
+    """Draw sample images, one row per fine class, grouped by coarse class."""
     from coarsecon.data.prepared.store import open_dataset
     from coarsecon.report.class_samples import sample_blocks
     from coarsecon.report.samples import write_samples
@@ -115,12 +115,14 @@ def show(
 @single_process
 def export(
     folder: Folder,
-    to: Annotated[Literal["hf"], typer.Option(help="Which form: hf is Hugging Face's library datasets.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
+    to: Annotated[Literal["hf"] | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Write a prepared dataset in another library's form: hf, for `datasets.load_from_disk`."""
+    """Write a prepared dataset for `datasets.load_from_disk` of Hugging Face."""
     from coarsecon.data.prepared.store import open_dataset
     from coarsecon.data.sources import hub
 
+    if to:
+        ConsoleReporter().info("Warning: --to is deprecated and has no effect; hf is the only format.")
     hub.export(open_dataset(folder), out)
     closing([out], ["python", "-c", f"import datasets; print(datasets.load_from_disk({str(out)!r}))"])

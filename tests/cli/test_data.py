@@ -52,7 +52,7 @@ def test_a_part_of_the_classes_that_show_draws_is_even_over_the_coarse_classes(t
     assert [len(block.rows) for block in blocks] == [2, 2, 2, 2]
 
 
-def test_show_draws_what_is_known_of_partly_labelled_images(tmp_path, array_data):
+def test_show_draws_what_is_known_of_partly_labeled_images(tmp_path, array_data):
     from coarsecon.data.prepare.dataset import write_dataset
     from coarsecon.report.class_samples import sample_blocks
 

@@ -44,7 +44,7 @@ write_dataset(sys.argv[2], SourceData("photos", int(sys.argv[3]), {"coarse": ["a
 def photos(tmp_path: Path, save_image: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> SourceData:
     """120 photos, converted in pieces of eight."""
     monkeypatch.setattr(journal, "PIECE", 8)
-    monkeypatch.setattr(preparation, "WORTH_KEEPING", 16)
+    monkeypatch.setattr(preparation, "MIN_KEPT_IMAGES", 16)
     files = [save_image(tmp_path / "photos" / f"{i:03d}.jpg", (120, 100), i) for i in range(120)]
     split = SplitData({"coarse": np.arange(120) % 2}, files, [file.name for file in files])
     return SourceData("photos", 80, {"coarse": ["a", "b"]}, {"train": split})

@@ -134,7 +134,7 @@ def test_the_whole_policy_agrees_with_torchvision_given_the_draws(images: Tensor
     assert torch.stack(differing).float().mean() < 0.001
 
 
-def test_values_between_whole_numbers_are_rounded_first(images: Tensor) -> None:
+def test_values_between_integers_are_rounded_first(images: Tensor) -> None:
     between = (images + 0.4).clamp(max=255)
     ours = AutoAugment()(between, torch.Generator().manual_seed(3))
     assert torch.equal(ours, AutoAugment()(images, torch.Generator().manual_seed(3)))

@@ -1,4 +1,4 @@
-"""Original files as they were published: a folder, a zip or a tar archive, read where they lie and never unpacked."""
+"""Read published folders, zip and tar archives in place, without unpacking them."""
 
 import bz2
 import gzip
@@ -18,13 +18,13 @@ from coarsecon.errors import InputError
 
 MAX_FILE_BYTES = 2**30
 MAX_HELD_BYTES = 2**30
-"""Of all images in a compressed tar, which are kept in memory."""
+"""Bound on the images of a compressed tar, which are kept in memory."""
 MAX_PADDING = 2**20
-"""Zeros behind the end of a tar."""
+"""Bound on the zeros after the end of a tar."""
 MAX_DEPTH = 4
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
-"""What `zipfile` raises on broken archives, OSError and ValueError for places outside of the file among it."""
-AGAIN = "fetch the archive again"
+"""Errors of `zipfile` on broken archives, including OSError and ValueError for offsets outside the file."""
+AGAIN = "download the archive again"
 
 
 class TarMember(NamedTuple):
@@ -37,14 +37,14 @@ class TarMember(NamedTuple):
 
 @dataclass(frozen=True)
 class ZipMember(Stored):
-    """A file in a zip archive: `size` bytes with the checksum `crc`, maybe deflated."""
+    """A file in a zip archive: `size` bytes with the checksum `crc`, possibly deflated."""
 
     size: int
     is_deflated: bool
     crc: int
 
     def read(self) -> bytes:
-        """The file's bytes; raises InputError when they are not what was packed."""
+        """Return the content of the file; raises InputError if it is damaged."""
         packed = super().read()
         try:
             content = (
@@ -58,11 +58,11 @@ class ZipMember(Stored):
 
 
 def read_files(place: Path, names: Collection[str]) -> dict[str, bytes]:
-    """The content of the files called `names` in `place`: a folder, or a tar archive that holds one.
+    """Return the content of the files `names` in `place`, a folder or a tar archive.
 
     Raises:
-        InputError: a file is missing or larger than 1 GiB, the archive is broken, or one of its members is
-            a link or leads out of the folder an archive is unpacked in.
+        InputError: A file is missing or larger than 1 GiB, the archive is broken, or one of its members is a link or
+            leads out of the archive.
     """
     if place.is_file():
         with opened_tar(place) as members:
@@ -71,7 +71,7 @@ def read_files(place: Path, names: Collection[str]) -> dict[str, bytes]:
         content = _read_folder(place, names)
     missing = [name for name in names if name not in content]
     if missing:
-        raise InputError(place, f"{', '.join(missing)} missing", "fetch the files again")
+        raise InputError(place, f"{', '.join(missing)} missing", "download the files again")
     return content
 
 
@@ -86,13 +86,13 @@ def _read_folder(folder: Path, names: Collection[str]) -> dict[str, bytes]:
 
 
 def list_files(place: Path, folder: str) -> dict[str, ImageFile]:
-    """The visible files of `place` by their path with /: a folder, or a zip or tar archive of the folder `folder`.
+    """Return the visible files of a folder, or of a zip or tar archive of the folder `folder`, by their path with /.
 
-    Files of a zip stay where they are; those of a tar, which can be read from its start alone, are held in memory.
+    Files of a zip are read on access; those of a tar, which is read sequentially, are held in memory.
 
     Raises:
-        InputError: `place` is missing or broken, or an archive holds a link, a file twice, one that leads out of
-            the folder an archive is unpacked in, or a too large one.
+        InputError: `place` is missing or broken, or an archive contains a link, a file twice, one that leads out of the
+            archive, or one that is too large.
     """
     if not place.is_file():
         found = walk(place, max_depth=MAX_DEPTH)
@@ -104,7 +104,7 @@ def list_files(place: Path, folder: str) -> dict[str, ImageFile]:
 
 
 def is_zip(file: Path) -> bool:
-    """Whether a file ends as a zip archive does; `zipfile` raises where its end is broken or spans several disks."""
+    """Return whether a file ends like a zip archive; `zipfile` raises if its end is broken or spans several disks."""
     try:
         return zipfile.is_zipfile(file)
     except zipfile.BadZipFile:
@@ -112,33 +112,33 @@ def is_zip(file: Path) -> bool:
 
 
 def below(place: Path, folder: str, members: Iterable[tuple[PurePosixPath, ImageFile]]) -> dict[str, ImageFile]:
-    """The members by their path below the folder `folder`, without hidden ones."""
+    """Return the visible members by their path below the folder `folder`."""
     files: dict[str, ImageFile] = {}
     for path, file in members:
         parts = path.parts[path.parts.index(folder) + 1 :] if folder in path.parts else path.parts
         if any(map(is_system_name, parts)):
             continue
         if files.setdefault("/".join(parts), file) is not file:
-            raise InputError(place, f"it holds {path} twice", AGAIN)
+            raise InputError(place, f"contains {path} twice", AGAIN)
     return files
 
 
 def read_lines(place: Path, files: Mapping[str, ImageFile], name: str) -> list[str]:
-    """The lines of a small text file among `files`, as `list_files` gives them for `place`.
+    """Return the lines of a small text file among `files`, which `list_files` returned for `place`.
 
     Raises:
-        InputError: it is missing, unreadable or no text in UTF-8.
+        InputError: It is missing, unreadable or not text in UTF-8.
     """
     if name not in files:
-        raise InputError(place, f"{name} missing", "fetch the files again")
+        raise InputError(place, f"{name} missing", "download the files again")
     try:
         return read_bytes(files[name]).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(place, f"{name} is not readable text ({error})", "fetch the files again") from error
+        raise InputError(place, f"{name} is not readable text ({error})", "download the files again") from error
 
 
 def hold(archive: Path, members: Iterable[TarMember]) -> list[tuple[PurePosixPath, bytes]]:
-    """The members of a tar with their content, as long as that is not too much; `archive` is for errors."""
+    """Read the members of a tar into memory, up to a bound; `archive` is for errors."""
     files, total = [], 0
     for member in members:
         total += member.size
@@ -152,10 +152,10 @@ def hold(archive: Path, members: Iterable[TarMember]) -> list[tuple[PurePosixPat
 def opened_tar(
     archive: Path, stream: IO[bytes] | None = None, limit: int | None = None
 ) -> Iterator[Iterator[TarMember]]:
-    """The files in a tar archive, each to be read before the next one is asked for.
+    """Iterate over the files in a tar archive, each to be read before the next.
 
-    None may be larger than `limit` bytes (None: 1 GiB). `stream` is where to read it when it lies inside of
-    `archive`. Whatever is wrong with the archive becomes an InputError in the `with` block.
+    None may be larger than `limit` bytes (None: 1 GiB). `stream` is the content of a tar inside `archive`. Errors of
+    the archive become an InputError in the `with` block.
     """
     try:
         with (
@@ -165,11 +165,11 @@ def opened_tar(
         ):
             yield _members(archive, tar, content, limit or MAX_FILE_BYTES)
     except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(archive, f"not a whole tar archive ({error})", "fetch it again") from error
+        raise InputError(archive, f"not a complete tar archive ({error})", "download it again") from error
 
 
 def _unpacked(packed: Any) -> AbstractContextManager[IO[bytes]]:
-    """What is compressed in a file, by its first bytes."""
+    """Return the decompressed content of a file, by its first bytes."""
     start = packed.peek(6)
     if start.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=packed)  # type: ignore[return-value]
@@ -182,13 +182,13 @@ def _members(archive: Path, tar: tarfile.TarFile, content: IO[bytes], limit: int
     for member in tar:
         path, where = _inside(archive, member.name)
         if not (member.isfile() or member.isdir()):
-            raise InputError(f"{where} is a link or a device; {AGAIN}")
+            raise InputError(where, "a link or a device", AGAIN)
         _check_size(where, member.size, limit)
         if file := tar.extractfile(member):
             yield TarMember(path, member.size, file)
-    # tarfile takes a broken header for the end; the checksum of what is compressed stands at its true end
+    # tarfile mistakes a broken header for the end; the checksum of the compressed data is at its true end
     if len(content.read(MAX_PADDING)) == MAX_PADDING:
-        raise InputError(archive, "not a whole tar archive (it goes on behind its end)", "fetch it again")
+        raise InputError(archive, "not a complete tar archive (data after its end)", "download it again")
 
 
 def _zip_members(archive: Path) -> Iterator[tuple[PurePosixPath, ZipMember]]:
@@ -199,7 +199,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[PurePosixPath, ZipMember]]:
                 if member.is_dir():
                     continue
                 if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise InputError(f"{where} is encrypted or compressed in an unknown way; {AGAIN}")
+                    raise InputError(where, "encrypted, or compressed by an unknown method", AGAIN)
                 _check_size(where, member.file_size, MAX_FILE_BYTES)
                 file.seek(member.header_offset)
                 header = file.read(30)
@@ -212,17 +212,17 @@ def _zip_members(archive: Path) -> Iterator[tuple[PurePosixPath, ZipMember]]:
                     ),
                 )
     except ZIP_ERRORS as error:
-        raise InputError(archive, f"not a whole zip archive ({error})", "fetch it again") from error
+        raise InputError(archive, f"not a complete zip archive ({error})", "download it again") from error
 
 
 def _inside(archive: Path, name: str) -> tuple[PurePosixPath, str]:
-    """A member's path, which must not lead out of the archive's folder, and what to call it in errors."""
+    """Return the path of a member, which must not lead out of the archive, and its name in errors."""
     path, where = PurePosixPath(name.replace("\\", "/")), f"{archive}: the member {name}"
     if path.is_absolute() or ".." in path.parts:
-        raise InputError(f"{where} leads out of the archive's folder; {AGAIN}")
+        raise InputError(where, "leads out of the folder of the archive", AGAIN)
     return path, where
 
 
 def _check_size(where: Path | str, size: int, limit: int) -> None:
     if size > limit:
-        raise InputError(f"{where} has {size} bytes, more than any original file; fetch it again")
+        raise InputError(where, f"{size} bytes, larger than any original file", "download it again")

@@ -1,4 +1,4 @@
-"""The columns of a table that hold paths and labels: named by the user, or known by their usual names."""
+"""Find the columns of paths and labels in a table: named by the user, or by their usual names."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ KINDS = (
     "species", "species_name", "subspecies", "subcategory", "subclass", "subtype", "subcat", "sublabel", "sub", "breed",
     "variety", "cultivar", "variant",
 )  # fmt: skip
-"""Names of columns of finer classes where there are coarser ones, and of the coarse ones where there are not."""
+"""Names of columns of fine classes if there are coarse ones, else of the coarse ones."""
 USUAL = {
     "path": (
         "path", *(f"{picture}_path" for picture in PICTURES), "file_path", "full_path", "relative_path", "rel_path",
@@ -27,8 +27,8 @@ USUAL = {
     "fine": ("fine", "fine_label", "fine_class", "fine_category", "fine_name", *KINDS),
     "split": ("split",),
 }  # fmt: skip
-"""Usual names of columns, the preferred one first. Case, spaces, dots, hyphens and underscores do not count."""
-FLAGS = {"path": "--path", "coarse": "--coarse", "fine": "--fine"}
+"""Usual names of columns, the preferred one first. Case, spaces, dots, hyphens and underscores are ignored."""
+NAMED_BY_USERS = ("path", "coarse", "fine")
 
 
 class ColumnChoice:
@@ -47,10 +47,10 @@ class ColumnChoice:
         self._others: dict[str, list[str]] = {}
 
     def choose(self, role: str, named: str | None = None, *, more: Sequence[str] = ()) -> str | None:
-        """Return the column of `role` ("path", "coarse", "fine" or "split"); None without any.
+        """Return the column of `role` ("path", "coarse", "fine" or "split"); None if there is none.
 
-        It is the column `named` by the user, else the one called exactly as the role, else the first with one of its
-        usual names or of those in `more`.
+        It is the column `named` by the user, else the one with exactly the name of the role, else the first with one of
+        its usual names or of those in `more`.
 
         Raises:
             InputError: There is no column of the name that the user gave.
@@ -68,12 +68,12 @@ class ColumnChoice:
         return found[0]
 
     def require(self, role: str, column: str | None, remedy: str = "") -> str:
-        """Return `column`; raises InputError that lists the columns of the table for None."""
+        """Return `column`; for None raises an InputError that lists the columns of the table."""
         if column is None:
             raise InputError(
                 self._place,
                 f"no column {role}; it has {', '.join(self._columns)}",
-                f"name the right one with {FLAGS[role]} COLUMN{remedy}",
+                f"name the right one with {role}{remedy}",
             )
         return column
 
@@ -82,19 +82,19 @@ class ColumnChoice:
         return [column for column in self._columns if column not in self._taken]
 
     def notes(self) -> list[str]:
-        """Say which columns were chosen by their names, unless they are called exactly as their role."""
+        """Return a note on the columns chosen by their names, unless the names are those of their roles."""
         if all(role == column for role, column in self._chosen.items()):
             return []
         chosen = ", ".join(f"{role} from {column!r}" for role, column in self._chosen.items())
         also = []
         for role, others in self._others.items():
             left = [repr(other) for other in others if other not in self._taken]
-            if left and role in FLAGS:
-                also.append(f"{' and '.join(left)} would do as well: choose with {FLAGS[role]} COLUMN")
+            if left and role in NAMED_BY_USERS:
+                also.append(f"{' and '.join(left)} also fit: choose with {role}")
         return ["; ".join([f"columns by their usual names: {chosen}", *also])]
 
     def _named(self, column: str) -> str:
-        """The column of the table that the user means, if need be in other letters."""
+        """Return the column that the user means, possibly in another spelling."""
         if column in self._columns:
             return column
         same = [name for name in self._columns if _key(name) == _key(column)]

@@ -8,9 +8,9 @@ from PIL import Image
 USUAL_RANGES = (255, 1023, 4095, 16383, 65535)
 """The highest values of 8, 10, 12, 14 and 16 bits: cameras and scanners use fewer bits than their files hold."""
 DARKEST_FRACTION = 1 / 16
-"""An image whose highest value is a smaller fraction of its range would look black."""
+"""An image whose highest value is a smaller fraction of its range would appear black."""
 SAMPLE_FORMAT, UNSIGNED = 339, 1
-"""The TIFF tag that says how samples are stored, and its default value."""
+"""The TIFF tag of the sample format, and its default value."""
 
 
 def is_deep_gray(image: Image.Image) -> bool:
@@ -37,7 +37,7 @@ def scale_to_8_bits(values: np.ndarray, white: float | None = None) -> np.ndarra
     """Scale gray values [H, W] of any type to uint8 [H, W].
 
     Zero becomes black, and `white` 255. Without it white is the highest value of the smallest usual range that holds
-    all pixels: 1 for floats, else that of 8, 10, 12, 14 or 16 bits. An image that would look black in this range, and
+    all pixels: 1 for floats, else that of 8, 10, 12, 14 or 16 bits. An image that would appear black in this range, and
     one with negative or larger values, is stretched from its lowest to its highest value. Pixels that are not finite
     become black.
 
@@ -64,7 +64,7 @@ def scale_to_8_bits(values: np.ndarray, white: float | None = None) -> np.ndarra
 def refuse_dark_16_bit_color(image: Image.Image, raw_modes: str) -> None:
     """Refuse 16-bit color whose values fit 12 bits: Pillow keeps the high byte only, which is black or nearly so.
 
-    `raw_modes` describes how the file stores its pixels, which an opened image says until it is loaded.
+    `raw_modes` describes how the file stores its pixels, which an opened image knows until it is loaded.
 
     Raises:
         ValueError: it is such an image.

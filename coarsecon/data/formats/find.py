@@ -12,12 +12,12 @@ from coarsecon.runtime.progress import Reporter
 
 
 def find_images(places: Sequence[Path], reporter: Reporter | None = None) -> list[Path]:
-    """The image files named by `places`: files as they are, and all images in and below folders, each once.
+    """Return the image files in `places`: files unchecked, and all images in and below folders, each once.
 
-    What is skipped in folders is reported.
+    Files that are skipped in folders are reported.
 
     Raises:
-        InputError: a place does not exist, or a folder holds no image.
+        InputError: A place does not exist, or a folder contains no image.
     """
     files: list[Path] = []
     for named in places:
@@ -42,16 +42,16 @@ def _images_below(folder: Path, reporter: Reporter) -> list[Path]:
                 left_out.files.append(entry.path)
         elif entry.kind != "folder":
             left_out.unreadable.append(entry)
-    told = [left_out.skipped] * bool(left_out.files) + left_out.warnings
+    notes = [left_out.skipped] * bool(left_out.files) + left_out.warnings
     if not images:
-        raise InputError(folder, f"no images in this folder{'; ' * bool(told)}{' '.join(told)}")
-    for line in told:
+        raise InputError(folder, f"no images in this folder{'; ' * bool(notes)}{' '.join(notes)}")
+    for line in notes:
         reporter.info(f"{folder}: {line}")
     return _without_repeats(images)
 
 
 def _without_repeats(files: list[Path]) -> list[Path]:
-    """The files without links to others of them."""
+    """Return the files without links to other files among them."""
     links = {file for file in files if file.is_symlink()}
     if not links:
         return files

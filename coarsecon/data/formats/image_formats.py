@@ -1,4 +1,4 @@
-"""Which image formats are read, and whether a file is an image by its content."""
+"""Image formats that are read, and recognition of images by their content."""
 
 import warnings
 from io import BytesIO
@@ -25,35 +25,35 @@ SUFFIXES_OF = {
     "QOI": (".qoi",),
     "SGI": (".sgi",),
 }
-"""The formats that are read, by Pillow's names. It opens some others by running programs."""
+"""Formats that are read, by their names in Pillow, which opens some others by running programs."""
 
 BY_SUFFIX = {"TGA": (".tga", ".icb", ".vda", ".vst"), "DIB": (".dib",)}
-"""Formats without a signature, which other files could be taken for; they are read by these suffixes only."""
+"""Formats without a signature, recognized only by these suffixes."""
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 
 SUFFIXES = tuple(suffix for known in (SUFFIXES_OF, BY_SUFFIX) for kinds in known.values() for suffix in kinds)
 SUFFIXES += HEIF_SUFFIXES
-"""Suffixes of images: a file called so that is no readable image is a broken one."""
+"""Suffixes of images: a file with one of them that is not readable counts as a broken image."""
 
 CAMERA_RAW = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
     *(".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
 )
-"""Most are TIFF by their first bytes, and hold a small preview that would be taken for the image."""
+"""Most begin like TIFF and contain a small preview that would be mistaken for the image."""
 
 EDITED_OR_DRAWN = (".ai", ".dds", ".djvu", ".eps", ".icns", ".pdf", ".psb", ".psd", ".svg", ".xcf")
-"""Formats of editors, vector graphics and documents that users may take for images."""
+"""Formats of editors, vector graphics and documents that users may mistake for images."""
 
 NOT_IMAGES = (*CAMERA_RAW, *EDITED_OR_DRAWN, ".thm", ".part", ".partial", ".crdownload", ".download")
 """Suffixes of files that are left out even where they begin like an image: previews and incomplete downloads."""
 
 
 def is_image(file: Path) -> bool:
-    """Whether a file is to be read as an image: by its suffix, or else by its content.
+    """Return whether a file is read as an image: by its suffix, else by its content.
 
-    Images are not decoded, and files with the suffix of an image are not even opened.
+    Images are not decoded, and files with the suffix of an image are not opened.
     """
     suffix = file.suffix.lower()
     if suffix in SUFFIXES or suffix in NOT_IMAGES:
@@ -63,7 +63,7 @@ def is_image(file: Path) -> bool:
             return True
     except (Image.DecompressionBombError, InputError):
         return True
-    except Exception:  # decoders raise anything on what is no image
+    except Exception:  # decoders raise various errors on other files
         return False
 
 
@@ -72,7 +72,7 @@ def open_image(file: Path | BytesIO, name: object = "the image") -> Image.Image:
 
     Raises:
         InputError: It is a HEIC image, and the package that reads them is missing.
-        Exception: whatever Pillow raises where it is no image.
+        Exception: Any error of Pillow if it is not an image.
     """
     suffix = file.suffix.lower() if isinstance(file, Path) else ""
     if suffix in CAMERA_RAW:
@@ -88,7 +88,7 @@ def open_image(file: Path | BytesIO, name: object = "the image") -> Image.Image:
 
 
 def _is_heif(file: Path | BytesIO) -> bool:
-    """Whether the brands in a file's first box are those of HEIC."""
+    """Return whether the brands in the first box of a file are those of HEIC."""
     if isinstance(file, BytesIO):
         return _has_heif_brand(file)
     with file.open("rb") as opened:

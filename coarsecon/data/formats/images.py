@@ -1,4 +1,4 @@
-"""Image files from anywhere to upright 8-bit RGB."""
+"""Decode image files to upright 8-bit RGB."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ PngImagePlugin.MAX_TEXT_MEMORY = 2**27
 
 @dataclass(frozen=True)
 class Stored:
-    """An image kept inside a larger file, an uncompressed tar or a binary: `length` bytes from `offset` on."""
+    """An image inside a larger file, such as an uncompressed tar: `length` bytes from `offset` on."""
 
     archive: Path
     offset: int
@@ -33,28 +33,28 @@ class Stored:
         return f"{self.archive}: {self.name}"
 
     def read(self) -> bytes:
-        """The bytes of the encoded image; fewer where the archive ends too early."""
+        """Return the encoded image; fewer bytes if the archive ends too early."""
         with self.archive.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.length)
 
 
 ImageFile = Path | Stored | bytes
-"""Where an encoded image is: in a file of its own, inside a larger one, or in memory."""
+"""Place of an encoded image: a file, inside a larger file, or in memory."""
 
 
 def read_bytes(source: ImageFile) -> bytes:
-    """The encoded image."""
+    """Return the encoded image."""
     if isinstance(source, bytes):
         return source
     return source.read() if isinstance(source, Stored) else source.read_bytes()
 
 
 def decode(source: ImageFile) -> np.ndarray:
-    """The image as uint8 [H, W, 3]: upright by its EXIF, transparent parts white.
+    """Decode an image to uint8 [H, W, 3]: upright by its EXIF orientation, transparent parts white.
 
     Raises:
-        InputError: it is no image, broken, or has more than 80 million pixels.
+        InputError: It is not an image, broken, or has more than 80 million pixels.
     """
     with opened(source) as image:
         return np.asarray(upright_rgb(image))
@@ -62,29 +62,29 @@ def decode(source: ImageFile) -> np.ndarray:
 
 @contextmanager
 def opened(source: ImageFile) -> Iterator[Image.Image]:
-    """The image, its header read; whatever goes wrong with it in the `with` block becomes an InputError."""
-    name, remedy = ("the image", "") if isinstance(source, bytes) else (source, "; replace or remove it")
+    """Open an image and read its header; any error in the `with` block becomes an InputError."""
+    name, hint = ("the image", "") if isinstance(source, bytes) else (source, "replace or remove it")
     try:
         file = source if isinstance(source, Path) else BytesIO(read_bytes(source))
         with open_image(file, name) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise InputError(name, f"{image.width} x {image.height} px is more than is read", "shrink it")
+                raise InputError(name, f"{image.width} x {image.height} px is more than is read", "resize it")
             yield image
     except FileNotFoundError:
         is_link = isinstance(source, Path) and source.is_symlink()
         raise InputError(name, "a link to a file that does not exist" if is_link else "no such file") from None
     except InputError:
         raise
-    except Exception as error:  # decoders raise anything on a broken file
-        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
-        raise InputError(name, f"not a readable image ({reason}){remedy}") from error
+    except Exception as error:  # decoders raise various errors on broken files
+        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
+        raise InputError(name, f"not a readable image ({reason})", hint) from error
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """The image as RGB: turned as its EXIF says, transparency over white, gray of more than 8 bits scaled to 8.
+    """Convert an image to upright RGB: rotated by its EXIF, transparency over white, deep gray scaled to 8 bits.
 
     Raises:
-        ValueError: its pixels cannot be scaled to 8 bits; see `coarsecon.data.formats.depth`.
+        ValueError: Its pixels cannot be scaled to 8 bits; see `coarsecon.data.formats.depth`.
     """
     raw_modes = str([tile[3] for tile in getattr(image, "tile", [])])
     upright = ImageOps.exif_transpose(image)
@@ -99,5 +99,5 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def is_upright(image: Image.Image) -> bool:
-    """Whether the image is stored as it is to be seen."""
+    """Return whether the image is stored upright."""
     return image.getexif().get(ExifTags.Base.Orientation, 1) == 1

@@ -9,15 +9,17 @@ from coarsecon.data.formats.image_formats import CAMERA_RAW, EDITED_OR_DRAWN
 from coarsecon.data.formats.walk import Entry
 
 MAX_KINDS = 8
-"""Kinds of files, and names, in one line."""
+"""Number of suffixes or names in one line."""
 
 
 @dataclass
 class LeftOut:
-    """What was found beside the images.
+    """The other content of a folder of images.
 
-    `files` are paths of files that are not images, `folders` folders without any image and what is in them,
-    `unreadable` broken links, link loops, special files and names that are not UTF-8.
+    Attributes:
+        files: Paths of files that are not images.
+        folders: Folders without images, and their content.
+        unreadable: Broken links, link loops, special files and names that are not UTF-8.
     """
 
     files: list[str] = field(default_factory=list)
@@ -26,7 +28,7 @@ class LeftOut:
 
     @property
     def skipped(self) -> str:
-        """A line that counts the files that are not images by kind and by folder; empty without such files."""
+        """A line that counts the files that are not images by suffix and by folder; empty without such files."""
         if not self.files:
             return ""
         one = len(self.files) == 1
@@ -39,7 +41,7 @@ class LeftOut:
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences on what may be a mistake: folders without images, and what cannot be read."""
+        """Sentences on possible mistakes: folders without images, and unreadable entries."""
         found = []
         if self.folders:
             named = some([f"{name} ({content})" for name, content in self.folders.items()])
@@ -51,19 +53,19 @@ class LeftOut:
 
 
 def kinds(paths: Iterable[str]) -> str:
-    """How many files there are of each suffix: "10 .txt, 2 .mp4"."""
+    """Count the files by suffix: "10 .txt, 2 .mp4"."""
     return most_common(Counter(PurePosixPath(path).suffix.lower() or "without a suffix" for path in paths))
 
 
 def most_common(counts: Counter[str], before: str = "") -> str:
-    """The counts and their names, the largest first."""
+    """Format the counts and their names, the largest first."""
     found = [f"{count:,} {before}{name}" for name, count in counts.most_common(MAX_KINDS)]
     rest = counts.total() - sum(count for _, count in counts.most_common(MAX_KINDS))
     return ", ".join(found + [f"{rest:,} others"] * (rest > 0))
 
 
 def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+    """Format the first names and the number of the others."""
     more = f" and {len(names) - MAX_KINDS:,} more" if len(names) > MAX_KINDS else ""
     return ", ".join(names[:MAX_KINDS]) + more
 
@@ -71,12 +73,12 @@ def some(names: Sequence[str]) -> str:
 def folders_without_images(
     folders: Iterable[tuple[str, ...]], images: Iterable[tuple[str, ...]], others: Iterable[tuple[str, ...]]
 ) -> dict[str, str]:
-    """The topmost folders without an image in or below them, and what is there instead.
+    """Return the topmost folders without an image in or below them, and their content.
 
     Args:
-        folders: the parts of every folder's path.
-        images: the same of every image.
-        others: the same of every other file.
+        folders: The parts of the path of every folder.
+        images: The same of every image.
+        others: The same of every other file.
     """
     filled = {parts[:depth] for parts in images for depth in range(len(parts))}
     content: dict[tuple[str, ...], list[str]] = {}

@@ -1,6 +1,6 @@
-"""MATLAB files (format 5) from strangers, read in plain Python: numbers, text, cells and structs.
+"""Read untrusted MATLAB files (format 5) in plain Python: numbers, text, cells and structs.
 
-SciPy's reader is written for files one trusts; a few changed bytes make it crash the interpreter.
+SciPy's reader expects trusted files: a few changed bytes crash the interpreter.
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 from coarsecon.errors import InputError
 
 MAX_FILE_BYTES = 2**25
-"""Of a file and of what it swells to: four times the largest file of labels."""
+"""Bound on a file and on its decompressed size: four times the largest published label file."""
 MAX_DEPTH = 3
 HEADER = 128
 
@@ -28,38 +28,46 @@ TEXTS = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "
 
 
 class Element(NamedTuple):
-    """A piece of a file: its type, and its content without padding."""
+    """A data element of a file: its type, and its content without padding."""
 
     kind: int
     data: memoryview
 
 
 def load_mat(file: Path, *names: str, fields: Collection[str] = ()) -> list[Any]:
-    """The variables called `names`: numbers as an array [N] (columns first), text as str.
+    """Return the variables `names`: numbers as an array [N] (column-major), text as str.
 
     A cell array becomes a list of its values; a struct array a dict with such a list for each of its `fields`.
 
     Raises:
-        InputError: the file or a variable is missing, it is not of MATLAB's format 5, broken, or too large.
+        InputError: The file or a variable is missing, or the file is not of MATLAB's format 5, broken, or too large.
     """
     try:
         if file.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(file, f"{file.stat().st_size} bytes are too many for labels", "fetch the file again")
+            raise InputError(
+                file, f"{file.stat().st_size} bytes, larger than any label file", "download the file again"
+            )
         found = dict(_variables(file.read_bytes(), fields))
     except OSError as error:
         raise InputError(file, f"cannot be read ({error.strerror})") from error
     except (ValueError, struct.error, zlib.error) as error:
-        raise InputError(file, f"not a whole MATLAB file of format 5 ({error})", "fetch the file again") from error
+        raise InputError(
+            file, f"not a complete MATLAB file of format 5 ({error})", "download the file again"
+        ) from error
     if missing := [name for name in names if name not in found]:
-        raise InputError(file, f"no variable {', '.join(missing)}", "fetch the file again")
+        raise InputError(file, f"no variable {', '.join(missing)}", "download the file again")
     return [found[name] for name in names]
 
 
-def whole_numbers(values: Any, where: str) -> np.ndarray:
-    """Numbers in an array, or alone in the arrays of a list, as int64 [N].
+def integers(values: Any, where: str) -> np.ndarray:
+    """Return the integers in an array, or in a list of arrays of one number, as int64 [N].
+
+    Args:
+        values: A variable or field of `load_mat`.
+        where: Its name in errors.
 
     Raises:
-        InputError: they are something else.
+        InputError: It contains something else.
     """
     try:
         numbers = np.concatenate([np.empty(0), *values]) if isinstance(values, list) else np.asarray(values, float)
@@ -67,20 +75,20 @@ def whole_numbers(values: Any, where: str) -> np.ndarray:
             return numbers.astype(np.int64)
     except (ValueError, TypeError):  # texts, or lists of lists
         pass
-    raise InputError(f"{where} are no whole numbers; fetch the file again")
+    raise InputError(where, "not all are integers", "download the file again")
 
 
 def _variables(content: bytes, fields: Collection[str]) -> Iterator[tuple[str, Any]]:
     order = {b"IM": "<", b"MI": ">"}.get(content[126:HEADER])
     if order is None or content.startswith(b"MATLAB 7.3"):
-        raise ValueError("it begins otherwise")
+        raise ValueError("it begins differently")
     reader = _Reader(order, fields)
     for element in reader.elements(memoryview(content)[HEADER:]):
         if element.kind == COMPRESSED:
             inflater = zlib.decompressobj()
             inflated = inflater.decompress(element.data, MAX_FILE_BYTES)
             if not inflater.eof:
-                raise ValueError("a compressed part is truncated or swells beyond measure")
+                raise ValueError("a compressed part is truncated or too large")
             element = next(reader.elements(memoryview(inflated)), element)
         if element.kind == MATRIX:
             yield reader.matrix(element.data)
@@ -88,33 +96,33 @@ def _variables(content: bytes, fields: Collection[str]) -> Iterator[tuple[str, A
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads elements of one byte order; of structs only the named fields."""
+    """Reads data elements of one byte order; of structs only the named fields."""
 
     order: str
     fields: Collection[str]
 
     def elements(self, data: memoryview) -> Iterator[Element]:
-        """The elements in `data`, one behind the other."""
+        """Yield the elements in `data`."""
         tag = struct.Struct(f"{self.order}II")
         place, length = 0, len(data)
         while place < length:
             kind, size = tag.unpack_from(data, place)
-            if kind > 0xFFFF:  # small: the size shares a word with the type, and the data take its place
+            if kind > 0xFFFF:  # small element: type and size in one word, then the data
                 kind, size, start, end = kind & 0xFFFF, kind >> 16, place + 4, place + 8
             else:
                 start = place + 8
                 end = start + size + (-size % 8 if kind != COMPRESSED else 0)
             if start + size > min(end, length):
-                raise ValueError("an element goes beyond its end")
+                raise ValueError("an element exceeds its parent")
             yield Element(kind, data[start : start + size])
             place = end
 
     def matrix(self, data: memoryview, depth: int = 0) -> tuple[str, Any]:
-        """Name and value of an array."""
+        """Return the name and value of an array."""
         if len(data) == 0:
             return "", np.empty(0)
         if depth > MAX_DEPTH:
-            raise ValueError("its cells lie too deep")
+            raise ValueError("its cells are nested too deep")
         parts = self.elements(data)
         flags, dimensions, name = (_next(parts) for _ in range(3))
         kind = struct.unpack_from(f"{self.order}I", flags.data)[0] & 0xFF
@@ -134,7 +142,7 @@ class _Reader:
         return bytes(name.data).decode("latin1"), value
 
     def structs(self, parts: Iterator[Element], count: int, depth: int) -> dict[str, list[Any]]:
-        """The values of each wanted field."""
+        """Return the values of the requested fields."""
         (length,) = self.numbers(_next(parts)).tolist()
         packed = bytes(_next(parts).data)
         if length < 1:
@@ -149,19 +157,19 @@ class _Reader:
         return values
 
     def inner(self, element: Element, depth: int) -> Any:
-        """The value in a cell or field."""
+        """Return the value in a cell or field."""
         if element.kind != MATRIX:
-            raise ValueError("a cell or field is no array")
+            raise ValueError("a cell or field is not an array")
         return self.matrix(element.data, depth + 1)[1]
 
     def numbers(self, element: Element) -> np.ndarray:
-        """A flat array."""
+        """Return a flat array."""
         if element.kind not in NUMBERS:
             raise ValueError(f"numbers of type {element.kind} are not read")
         return np.frombuffer(element.data, f"{self.order}{NUMBERS[element.kind]}")
 
     def text(self, element: Element) -> str:
-        """Text, whatever it is encoded as."""
+        """Return text in any of the encodings."""
         if element.kind not in TEXTS:
             raise ValueError(f"text of type {element.kind} is not read")
         encoding = TEXTS[element.kind]

@@ -1,4 +1,4 @@
-"""Labels as people and programs write them: missing values are no classes, and classes may look alike."""
+"""Read labels of users: recognize missing values, and find classes whose names differ only in spelling."""
 
 import re
 from collections import Counter
@@ -10,11 +10,11 @@ MISSING = frozenset(
     {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
     | {"NULL", "NaN", "None", "n/a", "nan", "null"}
 )
-"""Texts that mean a missing value: the default `na_values` of `pandas.read_csv`, besides empty cells."""
+"""Texts that mean a missing value: the default `na_values` of `pandas.read_csv`, in addition to empty cells."""
 
 
 def is_missing(cell: str) -> bool:
-    """Return whether a cell holds nothing, or a text that means so."""
+    """Return whether a cell is empty, or contains a text that means a missing value."""
     return not cell or cell in MISSING
 
 
@@ -22,7 +22,7 @@ class LabelColumns:
     """Reads cells of label columns, and counts the missing values of each.
 
     Args:
-        keep_na: Take the texts of `MISSING` for names of classes; only empty cells are missing then.
+        keep_na: Read the texts of `MISSING` as class names; only empty cells are missing then.
     """
 
     def __init__(self, *, keep_na: bool = False) -> None:
@@ -31,7 +31,7 @@ class LabelColumns:
         self._missing: dict[str, Counter[str]] = {}
 
     def label(self, cell: str) -> str:
-        """Return the label in a cell, "" where it is missing; spaces and letters in their usual form."""
+        """Return the label in a cell, "" if it is missing; with single spaces and in Unicode form NFC."""
         label = " ".join(canonical(cell).split())
         return "" if is_missing(label) and not self._keep_na else label
 
@@ -44,7 +44,7 @@ class LabelColumns:
         return label
 
     def notes(self) -> list[str]:
-        """Say in a sentence per column how many of its labels are missing, and as what."""
+        """Return a sentence per column with the number and form of its missing labels."""
         return [self._note(column, markers) for column, markers in self._missing.items()]
 
     def _note(self, column: str, markers: Counter[str]) -> str:
@@ -52,16 +52,16 @@ class LabelColumns:
         note = f"column {column}: {markers.total():,} of {self._cells[column]:,} labels are missing and stay unknown"
         note += f" ({forms})"
         names = sorted(marker for marker in markers if marker)
-        return note + (f"; pass --keep-na if {' or '.join(names)} is the name of a class" if names else "")
+        return note + (f"; set keep_na if {' or '.join(names)} is a class name" if names else "")
 
 
-def look_alikes(names: Sequence[str], *, limit: int = 3) -> list[str]:
+def similar_names(names: Sequence[str], *, limit: int = 3) -> list[str]:
     """Return groups of class names that differ only in case, spaces, hyphens or in how a number is written."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(_spelling(name), []).append(name)
-    alike = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
-    return alike[:limit]
+    groups_found = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
+    return groups_found[:limit]
 
 
 def _spelling(name: str) -> str:

@@ -12,12 +12,12 @@ from unicodedata import normalize
 
 
 def canonical(name: str) -> str:
-    """The spelling by which names are compared, and class names stored: NFC."""
+    """Return the form by which names are compared and class names stored: NFC."""
     return name if name.isascii() else normalize("NFC", name)
 
 
 def path_on_disk(path: Path) -> Path:
-    """The path as the file system spells it, where it exists in another Unicode form only; else unchanged."""
+    """Return the path as the file system spells it, if it exists only in another Unicode form; else unchanged."""
     if str(path).isascii() or os.path.lexists(path):
         return path
     found = Path(path.anchor)
@@ -30,7 +30,7 @@ def path_on_disk(path: Path) -> Path:
 
 
 def first_spellings(names: Iterable[str]) -> dict[str, str]:
-    """The canonical form of each name -> the first spelling of it."""
+    """Map the canonical form of each name to its first spelling."""
     found: dict[str, str] = {}
     for name in names:
         found.setdefault(canonical(name), name)
@@ -38,7 +38,7 @@ def first_spellings(names: Iterable[str]) -> dict[str, str]:
 
 
 def _part_on_disk(folder: Path, name: str) -> str | None:
-    """The entry of a folder that is called so in any Unicode form."""
+    """Return the entry of a folder with this name in any Unicode form."""
     for spelled in (name, normalize("NFC", name), normalize("NFD", name)):
         if os.path.lexists(folder / spelled):
             return spelled

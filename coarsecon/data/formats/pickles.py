@@ -1,4 +1,4 @@
-"""Pickle files from strangers, read without running what they ask for: arrays and plain containers only."""
+"""Read untrusted pickle files without running code: only arrays and plain containers."""
 
 import io
 import mmap
@@ -15,50 +15,53 @@ from coarsecon.errors import InputError
 
 
 def load_pickle(content: bytes, name: str, *, encoding: str = "bytes") -> Any:
-    """The object pickled in `content`: containers, numbers, text, and NumPy arrays of numbers or text.
+    """Return the object pickled in `content`: containers, numbers, text, and NumPy arrays of numbers or text.
 
-    `encoding` says how text pickled by Python 2 is read, as in `pickle.load`; `name` is the file's in errors.
+    Args:
+        content: The pickle.
+        name: Name of the file in errors.
+        encoding: Encoding of text pickled by Python 2, as in `pickle.load`.
 
     Raises:
-        InputError: the pickle names anything else (which is neither imported nor called), or is broken.
+        InputError: The pickle names anything else (which is neither imported nor called), or is broken.
     """
     try:
         return _Unpickler(content, name, encoding).load()
     except InputError:
         raise
-    except Exception as error:  # a broken pickle can raise anything
+    except Exception as error:  # a broken pickle raises various errors
         if isinstance(error, EOFError) or "truncated" in str(error):
             problem = f"the pickle is truncated (it ends after {len(content)} bytes)"
         else:
             problem = f"not a pickle of plain arrays ({type(error).__name__}: {error})"
-        raise InputError(name, problem, "fetch the file again") from error
+        raise InputError(name, problem, "download the file again") from error
 
 
 def load_dict(content: bytes, name: str) -> dict[str, Any]:
-    """The dictionary pickled in `content`, its keys as text; raises as `load_pickle`, and where it is none."""
+    """Return the dictionary pickled in `content`, with text keys; raises like `load_pickle`, or if it is not one."""
     loaded = load_pickle(content, name)
     if not isinstance(loaded, dict):
-        raise InputError(name, "the pickle holds no dictionary", "fetch the file again")
+        raise InputError(name, "the pickle does not hold a dictionary", "download the file again")
     return {as_text(key): value for key, value in loaded.items()}
 
 
 def read_dict(file: Path, *, max_bytes: int) -> dict[str, Any]:
-    """The dictionary pickled in a file; raises as `load_dict`, and where the file is missing or larger."""
+    """Return the dictionary pickled in a file; raises like `load_dict`, or if the file is missing or larger."""
     try:
         if file.stat().st_size > max_bytes:
-            raise InputError(file, "larger than any original file", "fetch it again")
+            raise InputError(file, "larger than any original file", "download it again")
         return load_dict(file.read_bytes(), str(file))
     except OSError as error:
-        raise InputError(file, f"cannot be read ({error.strerror})", "fetch it again") from error
+        raise InputError(file, f"cannot be read ({error.strerror})", "download it again") from error
 
 
 def as_text(value: Any) -> str:
-    """Text as pickled by Python 2 (bytes) or 3."""
+    """Return text pickled by Python 2 (bytes) or 3."""
     return value.decode("latin1") if isinstance(value, bytes) else str(value)
 
 
 def as_array(value: Any) -> np.ndarray:
-    """A list or array as an array; one of objects [0] where it is neither, or ragged."""
+    """Return a list or array as an array; an empty array of objects if it is neither, or ragged."""
     try:
         return np.asarray(value if isinstance(value, list | np.ndarray) else np.empty(0, object))
     except (ValueError, OverflowError):
@@ -66,13 +69,13 @@ def as_array(value: Any) -> np.ndarray:
 
 
 def stored_strings(file: Path, prefix: bytes) -> Iterator[Stored | bytes]:
-    """The byte strings in a pickle that begin with `prefix`, by where they lie in the file, in its order.
+    """Find the byte strings in a pickle that begin with `prefix`, by their place in the file.
 
-    The pickle is only parsed and nothing of it built, so that one of any size takes no memory. Strings that
-    Python 3 wrote in a protocol of Python 2 do not lie in the file as they are, and come as bytes.
+    The pickle is parsed but not loaded, so that its size does not matter. Strings that Python 3 wrote in a protocol of
+    Python 2 are encoded in the file, and are returned as bytes.
 
     Raises:
-        InputError: the file is missing, or no whole pickle.
+        InputError: The file is missing, or not a complete pickle.
     """
     try:
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -86,8 +89,8 @@ def stored_strings(file: Path, prefix: bytes) -> Iterator[Stored | bytes]:
                     yield Stored(file, content.tell() - len(value), len(value), f"byte {place:,}")
     except InputError:
         raise
-    except Exception as error:  # a broken pickle can raise anything
-        raise InputError(file, f"not a whole pickle ({error})", "fetch the file again") from error
+    except Exception as error:  # a broken pickle raises various errors
+        raise InputError(file, f"not a complete pickle ({error})", "download the file again") from error
 
 
 class _Unpickler(pickle.Unpickler):
@@ -104,14 +107,14 @@ class _Unpickler(pickle.Unpickler):
         except KeyError:
             raise InputError(
                 self.name,
-                f"the pickle asks for {module}.{name}, which is refused: only NumPy arrays and plain "
+                f"the pickle requests {module}.{name}, which is refused: only NumPy arrays and plain "
                 "containers are read",
-                "fetch the file from its original place",
+                "download the file from its original source",
             ) from None
 
 
 class _Dtype:
-    """What a pickle says of a dtype; kept from NumPy's own `dtype.__setstate__`, which trusts its input."""
+    """A dtype in a pickle; replaces the `dtype.__setstate__` of NumPy, which trusts its input."""
 
     def __init__(self, code: str) -> None:
         self.code, self.order = code, "="
@@ -137,7 +140,7 @@ class _Array(np.ndarray):
 
 
 def _globals() -> dict[tuple[str, str], Any]:
-    """What each name a pickle may use becomes: no class, and fresh functions, as it may set attributes."""
+    """Return the replacements of the allowed names: no classes, and new functions, as a pickle may set attributes."""
 
     def dtype(code: str, align: object = False, copy: object = False) -> _Dtype:
         return _Dtype(code)
@@ -150,7 +153,7 @@ def _globals() -> dict[tuple[str, str], Any]:
         return np.frombuffer(raw, dtype.resolve(), count=1)[0]
 
     def from_buffer(raw: bytes | bytearray, dtype: _Dtype, shape: Any, order: Any) -> np.ndarray:
-        # bytes(): an array in their place could be given other memory while this one still looks at it
+        # bytes(): the memory of an array could be replaced while this view of it exists
         return np.frombuffer(bytes(raw), dtype.resolve()).reshape(shape, order=order)
 
     def encode(text: str, encoding: str) -> bytes:

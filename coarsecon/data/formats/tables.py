@@ -1,4 +1,4 @@
-"""Tables that users write: CSV, as spreadsheets and pandas save it, and Parquet."""
+"""Read tables of users: CSV, as spreadsheets and pandas save it, and Parquet."""
 
 import csv
 import re
@@ -11,17 +11,17 @@ from coarsecon.errors import InputError
 from coarsecon.runtime.extras import require_extra
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Spreadsheets run a cell that begins so as a formula; `coarsecon` writes an apostrophe in front of it."""
+"""Spreadsheets run a cell that begins like this as a formula; `coarsecon` writes an apostrophe before it."""
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-"""Separators of cells; spreadsheets write semicolons where the comma is the decimal sign."""
+"""Separators of cells; spreadsheets write semicolons in locales with a decimal comma."""
 SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(?P<separator>[^\r\n"])"?(?P<others>[,;\t|]*)(\r\n|\r|\n|\Z)', re.IGNORECASE)
 """The line `sep=;` that Excel understands; once saved again, it is an ordinary row with other separators after it."""
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Characters without width, which text from web pages begins or ends with."""
 END = "\uffff"
-"""A line of its own after the last one: inside a cell, it shows that a quoted text does not end."""
+"""An extra last line: inside a cell, it shows that a quoted text does not end."""
 HEAD = 2**16
-"""Characters within which the first line is looked for."""
+"""Number of characters that contain the first line."""
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 SAVE_AS = "save it as CSV in UTF-8"
 
@@ -29,8 +29,11 @@ SAVE_AS = "save it as CSV in UTF-8"
 class Table(NamedTuple):
     """A table as text.
 
-    `rows` yields each row that has any text, by column and with its place in the table; cells without a value are "".
-    `notes` says what the user should know of how the table was read.
+    Attributes:
+        path: The file.
+        columns: Names of the columns.
+        rows: Yields the place and the cells by column of each row that is not empty; missing values are "".
+        notes: Notes for the user on how the table was read.
     """
 
     path: Path
@@ -43,8 +46,8 @@ def read_table(path: Path) -> Table:
     """Open a CSV or Parquet table.
 
     CSV is UTF-8, UTF-16 with its byte order mark, or else Windows-1252, which Excel writes; its separator is that of a
-    line `sep=;`, or the most frequent one of the first line. Rows and columns that hold nothing, and a first column
-    without a name (an index), are left out.
+    line `sep=;`, or the most frequent one of the first line. Empty rows and columns, and a first column without
+    a name (an index), are left out.
 
     Raises:
         InputError: The table is missing or cannot be read, or two columns have the same name. Errors in a row are
@@ -69,7 +72,7 @@ def clean(cell: Any) -> str:
     """Return the text of a cell without the space around it; "" for None and for a float that is not a number."""
     if cell is None or cell != cell:
         return ""
-    if isinstance(cell, float) and cell.is_integer():  # pandas makes floats of whole numbers beside a missing one
+    if isinstance(cell, float) and cell.is_integer():  # pandas makes floats of integers if one is missing
         cell = int(cell)
     text = str(cell).strip()
     while text != (text := text.strip(INVISIBLE).strip()):
@@ -91,7 +94,7 @@ def _read_csv(path: Path) -> Table:
         raise InputError(path, "the table is empty", "expected a first line that names its columns")
     named = [name for name in names if name]
     if twice := next((name for name in named if named.count(name) > 1), None):
-        raise InputError(path, f"the column {twice!r} stands twice", "rename or remove one")
+        raise InputError(path, f"the column {twice!r} occurs twice", "rename or remove one")
     return Table(path, named, _csv_rows(path, names, lines, separator), notes)
 
 
@@ -113,7 +116,7 @@ def _csv_rows(
 
 
 def _lines(path: Path, body: str, separator: str, *, first: int) -> Iterator[tuple[int, list[str]]]:
-    """The lines that hold text, as cells, with their numbers; lines end in any of the three ways."""
+    """Yield the cells of the lines that are not empty, with line numbers; any of the three line endings."""
     text = StringIO(f"{body}\n{END}", newline="")
     reader = csv.reader(text, skipinitialspace=True, delimiter=separator)
     start = 1
@@ -122,7 +125,7 @@ def _lines(path: Path, body: str, separator: str, *, first: int) -> Iterator[tup
             if cells == [END]:
                 return
             if any(END in cell for cell in cells):
-                raise InputError(f"{path}, line {start + first}", "a quotation mark opens a text and none closes it")
+                raise InputError(f"{path}, line {start + first}", "unclosed quotation mark")
             if any(cell.strip() for cell in cells):
                 yield reader.line_num + first, cells
             start = reader.line_num + 1
@@ -133,24 +136,22 @@ def _lines(path: Path, body: str, separator: str, *, first: int) -> Iterator[tup
 
 
 def _separator(body: str) -> str:
-    """The most frequent separator outside quotes of the first line that holds more than separators."""
+    """Return the most frequent separator outside quotes of the first line with more than separators."""
     lines = (re.sub(r'"[^"]*"', "x", line) for line in body[:HEAD].splitlines())
     head = next((line for line in lines if line.strip("".join(SEPARATORS) + " ")), "")
     return max(SEPARATORS, key=head.count)
 
 
 def _decode(path: Path) -> tuple[str, list[str]]:
-    """The text of a file, and notes on its encoding."""
+    """Return the text of a file, and notes on its encoding."""
     if path.suffix.lower() in WORKBOOKS:
-        raise InputError(path, "is a workbook of a spreadsheet program", f"{SAVE_AS} and pass that file")
+        raise InputError(path, "a workbook of a spreadsheet program", f"{SAVE_AS} and pass that file")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(path, "no such file", "it names a CSV or Parquet table") from None
+        raise InputError(path, "no such file", "name a CSV or Parquet table") from None
     except IsADirectoryError:
-        raise InputError(
-            path, "is a folder", "name a CSV or Parquet table (folders of images go to --source)"
-        ) from None
+        raise InputError(path, "a folder", "name a CSV or Parquet table; a folder of images is a source") from None
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})") from error
     is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")

@@ -1,4 +1,4 @@
-"""Files inside uncompressed tar archives, found once and then read where they lie: nothing is ever unpacked."""
+"""Index the files inside uncompressed tar archives, which are then read in place."""
 
 import io
 import tarfile
@@ -12,34 +12,36 @@ GZIP = b"\x1f\x8b"
 
 
 def stored_files(archive: Path | Stored) -> Iterator[Stored]:
-    """The regular files of a tar archive, in its order; the archive may itself be a file inside another.
+    """Yield the regular files of a tar archive in order; the archive may be a file inside another.
 
     Raises:
-        InputError: it is compressed, broken or truncated, or a member is a link or a device.
+        InputError: It is compressed, broken or truncated, or a member is a link or a device.
     """
     place = archive if isinstance(archive, Stored) else _whole(archive)
     try:
         with place.archive.open("rb", buffering=0) as file:  # only headers are read, a buffer would read more
             window = _Window(file, place.offset, place.length)
             if window.read(2) == GZIP:
-                raise InputError(archive, "it is compressed, but its files are read in place", "gunzip it first")
+                raise InputError(archive, "compressed, but its files are read in place", "gunzip it first")
             window.seek(0)
             with tarfile.open(fileobj=window, mode="r:") as tar:
                 for member in tar:
                     if member.isdir():
                         continue
                     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-                        raise InputError(archive, f"the member {member.name} is a link or a device", "fetch it again")
+                        raise InputError(
+                            archive, f"the member {member.name} is a link or a device", "download it again"
+                        )
                     if not 0 <= member.size <= place.length - member.offset_data:
-                        raise InputError(archive, f"it ends before {member.name} does", "fetch it again")
+                        raise InputError(archive, f"it ends before {member.name} does", "download it again")
                     yield Stored(place.archive, place.offset + member.offset_data, member.size, member.name)
-                window.seek(tar.offset)  # tarfile takes half a header for the end
+                window.seek(tar.offset)  # tarfile mistakes half a header for the end
                 if window.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                    raise InputError(archive, "it ends too early", "fetch it again")
+                    raise InputError(archive, "it ends too early", "download it again")
     except InputError:
         raise
-    except Exception as error:  # a broken header can raise anything
-        raise InputError(archive, f"not a whole tar archive ({error})", "fetch it again") from error
+    except Exception as error:  # a broken header raises various errors
+        raise InputError(archive, f"not a complete tar archive ({error})", "download it again") from error
 
 
 def _whole(archive: Path) -> Stored:
@@ -50,7 +52,7 @@ def _whole(archive: Path) -> Stored:
 
 
 class _Window(io.RawIOBase):
-    """`length` bytes of a file from `start` on, as a file of their own."""
+    """A file object for `length` bytes of another file from `start` on."""
 
     def __init__(self, file: io.FileIO, start: int, length: int) -> None:
         self.file, self.start, self.length, self.place = file, start, length, 0

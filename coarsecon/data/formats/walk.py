@@ -1,4 +1,4 @@
-"""Walk a folder of images as a user sees it: without what operating systems and programs leave there."""
+"""Walk a folder of images without hidden files and files of operating systems and programs."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from coarsecon.errors import InputError
 
 HIDDEN_PREFIXES = (".", "~$", "synophoto_thumb", "synofile_thumb")
-"""Of Unix and macOS (also AppleDouble, ._NAME), Office, and Synology's thumbnails."""
+"""Prefixes of Unix and macOS (also AppleDouble, ._NAME), Office, and Synology thumbnails."""
 
 SYSTEM_NAMES = frozenset(
     {
@@ -25,41 +25,42 @@ Kind = Literal["file", "folder", "broken link", "link loop", "special file", "no
 
 
 class Entry(NamedTuple):
-    """A file or folder below the walked one: the parts of its path, and what it is."""
+    """A file or folder below the walked one: the parts of its path, and its kind."""
 
     parts: tuple[str, ...]
     kind: Kind
 
     @property
     def path(self) -> str:
-        """Its path with /, printable whatever the name."""
+        """Its path with /, always printable."""
         return "/".join(self.parts).encode(errors="backslashreplace").decode()
 
 
 def is_system_name(name: str) -> bool:
-    """Whether a file or folder is hidden, or belongs to an operating system or a storage device."""
+    """Return whether a file or folder is hidden, or belongs to an operating system or a storage device."""
     lower = name.lower()
     return lower in SYSTEM_NAMES or lower.startswith(HIDDEN_PREFIXES)
 
 
 def walk(root: Path, *, once: bool = False, max_depth: int | None = None) -> Iterator[Entry]:
-    """The visible files and folders below `root`, each folder's sorted by name; a folder comes before its content.
+    """Yield the visible files and folders below `root`, sorted by name within a folder; folders before their content.
 
     Links are followed, but not into a folder that contains them.
 
     Args:
-        once: enter each folder once, however many links lead to it.
-        max_depth: enter at most this many levels of folders below `root`; None: all.
+        root: The folder to walk.
+        once: Enter each folder once, regardless of the number of links to it.
+        max_depth: Maximum number of levels of folders below `root`; None: all.
 
     Raises:
-        InputError: a folder cannot be listed.
+        InputError: A folder cannot be listed.
     """
     entered: set[tuple[int, int]] | None = set() if once else None
     yield from _walk(root, (), (_identity(root),), entered, max_depth)
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The visible files directly in `folder`, sorted by name; raises as `walk`."""
+    """Return the visible files directly in `folder`, sorted by name; raises like `walk`."""
     return [folder.joinpath(*entry.parts) for entry in walk(folder, max_depth=0) if entry.kind == "file"]
 
 
@@ -106,7 +107,7 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
             return "folder"
         if entry.is_file():
             return "file"
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return "broken link"
     return "broken link" if entry.is_symlink() and not Path(entry.path).exists() else "special file"
 

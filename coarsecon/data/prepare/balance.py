@@ -1,19 +1,26 @@
-"""How evenly a dataset's classes are filled, and where its labels give a method little to work with."""
+"""Measure class imbalance, and find classes with too few images or fine classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-UNEVEN = 10.0
-"""How many times larger the largest class must be than the smallest to be worth a word."""
+MIN_NOTED_IMBALANCE = 10.0
+"""Ratio of the largest to the smallest class from which it is reported."""
 
 
 @dataclass(frozen=True)
 class LevelBalance:
-    """One label level of the training split: images in its smallest, median and largest class that has any.
+    """One label level of the training split.
 
-    `single` names the classes of one image, `empty` those of none; `unknown` counts unlabelled images.
+    Attributes:
+        classes: Number of classes.
+        smallest: Number of images in the smallest class that has any.
+        median: Median number of images of the classes that have any.
+        largest: Number of images in the largest class.
+        single: Classes with one image.
+        empty: Classes without images.
+        unknown: Number of unlabeled images.
     """
 
     classes: int
@@ -26,37 +33,36 @@ class LevelBalance:
 
     @property
     def ratio(self) -> float:
-        """How many times larger the largest class is than the smallest."""
+        """Class imbalance: the size of the largest over that of the smallest class."""
         return self.largest / max(self.smallest, 1)
 
 
 @dataclass(frozen=True)
 class Balance:
-    """The balance of each level; `lone` names the coarse classes that have one fine class alone: nothing can be
-    learned inside them."""
+    """The balance of each level; `lone` lists the coarse classes with a single fine class."""
 
     levels: dict[str, LevelBalance]
     lone: list[str]
 
     def notes(self) -> list[str]:
-        """What a user should know, in sentences."""
+        """Return what users should know, in sentences."""
         found = []
         for level, balance in self.levels.items():
-            if balance.ratio >= UNEVEN:
+            if balance.ratio >= MIN_NOTED_IMBALANCE:
                 found.append(
-                    f"The {level} classes are uneven: {balance.smallest:,} to {balance.largest:,} training images."
+                    f"The {level} classes are imbalanced: {balance.smallest:,} to {balance.largest:,} training images."
                 )
             if balance.single:
                 found.append(f"{_some(balance.single, f'{level} class', 'es')} with a single training image.")
             if balance.empty:
                 found.append(f"{_some(balance.empty, f'{level} class', 'es')} without training images.")
         if self.lone:
-            found.append(f"{_some(self.lone, 'coarse class', 'es')} with one fine class alone.")
+            found.append(f"{_some(self.lone, 'coarse class', 'es')} with a single fine class.")
         return found
 
 
 def balance(labels: Mapping[str, np.ndarray], levels: Mapping[str, Sequence[str]]) -> Balance:
-    """Of int64 columns [N] (-1: unknown) and the class names of each level."""
+    """Measure int64 columns [N] (-1: unknown) with the class names of each level."""
     found = {level: _level(labels[level], names) for level, names in levels.items() if level in labels}
     lone = _lone(labels["coarse"], labels["fine"], levels["coarse"]) if {"coarse", "fine"} <= found.keys() else []
     return Balance(found, lone)
@@ -77,13 +83,13 @@ def _level(column: np.ndarray, names: Sequence[str]) -> LevelBalance:
 
 
 def _lone(coarse: np.ndarray, fine: np.ndarray, names: Sequence[str]) -> list[str]:
-    """The coarse classes all of whose labelled images are of one fine class."""
+    """Return the coarse classes whose labeled images all have one fine class."""
     pairs = {(int(c), int(f)) for c, f in zip(coarse, fine, strict=True) if c >= 0 and f >= 0}
     members = np.bincount([c for c, _ in pairs], minlength=len(names))[: len(names)] if pairs else np.zeros(len(names))
     return [names[i] for i in np.flatnonzero(members == 1).tolist()]
 
 
 def _some(names: list[str], one: str, plural: str) -> str:
-    """How many, and the first few by name."""
-    told = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    return f"{len(names)} {one}{plural if len(names) > 1 else ''} ({told})"
+    """Return the number and the first names."""
+    first = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    return f"{len(names)} {one}{plural if len(names) > 1 else ''} ({first})"

@@ -1,4 +1,4 @@
-"""From a source's original files to the prepared form, written as a whole or not at all."""
+"""Convert original files to the prepared form, atomically."""
 
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -49,7 +49,7 @@ def prepare_dataset(
 
     Raises:
         InputError: There is no such source, an option is invalid, or the original files are missing or damaged.
-        CoarseconError: The disk refuses, or a worker process dies.
+        CoarseconError: It cannot be written, or a worker process dies.
 
     Example:
         >>> coarsecon.prepare("folder", "data/birds", source="photos", size=64)  # doctest: +SKIP
@@ -77,23 +77,21 @@ def _parse_options(source: Source, options: dict[str, Any]) -> SourceConfig:
 
 
 def check_output(out: Path, *, overwrite: bool) -> None:
-    """Raise InputError where a dataset must not be written.
+    """Raise InputError if a dataset must not be written to `out`.
 
-    `overwrite` allows replacing a prepared one that holds nothing else.
+    `overwrite` allows replacing a prepared dataset without other files.
     """
     out = recover_folder(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
-        raise InputError(f"{out} exists already; choose another --out, or replace it with --overwrite")
+        raise InputError(out, "already exists", "choose another folder, or set overwrite to replace it")
     if not is_prepared(out):
-        raise InputError(f"{out} is not a prepared dataset, so --overwrite leaves it alone; choose another --out")
+        raise InputError(out, "not a prepared dataset, so it is not replaced", "choose another folder")
     others = other_files(out)
     if others:
-        raise InputError(
-            f"{out} also holds files that are not of the dataset ({several(others)}); move them away, or choose "
-            "another --out"
-        )
+        problem = f"also contains files that do not belong to the dataset ({several(others)})"
+        raise InputError(out, problem, "move them away, or choose another folder")
 
 
 def write_dataset(
@@ -107,22 +105,22 @@ def write_dataset(
 ) -> PreparedDataset:
     """Write `data` to the folder `out`, and open it.
 
-    `workers` processes convert image files; their number does not change the result. When it is killed, or
-    stopped after many images were converted, the next call goes on from there.
+    `workers` processes convert image files; their number does not change the result. If the process is killed, or
+    stopped after many images were converted, the next call resumes.
 
     Raises:
         InputError: `out` is taken (see `check_output`), or images cannot be read.
-        CoarseconError: the disk refuses, or a worker process dies.
+        CoarseconError: It cannot be written, or a worker process dies.
     """
     check_output(Path(out), overwrite=overwrite)
     work = Preparation(data, writing, workers, reporter or Reporter())
     try:
         with resumable_folder(Path(out).resolve(), keep=work.is_kept) as folder:
             work.write(folder)
-            open_dataset(folder)  # refuses what a source gave in the wrong shape before it takes its place
+            open_dataset(folder)  # refuses data of the wrong shape before the folder takes its place
             check_output(Path(out), overwrite=overwrite)  # it may have been written meanwhile
     except (OSError, SafetensorError) as error:
         raise CoarseconError(out, f"the dataset cannot be written ({error})") from error
     except BrokenProcessPool as error:
-        raise CoarseconError(out, "a worker ended, perhaps for lack of memory", "use fewer --workers") from error
+        raise CoarseconError(out, "a worker process died, perhaps for lack of memory", "use fewer workers") from error
     return open_dataset(out)

@@ -1,4 +1,4 @@
-"""Images into a writer, piece by piece; what was converted is noted, so that a killed run need not begin again."""
+"""Convert images piece by piece, with a journal from which a killed run resumes."""
 
 import hashlib
 import os
@@ -18,14 +18,19 @@ from coarsecon.errors import InputError
 from coarsecon.runtime.pool import map_ahead
 
 PIECE = 128
-"""Images that are converted and written down at once."""
+"""Number of images per entry of the journal."""
 ARRAY_PIECE = 4096
-"""Images of an array that are written at once."""
+"""Number of images of an array that are written at once."""
 
 
 class Pixels(NamedTuple):
-    """What was written: a SHA-256 that has seen the images in order, their `histogram` [3, 256], and what is wrong
-    with those that were not (by their number)."""
+    """The written images.
+
+    Attributes:
+        digest: SHA-256 of the images in order.
+        histogram: Their `histogram` [3, 256].
+        broken: Reasons why images were left out, by index.
+    """
 
     digest: Any
     histogram: np.ndarray
@@ -35,18 +40,18 @@ class Pixels(NamedTuple):
 def write_arrays(
     name: str, images: np.ndarray | Chunked, writer: ArrayWriter, advance: Callable[[int], None]
 ) -> Pixels:
-    """Write the images of the split `name`; raises InputError where they are not what was said of them."""
+    """Write the images of the split `name`; raises InputError if their shape or number is wrong."""
     pixels = Pixels(hashlib.sha256(), np.zeros((3, 256), np.int64), {})
     for piece in images.pieces() if isinstance(images, Chunked) else _cut(images):
         if piece.dtype != np.uint8 or piece.shape[1:] != (3, writer.side, writer.side):
             expected = f"uint8 [N, 3, {writer.side}, {writer.side}]"
-            raise InputError(name, f"images are no {expected}, but {piece.dtype} {list(piece.shape)}")
+            raise InputError(name, f"images are {piece.dtype} {list(piece.shape)}, not {expected}")
         writer.write(range(len(piece)), [piece])
         pixels.digest.update(np.ascontiguousarray(piece).data)
         pixels.histogram[:] += histogram(piece)
         advance(len(piece))
     if writer.count != len(images):
-        raise InputError(name, f"{writer.count} images came, not {len(images)}")
+        raise InputError(name, f"{writer.count} images instead of {len(images)}")
     return pixels
 
 
@@ -55,8 +60,14 @@ def _cut(images: np.ndarray) -> Iterator[np.ndarray]:
 
 
 class Entry(Record):
-    """A finished piece: a hash of its files and their conversion, what is wrong with its broken images (by their
-    number), the histogram of the others, and the SHA-256 of all that was written up to its end."""
+    """A finished piece.
+
+    Attributes:
+        inputs: Hash of its files and of their conversion.
+        broken: Reasons why images cannot be read, by index.
+        histogram: Histogram [3, 256] of the others.
+        digest: SHA-256 of everything written up to its end.
+    """
 
     inputs: str
     broken: dict[int, str]
@@ -65,7 +76,7 @@ class Entry(Record):
 
 
 class Journal:
-    """Converts the files of a split into `writer`, beginning where an earlier run with the same journal ended."""
+    """Converts the files of a split into `writer`, from where an earlier run with the same journal ended."""
 
     def __init__(self, file: Path, files: Sequence[ImageFile], conversion: Conversion, writer: Writer) -> None:
         self.file, self.files, self.conversion, self.writer = file, files, conversion, writer
@@ -74,7 +85,7 @@ class Journal:
         self._digest = hashlib.sha256()
 
     def convert(self, workers: int, advance: Callable[[int], None]) -> Pixels:
-        """Convert all files; `advance` is told how many images are done."""
+        """Convert all files; `advance` is called with the number of images done."""
         pieces = [range(start, min(start + PIECE, len(self.files))) for start in range(0, len(self.files), PIECE)]
         pieces = pieces[self._resume(pieces, advance) :]
         work = ([self.files[i] for i in piece] for piece in pieces)
@@ -103,7 +114,7 @@ class Journal:
         )
 
     def _resume(self, pieces: list[range], advance: Callable[[int], None]) -> int:
-        """Take what an earlier run wrote, as far as it is whole and the files are the same; returns the pieces."""
+        """Skip the pieces that an earlier run wrote intact from the same files; return their number."""
         done, size = 0, 0
         for piece, (entry, length) in zip(pieces, _entries(self.file), strict=False):
             kept = [i for i in piece if i not in entry.broken]
@@ -130,7 +141,7 @@ class Journal:
 
 
 def _entries(file: Path) -> Iterator[tuple[Entry, int]]:
-    """The finished pieces of an earlier run, each with its length in the journal; a broken line ends them."""
+    """Yield the finished pieces of an earlier run and their lengths in the journal, up to a broken line."""
     if not file.exists():
         return
     with file.open("rb") as lines:
@@ -142,7 +153,7 @@ def _entries(file: Path) -> Iterator[tuple[Entry, int]]:
 
 
 def _identity(file: ImageFile) -> bytes:
-    """What tells whether a file is still the same: its content in memory, else its place, size and time."""
+    """Return what identifies a file: its content in memory, else its path, size and modification time."""
     if isinstance(file, bytes):
         return hashlib.sha256(file).digest()
     place = file.archive if isinstance(file, Stored) else file

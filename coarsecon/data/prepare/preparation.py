@@ -1,4 +1,4 @@
-"""One dataset on its way to disk: its splits are written one by one, and broken images told."""
+"""Write one dataset to disk: split by split, with a report of broken images."""
 
 import csv
 import io
@@ -22,19 +22,21 @@ from coarsecon.errors import InputError
 from coarsecon.runtime.files import MARKER
 from coarsecon.runtime.progress import Progress, Reporter
 
-WORTH_KEEPING = 1000
-"""Converted images that are kept for the next attempt when this one fails."""
-TOLD = 20
-"""Most broken images that are told one by one."""
+MIN_KEPT_IMAGES = 1000
+"""Number of converted images from which they are kept for the next attempt if this one fails."""
+MAX_REPORTED = 20
+"""Number of broken images that are reported one by one."""
 
 
 @dataclass(frozen=True)
 class Writing:
     """How image files are written.
 
-    `resize_shorter` asks for copies with a shorter side of at most that many px (None: squares in one array up
-    to a size of 64, and above it copies of 8/7 of the size), `copies` for their kind (None: the source's own);
-    `skip_broken` leaves out images that cannot be read.
+    Attributes:
+        resize_shorter: Write copies with a shorter side of at most this many pixels. None: squares in one array up to
+            an image size of 64, and above it copies of 8/7 of the size.
+        copies: File format of the copies; None: that of the source.
+        skip_broken: Leave out images that cannot be read.
     """
 
     resize_shorter: int | None = None
@@ -42,18 +44,18 @@ class Writing:
     skip_broken: bool = False
 
     def conversion(self, data: SourceData) -> Conversion:
-        """What becomes of an image file; raises InputError where what is asked for has no effect."""
+        """Return the conversion of image files; raises InputError if an option would have no effect."""
         if self.resize_shorter is None and data.size <= ARRAY_MAX_SIZE:
             if self.copies is not None:
                 raise InputError(
-                    "--copies", f"up to {ARRAY_MAX_SIZE} px images become one array", "add --resize-shorter"
+                    "copies", f"images of up to {ARRAY_MAX_SIZE} px become one array", "set resize_shorter"
                 )
             return Conversion("square", data.size)
         return Conversion(self.copies or data.copies, self.resize_shorter or shorter_side(data.size))
 
 
 class BrokenImage(NamedTuple):
-    """An image that cannot be read: its split, what it was called, and what is wrong with it."""
+    """An image that cannot be read, and why: a row of `broken.csv`."""
 
     split: str
     name: str
@@ -61,7 +63,7 @@ class BrokenImage(NamedTuple):
 
 
 class WrittenSplit(NamedTuple):
-    """What `dataset.json` says of a split, its labels, whether its images are files, and their histogram."""
+    """A written split: its record in `dataset.json`, its labels, whether its images are files, and their histogram."""
 
     info: SplitInfo
     labels: dict[str, np.ndarray]
@@ -70,9 +72,11 @@ class WrittenSplit(NamedTuple):
 
 
 class Preparation:
-    """Writes `data` to a folder that may hold what an earlier attempt left.
+    """Writes `data` to a folder that may contain the partial result of an earlier attempt.
 
-    `broken` gathers the images that cannot be read, `converted` counts the image files done.
+    Attributes:
+        broken: Images that cannot be read.
+        converted: Number of image files converted so far.
     """
 
     def __init__(self, data: SourceData, writing: Writing, workers: int, reporter: Reporter) -> None:
@@ -81,21 +85,21 @@ class Preparation:
         self.broken: list[BrokenImage] = []
 
     def is_kept(self) -> bool:
-        """Whether so much is converted that the next attempt should go on from here; if so it is said."""
-        is_much = self.converted >= WORTH_KEEPING
-        if is_much:
-            self.reporter.info(f"{self.converted:,} images are converted; the same command goes on from there")
-        return is_much
+        """Return whether the next attempt should resume from here, and report it."""
+        is_kept = self.converted >= MIN_KEPT_IMAGES
+        if is_kept:
+            self.reporter.info(f"{self.converted:,} images are converted; rerun the command to resume")
+        return is_kept
 
     def write(self, folder: Path) -> None:
         """Write the dataset.
 
         Raises:
-            InputError: images cannot be read and are not to be skipped, or a source's images are of another shape
-                or number than it said.
+            InputError: Images cannot be read and must not be skipped, or their shape or number differs from what the
+                source announced.
         """
         splits = {name: self._write_split(folder, name, split) for name, split in self.data.splits.items()}
-        self._tell_broken()
+        self._report_broken()
         mean, std = mean_and_std(splits["train"].histogram)
         notes = [self.data.notes] if self.data.notes else []
         notes += balance(splits["train"].labels, self.data.levels).notes()
@@ -123,12 +127,14 @@ class Preparation:
             with self.reporter.progress(f"writing {name}", count) as progress:
                 pixels = self._write_images(folder, name, split.images, writer, progress)
             self.broken += [
-                BrokenImage(name, _name(split, i), reason.replace("the image:", f"{_name(split, i)}:", 1))
+                BrokenImage(name, _name(split, i), f"{_place(split, i)}: {reason}")
                 for i, reason in pixels.broken.items()
             ]
             kept = np.delete(np.arange(count), list(pixels.broken))
             if not len(kept):
-                raise InputError(f"none of the {count} {name} images can be read", self.broken[-1].reason)
+                raise InputError(
+                    self.data.name, f"none of the {count} {name} images can be read: {self.broken[-1].reason}"
+                )
             columns = {level: column[kept] for level, column in columns.items()}
             writer.finish(columns)
         for level, column in columns.items():
@@ -143,7 +149,7 @@ class Preparation:
         conversion = self.writing.conversion(self.data)
         is_array = isinstance(split.images, np.ndarray | Chunked)
         if is_array and self.writing != Writing(skip_broken=self.writing.skip_broken):
-            raise InputError(self.data.name, "its images are one array", "leave out --resize-shorter and --copies")
+            raise InputError(self.data.name, "its images are one array", "omit resize_shorter and copies")
         if is_array or conversion.kind == "square":
             return ArrayWriter(folder / f"{name}.safetensors", self.data.size, levels, len(split.images))
         return CopyWriter(folder, name, SUFFIX[conversion.kind])
@@ -160,19 +166,19 @@ class Preparation:
         journal = Journal(folder / f"{name}.journal", images, self.writing.conversion(self.data), writer)
         return journal.convert(self.workers, advance)
 
-    def _tell_broken(self) -> None:
-        """Say which images cannot be read, and raise InputError unless they are to be skipped."""
-        for image in self.broken[:TOLD]:
+    def _report_broken(self) -> None:
+        """Report the images that cannot be read, and raise InputError unless they are skipped."""
+        for image in self.broken[:MAX_REPORTED]:
             self.reporter.info(f"{image.split}: {image.reason}")
-        if len(self.broken) > TOLD:
-            self.reporter.info(f"and {len(self.broken) - TOLD:,} more")
+        if len(self.broken) > MAX_REPORTED:
+            self.reporter.info(f"and {len(self.broken) - MAX_REPORTED:,} more")
         if self.broken and not self.writing.skip_broken:
             first, count = self.broken[0].reason, len(self.broken)
-            told = first if count == 1 else f"{count:,} images cannot be read, the first: {first}"
-            raise InputError(f"{told}; --skip-broken leaves broken images out")
+            problem = f"{count:,} image{'s' * (count > 1)} cannot be read, the first: {first}"
+            raise InputError(self.data.name, problem, "set skip_broken to leave out broken images")
 
     def _remove_leftovers(self, folder: Path, info: DatasetInfo) -> None:
-        """Remove the journals, and what an earlier attempt at something else left."""
+        """Remove the journals, and the files of an earlier attempt at something else."""
         wanted = {"dataset.json", MARKER, *(BROKEN,) * bool(self.broken), *("images",) * (info.form == "files")}
         wanted |= {f"{name}{suffix}" for name in info.splits for suffix in (".safetensors", ".files.json")}
         for path in folder.iterdir():
@@ -186,11 +192,16 @@ class Preparation:
 
 
 def _name(split: SplitData, i: int) -> str:
-    """What image `i` was called, as well as is known."""
-    if split.names:
-        return split.names[i]
+    """Return the name of image `i`, or where it is."""
+    return split.names[i] if split.names else _place(split, i)
+
+
+def _place(split: SplitData, i: int) -> str:
+    """Return the place of image `i`: its file, else its name or number."""
     file = split.images[i] if not isinstance(split.images, Chunked) else b""
-    return f"image {i}" if isinstance(file, bytes | np.ndarray) else str(file)
+    if not isinstance(file, bytes | np.ndarray):
+        return str(file)
+    return split.names[i] if split.names else f"image {i}"
 
 
 def _as_csv(rows: Sequence[BrokenImage]) -> str:

@@ -1,6 +1,6 @@
-"""The two forms images are written in, piece by piece: one safetensors file, or a folder of copies.
+"""Write images piece by piece in either form: one safetensors file, or a folder of copies.
 
-Both also give back what an earlier, interrupted run wrote, so that it need not be made again.
+Both can read back the images of an earlier, interrupted run.
 """
 
 import json
@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-HEADER = 4096
-"""Bytes kept free for the header of a safetensors file, and the most it may take."""
-FOLDER = 1000
-"""Most copies in one folder."""
+HEADER_BYTES = 4096
+"""Bytes reserved for the header of a safetensors file."""
+MAX_FILES_PER_FOLDER = 1000
+"""Maximum number of copies in one folder."""
 
 Labels = Mapping[str, np.ndarray]
 
@@ -21,30 +21,30 @@ Labels = Mapping[str, np.ndarray]
 class ArrayWriter:
     """Writes `SPLIT.safetensors` with `images` uint8 [N, 3, side, side] and one int64 column [N] per level.
 
-    N is at most `capacity`, and known only once all images are there. The columns stand before the images,
-    where every number lies on a multiple of eight bytes, so their place is kept free; the header, which may
-    end in spaces, takes up what remains of it. No more than a piece is ever in memory.
+    N is at most `capacity`, and unknown until all images are written. The columns precede the images, so that each
+    number is aligned to eight bytes; their space is reserved, and the header, padded with spaces, fills what remains
+    of it. Only one piece is in memory at a time.
     """
 
     files: None = None
 
     def __init__(self, file: Path, side: int, levels: int, capacity: int) -> None:
         self.side, self.count = side, 0
-        self._start = HEADER + 8 * levels * capacity
+        self._start = HEADER_BYTES + 8 * levels * capacity
         file.touch()
         self._file = file.open("r+b")
 
     def recall(self, indices: Sequence[int]) -> list[bytes]:
-        """The images that stand after those written; bytes are short or none where there are not so many."""
+        """Read the images after those already written; the bytes of missing ones are short or empty."""
         self._seek()
         return [self._file.read(self._bytes) for _ in indices]
 
     def skip(self, indices: Sequence[int]) -> None:
-        """Take the images that `recall` gave as written."""
+        """Count the images that `recall` returned as written."""
         self.count += len(indices)
 
     def write(self, indices: Sequence[int], contents: Sequence[bytes | np.ndarray]) -> None:
-        """Add as many images as there are `indices`, uint8 [3, side, side] each, in one or more contents."""
+        """Append one image per index, uint8 [3, side, side] each, in one or more contents."""
         self._seek()
         for content in contents:
             self._file.write(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
@@ -70,7 +70,7 @@ class ArrayWriter:
         self._file.close()
 
     def close(self) -> None:
-        """Close the file as it stands."""
+        """Close the file without finishing it."""
         self._file.close()
 
     @property
@@ -82,23 +82,23 @@ class ArrayWriter:
 
 
 class CopyWriter:
-    """Writes copies to `images/SPLIT/` below `root`, each called by its number among the originals."""
+    """Writes copies to `images/SPLIT/` below `root`, named by their index among the originals."""
 
     def __init__(self, root: Path, split: str, suffix: str) -> None:
         self.root, self.split, self.suffix = root, split, suffix
         self.files: list[str] = []
 
     def recall(self, indices: Sequence[int]) -> list[bytes]:
-        """The copies with these numbers; no bytes for those that are not there."""
+        """Read the copies with these indices; no bytes for missing ones."""
         files = [self.root / self._path(index) for index in indices]
         return [file.read_bytes() if file.is_file() else b"" for file in files]
 
     def skip(self, indices: Sequence[int]) -> None:
-        """Take the copies that `recall` gave as written."""
+        """Count the copies that `recall` returned as written."""
         self.files += [self._path(index) for index in indices]
 
     def write(self, indices: Sequence[int], contents: Sequence[bytes]) -> None:
-        """Add copies with these numbers."""
+        """Write copies with these indices."""
         for index, content in zip(indices, contents, strict=True):
             file = self.root / self._path(index)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ class CopyWriter:
         self.skip(indices)
 
     def finish(self, labels: Labels) -> None:
-        """Write the columns to `SPLIT.safetensors`, and remove copies of an earlier run that are not wanted."""
+        """Write the columns to `SPLIT.safetensors`, and remove other copies of an earlier run."""
         wanted = set(self.files)
         for file in (self.root / "images" / self.split).rglob("*"):
             if file.is_file() and file.relative_to(self.root).as_posix() not in wanted:
@@ -114,10 +114,10 @@ class CopyWriter:
         save_file(dict(labels), self.root / f"{self.split}.safetensors")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file stays open."""
 
     def _path(self, index: int) -> str:
-        return f"images/{self.split}/{index // FOLDER:04d}/{index:06d}{self.suffix}"
+        return f"images/{self.split}/{index // MAX_FILES_PER_FOLDER:04d}/{index:06d}{self.suffix}"
 
 
 Writer = ArrayWriter | CopyWriter

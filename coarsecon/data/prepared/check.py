@@ -1,4 +1,4 @@
-"""Whether a prepared dataset is whole: checksums, images that decode, and pictures that occur more than once."""
+"""Verify a prepared dataset: checksums, images that decode, duplicates and leakage."""
 
 import hashlib
 from collections import defaultdict
@@ -21,8 +21,15 @@ PIECE = 64
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """What was found of one split: `unknown` counts its labels of -1 per level, `broken` tells what does not decode,
-    `repeats` counts images that another image of the split equals pixel by pixel (all but the first of each)."""
+    """Result for one split.
+
+    Attributes:
+        count: Number of images.
+        is_as_written: Whether the checksum is that of `dataset.json`.
+        unknown: Number of unknown labels (-1) per level.
+        broken: Images that do not decode, and why.
+        repeats: Number of images whose pixels equal those of an earlier image of the split.
+    """
 
     count: int
     is_as_written: bool
@@ -33,23 +40,28 @@ class SplitCheck:
 
 @dataclass(frozen=True)
 class DatasetCheck:
-    """`twins` holds every picture that occurs more than once, as its places (split, number); `leaks` counts, for each
-    pair of splits, the images of the second that stand in the first too; `contradictions` counts the twins whose
-    labels differ."""
+    """Result for a dataset.
+
+    Attributes:
+        splits: Results of the splits.
+        duplicates: Groups of images with equal pixels, each image as (split, index).
+        leaks: Number of images of the second split of a pair that are also in the first.
+        contradictions: Number of groups of duplicates whose labels differ.
+    """
 
     splits: dict[str, SplitCheck]
-    twins: list[list[tuple[str, int]]]
+    duplicates: list[list[tuple[str, int]]]
     leaks: dict[tuple[str, str], int]
     contradictions: int
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything is as it was written, and decodes."""
+        """Whether all files are as written and all images decode."""
         return all(split.is_as_written and not split.broken for split in self.splits.values())
 
 
 def check_dataset(dataset: PreparedDataset, *, workers: int = 2, reporter: Reporter | None = None) -> DatasetCheck:
-    """Read every image of a dataset; what opening it checks (counts, label ranges) has been checked before."""
+    """Read every image of a dataset. Counts and label ranges were verified when it was opened."""
     splits: dict[str, SplitCheck] = {}
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for name, split in dataset.splits.items():
@@ -74,16 +86,19 @@ def check_dataset(dataset: PreparedDataset, *, workers: int = 2, reporter: Repor
             broken=broken,
             repeats=len(known) - len(set(known)),
         )
-    twins = [found for found in places.values() if len(found) > 1]
-    return DatasetCheck(splits, twins, _leaks(twins), sum(_contradicts(dataset, found) for found in twins))
+    duplicates = [found for found in places.values() if len(found) > 1]
+    return DatasetCheck(
+        splits, duplicates, _leaks(duplicates), sum(_contradicts(dataset, found) for found in duplicates)
+    )
 
 
 def _marks(
     split: Split, workers: int, progress: Progress, content: Callable[[bytes | memoryview], None]
 ) -> Iterator[bytes | str]:
-    """The hash of each image's pixels, or what is wrong with it; `content` is told what is stored, image by image.
+    """Yield the hash of the pixels of each image, or the reason why it does not decode.
 
-    A copy is read for it right after it was decoded, while the system still has it in memory.
+    `content` is called with the stored bytes of each image. A copy is read for it right after it was decoded, while it
+    is still in the file cache.
     """
     if split.files is None:
         assert split.images is not None
@@ -113,9 +128,9 @@ def _file_marks(files: list[Path]) -> list[bytes | str]:
     return marks
 
 
-def _leaks(twins: list[list[tuple[str, int]]]) -> dict[tuple[str, str], int]:
+def _leaks(duplicates: list[list[tuple[str, int]]]) -> dict[tuple[str, str], int]:
     leaks: dict[tuple[str, str], int] = defaultdict(int)
-    for places in twins:
+    for places in duplicates:
         names = list(dict.fromkeys(split for split, _ in places))  # in the order of the dataset's splits
         for i, first in enumerate(names):
             for second in names[i + 1 :]:
@@ -124,7 +139,7 @@ def _leaks(twins: list[list[tuple[str, int]]]) -> dict[tuple[str, str], int]:
 
 
 def _contradicts(dataset: PreparedDataset, places: list[tuple[str, int]]) -> bool:
-    """Whether equal pictures have two labels of one level."""
+    """Return whether equal images have different labels of one level."""
     for level in dataset.info.levels:
         labels = {int(dataset.splits[split].labels[level][number]) for split, number in places} - {-1}
         if len(labels) > 1:

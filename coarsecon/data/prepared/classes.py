@@ -15,7 +15,7 @@ from coarsecon.data.prepared.store import PreparedDataset
 
 
 class ClassKey(NamedTuple):
-    """A class: how it is `written`, its coarse class where the labels show a single one, and its name within that."""
+    """A class: its written name, its coarse class if the labels show a single one, and its name within that."""
 
     written: str
     coarse: str | None
@@ -23,7 +23,7 @@ class ClassKey(NamedTuple):
 
 
 def class_keys(dataset: PreparedDataset, level: str) -> list[ClassKey]:
-    """The classes of a level by number."""
+    """Return the classes of a level in order."""
     written = [canonical(name) for name in dataset.info.levels[level]]
     if level != "fine" or "coarse" not in dataset.info.levels:
         return [ClassKey(text, None, text) for text in written]
@@ -36,10 +36,10 @@ def class_keys(dataset: PreparedDataset, level: str) -> list[ClassKey]:
 
 
 def matching(classes: Sequence[ClassKey], others: Sequence[ClassKey]) -> list[int]:
-    """For each class the number of the same class among `others`, -1 where there is none or it is not clear which.
+    """Return for each class the index of the same class in `others`, -1 if there is none or several.
 
-    Two classes with known coarse classes are the same if these and their names are equal, others if they are written
-    alike.
+    Two classes with known coarse classes are the same if these and their names are equal, others if their written
+    names are equal.
     """
     by_name = _numbers([(key.coarse, key.name) if key.coarse is not None else None for key in others])
     by_text = _numbers([key.written for key in others])
@@ -53,13 +53,13 @@ def matching(classes: Sequence[ClassKey], others: Sequence[ClassKey]) -> list[in
 
 
 def _numbers(keys: Sequence[object]) -> dict[object, int]:
-    """The number of every key that occurs once; None is no key."""
+    """Return the index of every key that occurs once; None is not a key."""
     counts = Counter(keys)
     return {key: number for number, key in enumerate(keys) if key is not None and counts[key] == 1}
 
 
 def _parents(dataset: PreparedDataset, coarse_classes: int) -> list[int]:
-    """The coarse class of each fine class over all splits; -1 where there is none, or are several."""
+    """Return the coarse class of each fine class over all splits; -1 if there is none or several."""
     parents = [-1] * len(dataset.info.levels["fine"])
     seen: set[int] = set()
     columns = [split.labels for split in dataset.splits.values()]

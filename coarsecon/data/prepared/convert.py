@@ -1,4 +1,4 @@
-"""Image files to the form they are kept in: small squares for one array, or shrunk JPEG or PNG copies."""
+"""Convert image files to their stored form: small squares in one array, or resized JPEG or PNG copies."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -16,51 +16,51 @@ from coarsecon.runtime.limits import workers_problem
 from coarsecon.runtime.pool import processes
 
 ARRAY_MAX_SIZE = 64
-"""Images of at most this side are kept as one array of squares, larger ones as files."""
+"""Images up to this size in pixels are stored as one array of squares, larger ones as files."""
 
 CopyKind = Literal["jpeg", "png"]
 SUFFIX = {"jpeg": ".jpg", "png": ".png"}
 
-LONGEST_ASPECT = 16
-"""How many times its shorter side the longer side of a copy may be: batches are padded to their longest image."""
+MAX_ASPECT_RATIO = 16
+"""Bound on longer over shorter side of a copy: batches are padded to their longest image."""
 
 
 class Converted(NamedTuple):
-    """An image as it is kept: its pixels or the bytes of its copy, and the `histogram` [3, 256] of its pixels."""
+    """A converted image: its pixels or the bytes of its copy, and the `histogram` [3, 256] of its pixels."""
 
     content: bytes
     histogram: np.ndarray
 
 
 class Broken(NamedTuple):
-    """What is wrong with an image."""
+    """The reason why an image cannot be read, without its name."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What an image file becomes: a `square` of `side` px, or a copy whose shorter side is at most `side` px.
+    """Conversion of an image file to a `square` of `side` px, or to a copy whose shorter side is at most `side` px.
 
-    Squares are uint8 [3, side, side], whatever the proportions of the image. Upright RGB images of the wanted
-    kind that are small enough are copied byte for byte; others become PNG, or JPEG of quality 95, 4:4:4.
-    Images shrink by Pillow's antialiased bilinear resize. A JPEG at least four times too large is first decoded at
-    1/2, 1/4 or 1/8 of its size, which leaves the resize twice the pixels it needs: several times faster, and
-    off by less than one grey level on average.
+    Squares are uint8 [3, side, side], whatever the aspect ratio of the image. Upright RGB images of the requested
+    format that are small enough are copied byte for byte; others become PNG, or JPEG of quality 95, 4:4:4. Images are
+    resized by the antialiased bilinear filter of Pillow. A JPEG at least four times too large is first decoded at 1/2,
+    1/4 or 1/8 of its size, which leaves the filter twice the pixels it needs: several times faster, with a mean
+    difference below one gray level.
     """
 
     kind: Literal["square"] | CopyKind
     side: int
 
     def __call__(self, file: ImageFile) -> Converted | Broken:
-        """The image of a file as it is kept, or what is wrong with it."""
+        """Convert the image of a file, or return the reason why it cannot be read."""
         try:
             return self._square(file) if self.kind == "square" else self._copy(file, self.kind)
         except InputError as error:
-            return Broken(str(error))
+            return Broken("; ".join(filter(None, [error.problem, error.hint])))
 
     def all(self, files: Sequence[ImageFile]) -> list[Converted | Broken]:
-        """Each file's image."""
+        """Convert the images of several files."""
         return [self(file) for file in files]
 
     def _square(self, file: ImageFile) -> Converted:
@@ -70,7 +70,7 @@ class Conversion:
 
     def _copy(self, file: ImageFile, kind: CopyKind) -> Converted:
         with opened(file) as image:
-            is_small = min(image.size) <= self.side and max(image.size) <= LONGEST_ASPECT * self.side
+            is_small = min(image.size) <= self.side and max(image.size) <= MAX_ASPECT_RATIO * self.side
             is_plain = image.mode == "RGB" and not image.has_transparency_data and is_upright(image)
             is_kept = is_small and is_plain and image.format == kind.upper()
             pixels = _shrunk(image, self.side)
@@ -79,7 +79,7 @@ class Conversion:
 
 
 def pool_for(workers: int) -> Executor:
-    """What converts: the present process for one worker or where the system allows no others, else processes.
+    """Return the executor of conversions: this process if one worker is requested or possible, else processes.
 
     Threads would share Python's lock, which is held while a JPEG is encoded.
     """
@@ -87,32 +87,32 @@ def pool_for(workers: int) -> Executor:
 
 
 def as_prepared(file: ImageFile, size: int) -> np.ndarray:
-    """A file's image as it would be prepared for an encoder of `size`, uint8 [H, W, 3]; for queries."""
+    """Return the image of a file as it would be prepared for the image size `size`, uint8 [H, W, 3]; for queries."""
     with opened(file) as image:
         return prepared(image, size)
 
 
 def prepared(image: Image.Image, size: int) -> np.ndarray:
-    """An image as it would be prepared for an encoder of `size`, uint8 [H, W, 3]."""
+    """Return an image as it would be prepared for the image size `size`, uint8 [H, W, 3]."""
     return np.asarray(_squared(image, size) if size <= ARRAY_MAX_SIZE else _shrunk(image, shorter_side(size)))
 
 
 def shorter_side(size: int) -> int:
-    """The shorter side of copies for an encoder of `size`: that of the usual resize before a centre crop."""
+    """Return the shorter side of copies for an image size: that of the usual resize before a center crop."""
     return round(size * 8 / 7)
 
 
 def histogram(pixels: np.ndarray) -> np.ndarray:
-    """How often each value occurs in each channel of uint8 [N, 3, H, W], as int64 [3, 256]."""
+    """Count the values of each channel of uint8 [N, 3, H, W], as int64 [3, 256]."""
     return np.stack([np.bincount(pixels[:, channel].ravel(), minlength=256) for channel in range(3)])
 
 
 def mean_and_std(counts: np.ndarray) -> tuple[Channels, Channels]:
-    """The mean and standard deviation of each channel, on a scale of 0 to 1, from a `histogram`."""
+    """Return the mean and standard deviation of each channel, on a scale of 0 to 1, from a `histogram`."""
     values = np.arange(256) / 255
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    mean = shares @ values
-    std = np.sqrt((shares @ values**2 - mean**2).clip(0))
+    fractions = counts / counts.sum(axis=1, keepdims=True)
+    mean = fractions @ values
+    std = np.sqrt((fractions @ values**2 - mean**2).clip(0))
     return (mean[0].item(), mean[1].item(), mean[2].item()), (std[0].item(), std[1].item(), std[2].item())
 
 
@@ -126,11 +126,11 @@ def _squared(image: Image.Image, size: int) -> Image.Image:
 
 
 def _shrunk(image: Image.Image, shorter_side: int) -> Image.Image:
-    """The upright image; `shorter_side` is of its shorter side where that is larger.
+    """Return the upright image, resized to `shorter_side` if its shorter side is longer.
 
-    The longer side of a very thin image is squeezed to `LONGEST_ASPECT` times that.
+    The longer side of a very thin image is squeezed to `MAX_ASPECT_RATIO` times that.
     """
-    shorter, longest = min(image.size), LONGEST_ASPECT * shorter_side
+    shorter, longest = min(image.size), MAX_ASPECT_RATIO * shorter_side
     if shorter <= shorter_side and max(image.size) <= longest:
         return upright_rgb(image)
     scale = min(1, shorter_side / shorter)

@@ -1,14 +1,14 @@
-"""Write the names of fine classes so that each is clear: as `coarse/name` where the name alone is not."""
+"""Write unambiguous names of fine classes: as `coarse/name` where the name is ambiguous."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 
 def written_names(classes: Sequence[tuple[str, str]]) -> list[str]:
-    """The names to write for fine classes, each a pair of its coarse class ("" if unknown) and its name.
+    """Return the written names of fine classes, each a pair of its coarse class ("" if unknown) and its name.
 
-    `coarse/name` where several coarse classes have that name, or where the name alone is what is written for another
-    class or begins with its own coarse class and a slash.
+    A class is written as `coarse/name` if several coarse classes have that name, if the name equals the written name of
+    another class, or if it begins with its coarse class and a slash.
     """
     uses = Counter(name for _, name in classes)
     is_full = [uses[name] > 1 or name.startswith(f"{coarse}/") for coarse, name in classes]
@@ -22,5 +22,5 @@ def written_names(classes: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def name_within(written: str, coarse: str) -> str:
-    """The name of a fine class of a coarse class, from how it is written."""
+    """Return the name of a fine class within its coarse class from its written name."""
     return written.removeprefix(f"{coarse}/")

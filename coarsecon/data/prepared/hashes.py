@@ -1,4 +1,4 @@
-"""A hash of each image's pixels: whether two datasets share images, whatever their files and labels are called."""
+"""Hash the pixels of images, to find images shared by two datasets regardless of file names and labels."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +17,9 @@ from coarsecon.runtime.progress import Reporter
 Hashes = NDArray[np.uint64]
 """One per image; 0 for an image that cannot be read."""
 
-FILES_AT_ONCE = 64
-HASHED_SIDE = 64
-"""Pixels of the shorter side that a JPEG is decoded to at least, which is up to eight times faster than all of it."""
+FILES_PER_TASK = 64
+MIN_DECODED_SIDE = 64
+"""Minimum shorter side in pixels to which a JPEG is decoded, up to eight times faster than in full size."""
 
 
 def image_hashes(split: Split, *, workers: int = 2, reporter: Reporter | None = None) -> Hashes:
@@ -33,7 +33,7 @@ def image_hashes(split: Split, *, workers: int = 2, reporter: Reporter | None = 
                 progress.advance()
         else:
             assert split.files is not None
-            pieces = [split.files[start : start + FILES_AT_ONCE] for start in range(0, len(split), FILES_AT_ONCE)]
+            pieces = [split.files[start : start + FILES_PER_TASK] for start in range(0, len(split), FILES_PER_TASK)]
             threads = max(1, workers)
             for hashes in map_ahead(_file_hashes, pieces, pool=ThreadPoolExecutor(threads), ahead=2 * threads):
                 found += hashes
@@ -49,14 +49,14 @@ def _file_hash(file: Path) -> int:
     try:
         with opened(file) as image:
             size = image.size
-            image.draft("RGB", (HASHED_SIDE, HASHED_SIDE))
+            image.draft("RGB", (MIN_DECODED_SIDE, MIN_DECODED_SIDE))
             return _hash(np.asarray(upright_rgb(image)), size)
     except InputError:
         return 0
 
 
 def _hash(pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> int:
-    """The hash of an image uint8 [H, W, 3] that is `size` (width, height) px large."""
+    """Return the hash of an image uint8 [H, W, 3] of the original `size` (width, height)."""
     digest = blake2b(repr(size or pixels.shape[1::-1]).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(pixels).data)
     return int.from_bytes(digest.digest(), "little")

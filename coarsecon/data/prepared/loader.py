@@ -1,4 +1,4 @@
-"""Batches of a prepared split on a device, in the order asked for."""
+"""Load batches of a prepared split on a device, in a given order."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +24,9 @@ from coarsecon.views.batch import ImageBatch
 class ImageLoader:
     """Loads the images of `split` to `device`.
 
-    An array is copied to an accelerator as a whole when first used, and indexed there; on the CPU it is read
-    from where it is mapped. Files are decoded ahead by `workers` processes, which live as long as the loader,
-    or for 0 by two threads of this process; so they are where the system allows no worker processes, which the
-    reporter says.
+    An array is copied completely to an accelerator on first use, and indexed there; on the CPU it is read from the
+    mapped file. Files are decoded ahead by `workers` processes, which live as long as the loader, or by two threads of
+    this process if `workers` is 0 or the system allows no worker processes, which is reported.
     """
 
     def __init__(
@@ -41,11 +40,11 @@ class ImageLoader:
             (reporter or Reporter()).info(f"WARNING: {problem}. Images are decoded without worker processes, slowly")
 
     def batches(self, index_batches: Iterable[Tensor]) -> Iterator[ImageBatch]:
-        """A batch for each int64 tensor [B] of image indices. Use up or drop one iterator before the next.
+        """Yield a batch for each int64 tensor [B] of image indices. Exhaust or drop an iterator before the next.
 
         Raises:
-            InputError: an image file is missing or broken, or the array was truncated after it was opened.
-            CoarseconError: a worker process died.
+            InputError: An image file is missing or broken, or the array was truncated after it was opened.
+            CoarseconError: A worker process died.
         """
         if self.split.files is None:
             for indices in index_batches:
@@ -54,11 +53,11 @@ class ImageLoader:
             return
         self._order.index_batches = index_batches
         for batch in self._from_processes() if self.workers else self._threads():
-            if isinstance(batch, str):
-                raise InputError(batch)
+            if isinstance(batch, InputError):
+                raise batch
             yield batch.to(self.device)
 
-    def _from_processes(self) -> Iterator[ImageBatch | str]:
+    def _from_processes(self) -> Iterator[ImageBatch | InputError]:
         try:
             with signals_held():
                 arriving = iter(self._processes)
@@ -84,7 +83,7 @@ class ImageLoader:
         assert self.split.files is not None
         return DecodedFiles(self.split.files)
 
-    def _threads(self) -> Iterator[ImageBatch | str]:
+    def _threads(self) -> Iterator[ImageBatch | InputError]:
         return map_ahead(self._files.__getitems__, self._order, pool=ThreadPoolExecutor(2), ahead=2)
 
     @cached_property
@@ -101,7 +100,7 @@ class ImageLoader:
 
 
 class BatchOrder:
-    """The batches to come, as the sampler of a DataLoader that outlives them."""
+    """Batch sampler of a persistent DataLoader, whose batches are replaced in each epoch."""
 
     index_batches: Iterable[Tensor] = ()
 
@@ -110,47 +109,47 @@ class BatchOrder:
 
 
 class DecodedFiles(Dataset[ImageBatch]):
-    """Image files, decoded a batch at a time."""
+    """Image files, decoded in batches."""
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files
 
-    def __getitems__(self, indices: list[int]) -> ImageBatch | str:
-        """The padded batch, or what is wrong: an error raised in a worker would arrive as a traceback."""
+    def __getitems__(self, indices: list[int]) -> ImageBatch | InputError:
+        """Return the padded batch, or the error: raised in a worker, it would arrive as a traceback."""
         try:
             return padded([decode(self.files[i]) for i in indices])
         except InputError as error:
-            return str(error)
+            return error
 
 
 class WorkerFiles(Dataset[Any]):
-    """Image files as a worker process sends them: in shared memory, or as copies where there is too little of it."""
+    """Image files as a worker process sends them: in shared memory, or as copies if there is too little of it."""
 
     def __init__(self, files: DecodedFiles, workers: int) -> None:
         self.files, self.workers = files, workers
 
-    def __getitems__(self, indices: list[int]) -> "ImageBatch | CopiedBatch | str":
-        """The padded batch, or what is wrong with it."""
+    def __getitems__(self, indices: list[int]) -> "ImageBatch | CopiedBatch | InputError":
+        """Return the padded batch, or the error."""
         batch = self.files.__getitems__(indices)
-        if isinstance(batch, str) or fits_shared_memory(batch.pixels.nbytes, self.workers):
+        if isinstance(batch, InputError) or fits_shared_memory(batch.pixels.nbytes, self.workers):
             return batch
         return CopiedBatch(batch.pixels.numpy(), batch.sizes.numpy())
 
 
 @dataclass(frozen=True)
 class CopiedBatch:
-    """A batch whose bytes are sent through a pipe, as those of arrays are."""
+    """A batch as arrays, whose bytes are sent through a pipe."""
 
     pixels: np.ndarray
     sizes: np.ndarray
 
     def tensors(self) -> ImageBatch:
-        """The batch itself."""
+        """Return the batch as tensors."""
         return ImageBatch(torch.from_numpy(self.pixels), torch.from_numpy(self.sizes))
 
 
 def padded(images: list[np.ndarray]) -> ImageBatch:
-    """Images uint8 [H, W, 3] of any size as one batch, padded with zeros at the bottom and right."""
+    """Pad images uint8 [H, W, 3] of any size with zeros at the bottom and right to one batch."""
     sizes = np.array([image.shape[:2] for image in images])
     height, width = sizes.max(axis=0)
     pixels = np.zeros((len(images), 3, height, width), np.uint8)

@@ -1,4 +1,4 @@
-"""What the JSON files of a prepared dataset say, checked when written and when read."""
+"""Schemas of the JSON files of a prepared dataset, validated when written and when read."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from coarsecon.errors import InputError
 
 FORMAT_VERSION = 1
-"""What `prepare` writes today; older versions stay readable."""
+"""Version that `prepare` writes; older versions stay readable."""
 
 MAX_COUNT, MAX_SIZE = 2**40, 2**16
-"""Images of a split, and pixels of their side, that a file may claim."""
+"""Bounds on the number of images of a split and on the image size in pixels."""
 
 Form = Literal["array", "files"]
 LEVEL_NAME = r"^[A-Za-z0-9_-]+$"
@@ -21,17 +21,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 CHANNELS = ("red", "green", "blue")
 MIN_STD = 0.02
-"""Least standard deviation to normalize by, some five gray levels: a constant channel would become infinite."""
+"""Minimum standard deviation for normalization, about five gray levels, against division by zero."""
 
 
 class Record(BaseModel):
-    """Base of what is stored: nothing unknown passes, nothing is coerced."""
+    """Base of all records: strict, without unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class SplitInfo(Record):
-    """One split: its number of images, the SHA-256 of its images and labels, and how many broken images it lacks."""
+    """One split: its number of images, the SHA-256 of its images and labels, and the number of broken images."""
 
     count: int = Field(gt=0, le=MAX_COUNT)
     checksum: str
@@ -41,9 +41,12 @@ class SplitInfo(Record):
 class DatasetInfo(Record):
     """`dataset.json`.
 
-    `size` is the side in px the encoder is meant to see; `form` says whether the images are one array or
-    files; `levels` names the classes of each label column; `mean` and `std` are those of the train split's
-    pixels, per channel on a scale of 0 to 1.
+    Attributes:
+        size: Image size in pixels that the encoder will see.
+        form: Whether the images are one array or files.
+        levels: Class names of each label column.
+        mean: Mean of the pixels of the train split per channel, on a scale of 0 to 1.
+        std: Their standard deviation.
     """
 
     format_version: int = Field(FORMAT_VERSION, ge=1)
@@ -58,13 +61,13 @@ class DatasetInfo(Record):
 
     @property
     def normalizing_std(self) -> Channels:
-        """The standard deviations that inputs are divided by: `std`, each at least `MIN_STD`."""
+        """Standard deviations for normalization: `std`, each at least `MIN_STD`."""
         red, green, blue = (max(std, MIN_STD) for std in self.std)
         return red, green, blue
 
     @property
     def channel_notes(self) -> list[str]:
-        """A sentence that names the channels that are constant or nearly so over all training images, if any are."""
+        """A sentence that names the channels that are constant or nearly so over all training images, if any."""
         flat = [channel for channel, std in zip(CHANNELS, self.std, strict=True) if std < MIN_STD]
         if not flat:
             return []
@@ -76,7 +79,7 @@ class DatasetInfo(Record):
 
 
 class SplitFiles(Record):
-    """`SPLIT.files.json`: what the images were called (None: nothing) and, in the form `files`, where they lie."""
+    """`SPLIT.files.json`: the original names of the images, if known, and in the form `files` their paths."""
 
     names: list[str] | None
     files: list[str] | None = None
@@ -87,7 +90,7 @@ class _Version(BaseModel):
 
 
 def read_info(file: Path) -> DatasetInfo:
-    """Read `dataset.json`; raises InputError when it is broken or of a newer format version."""
+    """Read `dataset.json`; raises InputError if it is broken or of a newer format version."""
     version = read_record(file, _Version).format_version
     if version > FORMAT_VERSION:
         raise InputError(

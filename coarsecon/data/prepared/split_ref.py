@@ -13,10 +13,10 @@ class SplitRef(NamedTuple):
 
     @property
     def checksum(self) -> str:
-        """Of its images and labels: where it is the same, item i is the same image."""
+        """Checksum of its images and labels; if two are equal, item i is the same image."""
         return self.dataset.info.splits[self.split].checksum
 
     @property
     def title(self) -> str:
-        """Its name, for messages."""
+        """Name of the split in messages."""
         return f"{self.dataset.root}, {self.split}"

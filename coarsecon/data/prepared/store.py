@@ -1,8 +1,8 @@
-"""The prepared form of a dataset: opened in a moment, however large.
+"""The prepared form of a dataset, which opens in constant time.
 
-A folder with `dataset.json` and two files for each split: `SPLIT.safetensors` holds an int64 column per label
-level (-1: unknown) and, in the form `array`, `images` uint8 [N, 3, S, S]; `SPLIT.files.json` holds what the
-images were called and, in the form `files`, where under `images/SPLIT/` they lie.
+A folder with `dataset.json` and two files per split: `SPLIT.safetensors` holds an int64 column per label level
+(-1: unknown) and, in the form `array`, `images` uint8 [N, 3, S, S]; `SPLIT.files.json` holds the original names of the
+images and, in the form `files`, their paths under `images/SPLIT/`.
 """
 
 import os
@@ -26,19 +26,24 @@ from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, read_info, r
 from coarsecon.errors import InputError
 from coarsecon.runtime.files import MARKER, recover_folder
 
-LOOKED_AT = 2000
-"""Entries of a folder that is not a prepared dataset which are searched for images and prepared datasets."""
+MAX_SEARCHED_ENTRIES = 2000
+"""Bound on the entries of another folder that are searched for images and prepared datasets."""
 AGAIN = "prepare the dataset again"
 BROKEN = "broken.csv"
-"""The list of the images that were left out."""
+"""List of the images that were left out."""
 
 
 @dataclass(frozen=True)
 class Split:
     """One split of N images.
 
-    `labels` is int64 [N] per level (-1: unknown). The images are either `images` uint8 [N, 3, S, S], mapped
-    from disk, or `files`; `names` is what they were called. `mapped` is the file that is mapped.
+    Attributes:
+        name: Name of the split.
+        labels: An int64 column [N] per level (-1: unknown).
+        images: uint8 [N, 3, S, S], mapped from disk; None in the form `files`.
+        files: Image files; None in the form `array`.
+        names: Original names of the images.
+        mapped: The mapped file.
     """
 
     name: str
@@ -52,16 +57,16 @@ class Split:
         return len(self.names)
 
     def check_file(self) -> None:
-        """Make sure that the images can be read from the mapped file; reading behind its end would end the process.
+        """Verify that the images can be read from the mapped file; reading past its end would kill the process.
 
         Raises:
-            InputError: the file was truncated after it was opened.
+            InputError: The file was truncated after it was opened.
         """
         if self.mapped is not None:
             self.mapped.check()
 
     def image(self, index: int) -> np.ndarray:
-        """One image as uint8 [H, W, 3]."""
+        """Return one image as uint8 [H, W, 3]."""
         if self.images is not None:
             self.check_file()
             return self.images[index].permute(1, 2, 0).numpy()
@@ -69,7 +74,7 @@ class Split:
         return decode(self.files[index])
 
     def subset(self, n: int) -> "Split":
-        """The first `n` images; an array stays mapped."""
+        """Return the first `n` images; an array stays mapped."""
         return replace(
             self,
             labels={level: column[:n] for level, column in self.labels.items()},
@@ -79,7 +84,7 @@ class Split:
         )
 
     def take(self, indices: Tensor) -> "Split":
-        """The images at `indices` int64 [M]; those of an array are copied."""
+        """Return the images at `indices` int64 [M]; those of an array are copied."""
         self.check_file()
         return replace(
             self,
@@ -91,7 +96,7 @@ class Split:
 
 
 class MappedFile:
-    """A file that stays open as long as it is mapped, so that its present size can be asked for."""
+    """A file that stays open as long as it is mapped, so that its current size is known."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,13 +104,13 @@ class MappedFile:
         self._size = os.fstat(self._file.fileno()).st_size
 
     def check(self) -> None:
-        """Raise InputError where the file is smaller than it was."""
+        """Raise InputError if the file is smaller than it was."""
         size = os.fstat(self._file.fileno()).st_size
         if size < self._size:
             raise InputError(
                 self.path,
                 f"truncated while it was in use ({size:,} of {self._size:,} bytes are left)",
-                f"{AGAIN}, then run the same command again",
+                f"{AGAIN}, then rerun the command",
             )
 
 
@@ -118,9 +123,9 @@ class PreparedDataset:
     splits: dict[str, Split]
 
     def split(self, name: str) -> Split:
-        """The split called `name`; raises InputError when there is none."""
+        """Return the split called `name`; raises InputError if there is none."""
         if name not in self.splits:
-            raise InputError(f"{self.root} has no split {name}, only {', '.join(self.splits)}")
+            raise InputError(self.root, f"no split {name}, only {', '.join(self.splits)}")
         return self.splits[name]
 
 
@@ -128,12 +133,12 @@ def open_dataset(path: Path | str) -> PreparedDataset:
     """Open the prepared dataset in the folder `path`. Images are mapped or listed, not read.
 
     Raises:
-        InputError: it is no prepared dataset or of a newer format version, or its files are missing,
-            truncated, outside the folder, or contradict `dataset.json`.
+        InputError: It is not a prepared dataset or of a newer format version, or its files are missing, truncated,
+            outside the folder, or inconsistent with `dataset.json`.
     """
     root = recover_folder(path_on_disk(Path(path)))
     if not root.exists():
-        raise InputError(root, "no such folder", f"`coarsecon prepare NAME --out {root}` makes a prepared dataset")
+        raise InputError(root, "no such folder", "make a prepared dataset with `coarsecon prepare`")
     if not is_prepared(root):
         raise _not_prepared(root)
     info = read_info(root / "dataset.json")
@@ -141,35 +146,35 @@ def open_dataset(path: Path | str) -> PreparedDataset:
 
 
 def _not_prepared(root: Path) -> InputError:
-    """What to do with a folder or file that was given for a prepared dataset."""
+    """Return the error for a folder or file that is not a prepared dataset, with a remedy."""
     if not root.is_dir():
-        option = "--table" if root.suffix.lower() in (".csv", ".tsv", ".txt", ".parquet", ".pq") else "--source"
-        return InputError(f"{root} is a file, not a prepared dataset; {_prepare(option, root, root.stem)}")
-    entries = list(islice(walk(root), LOOKED_AT))
+        option = "table" if root.suffix.lower() in (".csv", ".tsv", ".txt", ".parquet", ".pq") else "source"
+        return InputError(root, "a file, not a prepared dataset", _prepare(option, root, root.stem))
+    entries = list(islice(walk(root), MAX_SEARCHED_ENTRIES))
     folders = [root.joinpath(*entry.parts) for entry in entries if entry.kind == "folder"]
     if datasets := [str(folder) for folder in folders if is_prepared(folder)]:
-        return InputError(f"{root} is not a prepared dataset, but holds some; choose one of {some(datasets)}")
+        return InputError(root, "not a prepared dataset, but contains some", f"choose one of {some(datasets)}")
     if any(entry.kind == "file" and is_image(root.joinpath(*entry.parts)) for entry in entries):
         name = root.resolve().name
-        return InputError(f"{root} holds images but is not a prepared dataset; {_prepare('--source', root, name)}")
-    return InputError(f"{root} is not a prepared dataset; `coarsecon prepare NAME --out DIR` makes one")
+        return InputError(root, "contains images but is not a prepared dataset", _prepare("source", root, name))
+    return InputError(root, "not a prepared dataset", "make one with `coarsecon prepare`")
 
 
 def _prepare(option: str, original: Path, name: str) -> str:
-    """The command that prepares a user's images, to a folder that does not exist yet."""
+    """Return a command that prepares images of a user, to a folder that does not exist yet."""
     names = chain([name], (f"{name}-prepared{i}" for i in ("", *range(2, 100))))
     out = next((out for name in names if not (out := Path("data") / name).exists()), Path("data/NAME"))
-    command = shlex.join(["coarsecon", "prepare", "folder", option, str(original), "--out", str(out)])
+    command = shlex.join(["coarsecon", "prepare", "folder", f"--{option}", str(original), "--out", str(out)])
     return f"run `{command}` and pass {out}"
 
 
 def is_prepared(path: Path) -> bool:
-    """Whether the folder `path` looks like a prepared dataset."""
+    """Return whether the folder `path` contains a prepared dataset."""
     return (path / "dataset.json").is_file()
 
 
 def other_files(root: Path) -> list[str]:
-    """Everything in the folder of a prepared dataset that is not of the dataset, by its path there; sorted."""
+    """Return the sorted paths in the folder of a prepared dataset that do not belong to the dataset."""
     own = {"dataset.json", BROKEN, MARKER}
     splits = [path.name.removesuffix(".files.json") for path in root.glob("*.files.json")]
     own |= {f"{name}{suffix}" for name in splits for suffix in (".safetensors", ".files.json")}
@@ -194,12 +199,12 @@ def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
     files = _inside(root, listing.files or []) if info.form == "files" else None
     names = listing.names or [f"{name}-{i:06d}" for i in range(count)]
     if len(names) != count or (files is not None and len(files) != count):
-        raise InputError(listing_file, f"it does not list {count} images", AGAIN)
+        raise InputError(listing_file, f"does not list {count} images", AGAIN)
     return Split(name, tensors, images, files, names, None if images is None else MappedFile(file))
 
 
 def _map_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file: the images mapped, so that they are read as they are used, and the labels copied."""
+    """Return the tensors of a file: images mapped, and therefore read on use, labels copied."""
     try:
         with safe_open(file, framework="pt") as mapped:
             tensors = {name: mapped.get_tensor(name) for name in mapped.keys()}  # noqa: SIM118
@@ -211,30 +216,30 @@ def _map_tensors(file: Path) -> dict[str, Tensor]:
 def _check_images(file: Path, images: Tensor | None, info: DatasetInfo, count: int) -> None:
     shape = (count, 3, info.size, info.size)
     if info.form == "array" and (images is None or images.dtype != torch.uint8 or images.shape != shape):
-        raise InputError(file, f"images is no uint8 array {list(shape)}", AGAIN)
+        raise InputError(file, f"images is not a uint8 array {list(shape)}", AGAIN)
     if info.form == "files" and images is not None:
-        raise InputError(file, "it holds images, but dataset.json says they are files", AGAIN)
+        raise InputError(file, "contains images, but dataset.json specifies files", AGAIN)
 
 
 def _check_labels(file: Path, labels: dict[str, Tensor], levels: dict[str, list[str]], count: int) -> None:
     if labels.keys() != levels.keys():
-        raise InputError(file, f"it holds the labels {', '.join(labels)}, not {', '.join(levels)}", AGAIN)
+        raise InputError(file, f"has the labels {', '.join(labels)}, not {', '.join(levels)}", AGAIN)
     for level, column in labels.items():
         if column.dtype != torch.int64 or column.shape != (count,):
             raise InputError(file, f"the {level} labels are not {count} int64 numbers", AGAIN)
         if column.min() < -1 or column.max() >= len(levels[level]):
-            raise InputError(file, f"{level} labels lie beyond -1 to {len(levels[level]) - 1}", AGAIN)
+            raise InputError(file, f"{level} labels outside -1 to {len(levels[level]) - 1}", AGAIN)
 
 
 def _inside(root: Path, paths: list[str]) -> list[Path]:
-    """The files at `paths` below `root`: regular ones, in folders that do not lead out of it."""
+    """Return the files at `paths` below `root`: regular files, in folders that do not lead out of it."""
     present: dict[str, set[str]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")
         if folder not in present:
             present[folder] = _regular_files(root, folder)
         if name not in present[folder]:
-            raise InputError(root / path, "missing, or no regular file", AGAIN)
+            raise InputError(root / path, "missing, or not a regular file", AGAIN)
     return [root / path for path in paths]
 
 

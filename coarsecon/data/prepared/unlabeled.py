@@ -1,4 +1,4 @@
-"""Say how many images have no label of a level, wherever such images are left out."""
+"""Report the number of images without a label of a level, wherever such images are left out."""
 
 from collections.abc import Mapping
 

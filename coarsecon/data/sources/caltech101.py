@@ -1,4 +1,4 @@
-"""Caltech-101: 9,144 photos of 101 kinds of things and of background, of various sizes."""
+"""Caltech-101: 9,144 photos of 101 kinds of objects and of background, of various sizes."""
 
 import hashlib
 import zipfile
@@ -32,9 +32,9 @@ class Caltech101(Source):
 
     name = "caltech101"
     about = """\
-9,144 photos of some 300 x 200 px in 102 classes (fine labels only), background among them. 30 of each class are to
-train, the others to test, as is usual; which 30 is drawn by the hash of their names.
-Reads the folder 101_ObjectCategories, its tar.gz or the published caltech-101.zip; --download fetches the latter."""
+9,144 photos of about 300 x 200 px in 102 classes (fine labels only), including background. As usual, 30 images per
+class are for training and the others for testing; the hash of their names decides which.
+Reads the folder 101_ObjectCategories, its tar.gz or the published caltech-101.zip, which can be downloaded."""
     counts = COUNTS
     default_size = 224
     levels = {"fine": CLASSES}
@@ -47,10 +47,10 @@ Reads the folder 101_ObjectCategories, its tar.gz or the published caltech-101.z
     disk = "137 MB packed, 150 MB prepared at 224 px"
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """Caltech-101 with its classes, sorted by name, as fine labels; 30 images of each are to train.
+        """Return Caltech-101 with its classes as fine labels, sorted by name.
 
-        No split was published. Ours takes for training those whose SHA-256 of CLASS/NAME comes first: neighbours in
-        a folder are often photos of the same thing, so the first ones would make a poor choice.
+        No split was published. The 30 images of a class with the lowest SHA-256 of CLASS/NAME are for training:
+        consecutive photos often show the same object, so the first 30 would be a biased sample.
         """
         place = find_originals(ORIGINALS, request)
         files = {path: file for path, file in _list(place).items() if path.endswith(".jpg") and path.count("/") == 1}
@@ -82,7 +82,7 @@ def _draw(path: str) -> bytes:
 
 
 def _list(place: Path) -> dict[str, ImageFile]:
-    """The images of the folder or its tar; the published zip holds such a tar."""
+    """List the images of the folder or its tar archive; the published zip archive contains such a tar."""
     if not is_zip(place):
         return list_files(place, FOLDER)
     try:
@@ -93,4 +93,4 @@ def _list(place: Path) -> dict[str, ImageFile]:
             with zipped.open(inner) as stream, opened_tar(place, stream) as members:
                 return below(place, FOLDER, hold(place, members))
     except ZIP_ERRORS as error:
-        raise InputError(place, f"not a whole zip archive ({error})", ORIGINALS.again) from error
+        raise InputError(place, f"not a complete zip archive ({error})", ORIGINALS.again) from error

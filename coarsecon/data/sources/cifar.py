@@ -1,4 +1,4 @@
-"""What the CIFAR datasets share: where their python files lie, and how their batches are read and checked."""
+"""Read and verify the Python files of the CIFAR datasets."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ import numpy as np
 from coarsecon.data.formats.archives import read_files
 from coarsecon.data.formats.pickles import as_array, as_text, load_dict
 from coarsecon.data.sources import SourceRequest, SplitData
-from coarsecon.data.sources.originals import Originals, find_originals
+from coarsecon.data.sources.originals import Originals, check_size, find_originals
 from coarsecon.errors import InputError
 
 SIZE = 32
 URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
-TERMS = "The authors state no licence; the images were gathered from the web, for research."
+TERMS = "The authors state no license; the images were collected from the web for research."
 CITATION = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009."
-AGAIN = "fetch the files again or pass --download"
+AGAIN = "download the files again, or set download"
 
 
 class LevelKeys(NamedTuple):
-    """A label level: the key of its numbers in a batch, of its class names in `meta`, and their count."""
+    """Keys of a label level in the batches and in `meta`, and its number of classes."""
 
     labels: str
     names: str
@@ -30,7 +30,7 @@ class LevelKeys(NamedTuple):
 
 @dataclass(frozen=True)
 class CifarFiles:
-    """The published python files of one CIFAR dataset: each split's batches and number of images, each file's MD5."""
+    """Published Python files of one CIFAR dataset: batches and number of images per split, MD5 per file."""
 
     folder: str
     url: str
@@ -43,13 +43,12 @@ class CifarFiles:
 
 
 def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, list[str]], dict[str, SplitData], str]:
-    """The class names of each level, the splits with uint8 images [N, 3, 32, 32], and a note on changed files.
+    """Return the class names of each level, the splits with uint8 images [N, 3, 32, 32], and a note on changed files.
 
     Raises:
-        InputError: the files are not at `request.source`, or do not hold what was published.
+        InputError: Files are missing or differ from the published ones in structure.
     """
-    if request.size not in (None, SIZE):
-        raise InputError(f"CIFAR images have {SIZE} px; leave out --size {request.size}")
+    check_size(request, SIZE)
     archive = files.url.rpartition("/")[2]
     place = find_originals(Originals(files.folder, files.meta, (archive,), files.url, files.md5), request)
     content = read_files(place, [files.meta, *(name for names in files.batches.values() for name in names)])
@@ -75,7 +74,7 @@ def _read_meta(content: bytes, files: CifarFiles, where: str) -> dict[str, list[
     for level, keys in files.levels.items():
         names = meta.get(keys.names)
         if not isinstance(names, list) or len(names) != keys.classes:
-            raise InputError(where, f"{keys.names} is no list of {keys.classes} names", AGAIN)
+            raise InputError(where, f"{keys.names} is not a list of {keys.classes} names", AGAIN)
         levels[level] = [as_text(name) for name in names]
     return levels
 
@@ -84,7 +83,7 @@ def _read_batch(content: bytes, files: CifarFiles, where: str) -> SplitData:
     batch = load_dict(content, where)
     images = as_array(batch.get("data"))
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3 * SIZE * SIZE:
-        raise InputError(where, f"data is no uint8 array [N, {3 * SIZE * SIZE}]", AGAIN)
+        raise InputError(where, f"data is not a uint8 array [N, {3 * SIZE * SIZE}]", AGAIN)
     labels = {
         level: _read_labels(batch.get(keys.labels), len(images), keys, where) for level, keys in files.levels.items()
     }
@@ -95,7 +94,7 @@ def _read_batch(content: bytes, files: CifarFiles, where: str) -> SplitData:
 def _read_labels(values: Any, count: int, keys: LevelKeys, where: str) -> np.ndarray:
     labels = as_array(values)
     if labels.dtype.kind not in "iu" or labels.shape != (count,):
-        raise InputError(where, f"{keys.labels} is no list of {count} numbers", AGAIN)
+        raise InputError(where, f"{keys.labels} is not a list of {count} numbers", AGAIN)
     if count and not 0 <= labels.min() <= labels.max() < keys.classes:
         raise InputError(where, f"{keys.labels} go beyond 0 to {keys.classes - 1}", AGAIN)
     return labels.astype(np.int64)

@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 photos of 10 kinds of things and animals, 32 px."""
+"""CIFAR-10: 60,000 photos of 10 kinds of objects and animals, 32 px."""
 
 from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest
 from coarsecon.data.sources.cifar import CITATION, SIZE, TERMS, URL, CifarFiles, LevelKeys, read_cifar
@@ -28,8 +28,8 @@ class CIFAR10(Source):
 
     name = "cifar10"
     about = """\
-60,000 colour photos of 32 px in 10 classes (fine labels only).
-Reads the folder cifar-10-batches-py or cifar-10-python.tar.gz; --download fetches the latter."""
+60,000 color photos of 32 px in 10 classes (fine labels only).
+Reads the folder cifar-10-batches-py or cifar-10-python.tar.gz, which can be downloaded."""
     counts = FILES.counts
     default_size = SIZE
     levels = {level: keys.classes for level, keys in FILES.levels.items()}
@@ -39,7 +39,7 @@ Reads the folder cifar-10-batches-py or cifar-10-python.tar.gz; --download fetch
     disk = "170 MB packed, 185 MB prepared"
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """CIFAR-10 with its ten classes as fine labels; it has no coarse ones."""
+        """Return CIFAR-10 with its ten classes as fine labels; there are no coarse labels."""
         levels, splits, note = read_cifar(FILES, request)
         return SourceData(self.name, SIZE, levels, splits, note)
 

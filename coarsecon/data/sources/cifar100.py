@@ -27,8 +27,8 @@ class CIFAR100(Source):
 
     name = "cifar100"
     about = """\
-60,000 colour photos of 32 px in 100 classes (fine) of 20 superclasses (coarse).
-Reads the folder cifar-100-python or cifar-100-python.tar.gz; --download fetches the latter."""
+60,000 color photos of 32 px in 100 classes (fine) of 20 superclasses (coarse).
+Reads the folder cifar-100-python or cifar-100-python.tar.gz, which can be downloaded."""
     counts = FILES.counts
     default_size = SIZE
     levels = {level: keys.classes for level, keys in FILES.levels.items()}
@@ -38,7 +38,7 @@ Reads the folder cifar-100-python or cifar-100-python.tar.gz; --download fetches
     disk = "169 MB packed, 185 MB prepared"
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """CIFAR-100 with its 20 superclasses as coarse and its 100 classes as fine labels."""
+        """Return CIFAR-100 with its 20 superclasses as coarse and its 100 classes as fine labels."""
         levels, splits, note = read_cifar(FILES, request)
         return SourceData(self.name, SIZE, levels, splits, note)
 

@@ -1,4 +1,4 @@
-"""Coarse classes made from fine ones, by a table that the user gives."""
+"""Derive coarse classes from fine ones by a table of the user."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Fetching a public file once: shown as it comes, taken up again where it broke off, and in place only when right."""
+"""Download a public file: resumable, verified, and moved into place once complete."""
 
 import hashlib
 import os
@@ -23,19 +23,19 @@ TIMEOUT = 30.0
 
 
 class _BrokenError(Exception):
-    """The link cannot be reached or broke off; what came is kept."""
+    """The server cannot be reached, or the connection broke; the received part is kept."""
 
 
 def download(url: str, target: Path, *, md5: str, reporter: Reporter) -> Path:
-    """Fetch `url` (http or https) to the file `target`, unless it is there already, and return `target`.
+    """Download `url` (http or https) to the file `target`, unless it exists, and return `target`.
 
-    What came of an interrupted fetch is kept beside it as `NAME.coarsecon-part`, and the next call goes on from
-    there. Two processes that fetch the same file wait for each other.
+    The part of an interrupted download is kept next to it as `NAME.coarsecon-part`, and the next call resumes it. Two
+    processes that download the same file wait for each other.
 
     Raises:
-        InputError: the link cannot be reached, breaks off or leads elsewhere than to http, or the file that lies
-            at `target` has another md5.
-        CoarseconError: what came has another md5 or is larger than 8 GiB, or the disk refuses it.
+        InputError: The server cannot be reached, the connection breaks, a redirect leads to another protocol, or the
+            existing file at `target` has another MD5.
+        CoarseconError: The received file has another MD5 or is larger than 8 GiB, or it cannot be written.
     """
     new_folders = [folder for folder in target.parents if not folder.exists()]
     try:
@@ -48,14 +48,13 @@ def download(url: str, target: Path, *, md5: str, reporter: Reporter) -> Path:
             _fetch_right(url, part, md5, reporter)
             Path(part.name).replace(target)
     except _BrokenError as error:
-        raise InputError(
-            f"{url} cannot be fetched ({error}); run again to go on, or fetch it by hand and put it at {target}"
-        ) from error
+        hint = f"run again to resume, or download it manually to {target}"
+        raise InputError(url, f"cannot be downloaded ({error})", hint) from error
     except OSError as error:
-        raise CoarseconError(f"{target} cannot be written ({error})") from error
+        raise CoarseconError(target, f"cannot be written ({error})") from error
     finally:
         for folder in new_folders:
-            with suppress(OSError):  # it holds what came
+            with suppress(OSError):  # it holds the received part
                 folder.rmdir()
     return target
 
@@ -70,7 +69,7 @@ def _checked(target: Path, md5: str) -> Path:
 
 @contextmanager
 def _exclusive(path: Path, target: Path) -> Iterator[BufferedRandom]:
-    """The file at `path`, to read and append, after waiting for other processes that fetch `target`.
+    """Open the file at `path` to read and append, after waiting for other processes that download `target`.
 
     It is removed afterwards if it is empty.
     """
@@ -89,7 +88,7 @@ def _size(file: BufferedRandom) -> int:
 
 
 def _fetch_right(url: str, part: BufferedRandom, md5: str, reporter: Reporter) -> None:
-    """Fetch what `part` lacks; if a file begun earlier turns out wrong, it is fetched anew, once."""
+    """Download the rest of `part` and verify it; a wrong file of an earlier attempt is downloaded again, once."""
     was_begun = _size(part) > 0
     _fetch(url, part, reporter)
     part.seek(0)
@@ -99,12 +98,12 @@ def _fetch_right(url: str, part: BufferedRandom, md5: str, reporter: Reporter) -
     part.truncate(0)
     if not was_begun:
         raise CoarseconError(url, f"what came has md5 {found}, but {md5} was published", "try again later")
-    reporter.info(f"{part.name} was begun with other content; fetching it from the start")
+    reporter.info(f"{part.name} has other content; downloading it from the start")
     _fetch_right(url, part, md5, reporter)
 
 
 def _fetch(url: str, part: BufferedRandom, reporter: Reporter) -> None:
-    """Append to `part` until it is whole; a line that breaks off is taken up again as long as that brings more."""
+    """Append to `part` until it is complete; a broken connection is resumed as long as that brings more."""
     reached = _size(part)
     while True:
         try:
@@ -118,14 +117,14 @@ def _fetch(url: str, part: BufferedRandom, reporter: Reporter) -> None:
 def _receive(url: str, part: BufferedRandom, reporter: Reporter) -> None:
     have = _size(part)
     with _opened(url, have) as response:
-        if response is None:  # nothing lies beyond what there is
+        if response is None:  # there are no further bytes
             return
         if have and not _goes_on(response, have, part):
             part.truncate(0)
             have = 0
         total = None if response.length is None else have + response.length
         _check_room(url, total, have, part)
-        with reporter.progress(f"fetching {url}", total and -(-total // CHUNK), unit="MiB") as progress:
+        with reporter.progress(f"downloading {url}", total and -(-total // CHUNK), unit="MiB") as progress:
             if have:
                 progress.advance(have // CHUNK)
             while chunk := _read(response):
@@ -134,12 +133,12 @@ def _receive(url: str, part: BufferedRandom, reporter: Reporter) -> None:
                 part.write(chunk)
                 progress.advance()
     if total is not None and have < total:
-        raise _BrokenError(f"it broke off after {have / CHUNK:.1f} of {total / CHUNK:.1f} MiB")
+        raise _BrokenError(f"the connection broke after {have / CHUNK:.1f} of {total / CHUNK:.1f} MiB")
 
 
 @contextmanager
 def _opened(url: str, start: int) -> Iterator[HTTPResponse | None]:
-    """The answer to asking for `url` from byte `start` on; None when there is no such byte."""
+    """Request `url` from byte `start` on; None if there is no such byte."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
         response = _opener().open(request, timeout=TIMEOUT)
@@ -156,7 +155,7 @@ def _opened(url: str, start: int) -> Iterator[HTTPResponse | None]:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Speaks http and https alone, wherever it is redirected: no file:, ftp: or data:."""
+    """Return an opener for http and https only, also after redirects: no file:, ftp: or data:."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler, urllib.request.UnknownHandler, urllib.request.HTTPHandler,
@@ -168,11 +167,11 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _goes_on(response: HTTPResponse, start: int, part: BufferedRandom) -> bool:
-    """Whether the answer begins at byte `start`; a server may ignore what was asked and send the whole."""
+    """Return whether the response begins at byte `start`; a server may ignore the range and send the complete file."""
     place = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     if response.status == 206 and (place is None or int(place[1]) != start):
         part.truncate(0)
-        raise _BrokenError("the server sent another part than it was asked for")
+        raise _BrokenError("the server sent another range than requested")
     return response.status == 206
 
 
@@ -184,10 +183,10 @@ def _read(response: HTTPResponse) -> bytes:
 
 
 def _check_room(url: str, total: int | None, have: int, part: BufferedRandom) -> None:
-    """Raise CoarseconError when `total` bytes, of which `have` are there, are too many for any use or for the disk."""
+    """Raise CoarseconError if `total` bytes, `have` of which are received, exceed the limit or the free disk space."""
     if total is not None and total > MAX_BYTES:
         part.truncate(0)
-        raise CoarseconError(url, f"more than {MAX_BYTES / 2**30:.0f} GiB, larger than any file looked for")
+        raise CoarseconError(url, f"more than {MAX_BYTES / 2**30:.0f} GiB, larger than any original file")
     missing = 0 if total is None else total - have
     free = shutil.disk_usage(Path(part.name).parent).free
     if missing > free:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from coarsecon.data.formats.archives import list_files
-from coarsecon.data.formats.mat import load_mat, whole_numbers
+from coarsecon.data.formats.mat import integers, load_mat
 from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.download import download
 from coarsecon.data.sources.labels import read_table
@@ -22,7 +22,7 @@ MD5 = {
 COUNTS = {"train": 1_020, "val": 1_020, "test": 6_149}
 VARIABLES = {"train": "trnid", "val": "valid", "test": "tstid"}
 CLASSES = 102
-AGAIN = "fetch the files again or pass --download"
+AGAIN = "download the files again, or set download"
 
 
 class Flowers102(Source):
@@ -30,31 +30,31 @@ class Flowers102(Source):
 
     name = "flowers102"
     about = """\
-8,189 photos of at least 500 px in 102 kinds of flowers (fine labels only): 10 of each kind to train (trnid) and 10 to
-validate (valid), the others to test (tstid), as setid.mat says.
-Reads a folder with imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz; --download fetches these."""
+8,189 photos of at least 500 px in 102 kinds of flowers (fine labels only), in the splits of setid.mat: 10 images per
+kind for training (trnid) and 10 for validation (valid), the others for testing (tstid).
+Reads a folder with imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz, all of which can be downloaded."""
     counts = COUNTS
     default_size = 224
     levels = {"fine": CLASSES}
     url = URL
     terms = (
-        "The authors state no licence; the photos were gathered from the web and taken by the authors, for research."
+        "The authors state no license; the photos were collected from the web and taken by the authors, for research."
     )
     citation = "Nilsback & Zisserman, Automated Flower Classification over a Large Number of Classes, ICVGIP 2008."
     disk = "345 MB packed, about 250 MB prepared at 224 px"
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """Oxford Flowers with its kinds as fine labels, in the three sets of `setid.mat`."""
+        """Return Oxford Flowers with its kinds as fine labels, in the three sets of `setid.mat`."""
         folder = _find(request)
-        labels = whole_numbers(load_mat(folder / LABELS, "labels")[0], f"{folder / LABELS}: labels")
+        labels = integers(load_mat(folder / LABELS, "labels")[0], f"{folder / LABELS}: labels")
         sets = dict(zip(COUNTS, load_mat(folder / SETS, *VARIABLES.values()), strict=True))
-        numbers = {split: whole_numbers(sets[split], f"{folder / SETS}: {VARIABLES[split]}") for split in COUNTS}
+        numbers = {split: integers(sets[split], f"{folder / SETS}: {VARIABLES[split]}") for split in COUNTS}
         for split, count in COUNTS.items():
             if len(numbers[split]) != count:
                 raise InputError(folder / SETS, f"{len(numbers[split])} {split} images, not {count}", AGAIN)
         total = sum(COUNTS.values())
         if sorted(np.concatenate(list(numbers.values())).tolist()) != list(range(1, total + 1)):
-            raise InputError(folder / SETS, f"the sets do not share out the images 1 to {total}", AGAIN)
+            raise InputError(folder / SETS, f"the sets do not partition the images 1 to {total}", AGAIN)
         if len(labels) != total or not 1 <= labels.min() <= labels.max() <= CLASSES:
             raise InputError(folder / LABELS, f"not {total} labels from 1 to {CLASSES}", AGAIN)
         place = folder / "jpg" if (folder / "jpg").is_dir() else folder / PACKED
@@ -73,17 +73,17 @@ SOURCE = Flowers102()
 
 
 def _find(request: SourceRequest) -> Path:
-    """The folder that holds all: the two files of labels, and the photos in jpg/ or packed."""
+    """Return the folder with the two label files and the photos, in jpg/ or packed."""
     wanted = f"{LABELS}, {SETS} and jpg/ or {PACKED}"
     if request.source is None and not request.download:
-        raise InputError(f"give the folder with {wanted} with --source, or pass --download")
+        raise InputError("source", "missing", f"name the folder with {wanted}, or set download")
     home = original_home(request)
     for folder in (home, home / FOLDER):
         has_photos = (folder / "jpg").is_dir() or (folder / PACKED).is_file()
         if has_photos and (folder / LABELS).is_file() and (folder / SETS).is_file():
             return folder
     if not request.download:
-        raise InputError(f"{home} holds not all of {wanted}; {AGAIN}")
+        raise InputError(home, f"does not contain all of {wanted}", AGAIN)
     for name, md5 in MD5.items():
         download(URL + name, home / FOLDER / name, md5=md5, reporter=request.reporter)
     return home / FOLDER

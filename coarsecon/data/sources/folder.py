@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from coarsecon.data.formats.missing import look_alikes
+from coarsecon.data.formats.missing import similar_names
 from coarsecon.data.formats.names import canonical, path_on_disk
 from coarsecon.data.prepared.fine_names import written_names
 from coarsecon.data.prepared.schema import LEVEL_NAME
@@ -33,20 +33,18 @@ class Folder(Source):
 
     name = "folder"
     about = """\
-Your own images: in class folders coarse/image or coarse/fine/image (--source), if need be under train/,
-val/ and test/; or in a table (--table, CSV or Parquet) with columns path, coarse and maybe fine and split,
-its paths relative to the table or to --source. Other usual names of columns are recognized (filename, label, species,
-...); --path, --coarse and --fine name the columns, --label-columns further levels. --coarse-map makes coarse labels
-from fine ones: a table with columns fine and coarse. Labels may be missing for some images (empty, NA, NaN, null, ...;
---keep-na takes such texts for names of classes); without splits all images are train. Up to --size 64 images become
-squares of that size, above it copies little larger than needed."""
+Your own images: in class folders coarse/image or coarse/fine/image, optionally under train/, val/ and test/; or in a
+CSV or Parquet table with the columns path and coarse, and optionally fine and split, whose paths are relative to the
+table or to the source. Other usual column names are recognized (filename, label, species, ...). Labels may be missing
+for some images (empty, NA, NaN, null, ...). Without splits all images are for training. Up to a size of 64 px, images
+become squares of that size; above it, copies slightly larger than needed."""
     counts = {}
     default_size = 224
     terms = "Your own."
-    disk = "prepared about 40 KB an image of 224 px, 12 KB of 64 px"
+    disk = "about 40 KB per prepared image at 224 px, 12 KB at 64 px"
 
     def read(self, request: SourceRequest, config: FolderConfig) -> SourceData:
-        """The images of the folder `request.source` or the table `config.table`; an unknown label is -1."""
+        """Return the images of the folder `request.source` or of the table `config.table`; unknown labels are -1."""
         root, images, notes = _list(request, config)
         place = config.table or root
         if not images:
@@ -61,20 +59,20 @@ squares of that size, above it copies little larger than needed."""
         if unclear:
             request.reporter.info(
                 f"{place}: {unclear:,} fine labels stay unknown: their images have no coarse label, and several coarse "
-                "classes have a fine class of that name"
+                "classes have a fine class of this name"
             )
         classes = {level: sorted(set(column) - {None}) for level, column in keys.items()}
         levels = {level: written_names(found) if level == "fine" else found for level, found in classes.items()}
         for level, names in levels.items():
-            for alike in look_alikes(names):
-                request.reporter.info(f"{place}: the {level} classes {alike} differ in spelling only and stay apart")
+            for alike in similar_names(names):
+                request.reporter.info(f"{place}: the {level} classes {alike} differ only in spelling and stay separate")
         labels = {level: _numbers(keys[level], found) for level, found in classes.items()}
         return SourceData(
             name=root.resolve().name,
             size=request.size or self.default_size,
             levels=levels,
             splits={split: _select(images, split, root, labels) for split in splits},
-            notes=" ".join(notes + ["All images are in the split train: no other was named."] * (len(splits) == 1)),
+            notes=" ".join(notes + ["All images are in the split train; there is no other."] * (len(splits) == 1)),
         )
 
 
@@ -82,16 +80,17 @@ SOURCE = Folder()
 
 
 def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[ListedImage], list[str]]:
-    """The folder the paths are relative to, the images with their coarse labels, and notes on what was found."""
+    """Return the folder that paths are relative to, the images with their coarse labels, and notes."""
     notes: list[str] = []
     if config.table is not None:
         root, images = _list_table(config.table, request, config)
     elif request.source is None:
-        raise InputError("give a folder of images with --source, or a table of them with --table")
+        raise InputError("source", "missing", "name a folder of images, or a table of them (table)")
     elif config.path or config.coarse or config.fine or config.label_columns:
-        raise InputError("--path, --coarse, --fine and --label-columns name columns of a --table")
+        named = next(name for name in ("path", "coarse", "fine", "label_columns") if getattr(config, name))
+        raise InputError(named, "names a column of a table, but there is no table", "set table")
     elif not (root := path_on_disk(request.source)).is_dir():
-        raise InputError(request.source, "no such folder", "--source takes a folder, --table a CSV or Parquet file")
+        raise InputError(request.source, "no such folder", "source is a folder, table a CSV or Parquet file")
     else:
         images, left_out = list_tree(root)
         if left_out.skipped:
@@ -101,7 +100,7 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
         if not images:
             raise InputError(root, "no images", f"expected {LAYOUT}")
         notes += [*left_out.warnings, *_spelling_notes(images)]
-        if config.coarse_map:  # then folders of one level are fine classes
+        if config.coarse_map:  # folders of one level are fine classes
             _check_apart(images, config.coarse_map)
             images = [image._replace(fine=image.fine or image.coarse) for image in images]
     if config.coarse_map:
@@ -114,7 +113,7 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
 
 
 def _check_apart(images: list[ListedImage], coarse_map: Path) -> None:
-    """Raise InputError where two class folders of one name would become one class, as a coarse map has only names."""
+    """Raise InputError if two class folders of one name would become one class, as a coarse map has only names."""
     folders: dict[str, set[str]] = {}
     for image in images:
         if image.fine:
@@ -122,13 +121,13 @@ def _check_apart(images: list[ListedImage], coarse_map: Path) -> None:
     if several := next(((fine, above) for fine, above in sorted(folders.items()) if len(above) > 1), None):
         raise InputError(
             coarse_map,
-            f"it maps the fine class {several[0]}, which is in several folders: {', '.join(sorted(several[1])[:5])}",
-            "rename the folders, or leave out --coarse-map",
+            f"the fine class {several[0]} is in several folders: {', '.join(sorted(several[1])[:5])}",
+            "rename the folders, or omit coarse_map",
         )
 
 
 def _spelling_notes(images: list[ListedImage]) -> list[str]:
-    """Which class folders lie side by side in several Unicode forms, and so are one class."""
+    """Return a note on class folders whose names differ only in their Unicode form, and so are one class."""
     folders = {parent for image in images for parent in PurePosixPath(image.path).parents}
     forms = Counter((folder.parent, canonical(folder.name)) for folder in folders)
     several = sorted({name for (_, name), count in forms.items() if count > 1})
@@ -138,9 +137,9 @@ def _spelling_notes(images: list[ListedImage]) -> list[str]:
 def _list_table(table: Path, request: SourceRequest, config: FolderConfig) -> tuple[Path, list[ListedImage]]:
     for name in config.label_columns:
         if name in ("coarse", "fine"):
-            raise InputError("--label-columns", f"{name!r} is a level anyway", "name further columns")
+            raise InputError("label_columns", f"{name!r} is already a level", "name further columns")
         if not re.fullmatch(LEVEL_NAME, name):
-            raise InputError("--label-columns", f"{name!r} is no name for a level", "use letters, digits, - and _")
+            raise InputError("label_columns", f"{name!r} is not a valid level name", "use letters, digits, - and _")
     columns = Columns(
         config.path, config.coarse, config.fine, config.label_columns,
         has_coarse=bool(config.coarse) or config.coarse_map is None, keep_na=config.keep_na,
@@ -154,10 +153,10 @@ def _list_table(table: Path, request: SourceRequest, config: FolderConfig) -> tu
 
 
 def _keys(images: list[ListedImage], more: tuple[str, ...]) -> dict[str, list[Any]]:
-    """The class of every image at each level, None where it is unknown.
+    """Return the class of every image at each level, None where it is unknown.
 
-    A fine class is known by its coarse one and its name. An image without a coarse label is of the only coarse class
-    that has a fine class of that name.
+    A fine class is identified by its coarse class and its name. An image without a coarse label belongs to the only
+    coarse class that has a fine class of this name.
     """
     parents: dict[str, set[str]] = {}
     for image in images:
@@ -176,7 +175,7 @@ def _keys(images: list[ListedImage], more: tuple[str, ...]) -> dict[str, list[An
 
 
 def _numbers(keys: list[Any], classes: list[Any]) -> np.ndarray:
-    """The number of each class among `classes`, -1 for None."""
+    """Return the index of each key in `classes`, -1 for None."""
     numbers = {key: number for number, key in enumerate(classes)}
     return np.array([numbers.get(key, -1) for key in keys], np.int64)
 

@@ -1,4 +1,4 @@
-"""A dataset in the form of Hugging Face's library `datasets`, from disk or from the hub, with two columns of labels."""
+"""A dataset of the Hugging Face library `datasets`, from disk or from the hub."""
 
 import re
 from pathlib import Path
@@ -33,21 +33,20 @@ class HuggingFace(Source):
 
     name = "hf"
     about = """\
-A dataset of Hugging Face's library datasets (pip install 'coarsecon[hf]'): a folder that save_to_disk wrote, a
-folder of Parquet files, or with --download a name of the hub (--variant is its configuration). Columns with
-usual names are recognized (label, category, fine_label, ...); --coarse, --fine and --path name those of the labels and
-of the images, --label-columns further levels; --coarse-map makes coarse labels from fine ones. Missing labels (NaN,
-null, NA, ...) stay unknown; --keep-na takes such texts for names of classes."""
+A dataset of the Hugging Face library datasets (pip install 'coarsecon[hf]'): a folder written by save_to_disk, a
+folder of Parquet files, or the name of a dataset of the hub, which is downloaded. Usual column names are recognized
+(label, category, fine_label, ...). Missing labels (NaN, null, NA, ...) stay unknown."""
     counts = {}
     default_size = 224
     url = "https://huggingface.co/datasets"
-    terms = "Those of the dataset: see its page."
-    disk = "prepared about 40 KB an image of 224 px, 12 KB of 64 px"
+    terms = "See the page of the dataset."
+    disk = "about 40 KB per prepared image at 224 px, 12 KB at 64 px"
 
     def read(self, request: SourceRequest, config: HubConfig) -> SourceData:
-        """The dataset at `request.source`, its levels from the columns that the request names."""
+        """Return the dataset at `request.source`, with levels from the columns that the options name."""
         if request.source is None:
-            raise InputError("give a folder of save_to_disk or of Parquet files, or a name of the hub, with --source")
+            hint = "name a folder of save_to_disk or of Parquet files, or a dataset of the hub"
+            raise InputError("source", "missing", hint)
         found = open_hub_dataset(request.source, config=config.variant, download=request.download)
         splits = {split_name(name): split for name, split in found.items()}
         if "train" not in splits:
@@ -63,7 +62,7 @@ null, NA, ...) stay unknown; --keep-na takes such texts for names of classes."""
             columns_of["fine"] = _within(columns_of["coarse"], columns_of["fine"])
         for level in ("coarse", "fine"):
             if level in columns_of and not columns_of[level][0]:
-                raise InputError(request.source, f"the column {columns[level]} holds no label: all are missing")
+                raise InputError(request.source, f"the column {columns[level]} has no labels: all are missing")
         roots = [request.source, cache_folder()] if request.download else [request.source]
         return SourceData(
             name=request.source.name,
@@ -83,28 +82,30 @@ null, NA, ...) stay unknown; --keep-na takes such texts for names of classes."""
 SOURCE = HuggingFace()
 
 
-Labelled = tuple[list[str], dict[str, np.ndarray]]
-"""The names of a level's classes, and its column int64 [N] in each split."""
+Labeled = tuple[list[str], dict[str, np.ndarray]]
+"""Class names of a level, and its column int64 [N] in each split."""
 
 
 def _columns(source: Path, config: HubConfig, split: Any) -> tuple[dict[str, str], str, list[str]]:
-    """The column of each level, that of the images, and what the user should know of the choice."""
+    """Return the column of each level, that of the images, and notes on the choice."""
     hub = library()
     if config.coarse_map and config.coarse:
-        raise InputError("--coarse-map makes the coarse labels from the column of --fine; leave out --coarse")
+        raise InputError(
+            "coarse", "conflicts with coarse_map, which derives coarse from fine labels", "omit one of them"
+        )
     for level in config.label_columns:
         if not re.fullmatch(LEVEL_NAME, level):
-            raise InputError("--label-columns", f"{level!r} is no name for a level", "use letters, digits, - and _")
+            raise InputError("label_columns", f"{level!r} is not a valid level name", "use letters, digits, - and _")
     images = [str(name) for name, feature in split.features.items() if isinstance(feature, hub.Image)]
     if not images:
         raise InputError(source, "no column of images", f"there are {', '.join(split.column_names)}")
     choice = ColumnChoice(source, split.column_names, (config.coarse, config.fine, *config.label_columns))
     image = choice.choose("path", config.path) if config.path else images[0]
     if image not in images:
-        raise InputError(source, f"the column {image} holds no images", f"those are in {', '.join(images)}")
+        raise InputError(source, f"the column {image} has no images", f"these have {', '.join(images)}")
     notes = []
     if len(images) > 1 and not config.path:
-        notes.append(f"images from {image!r}, the first of {', '.join(images)}; choose with --path COLUMN")
+        notes.append(f"images from {image!r}, the first of {', '.join(images)}; choose another with path")
     columns: dict[str, str | None] = {}
     if config.coarse_map:
         columns["fine"] = choice.require("fine", choice.choose("fine", config.fine, more=CLASSES))
@@ -115,8 +116,8 @@ def _columns(source: Path, config: HubConfig, split: Any) -> tuple[dict[str, str
     return {level: column for level, column in columns.items() if column}, image, [*notes, *choice.notes()]
 
 
-def _joined(source: Path, splits: dict[str, Any], column: str, labels: LabelColumns) -> Labelled:
-    """A column of class labels, text or whole numbers as one level over all splits; a missing value is unknown."""
+def _joined(source: Path, splits: dict[str, Any], column: str, labels: LabelColumns) -> Labeled:
+    """Return a column of class labels, text or integers as one level over all splits; a missing value is unknown."""
     hub = library()
     feature = splits["train"].features[column]
     for name, split in splits.items():
@@ -129,8 +130,10 @@ def _joined(source: Path, splits: dict[str, Any], column: str, labels: LabelColu
     else:
         kinds = {type(value) for column_values in values.values() for value in column_values} - {type(None)}
         if len(kinds) != 1 or not kinds <= {str, int, bool}:
-            told = " and ".join(sorted(kind.__name__ for kind in kinds)) or "empty"
-            raise InputError(source, f"the column {column} holds no class labels, text or whole numbers, but {told}")
+            kinds_found = " and ".join(sorted(kind.__name__ for kind in kinds)) or "empty"
+            raise InputError(
+                source, f"the column {column} has {kinds_found} values instead of class labels, text or integers"
+            )
         found = {value for column_values in values.values() for value in column_values} - {None}
         texts = {value: clean(value) for value in sorted(found)}
     classes = list(dict.fromkeys(label for text in texts.values() if (label := labels.label(text))))
@@ -142,14 +145,14 @@ def _joined(source: Path, splits: dict[str, Any], column: str, labels: LabelColu
 
 
 def _plain(value: Any) -> Any:
-    """A value of a column; None for NaN, and a whole number for a float that is one, as pandas makes beside NaN."""
+    """Return a value of a column; None for NaN, an integer for a float such as 3.0, which pandas makes next to NaN."""
     if not isinstance(value, float) or not (value != value or value.is_integer()):
         return value
     return None if value != value else int(value)
 
 
-def _mapped(fine: Labelled, table: Path, keep_na: bool) -> Labelled:
-    """Coarse labels from fine ones."""
+def _mapped(fine: Labeled, table: Path, keep_na: bool) -> Labeled:
+    """Derive coarse labels from fine ones."""
     names, labels = fine
     coarse_of = read_coarse_map(table, keep_na=keep_na)
     check_mapped(set(names), coarse_of, table)
@@ -158,10 +161,10 @@ def _mapped(fine: Labelled, table: Path, keep_na: bool) -> Labelled:
     return classes, {split: numbers[column] for split, column in labels.items()}
 
 
-def _within(coarse: Labelled, fine: Labelled) -> Labelled:
-    """Fine classes by coarse class and name, of a column of text: one name in two coarse classes is two classes.
+def _within(coarse: Labeled, fine: Labeled) -> Labeled:
+    """Split the fine classes of a text column by coarse class: one name in two coarse classes is two classes.
 
-    A fine label without a coarse one is of the only coarse class that has that name, else unknown.
+    A fine label without a coarse one belongs to the only coarse class with this name, otherwise it is unknown.
     """
     pairs = {split: list(zip(coarse[1][split].tolist(), column.tolist(), strict=True))
              for split, column in fine[1].items()}  # fmt: skip

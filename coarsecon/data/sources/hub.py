@@ -1,4 +1,4 @@
-"""Datasets in the form of Hugging Face's library `datasets` (an extra), opened from disk or fetched, and written."""
+"""Open, download and write datasets of the Hugging Face library `datasets`, an optional package."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from coarsecon.data.prepared.store import PreparedDataset, Split
 
 SAVED = ("dataset_dict.json", "state.json")
-"""The files that `save_to_disk` leaves in a folder."""
+"""Files that `save_to_disk` writes to a folder."""
 
 
 def library() -> Any:
@@ -29,33 +29,35 @@ def library() -> Any:
 
 
 def open_hub_dataset(source: Path, *, config: str | None, download: bool) -> dict[str, Any]:
-    """The splits of a dataset that `save_to_disk` wrote, of a folder of Parquet or image files, or of the hub.
+    """Return the splits of a dataset of `save_to_disk`, of a folder of Parquet or image files, or of the hub.
 
     Raises:
-        InputError: there is nothing of the kind, or it cannot be read.
+        InputError: There is no such dataset, or it cannot be read.
     """
     hub = library()
     if not source.exists() and not download:
-        raise InputError(source, "no such folder", "--download fetches the dataset of that name from the hub")
+        raise InputError(source, "no such folder", "set download to get the dataset of this name from the hub")
     try:
         if any((source / name).is_file() for name in SAVED):
             found = hub.load_from_disk(str(source))
         else:
             found = hub.load_dataset(source.as_posix(), config)
-    except Exception as error:  # the library raises anything on what it cannot read or reach
-        raise InputError(source, f"not a dataset that can be read ({_first_line(error)})") from error
+    except Exception as error:  # the library raises various errors
+        raise InputError(source, f"not a readable dataset ({_first_line(error)})") from error
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Report whatever the library raises on damaged rows as an InputError that says `what` cannot be read."""
+    """Report errors of the library on damaged rows as an InputError whose subject is `what`."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{what} cannot be read ({_first_line(error)}); save or fetch the dataset again") from error
+        raise InputError(
+            what, f"cannot be read ({_first_line(error)})", "save or download the dataset again"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -63,9 +65,9 @@ def _first_line(error: Exception) -> str:
 
 
 class HubImages(Sequence[ImageFile]):
-    """The encoded images of one column of a split, read as they are asked for.
+    """The encoded images of one column of a split, read on access.
 
-    Raises InputError for one that lies outside `roots`: a stranger's table must not name the user's own files.
+    Raises InputError for an image outside `roots`: an untrusted table must not name the user's own files.
     """
 
     def __init__(self, split: Any, column: str, roots: Sequence[Path]) -> None:
@@ -89,28 +91,28 @@ class HubImages(Sequence[ImageFile]):
                 return bytes(image["bytes"])
             path = Path(image.get("path") or "")
             if path.name and not any(path.resolve().is_relative_to(root) for root in self._roots):
-                raise InputError(f"image {index} of the column {self._column} is {path}, outside the dataset; refused")
-            return path if path.name else b""  # b"": an empty cell, told as a broken image
+                raise InputError(f"image {index} of the column {self._column}", f"{path} is outside the dataset")
+            return path if path.name else b""  # b"": an empty cell counts as a broken image
 
 
 def cache_folder() -> Path:
-    """Where the library keeps what it fetched."""
+    """Return the folder of the library for downloaded files."""
     return Path(library().config.HF_DATASETS_CACHE).parent
 
 
 def export(dataset: "PreparedDataset", out: Path) -> None:
     """Write a prepared dataset to the folder `out`, for `datasets.load_from_disk`.
 
-    Its columns are `image`, one of class labels per level (-1: unknown), and `name`. Arrays become PNG, files are
-    kept byte for byte.
+    Its columns are `image`, one column of class labels per level (-1: unknown), and `name`. Arrays become PNG, files
+    are kept byte for byte.
 
     Raises:
         InputError: `out` exists.
-        CoarseconError: the disk refuses.
+        CoarseconError: It cannot be written.
     """
     hub = library()
     if out.exists():
-        raise InputError(f"{out} exists already; choose another --out")
+        raise InputError(out, "already exists", "choose another folder")
     levels = {level: hub.ClassLabel(names=unique(names)) for level, names in dataset.info.levels.items()}
     features = hub.Features({"image": hub.Image(), **levels, "name": hub.Value("string")})
     try:
@@ -126,10 +128,10 @@ def export(dataset: "PreparedDataset", out: Path) -> None:
             )
             whole.save_to_disk(str(folder))
     except OSError as error:
-        raise CoarseconError(f"{out} cannot be written ({error})") from error
+        raise CoarseconError(out, f"cannot be written ({error})") from error
     except Exception as error:
-        if isinstance(error.__cause__, OSError):  # the library wraps what its generator or the disk raises
-            raise CoarseconError(f"{out} cannot be written ({error.__cause__})") from error
+        if isinstance(error.__cause__, OSError):  # the library wraps errors of its generator and of the disk
+            raise CoarseconError(out, f"cannot be written ({error.__cause__})") from error
         raise
 
 
@@ -141,7 +143,7 @@ def _rows(split: "Split") -> Iterator[dict[str, Any]]:
 
 
 def unique(names: list[str]) -> list[str]:
-    """Class names made different from each other, as class labels must be: the second of a name gets its number."""
+    """Return unique class names, as class labels must be: a repeated name gets its index appended."""
     return [f"{name} ({i})" if name in names[:i] else name for i, name in enumerate(names)]
 
 

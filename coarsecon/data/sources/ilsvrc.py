@@ -1,4 +1,4 @@
-"""The images of ILSVRC 2012, by class: from folders, or straight from the two tar files they were published in."""
+"""Read the images of ILSVRC 2012 by class: from folders, or in place from the two published tar files."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -22,13 +22,13 @@ TRAIN_PER_CLASS = (732, 1300)
 VAL_PER_CLASS = 50
 SIZE = 224
 PLACES = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
-"""Where below the source the images may lie; the latter as the archives of the localisation challenge unpack."""
+"""Folders below the source that may hold the images; the last two as the archives of the challenge unpack."""
 
 READS = """\
-Reads ILSVRC 2012, whatever its form, from --source FOLDER. Training images: train/WNID/*.JPEG, or
-ILSVRC2012_img_train.tar as it is. Validation images: val/WNID/*.JPEG; or val/*.JPEG or ILSVRC2012_img_val.tar with
-their classes told by ILSVRC2012_validation_ground_truth.txt, ILSVRC2012_devkit_t12.tar.gz, LOC_val_solution.csv or
-the XML annotations (Annotations/CLS-LOC/val/ or ILSVRC2012_bbox_val_v3/val/). The tar files are read in place.
+Reads a folder with ILSVRC 2012 in any of its forms. Training images: train/WNID/*.JPEG, or ILSVRC2012_img_train.tar.
+Validation images: val/WNID/*.JPEG; or val/*.JPEG or ILSVRC2012_img_val.tar with the classes in
+ILSVRC2012_validation_ground_truth.txt, ILSVRC2012_devkit_t12.tar.gz, LOC_val_solution.csv or the XML annotations
+(Annotations/CLS-LOC/val/ or ILSVRC2012_bbox_val_v3/val/). The tar files are read in place.
 The validation images are the test split here."""
 URL = "https://image-net.org/challenges/LSVRC/2012/"
 TERMS = "Non-commercial research and education, after registration at image-net.org; the images are their owners'."
@@ -38,7 +38,7 @@ Images = dict[str, list[ImageFile]]
 
 
 class FineClass(NamedTuple):
-    """A class of ILSVRC, what it is called in the dataset, and its coarse class there."""
+    """A class of ILSVRC, its name in the dataset, and its coarse class."""
 
     wnid: str
     name: str
@@ -46,19 +46,19 @@ class FineClass(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a split is made of: ILSVRC's training or validation images of some classes."""
+    """Content of a split: the training or validation images of some classes of ILSVRC."""
 
     origin: Literal["train", "val"]
     wnids: Collection[str]
 
 
 def label(wnid: str, words: str) -> str:
-    """What a class is called: the first word of its synset, and its WNID, as the word may stand for two classes."""
+    """Return the name of a class: the first word of its synset, and its WNID, as two classes may share the word."""
     return f"{words.split(',')[0]} ({wnid})"
 
 
 def ilsvrc_classes(wnids: Collection[str] | None = None) -> tuple[list[str], list[FineClass]]:
-    """The names of the 12 coarse classes, and the fine classes (only `wnids`, if given) in ILSVRC's order."""
+    """Return the names of the 12 coarse classes, and the fine classes (only `wnids`, if given) in ILSVRC's order."""
     rows = read_table("imagenet")
     coarse = {int(row["coarse"]): row["coarse_name"] for row in rows}
     fine = [
@@ -77,14 +77,14 @@ def read_ilsvrc(
     parts: Mapping[str, Part],
     notes: str = "The test split is made of ILSVRC's validation images.",
 ) -> SourceData:
-    """The splits `parts` of a dataset of ILSVRC's `classes`, image files of `request.source`.
+    """Return the splits `parts` of a dataset of `classes` of ILSVRC, with the image files below `request.source`.
 
     Raises:
-        InputError: images or annotations are missing, or there are not as many images as were published.
+        InputError: Images or annotations are missing, or the number of images differs from the published one.
     """
     if request.source is None or not request.source.is_dir():
-        given = "give" if request.source is None else f"{request.source}: no such folder; give"
-        raise InputError(f"{given} the folder that holds ILSVRC 2012 with --source (register at {URL})")
+        problem = "missing" if request.source is None else "no such folder"
+        raise InputError(request.source or "source", problem, f"name the folder with ILSVRC 2012 (register at {URL})")
     wanted = {origin: {w for part in parts.values() if part.origin == origin for w in part.wnids} for origin in _FIND}
     found = {origin: find(request.source, wanted[origin], request.reporter) for origin, find in _FIND.items()}
     numbers = {fine.wnid: number for number, fine in enumerate(classes)}
@@ -131,7 +131,7 @@ _FIND = {"train": _find_train, "val": _find_val}
 
 
 def _find(source: Path, folder: str, archive: str) -> Path:
-    """The folder or tar file of one half of ILSVRC."""
+    """Return the folder or tar file of the training or validation images."""
     for place in PLACES:
         for path in (source / place / folder, source / place / archive):
             if path.is_dir() and any(_is_content(entry) for entry in path.iterdir()):
@@ -140,11 +140,11 @@ def _find(source: Path, folder: str, archive: str) -> Path:
             return source / place / f"{archive}.tar"
     if packed := next(source.glob(f"{archive}.tar.*"), None):
         raise InputError(packed, "compressed archives are not read", f"unpack it to {archive}.tar")
-    raise InputError(f"{source} holds neither the folder {folder} nor {archive}.tar; get them from {URL}")
+    raise InputError(source, f"contains neither the folder {folder} nor {archive}.tar", f"get them from {URL}")
 
 
 def _is_content(entry: Path) -> bool:
-    """Whether it is an image or a class folder; a folder `val` may also hold annotations alone."""
+    """Return whether it is an image or a class folder; a folder `val` may also hold only annotations."""
     return entry.name.lower().endswith(SUFFIXES) or entry.is_dir()
 
 
@@ -160,11 +160,11 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _class_tars(archive: Path, wnids: Collection[str], reporter: Reporter) -> Images:
-    """The images in the tar files, one for each class, that the training archive holds."""
+    """Return the images in the tar files of the training archive, one file per class."""
     tars = {PurePosixPath(member.name).stem: member for member in stored_files(archive)}
     missing = sorted(set(wnids) - tars.keys())
     if missing:
-        raise InputError(archive, f"{_some(missing)} missing of {len(wnids)} classes", "fetch it again")
+        raise InputError(archive, f"{_some(missing)} missing of {len(wnids)} classes", "download it again")
     images: Images = {}
     with reporter.progress(f"indexing {archive.name}", len(wnids), unit="classes") as progress:
         for wnid in sorted(wnids):
@@ -186,6 +186,6 @@ def _name(file: ImageFile) -> str:
 
 
 def _some(names: list[str]) -> str:
-    """The first few names, and how many others there are."""
+    """Return the first names, and the number of the others."""
     more = f" and {len(names) - 3} others" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

@@ -1,4 +1,4 @@
-"""Which class each validation image of ILSVRC 2012 shows, by any of the annotations it was published with."""
+"""Read the class of each validation image of ILSVRC 2012 from any of the published annotations."""
 
 import csv
 import re
@@ -20,17 +20,17 @@ MAX_XML_BYTES = 2**20
 
 
 def read_val_classes(source: Path, names: Sequence[str]) -> dict[str, str]:
-    """The WNID of each image of `names` (without suffix), in their order, from what lies in the folder `source`.
+    """Return the WNID of each image of `names` (without suffix), in their order, from annotations in `source`.
 
     Raises:
-        InputError: there is no annotation, it is broken, or it lacks an image.
+        InputError: There is no annotation, it is broken, or it lacks an image.
     """
     classes, place = _read(source, names)
     known = {row["wnid"] for row in read_table("imagenet")}
     for name in names:
         if classes.get(name) not in known:
-            problem = f"names no ILSVRC class for {name}" if name in classes else f"does not tell the class of {name}"
-            raise InputError(place, f"it {problem}", "fetch it again")
+            problem = f"no ILSVRC class for {name}" if name in classes else f"no class for {name}"
+            raise InputError(place, problem, "download it again")
     return {name: classes[name] for name in names}
 
 
@@ -48,39 +48,39 @@ def _read(source: Path, names: Sequence[str]) -> tuple[dict[str, str], Path]:
             return {name: _xml(folder / f"{name}.xml") for name in names}, folder
     raise InputError(
         source,
-        "the validation images lie in one heap, and nothing tells their classes",
+        "no annotations of the validation images",
         f"add {GROUND_TRUTH}, {DEVKIT}, {SOLUTION} or the XML files in {XML_FOLDERS[1]}",
     )
 
 
 def _numbered(text: str, place: Path) -> dict[str, str]:
-    """By the devkit's ground truth: line n is the devkit's id of the class of image n."""
+    """Read the ground truth of the devkit: line n is the devkit's id of the class of image n."""
     wnids = {row["devkit_id"]: row["wnid"] for row in read_table("imagenet")}
     classes = {}
     for number, line in enumerate(text.split(), start=1):
         if line not in wnids:
-            raise InputError(place, f"line {number} is {line[:20]!r}, no id of 1 to {len(wnids)}", "fetch it again")
+            raise InputError(place, f"line {number} is {line[:20]!r}, no id of 1 to {len(wnids)}", "download it again")
         classes[f"ILSVRC2012_val_{number:08d}"] = wnids[line]
     return classes
 
 
 def _solution(file: Path) -> Iterator[tuple[str, str]]:
-    """By the localisation challenge's table: the image, then its boxes, each with a WNID."""
+    """Read the table of the localization challenge: the image, then its boxes, each with a WNID."""
     for row in csv.DictReader(_text(file).splitlines()):
         wnid, *_ = (row.get("PredictionString") or "").split() or [""]
         yield row.get("ImageId") or "", wnid
 
 
 def _xml(file: Path) -> str:
-    """By a file of boxes: all of them are of the image's class."""
+    """Read a file of boxes, all of which have the class of the image."""
     try:
         if file.stat().st_size > MAX_XML_BYTES:
-            raise InputError(file, "larger than any annotation", "fetch it again")
+            raise InputError(file, "larger than any annotation", "download it again")
         wnids = {(found.text or "").strip() for found in ET.parse(file).iterfind("object/name")}
     except (OSError, ET.ParseError, ValueError) as error:
-        raise InputError(file, f"not a readable annotation ({error})", "fetch the annotations again") from error
+        raise InputError(file, f"not a readable annotation ({error})", "download the annotations again") from error
     if len(wnids) != 1 or not re.fullmatch(r"n\d{8}", min(wnids)):
-        raise InputError(file, f"it names {len(wnids)} classes, not one", "fetch the annotations again")
+        raise InputError(file, f"it names {len(wnids)} classes, not one", "download the annotations again")
     return wnids.pop()
 
 

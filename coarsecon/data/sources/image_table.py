@@ -1,4 +1,4 @@
-"""Which images a user has and how they are labeled: read from a table."""
+"""List the images and labels of a table."""
 
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,10 +13,12 @@ from coarsecon.errors import InputError
 
 
 class Columns(NamedTuple):
-    """The columns that the user named; None leaves it to their usual names.
+    """The columns that the user named; None: find them by their usual names.
 
-    `has_coarse` is False where coarse labels are made from the fine ones. `more` are further columns of labels, and
-    `keep_na` takes texts such as `NA` for names of classes.
+    Attributes:
+        more: Further label columns.
+        has_coarse: False if coarse labels are derived from the fine ones.
+        keep_na: Read texts such as `NA` as class names.
     """
 
     path: str | None = None
@@ -28,7 +30,7 @@ class Columns(NamedTuple):
 
 
 def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[list[ListedImage], list[str]]:
-    """List the images of a CSV or Parquet table, and what the user should know of how it was read.
+    """List the images of a CSV or Parquet table, with notes on how it was read.
 
     The table has a column of paths (relative to `root`), columns of labels, and may have one of splits. Missing labels
     are "".
@@ -42,7 +44,7 @@ def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[l
     path_column = choice.require("path", choice.choose("path", columns.path))
     split_column = choice.choose("split")
     if columns.has_coarse:
-        remedy = ", or make coarse labels from fine ones with --coarse-map"
+        remedy = ", or derive coarse labels from fine ones with coarse_map"
         coarse_column = choice.require("coarse", choice.choose("coarse", columns.coarse), remedy)
         fine_column = choice.choose("fine", columns.fine)
     else:
@@ -59,13 +61,13 @@ def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[l
             raise InputError(where, f"the path in the column {path_column} is missing")
         relative = _relative(path, root, where)
         if relative in seen:
-            raise InputError(where, f"{path} is listed before, at {seen[relative]}", "keep one of the two")
+            raise InputError(where, f"{path} is already listed at {seen[relative]}", "keep one of the two")
         seen[relative] = where
         coarse = labels.read(coarse_column, row[coarse_column]) if coarse_column else ""
         fine = labels.read(fine_column, row[fine_column]) if fine_column else ""
         split = split_name(row[split_column]) if split_column else "train"
         if is_missing(split) or not re.fullmatch(r"[\w-]+", split, re.ASCII):
-            raise InputError(where, f"{split!r} is no name of a split", "use train, val or test")
+            raise InputError(where, f"{split!r} is not a valid split name", "use train, val or test")
         images.append(
             ListedImage(str(relative), coarse, fine, split, tuple(labels.read(name, row[name]) for name in more))
         )
@@ -73,14 +75,14 @@ def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[l
         raise InputError(table, f"the column {coarse_column} holds no label: all {len(images):,} are missing")
     notes = [*opened.notes, *choice.notes(), *labels.notes()]
     if others := choice.unused():
-        notes.append(f"columns not used: {', '.join(others)}; --label-columns NAME makes one a level")
+        notes.append(f"columns not used: {', '.join(others)}; add them to label_columns to make them levels")
     return images, notes
 
 
 def _relative(path: str, root: Path, where: str) -> PurePosixPath:
-    """A path of a table once it is known to name a file inside `root`; links in `root` are followed."""
+    """Return a path of a table, relative to `root`, if it names a file there; links in `root` are followed."""
     if re.match(r"\w[\w+.-]+://", path):
-        raise InputError(where, f"{path} is a web address", "download the images and give paths of files")
+        raise InputError(where, f"{path} is a URL", "download the images and give paths of files")
     given = path_on_disk(Path(path)) if Path(path).is_absolute() else Path(path)
     base = next((base for base in (root.absolute(), root.resolve()) if given.is_relative_to(base)), None)
     path = str(given.relative_to(base)) if base else path
@@ -89,19 +91,18 @@ def _relative(path: str, root: Path, where: str) -> PurePosixPath:
         raise InputError(
             where,
             f"{path} is absolute or leads out of {root}",
-            "give paths relative to the table's folder, or to a folder that holds all images and is "
-            "named with --source",
+            "give paths relative to the folder of the table, or to the folder with all images as source",
         )
-    if "\\" in path and not path_on_disk(root / path).is_file():  # a table written on Windows
+    if "\\" in path and not path_on_disk(root / path).is_file():  # a table from Windows
         path = as_windows.as_posix()
     file = path_on_disk(root / path)
     if not file.is_file():
-        raise InputError(where, f"there is no file {root / path}{_similar(root, PurePosixPath(path))}")
+        raise InputError(where, f"no such file: {root / path}{_similar(root, PurePosixPath(path))}")
     return PurePosixPath(file.relative_to(path_on_disk(root)))
 
 
 def _similar(root: Path, path: PurePosixPath) -> str:
-    """The file that a path may mean: of the same name in other letters or with a suffix."""
+    """Suggest the file that a path may mean: the same name in another case or with a suffix."""
     try:
         names = sorted(file.name for file in (root / path.parent).iterdir() if file.is_file())
     except OSError:

@@ -18,7 +18,7 @@ class ImageNet1k(Source):
     disk = "145 GB of original files; about 85 GB prepared for 224 px, 16 GB for 64 px"
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """All of ILSVRC 2012; the coarse classes are MaskCon's twelve."""
+        """Return all of ILSVRC 2012, with the 12 coarse classes of MaskCon."""
         coarse_names, classes = ilsvrc_classes()
         wnids = [fine.wnid for fine in classes]
         parts = {"train": Part("train", wnids), "test": Part("val", wnids)}

@@ -13,6 +13,7 @@ from coarsecon.data.formats.pickles import as_array, read_dict
 from coarsecon.data.sources import Chunked, Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.ilsvrc import ilsvrc_classes
 from coarsecon.data.sources.labels import read_table
+from coarsecon.data.sources.originals import check_size
 from coarsecon.errors import InputError
 
 SIZE = 32
@@ -20,7 +21,7 @@ COUNTS = {"train": 1_281_167, "test": 50_000}
 FILES = {"train": tuple(f"train_data_batch_{number}" for number in range(1, 11)), "test": ("val_data",)}
 FOLDERS = (".", "Imagenet32_train", "Imagenet32_val", "Imagenet32_train_npz", "Imagenet32_val_npz")
 URL = "https://image-net.org/download-images.php"
-AGAIN = "fetch the files again"
+AGAIN = "download the files again"
 
 
 class ImageNet32(Source):
@@ -28,11 +29,11 @@ class ImageNet32(Source):
 
     name = "imagenet32"
     about = """\
-ImageNet's 1,000 classes (fine) in the 12 groups of MaskCon (coarse), at 32 px; in ILSVRC's order of classes, which is
-not that of the files.
-Reads train_data_batch_1 to 10 and val_data, or the same as .npz, from --source or from the folders the archives
-unpack to (Imagenet32_train, Imagenet32_val, Imagenet32_train_npz, Imagenet32_val_npz). The validation images are
-the test split here."""
+ImageNet's 1,000 classes (fine) in the 12 groups of MaskCon (coarse), at 32 px; in the class order of ILSVRC, which
+differs from that of the files.
+Reads train_data_batch_1 to 10 and val_data, or the same as .npz, or the folders that the archives unpack to
+(Imagenet32_train, Imagenet32_val, Imagenet32_train_npz, Imagenet32_val_npz). The validation images are the test split
+here."""
     counts = COUNTS
     default_size = SIZE
     levels = {"coarse": 12, "fine": 1000}
@@ -44,17 +45,16 @@ the test split here."""
     disk = "4 GB of original files, 4.1 GB prepared; 2 GB of memory"
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """ImageNet32 in ILSVRC's order of classes; the coarse classes are MaskCon's twelve.
+        """Return ImageNet32 in the class order of ILSVRC, with the 12 coarse classes of MaskCon.
 
-        A batch of 128,000 images is in memory at a time, first for its labels, then for its images.
+        One batch of 128,000 images is in memory at a time, first for its labels, then for its images.
 
         Raises:
-            InputError: the files are not at `request.source`, or do not hold what was published.
+            InputError: Files are missing or differ from the published ones.
         """
-        if request.size not in (None, SIZE):
-            raise InputError(f"ImageNet32 images have {SIZE} px; leave out --size {request.size}")
+        check_size(request, SIZE)
         if request.source is None:
-            raise InputError(f"give the folder of train_data_batch_1 to 10 and val_data with --source; from {URL}")
+            raise InputError("source", "missing", f"name the folder with train_data_batch_1 to 10 and val_data ({URL})")
         coarse_names, classes = ilsvrc_classes()
         coarse = np.array([fine.coarse for fine in classes])
         to_fine = np.empty(len(classes), np.int64)
@@ -96,13 +96,13 @@ def _pieces(files: list[Path]) -> Iterator[np.ndarray]:
 
 
 def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The images uint8 [n, 3, 32, 32] and labels [n], 1 to 1000, of a batch."""
+    """Return the images uint8 [n, 3, 32, 32] and labels [n], 1 to 1000, of a batch."""
     batch = _load_npz(file) if file.suffix == ".npz" else read_dict(file, max_bytes=MAX_FILE_BYTES)
     images, labels = as_array(batch.get("data")), as_array(batch.get("labels"))
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != 3 * SIZE * SIZE:
-        raise InputError(file, f"data is no uint8 array [N, {3 * SIZE * SIZE}]", AGAIN)
+        raise InputError(file, f"data is not a uint8 array [N, {3 * SIZE * SIZE}]", AGAIN)
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-        raise InputError(file, f"labels is no list of {len(images)} numbers", AGAIN)
+        raise InputError(file, f"labels is not a list of {len(images)} numbers", AGAIN)
     if len(labels) and not 1 <= labels.min() <= labels.max() <= 1000:
         raise InputError(file, "labels go beyond 1 to 1000", AGAIN)
     return images.reshape(-1, 3, SIZE, SIZE), labels.astype(np.int64)
@@ -118,4 +118,4 @@ def _load_npz(file: Path) -> dict[str, Any]:
     except InputError:
         raise
     except Exception as error:  # a broken archive can raise anything
-        raise InputError(file, f"not a whole npz file of plain arrays ({error})", AGAIN) from error
+        raise InputError(file, f"not a complete npz file of plain arrays ({error})", AGAIN) from error

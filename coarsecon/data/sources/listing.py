@@ -1,4 +1,4 @@
-"""Which images a user has and how they are labelled: read from a tree of class folders."""
+"""List the images and labels of a tree of class folders."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,14 +13,14 @@ SPLITS = {
     **{"train": "train", "training": "train", "test": "test", "testing": "test"},
     **{"val": "val", "valid": "val", "validation": "val", "dev": "val"},
 }
-"""What people call the splits, in any case; taken for classes, train and Test would be learned to tell apart."""
-LAYOUT = "coarse/image or coarse/fine/image, if need be under train/, val/ and test/"
+"""Usual names of splits, in any case; as classes, train and Test would become labels to predict."""
+LAYOUT = "coarse/image or coarse/fine/image, optionally under train/, val/ and test/"
 
 
 class ListedImage(NamedTuple):
-    """One image: its path in the folder that was listed (with /) and its labels; those that are unknown are "".
+    """One image: its path in the listed folder (with /) and its labels, "" where unknown.
 
-    `more` are the labels of further levels.
+    `more` holds the labels of further levels.
     """
 
     path: str
@@ -31,14 +31,14 @@ class ListedImage(NamedTuple):
 
 
 def list_tree(root: Path) -> tuple[list[ListedImage], LeftOut]:
-    """The images of a tree of class folders, sorted by path, and what else is visible there.
+    """List the images of a tree of class folders, sorted by path, and what was left out.
 
-    When all folders with images at the top are called as `SPLITS`, they are splits; else everything is `train`.
-    Files with the suffix of an image are listed unopened, broken ones too. Names of classes are in the form NFC.
+    If all top folders with images have names in `SPLITS`, they are splits; otherwise everything is `train`. Files with
+    the suffix of an image are listed without being opened. Class names are in Unicode form NFC.
 
     Raises:
-        InputError: an image lies outside the class folders or too deep, only some top folders are splits, or a name
-            is not UTF-8.
+        InputError: An image is outside the class folders or too deep, only some top folders are splits, or a name is
+            not UTF-8.
     """
     images: list[tuple[str, ...]] = []
     others, folders, left_out = [], [], LeftOut()
@@ -62,7 +62,7 @@ def list_tree(root: Path) -> tuple[list[ListedImage], LeftOut]:
 
 
 def _is_listed(root: Path, entry: Entry) -> bool:
-    """Whether it is an image; a broken link called as one is a broken image."""
+    """Return whether it is an image; a broken link with the suffix of an image counts as a broken image."""
     if entry.kind == "broken link":
         return entry.parts[-1].lower().endswith(SUFFIXES)
     return entry.kind == "file" and is_image(root.joinpath(*entry.parts))
@@ -72,7 +72,7 @@ def _has_splits(root: Path, images: list[tuple[str, ...]]) -> bool:
     tops = {parts[0] for parts in images if len(parts) > 1}
     others = sorted(top for top in tops if split_name(top) not in SPLITS)
     if others and len(tops) - len(others) > 1:
-        raise InputError(root, f"beside train, val and test there is {others[0]}", f"expected {LAYOUT}")
+        raise InputError(root, f"other folders than train, val and test: {others[0]}", f"expected {LAYOUT}")
     return not others
 
 
@@ -80,12 +80,12 @@ def _listed(root: Path, parts: tuple[str, ...], has_splits: bool) -> ListedImage
     path = "/".join(parts)
     split, folders = (split_name(parts[0]), parts[1:-1]) if has_splits else ("train", parts[:-1])
     if not 1 <= len(folders) <= 2:
-        problem = "too deep" if folders else "in no class folder"
-        raise InputError(root, f"{path} lies {problem}", f"expected {LAYOUT}")
+        problem = "too deep" if folders else "not in a class folder"
+        raise InputError(root, f"{path} is {problem}", f"expected {LAYOUT}")
     coarse, fine = map(canonical, (*folders, "")[:2])
     return ListedImage(path, coarse, fine, split)
 
 
 def split_name(name: str) -> str:
-    """The split that is meant by a name; of another name itself."""
+    """Return the split that a name means; any other name is returned unchanged."""
     return SPLITS.get(name.lower(), name)

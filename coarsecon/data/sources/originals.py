@@ -1,4 +1,4 @@
-"""Where a dataset's original files lie: in a folder or in an archive of it, given, found there, or fetched."""
+"""Find or download the original files of a dataset: a folder, or an archive of it."""
 
 import os
 from dataclasses import dataclass
@@ -13,8 +13,13 @@ from coarsecon.errors import InputError
 class Originals:
     """A dataset as it was published.
 
-    `folder` is known by the file or folder `marker` in it; `archives` are what it comes packed as. `url` and
-    `md5` are a direct link to the first archive, where there is one; `by_hand` says where else to get it.
+    Attributes:
+        folder: Name of the unpacked folder.
+        marker: File or folder in it, by which it is recognized.
+        archives: Names of its archives.
+        url: Direct link to the first archive, if there is one.
+        md5: MD5 of the first archive.
+        by_hand: Instructions to download it manually.
     """
 
     folder: str
@@ -26,25 +31,26 @@ class Originals:
 
     @property
     def again(self) -> str:
-        """What to do when the files are missing or unfit."""
-        return "fetch the files again or pass --download" if self.url else self.by_hand
+        """Remedy for missing or damaged files."""
+        return "download the files again, or set download" if self.url else self.by_hand
 
     @property
-    def _wanted(self) -> str:
+    def wanted(self) -> str:
+        """Names of the folder and the archives, in words."""
         return " or ".join([f"the folder {self.folder}", *self.archives])
 
 
 def find_originals(originals: Originals, request: SourceRequest) -> Path:
-    """The folder or the archive to read: the source itself, or what lies in it, or what is fetched to there.
+    """Return the folder or archive to read: the source itself, one inside it, or one that is downloaded there.
 
     Raises:
-        InputError: neither is there, and it may not or cannot be fetched.
+        InputError: Neither exists, and it may not or cannot be downloaded.
     """
     if request.download and not originals.url:
-        raise InputError("--download", "there is no direct link", originals.by_hand)
+        raise InputError("download", "there is no direct link", originals.by_hand)
     if request.source is None and not request.download:
-        rest = ", or pass --download" if originals.url else f"; {originals.by_hand}"
-        raise InputError(f"give {originals._wanted} with --source{rest}")
+        rest = ", or set download" if originals.url else f"; {originals.by_hand}"
+        raise InputError("source", "missing", f"name {originals.wanted}{rest}")
     source = original_home(request)
     if source.is_file():
         return source
@@ -56,11 +62,17 @@ def find_originals(originals: Originals, request: SourceRequest) -> Path:
             return source / archive
     if request.download:
         return download(originals.url, source / originals.archives[0], md5=originals.md5, reporter=request.reporter)
-    raise InputError(f"{source} holds neither {originals._wanted.replace(' or ', ' nor ')}; {originals.again}")
+    raise InputError(source, f"does not contain {originals.wanted}", originals.again)
+
+
+def check_size(request: SourceRequest, size: int) -> None:
+    """Raise InputError if another image size is requested of a dataset whose images are used as they are."""
+    if request.size not in (None, size):
+        raise InputError("size", f"the original images have {size} px, not {request.size}", "omit it")
 
 
 def original_home(request: SourceRequest) -> Path:
-    """The source that was given, or where fetched files are kept."""
+    """Return the given source, or the folder for downloaded files."""
     if request.source is not None:
         return request.source
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coarsecon"

@@ -1,4 +1,4 @@
-"""STL-10: 113,000 photos of 96 px, of which 13,000 are labelled with one of ten classes."""
+"""STL-10: 113,000 photos of 96 px, of which 13,000 are labeled with one of ten classes."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ import numpy as np
 
 from coarsecon.data.formats.archives import opened_tar
 from coarsecon.data.sources import Chunked, Source, SourceConfig, SourceData, SourceRequest, SplitData
-from coarsecon.data.sources.originals import Originals, find_originals
+from coarsecon.data.sources.originals import Originals, check_size, find_originals
 from coarsecon.errors import InputError
 
 SIDE = 96
@@ -28,7 +28,7 @@ ORIGINALS = Originals(
 
 @dataclass(frozen=True)
 class Part:
-    """A file of images, and how many it holds; `labels` is the file with theirs, if they have any."""
+    """A file of `count` images, and the file of their labels ("" without labels)."""
 
     images: str
     labels: str
@@ -46,9 +46,9 @@ class STL10(Source):
 
     name = "stl10"
     about = """\
-113,000 colour photos of 96 px: 5,000 labelled and 100,000 unlabelled ones to train, 8,000 labelled ones to test, in 10
-classes (fine labels only; -1 where unlabelled).
-Reads the folder stl10_binary or stl10_binary.tar.gz; --download fetches the latter."""
+113,000 color photos of 96 px in 10 classes (fine labels only; -1 for unlabeled images): 5,000 labeled and 100,000
+unlabeled images for training, 8,000 labeled images for testing.
+Reads the folder stl10_binary or stl10_binary.tar.gz, which can be downloaded."""
     counts = {split: sum(part.count for part in parts) for split, parts in PARTS.items()}
     default_size = SIDE
     levels = {"fine": 10}
@@ -58,9 +58,8 @@ Reads the folder stl10_binary or stl10_binary.tar.gz; --download fetches the lat
     disk = "2.6 GB packed, 3.1 GB prepared"
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """STL-10 with its ten classes as fine labels; the unlabelled images follow the labelled ones in `train`."""
-        if request.size not in (None, SIDE):
-            raise InputError(f"STL-10's images have {SIDE} px; leave out --size {request.size}")
+        """Return STL-10 with ten fine classes; in `train` the unlabeled images follow the labeled ones."""
+        check_size(request, SIDE)
         place = find_originals(ORIGINALS, request)
         small = _read_small(place)
         try:
@@ -80,7 +79,7 @@ SOURCE = STL10()
 
 
 def _read_small(place: Path) -> dict[str, bytes]:
-    """The names of the classes and the labels; the files of images are checked for their size alone."""
+    """Read class names and labels, and verify the sizes of the image files."""
     sizes = {part.images: part.count * IMAGE_BYTES for parts in PARTS.values() for part in parts}
     sizes |= {part.labels: part.count for parts in PARTS.values() for part in parts if part.labels}
     found = {}
@@ -105,7 +104,7 @@ def _labels(part: Part, small: Mapping[str, bytes], place: Path) -> np.ndarray:
 
 
 def _pieces(place: Path, parts: tuple[Part, ...]) -> Iterator[np.ndarray]:
-    """The images, which are stored column after column, as uint8 [n, 3, 96, 96]."""
+    """Yield the images, which are stored column by column, as uint8 [n, 3, 96, 96]."""
     for part in parts:
         with _members(place) as members:
             content = next((content for name, _, content in members if name == part.images), None)
@@ -116,7 +115,7 @@ def _pieces(place: Path, parts: tuple[Part, ...]) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _members(place: Path) -> Iterator[Iterator[tuple[str, int, IO[bytes]]]]:
-    """The files of the folder or archive: name, size and content, to be read one after the other."""
+    """Iterate over (name, size, content) of the files in a folder or archive, to be read one after the other."""
     if place.is_file():
         limit = max(part.count for parts in PARTS.values() for part in parts) * IMAGE_BYTES
         with opened_tar(place, limit=max(limit, 2**20)) as members:

@@ -1,4 +1,4 @@
-"""tieredImageNet: 608 classes of ILSVRC 2012 under 34 superclasses, which the splits share out, 84 px."""
+"""tieredImageNet: 608 classes of ILSVRC 2012 in 34 superclasses, disjoint across splits, 84 px."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ COUNTS = {"train": 448_695, "val": 124_261, "test": 206_209}
 MAX_LABEL_BYTES = 2**26
 PNG = b"\x89PNG\r\n\x1a\n"
 URL = "https://github.com/renmengye/few-shot-ssl-public"
-AGAIN = "fetch the files again"
+AGAIN = "download the files again"
 
 
 class TieredImageNet(Source):
@@ -26,9 +26,8 @@ class TieredImageNet(Source):
     name = "tieredimagenet"
     about = """\
 tieredImageNet: 608 classes of ImageNet (fine) under 34 superclasses (coarse: 20 in train, 6 in val, 8 in test), 84 px.
-Reads {train,val,test}_images_png.pkl and _labels.pkl from --source. Images are read from where they lie in the
-pickles, which are never loaded. Superclasses come from the published lists of classes: most of the labels
-label_general in the pickles are wrong."""
+Reads {train,val,test}_images_png.pkl and _labels.pkl. The images are read in place; the pickles are never loaded.
+Superclasses come from the published lists of classes: most of the labels label_general in the pickles are wrong."""
     counts = COUNTS
     default_size = SIZE
     levels = {"coarse": 34, "fine": 608}
@@ -38,18 +37,18 @@ label_general in the pickles are wrong."""
     disk = "13 GB of original files, 9 GB prepared"
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """The three splits; no class, fine or coarse, is in two of them. Images are read from the pickles as needed.
+        """Return the three splits, whose classes are disjoint. Images are read from the pickles as needed.
 
-        The classes are told by the names in the pickles (their numbers follow no order), the superclasses by our
-        table: `label_general` is wrong for most images.
+        Classes are identified by their names in the pickles (their numbers are unordered), superclasses by the label
+        table `tieredimagenet`: `label_general` is wrong for most images.
 
         Raises:
-            InputError: the files are not at `request.source`, or do not hold what was published.
+            InputError: Files are missing or differ from the published ones.
         """
         if request.source is None or not request.source.is_dir():
-            raise InputError(
-                f"give the folder of train_images_png.pkl, train_labels.pkl and so on with --source; see {URL}"
-            )
+            problem = "missing" if request.source is None else "no such folder"
+            hint = f"name the folder with train_images_png.pkl, train_labels.pkl and the others ({URL})"
+            raise InputError(request.source or "source", problem, hint)
         rows = read_table("tieredimagenet")
         coarse_names = {int(row["coarse"]): row["coarse_name"] for row in rows}
         levels = {
@@ -84,16 +83,18 @@ def _read_split(source: Path, split: str, rows: list[dict[str, str]], reporter: 
 
 
 def _read_labels(file: Path, published: list[str], count: int) -> tuple[list[str], np.ndarray]:
-    """The names of the classes in the file's own order, and the place of each image's class in it, int64 [N]."""
+    """Return the class names in the order of the file, and the index of the class of each image, int64 [N]."""
     content = read_dict(file, max_bytes=MAX_LABEL_BYTES)
     numbers = as_array(content.get("label_specific"))
     names = content.get("label_specific_str")
     classes = [as_text(name) for name in names] if isinstance(names, list) else []
     if sorted(classes) != sorted(published):
         other = f", such as {min(set(classes) - set(published))}" if set(classes) - set(published) else ""
-        raise InputError(file, f"label_specific_str names other classes than the {len(published)}{other}", AGAIN)
+        raise InputError(
+            file, f"label_specific_str differs from the {len(published)} published class names{other}", AGAIN
+        )
     if numbers.dtype.kind not in "iu" or numbers.shape != (count,):
-        raise InputError(file, f"label_specific is no list of {count:,} numbers", AGAIN)
+        raise InputError(file, f"label_specific is not a list of {count:,} numbers", AGAIN)
     if not 0 <= numbers.min() <= numbers.max() < len(classes):
         raise InputError(file, f"label_specific goes beyond 0 to {len(classes) - 1}", AGAIN)
     return classes, numbers.astype(np.int64)

@@ -27,9 +27,8 @@ class TinyImageNet(Source):
 
     name = "tinyimagenet"
     about = """\
-110,000 colour photos of 64 px in 200 classes (fine labels only): the training and the validation set, the latter as
-`test`.
-Reads the folder tiny-imagenet-200 or its zip; --download fetches the latter."""
+110,000 color photos of 64 px in 200 classes (fine labels only). The test split is the published validation set.
+Reads the folder tiny-imagenet-200 or its zip archive, which can be downloaded."""
     counts = COUNTS
     default_size = 64
     levels = {"fine": CLASSES}
@@ -39,7 +38,7 @@ Reads the folder tiny-imagenet-200 or its zip; --download fetches the latter."""
     disk = "250 MB packed, 1.4 GB prepared"
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """Tiny ImageNet with its classes, in the order of their WNIDs, as fine labels; `test` is its validation set."""
+        """Return Tiny ImageNet with fine classes in the order of their WNIDs; `test` is its validation set."""
         place = find_originals(ORIGINALS, request)
         files = list_files(place, ORIGINALS.folder)
         wnids = sorted(set(read_lines(place, files, "wnids.txt")))
@@ -52,7 +51,9 @@ Reads the folder tiny-imagenet-200 or its zip; --download fetches the latter."""
                 raise InputError(place, f"{len(listed)} {split} images, not {COUNTS[split]}", ORIGINALS.again)
             for path, wnid in listed.items():
                 if wnid not in number_of:
-                    raise InputError(place, f"{path} is of the class {wnid!a}, which wnids.txt lacks", ORIGINALS.again)
+                    raise InputError(
+                        place, f"{path} has the class {wnid!a}, which is not in wnids.txt", ORIGINALS.again
+                    )
             fine = np.array([number_of[wnid] for wnid in listed.values()])
             splits[split] = SplitData({"fine": fine}, [files[path] for path in listed], list(listed))
         words = _words(read_lines(place, files, "words.txt"))
@@ -64,13 +65,13 @@ SOURCE = TinyImageNet()
 
 
 def _train(files: Mapping[str, ImageFile]) -> dict[str, str]:
-    """The WNID of each image train/WNID/images/NAME.JPEG."""
+    """Return the WNID of each image train/WNID/images/NAME.JPEG."""
     parts = [path.split("/") for path in sorted(files) if path.startswith("train/") and path.endswith(".JPEG")]
     return {"/".join(part): part[1] for part in parts if len(part) == 4}
 
 
 def _validation(place: Path, files: Mapping[str, ImageFile]) -> dict[str, str]:
-    """The WNID of each image val/images/NAME.JPEG: the second column of its annotations."""
+    """Return the WNID of each image val/images/NAME.JPEG: the second column of the annotations."""
     listed = {}
     for number, line in enumerate(read_lines(place, files, "val/val_annotations.txt"), 1):
         name, _, rest = line.partition("\t")
@@ -82,5 +83,5 @@ def _validation(place: Path, files: Mapping[str, ImageFile]) -> dict[str, str]:
 
 
 def _words(lines: list[str]) -> dict[str, str]:
-    """The words of each WNID, which stand behind a tab."""
+    """Return the words of each WNID, which follow a tab."""
     return {wnid: words for wnid, tab, words in (line.partition("\t") for line in lines) if tab}

@@ -1,8 +1,8 @@
 """Toy buttons, drawn by the package: four kinds of print (coarse), each in four variants (fine), 32 px.
 
-A button is a disc, a square or a diamond on a plain ground. Its print is level stripes, upright stripes, checks or
-rings, which is all that the coarse label tells; how broad the print is and whether the button has a rim make the fine
-class. Form, colours, place, tilt, light and noise vary from image to image and tell nothing of either.
+A button is a disc, a square or a diamond on a plain background. The coarse class is its print: level stripes, upright
+stripes, checks or rings. The fine class adds the width of the print and whether the button has a rim. Shape, colors,
+position, tilt, light and noise vary from image to image, independently of both labels.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ Plane = NDArray[np.float32]
 
 
 def draw(fine: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Images uint8 [N, 3, 32, 32] of fine classes [N], numbered as in `FINE`; all else is left to chance."""
+    """Draw images uint8 [N, 3, 32, 32] of fine classes [N], numbered as in `FINE`; everything else is random."""
     n = len(fine)
     side = SIDE * SUPERSAMPLING
     grid: Plane = (((np.arange(side) + 0.5) / side) * 2 - 1).astype(np.float32)
@@ -35,7 +35,7 @@ def draw(fine: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]
     depth = _depth(u, v, rng)
     is_rim = (depth > 0.8) & (fine % 4 // 2 == 1)[:, None, None]
     is_ink = is_rim | (_print(fine // 4, u, v, rng) > _planes(np.where(fine % 2, 0.75, 0.0)))
-    ink, paper, ground = _colour(n, 0.05, 0.22, rng), _colour(n, 0.74, 0.95, rng), _colour(n, 0.39, 0.61, rng)
+    ink, paper, ground = _tinted(n, 0.05, 0.22, rng), _tinted(n, 0.74, 0.95, rng), _tinted(n, 0.39, 0.61, rng)
     light = 1 + _planes(rng.uniform(-0.2, 0.2, n)) * x + _planes(rng.uniform(-0.2, 0.2, n)) * y
     image = np.where((depth < 1)[:, None], np.where(is_ink[:, None], ink, paper), ground) * light[:, None]
     image = image.reshape(n, 3, SIDE, SUPERSAMPLING, SIDE, SUPERSAMPLING).mean((3, 5))
@@ -47,13 +47,13 @@ def _planes(values: NDArray[np.floating]) -> Plane:
     return values.astype(np.float32)[:, None, None]
 
 
-def _colour(n: int, low: float, high: float, rng: np.random.Generator) -> Plane:
-    """A grey between `low` and `high` with a tint, [N, 3, 1, 1]."""
+def _tinted(n: int, low: float, high: float, rng: np.random.Generator) -> Plane:
+    """Return a gray between `low` and `high` with a tint, [N, 3, 1, 1]."""
     return (rng.uniform(low, high, (n, 1, 1, 1)) + rng.uniform(-0.08, 0.08, (n, 3, 1, 1))).astype(np.float32)
 
 
 def _depth(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
-    """How far out each point lies on a disc, a square or a diamond: 1 is its edge."""
+    """Return the distance of each point from the center of a disc, a square or a diamond: 1 is its edge."""
     radius = _planes(rng.uniform(0.7, 0.95, len(u)))
     forms = [np.hypot(u, v), np.maximum(abs(u), abs(v)) / 0.85, (abs(u) + abs(v)) / 1.15]
     form = np.choose(rng.integers(0, 3, len(u))[:, None, None], forms)
@@ -61,7 +61,7 @@ def _depth(u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
 
 
 def _print(kind: NDArray[np.int64], u: Plane, v: Plane, rng: np.random.Generator) -> Plane:
-    """The height of the print at each point, -1 to 1 or so; ink lies where it exceeds a threshold."""
+    """Return the height of the print at each point, about -1 to 1; ink is where it exceeds a threshold."""
     n = len(u)
     frequency = _planes(rng.uniform(9, 13, n))
     first, second = (_planes(rng.uniform(0, 2 * np.pi, n)) for _ in range(2))
@@ -84,7 +84,7 @@ class Toy(Source):
     Config = ToyConfig
 
     name = "toy"
-    about = f"{__doc__.strip()}\n\n`--seed` draws another set."
+    about = __doc__.strip()
     counts = COUNTS
     default_size = SIDE
     levels = {"coarse": len(COARSE), "fine": len(FINE)}
@@ -92,7 +92,7 @@ class Toy(Source):
     disk = "15 MB prepared"
 
     def read(self, request: SourceRequest, config: ToyConfig) -> SourceData:
-        """Draw the set of `config.seed`: 4,000 training and 1,000 test images, the fine classes evenly mixed."""
+        """Return 4,000 training and 1,000 test images with balanced fine classes."""
         splits = {}
         for place, (name, count) in enumerate(COUNTS.items()):
             rng = np.random.default_rng([config.seed, place])

@@ -68,7 +68,7 @@ def test_transparency_is_laid_over_white() -> None:
     assert abs(decoded[2].astype(int) - 127).max() <= 1
 
 
-def test_a_transparent_palette_colour_is_white_too() -> None:
+def test_a_transparent_palette_color_is_white_too() -> None:
     image = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), mode="P")
     image.putpalette([10, 20, 30, 200, 100, 0])
     np.testing.assert_array_equal(decode(png(image, transparency=1))[0, 1], [255, 255, 255])

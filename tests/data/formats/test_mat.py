@@ -10,7 +10,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from coarsecon.data.formats import mat
-from coarsecon.data.formats.mat import load_mat, whole_numbers
+from coarsecon.data.formats.mat import integers, load_mat
 from coarsecon.errors import InputError
 
 CELLS = np.array([["AM General Hummer", "Größe", ""]], object)
@@ -46,7 +46,7 @@ def test_numbers_text_cells_and_structs(file: Path, compressed: bool) -> None:
     assert (cells, text) == (["AM General Hummer", "Größe", ""], "one line")
     assert people["fname"] == ["a", "bc"]
     assert load_mat(file, "people", fields=["fname"])[0] == {"fname": ["a", "bc"]}
-    assert whole_numbers(people["class"], "class").tolist() == [1, 300]
+    assert integers(people["class"], "class").tolist() == [1, 300]
 
 
 @pytest.mark.parametrize(("name", "variable"), [("cars_meta", "class_names"), ("cars_train_annos", "annotations")])
@@ -58,7 +58,7 @@ def test_the_devkit_is_read_as_scipy_reads_it(shared: Path, name: str, variable:
         assert found == expected.tolist()
     else:
         assert found["fname"] == expected["fname"].tolist()
-        assert whole_numbers(found["class"], "class").tolist() == expected["class"].tolist()
+        assert integers(found["class"], "class").tolist() == expected["class"].tolist()
 
 
 def test_files_of_the_other_byte_order_are_read(file: Path) -> None:
@@ -94,7 +94,7 @@ def test_small_elements_keep_their_data_in_the_tag(file: Path) -> None:
 )
 def test_what_is_wrong_is_told(file: Path, content: bytes, problem: str) -> None:
     file.write_bytes(content)
-    with pytest.raises(InputError, match=rf"{file}: .*{problem}.*; fetch the file again"):
+    with pytest.raises(InputError, match=rf"{file}: .*{problem}.*; download the file again"):
         load_mat(file, "x")
 
 
@@ -129,9 +129,9 @@ NOT_WHOLE = [
 
 
 @pytest.mark.parametrize("values", NOT_WHOLE)
-def test_other_things_than_whole_numbers_are_refused(values: object) -> None:
-    with pytest.raises(InputError, match="class are no whole numbers"):
-        whole_numbers(values, "class")
+def test_other_things_than_integers_are_refused(values: object) -> None:
+    with pytest.raises(InputError, match="class are not integers"):
+        integers(values, "class")
 
 
 def test_changed_bytes_never_end_in_anything_but_an_input_error(file: Path) -> None:

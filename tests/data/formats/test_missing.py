@@ -2,7 +2,7 @@
 
 import pytest
 
-from coarsecon.data.formats.missing import MISSING, LabelColumns, look_alikes
+from coarsecon.data.formats.missing import MISSING, LabelColumns, similar_names
 
 PANDAS = {
     " ", "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
@@ -49,6 +49,6 @@ def test_spaces_and_composed_letters_are_one_spelling() -> None:
 
 def test_classes_that_look_alike_are_named() -> None:
     names = ["dog", "Dog", "cat", "big-cat", "big cat", "1", "01", "1.0", "10", "2"]
-    assert look_alikes(names) == ["'dog' and 'Dog'", "'big-cat' and 'big cat'", "'1' and '01' and '1.0'"]
-    assert look_alikes(["hats", "hats "]) == ["'hats' and 'hats '"]
-    assert look_alikes(["1", "10", "100", "a1", "a 1"]) == []
+    assert similar_names(names) == ["'dog' and 'Dog'", "'big-cat' and 'big cat'", "'1' and '01' and '1.0'"]
+    assert similar_names(["hats", "hats "]) == ["'hats' and 'hats '"]
+    assert similar_names(["1", "10", "100", "a1", "a 1"]) == []

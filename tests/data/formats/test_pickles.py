@@ -140,7 +140,7 @@ def test_a_truncated_pickle_says_how_much_there_is(kept: int) -> None:
 
 @pytest.mark.parametrize("content", [b"not a pickle", b"\x80\x04]\x94(K\x01eee.", struct.pack("<I", 7) * 9])
 def test_what_is_no_pickle_is_one_clear_error(content: bytes) -> None:
-    with pytest.raises(InputError, match=r"^file: .*fetch the file again$"):
+    with pytest.raises(InputError, match=r"^file: .*download the file again$"):
         load_pickle(content, "file")
 
 

@@ -26,7 +26,7 @@ def test_encodings_that_say_what_they_are_are_read(tmp_path: Path, encoding: str
         (b"path,coarse\na.jpg,\x81\n", "nor in Windows-1252 .*save it as CSV in UTF-8"),
         (TEXT.encode("utf-16")[:-3], "not a table in UTF-8 or UTF-16"),
         (b"path,coarse\na.jpg,salt, pepper\n", "line 2: more cells than columns; quote texts that hold a comma"),
-        (b"path,path,coarse\na,b,c\n", "the column 'path' stands twice"),
+        (b"path,path,coarse\na,b,c\n", "the column 'path' occurs twice"),
         (b"path;coarse\na.jpg;salt; pepper\n", "line 2: more cells than columns; quote texts that hold a semicolon"),
         (b"path/coarse\na.jpg/b\n", r"no column coarse or path; it has path/coarse"),
         (b"path,coarse\n" + b'"' + b"x" * 200_000, "not a readable CSV table .*field larger"),

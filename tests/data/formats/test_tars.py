@@ -76,7 +76,7 @@ def test_truncated_and_foreign_files_are_one_clear_error(tmp_path: Path) -> None
     whole, archive = make_tar(FILES), tmp_path / "x.tar"
     for content in (whole[:700], whole[:1300], whole[:100], b"", b"not a tar" * 1000):
         archive.write_bytes(content)
-        with pytest.raises(InputError, match=r"x\.tar: .*; fetch it again"):
+        with pytest.raises(InputError, match=r"x\.tar: .*; download it again"):
             list(stored_files(archive))
     with pytest.raises(InputError, match="none: cannot be read"):
         list(stored_files(tmp_path / "none"))

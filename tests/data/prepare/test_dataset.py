@@ -105,11 +105,11 @@ def test_the_checksum_tells_contents_apart(tmp_path: Path, array_data: SourceDat
     train = array_data.splits["train"]
     images = np.array(train.images)
     images[3, 0, 0, 0] ^= 1
-    relabelled = {**train.labels, "fine": np.zeros(10, np.int64)}
+    relabeled = {**train.labels, "fine": np.zeros(10, np.int64)}
     first = checksums(array_data, "first")
     assert checksums(replace(array_data, notes="other"), "same") == first
     other_images = replace(array_data, splits={**array_data.splits, "train": replace(train, images=images)})
-    other_labels = replace(array_data, splits={**array_data.splits, "train": replace(train, labels=relabelled)})
+    other_labels = replace(array_data, splits={**array_data.splits, "train": replace(train, labels=relabeled)})
     for name, data in (("images", other_images), ("labels", other_labels)):
         found = checksums(data, name)
         assert found["train"] != first["train"]

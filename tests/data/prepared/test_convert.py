@@ -49,7 +49,7 @@ def test_large_images_shrink_to_the_wanted_shorter_side(
     assert abs(decode(jpeg.content).astype(int) - shrunk).mean() < 2
 
 
-def test_the_colours_of_copies_are_not_subsampled(save_image: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_colors_of_copies_are_not_subsampled(save_image: Callable[..., Path], tmp_path: Path) -> None:
     jpeg = copy_of(save_image(tmp_path / "image.png", (300, 300)))
     (tmp_path / "copy.jpg").write_bytes(jpeg.content)
     with Image.open(tmp_path / "copy.jpg") as copy:
@@ -86,7 +86,7 @@ def test_mean_and_std_are_those_of_all_pixels() -> None:
     np.testing.assert_allclose(std, (pixels / 255).std(axis=(0, 2, 3)), rtol=1e-12)
 
 
-def test_a_single_colour_has_no_deviation() -> None:
+def test_a_single_color_has_no_deviation() -> None:
     assert mean_and_std(histogram(np.full((2, 3, 4, 4), 51, np.uint8))) == ((0.2, 0.2, 0.2), (0.0, 0.0, 0.0))
 
 

@@ -155,8 +155,8 @@ def test_another_format_version_is_named(arrays: PreparedDataset) -> None:
         ({"splits": {"../train": {"count": 1, "checksum": ""}}}, "splits.../train"),
         ({"levels": {"coarse": ["a", "b"]}}, "it holds the labels coarse, fine, not coarse"),
         ({"levels": {"coarse": ["a"], "fine": ["a1", "a2", "b1", "b2"]}}, "coarse labels lie beyond -1 to 0"),
-        ({"splits": {"train": {"count": 11, "checksum": ""}}}, "images is no uint8 array"),
-        ({"size": 9}, r"images is no uint8 array \[10, 3, 9, 9\]"),
+        ({"splits": {"train": {"count": 11, "checksum": ""}}}, "images is not a uint8 array"),
+        ({"size": 9}, r"images is not a uint8 array \[10, 3, 9, 9\]"),
         ({"form": "files"}, "it holds images, but dataset.json says they are files"),
     ],
 )
@@ -199,7 +199,7 @@ def test_truncated_tensors_are_named(arrays: PreparedDataset, kept: int) -> None
         ("fine", np.zeros(9, np.int64), "the fine labels are not 10 int64 numbers"),
         ("fine", np.zeros(10, np.int32), "the fine labels are not 10 int64 numbers"),
         ("finer", np.zeros(10, np.int64), "it holds the labels"),
-        ("images", np.zeros((10, 3, 8, 8), np.float32), "images is no uint8 array"),
+        ("images", np.zeros((10, 3, 8, 8), np.float32), "images is not a uint8 array"),
     ],
 )
 def test_tensors_that_contradict_dataset_json(

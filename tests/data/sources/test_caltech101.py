@@ -68,8 +68,8 @@ def test_a_broken_archive_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= 0xFF
     archive.write_bytes(content)
-    with pytest.raises(InputError, match=r"caltech-101.zip: not a whole (zip|tar) archive"):
+    with pytest.raises(InputError, match=r"caltech-101.zip: not a complete (zip|tar) archive"):
         read(tmp_path)
     archive.write_bytes(content[:-100])
-    with pytest.raises(InputError, match=r"caltech-101.zip: not a whole tar archive"):
+    with pytest.raises(InputError, match=r"caltech-101.zip: not a complete tar archive"):
         read(tmp_path)

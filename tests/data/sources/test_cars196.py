@@ -64,7 +64,7 @@ def test_test_annotations_without_labels_name_the_file_that_has_them(
     [
         ({"class": np.uint8(197)}, "class goes beyond 1 to 196"),
         ({"class": np.uint8(0)}, "class goes beyond 1 to 196"),
-        ({"class": "sedan"}, "class are no whole numbers"),
+        ({"class": "sedan"}, "class are not integers"),
         ({"fname": "../devkit/cars_meta.mat"}, "the photo .* is not in .*cars_train"),
         ({"fname": "/etc/passwd"}, "the photo .* is not in"),
         ({"fname": np.uint8(3)}, "the photo '?3|the photo .* is not in"),

@@ -92,14 +92,14 @@ def test_file_names_are_optional(cifar100_folder: Path, python2_pickle: Callable
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({b"data": np.zeros((199, 3072), np.uint8)}, "fine_labels is no list of 199 numbers|coarse_labels"),
-        ({b"data": np.zeros((200, 3071), np.uint8)}, r"data is no uint8 array \[N, 3072\]"),
-        ({b"data": np.zeros((200, 3072), np.int32)}, "data is no uint8 array"),
-        ({b"data": None}, "data is no uint8 array"),
+        ({b"data": np.zeros((199, 3072), np.uint8)}, "fine_labels is not a list of 199 numbers|coarse_labels"),
+        ({b"data": np.zeros((200, 3071), np.uint8)}, r"data is not a uint8 array \[N, 3072\]"),
+        ({b"data": np.zeros((200, 3072), np.int32)}, "data is not a uint8 array"),
+        ({b"data": None}, "data is not a uint8 array"),
         ({b"fine_labels": [100] * 200}, "fine_labels go beyond 0 to 99"),
         ({b"coarse_labels": [-1] * 200}, "coarse_labels go beyond 0 to 19"),
-        ({b"coarse_labels": None}, "coarse_labels is no list of 200 numbers"),
-        ({b"fine_labels": [0.5] * 200}, "fine_labels is no list of 200 numbers"),
+        ({b"coarse_labels": None}, "coarse_labels is not a list of 200 numbers"),
+        ({b"fine_labels": [0.5] * 200}, "fine_labels is not a list of 200 numbers"),
     ],
 )
 def test_wrong_content_is_named(
@@ -107,13 +107,13 @@ def test_wrong_content_is_named(
 ) -> None:
     file = cifar100_folder / "cifar-100-python" / "train"
     file.write_bytes(python2_pickle(stored(file) | change))
-    with pytest.raises(InputError, match=rf"cifar-100-python: train: ({problem}).*; fetch the files again"):
+    with pytest.raises(InputError, match=rf"cifar-100-python: train: ({problem}).*; download the files again"):
         read_source(cifar100.SOURCE, cifar100_folder)
 
 
 def test_a_wrong_count_is_named(cifar100_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, counts={"train": 50_000, "test": 10_000}))
-    with pytest.raises(InputError, match="200 train images, not 50000; fetch the files again or pass --download"):
+    with pytest.raises(InputError, match="200 train images, not 50000; download the files again, or set download"):
         read_source(cifar100.SOURCE, cifar100_folder)
 
 
@@ -124,7 +124,7 @@ def test_truncated_missing_and_foreign_files_are_named(cifar100_folder: Path) ->
     with pytest.raises(InputError, match="cifar-100-python: test: the pickle is truncated"):
         read_source(cifar100.SOURCE, cifar100_folder)
     (folder / "test").write_bytes(pickle.dumps([1, 2]))
-    with pytest.raises(InputError, match="test: the pickle holds no dictionary"):
+    with pytest.raises(InputError, match="test: the pickle does not hold a dictionary"):
         read_source(cifar100.SOURCE, cifar100_folder)
     (folder / "test").unlink()
     with pytest.raises(InputError, match="test missing"):
@@ -134,7 +134,7 @@ def test_truncated_missing_and_foreign_files_are_named(cifar100_folder: Path) ->
 def test_a_wrong_meta_file_is_named(cifar100_folder: Path) -> None:
     meta = cifar100_folder / "cifar-100-python" / "meta"
     meta.write_bytes(pickle.dumps({"fine_label_names": ["a"] * 100, "coarse_label_names": ["b"]}))
-    with pytest.raises(InputError, match="meta: coarse_label_names is no list of 20 names"):
+    with pytest.raises(InputError, match="meta: coarse_label_names is not a list of 20 names"):
         read_source(cifar100.SOURCE, cifar100_folder)
 
 

@@ -54,8 +54,8 @@ def test_download_fetches_all_three_files(served: Files, tmp_path: Path, monkeyp
     [
         ({"trnid": np.arange(1, 20)[None]}, "setid.mat: 19 train images, not 20"),
         ({"trnid": np.zeros((1, 20))}, "the sets do not share out the images 1 to 33"),
-        ({"tstid": np.full((1, 8), 0.5)}, "setid.mat: tstid are no whole numbers"),
-        ({"tstid": "eight"}, "setid.mat: tstid are no whole numbers"),
+        ({"tstid": np.full((1, 8), 0.5)}, "setid.mat: tstid are not integers"),
+        ({"tstid": "eight"}, "setid.mat: tstid are not integers"),
         ({"labels": np.full((1, 33), 103)}, "imagelabels.mat: not 33 labels from 1 to 102"),
         ({"labels": np.ones((1, 32))}, "imagelabels.mat: not 33 labels"),
         ({"labels": np.ones((1, 0))}, "imagelabels.mat: not 33 labels"),

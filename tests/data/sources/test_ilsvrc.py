@@ -206,8 +206,8 @@ FIRST = "ILSVRC2012_val_00000001"
     ("damage", "problem"),
     [
         (lambda place: None, f"nothing tells their classes; add {GROUND_TRUTH}, ILSVRC2012_devkit_t12.tar.gz"),
-        (truncate("ILSVRC2012_img_train.tar", 0.5), r"ILSVRC2012_img_train.tar: .*; fetch it again"),
-        (truncate("ILSVRC2012_img_val.tar", 0.5), r"ILSVRC2012_img_val.tar: .*; fetch it again"),
+        (truncate("ILSVRC2012_img_train.tar", 0.5), r"ILSVRC2012_img_train.tar: .*; download it again"),
+        (truncate("ILSVRC2012_img_val.tar", 0.5), r"ILSVRC2012_img_val.tar: .*; download it again"),
         (
             lambda place: (place / "ILSVRC2012_img_val.tar").rename(place / "ILSVRC2012_img_val.tar.gz"),
             "ILSVRC2012_img_val.tar.gz: compressed archives are not read; unpack it to ILSVRC2012_img_val.tar",

@@ -75,9 +75,9 @@ def test_paths_are_relative_to_the_folder_that_is_given(write_table: Callable[..
         ("path,coarse\n,dog\n", "line 2: the path in the column path is missing"),
         ("path,coarse\na.jpg,dog\nNaN,dog\n", "line 3: the path in the column path is missing"),
         ("path,coarse\na.jpg\nb.jpg,NA\n", "the column coarse holds no label: all 2 are missing"),
-        ("path,coarse,split\na.jpg,dog,None\n", "line 2: 'None' is no name of a split"),
-        ("path,coarse,split\na.jpg,dog,\n", "line 2: '' is no name of a split"),
-        ("path,coarse,split\na.jpg,dog,../x\n", "line 2: '../x' is no name of a split"),
+        ("path,coarse,split\na.jpg,dog,None\n", "line 2: 'None' is not a valid split name"),
+        ("path,coarse,split\na.jpg,dog,\n", "line 2: '' is not a valid split name"),
+        ("path,coarse,split\na.jpg,dog,../x\n", "line 2: '../x' is not a valid split name"),
         ("path,coarse\na.jpg,dog\nd.jpg,cat\n", "line 3: there is no file .*d.jpg"),
         ("path,coarse\nsub,dog\n", "line 2: there is no file .*sub"),
         (

@@ -82,13 +82,13 @@ LABELS = np.ones(200, np.int64)
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (lambda: npz(data=IMAGES, labels=LABELS)[:-100], "not a whole npz file"),
-        (lambda: npz(labels=LABELS), r"data is no uint8 array \[N, 3072\]"),
-        (lambda: npz(data=IMAGES.astype(np.float32), labels=LABELS), "data is no uint8 array"),
-        (lambda: npz(data=IMAGES, labels=LABELS[:9]), "labels is no list of 200 numbers"),
+        (lambda: npz(data=IMAGES, labels=LABELS)[:-100], "not a complete npz file"),
+        (lambda: npz(labels=LABELS), r"data is not a uint8 array \[N, 3072\]"),
+        (lambda: npz(data=IMAGES.astype(np.float32), labels=LABELS), "data is not a uint8 array"),
+        (lambda: npz(data=IMAGES, labels=LABELS[:9]), "labels is not a list of 200 numbers"),
         (lambda: npz(data=IMAGES, labels=LABELS - 1), "labels go beyond 1 to 1000"),
         (lambda: npz(data=IMAGES, labels=LABELS * 1001), "labels go beyond 1 to 1000"),
-        (lambda: npz(data=IMAGES, labels=np.array([None] * 200)), "not a whole npz file of plain arrays"),
+        (lambda: npz(data=IMAGES, labels=np.array([None] * 200)), "not a complete npz file of plain arrays"),
         (lambda: npz(data=IMAGES[:99], labels=LABELS[:99]), "1,899 train images, not 2,000"),
     ],
 )  # fmt: skip
@@ -114,9 +114,9 @@ def test_what_unpacks_to_more_than_was_published_is_not_unpacked(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (pickle.dumps([1]), "train_data_batch_2: the pickle holds no dictionary"),
-        (pickle.dumps({"data": [[1], [1, 2]], "labels": [1]}), "train_data_batch_2: data is no uint8 array"),
-        (pickle.dumps({"data": IMAGES, "labels": [[1], [1, 2]]}), "labels is no list of 200 numbers"),
+        (pickle.dumps([1]), "train_data_batch_2: the pickle does not hold a dictionary"),
+        (pickle.dumps({"data": [[1], [1, 2]], "labels": [1]}), "train_data_batch_2: data is not a uint8 array"),
+        (pickle.dumps({"data": IMAGES, "labels": [[1], [1, 2]]}), "labels is not a list of 200 numbers"),
         (pickle.dumps(print), "asks for builtins.print, which is refused"),
     ],
 )

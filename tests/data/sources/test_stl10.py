@@ -67,7 +67,7 @@ def test_download(served: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_file_of_another_size_is_named(write: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, monkeypatch)
     monkeypatch.undo()
-    with pytest.raises(InputError, match=r"test_X.bin has 276,480 bytes, not 221,184,000; fetch the files again"):
+    with pytest.raises(InputError, match=r"test_X.bin has 276,480 bytes, not 221,184,000; download the files again"):
         read_source(stl10.SOURCE, tmp_path)
 
 
@@ -96,7 +96,7 @@ def test_a_truncated_archive_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     write_stl10_tar(tmp_path, monkeypatch)
     archive = tmp_path / "stl10_binary.tar.gz"
     archive.write_bytes(archive.read_bytes()[:-2000])
-    with pytest.raises(InputError, match="not a whole tar archive"):
+    with pytest.raises(InputError, match="not a complete tar archive"):
         prepare_dataset(stl10.SOURCE, tmp_path / "out", source=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [archive.name]
 

@@ -88,14 +88,14 @@ def rewrite(value: Any) -> Callable[[Path], None]:
     ("damage", "problem"),
     [
         (lambda original: (original / "val_labels.pkl").unlink(), "val_labels.pkl: cannot be read"),
-        (lambda original: (original / "val_images_png.pkl").unlink(), "val_images_png.pkl: not a whole pickle"),
-        (truncate, r"test_images_png.pkl: not a whole pickle \(.*\); fetch the file again"),
+        (lambda original: (original / "val_images_png.pkl").unlink(), "val_images_png.pkl: not a complete pickle"),
+        (truncate, r"test_images_png.pkl: not a complete pickle \(.*\); download the file again"),
         (rewrite([np.zeros(5, np.uint8)]), "test_images_png.pkl: 0 PNG images, not 160"),
         (relabel(label_specific_str=lambda names: [*names[1:], b"unicorn"]), "than the 97, such as unicorn"),
         (relabel(label_specific_str=lambda names: names[1:]), "val_labels.pkl: label_specific_str names other classes"),
         (relabel(label_specific_str=lambda names: 7), "label_specific_str names other classes"),
-        (relabel(label_specific=lambda numbers: numbers[1:]), "label_specific is no list of 97 numbers"),
-        (relabel(label_specific=lambda numbers: [[1], [2, 3]]), "label_specific is no list of 97 numbers"),
+        (relabel(label_specific=lambda numbers: numbers[1:]), "label_specific is not a list of 97 numbers"),
+        (relabel(label_specific=lambda numbers: [[1], [2, 3]]), "label_specific is not a list of 97 numbers"),
         (relabel(label_specific=lambda numbers: numbers + 1), "label_specific goes beyond 0 to 96"),
     ],
 )  # fmt: skip

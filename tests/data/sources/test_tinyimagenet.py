@@ -70,7 +70,7 @@ def test_what_is_wrong_is_named(
 def test_missing_files_and_images_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tinyimagenet(tmp_path, monkeypatch)
     (tmp_path / "tiny-imagenet-200" / "train" / WNIDS[0] / "images" / f"{WNIDS[0]}_0.JPEG").unlink()
-    with pytest.raises(InputError, match="23 train images, not 24; fetch the files again or pass --download"):
+    with pytest.raises(InputError, match="23 train images, not 24; download the files again, or set download"):
         read_source(SOURCE, tmp_path)
     (tmp_path / "tiny-imagenet-200" / "val" / "val_annotations.txt").unlink()
     with pytest.raises(InputError, match=r"val/val_annotations.txt missing"):

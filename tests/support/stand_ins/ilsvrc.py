@@ -135,7 +135,7 @@ def write_imagenet100_folders(place: Path, monkeypatch: pytest.MonkeyPatch) -> l
 
 
 def write_living17_challenge(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """As the archive of the localisation challenge unpacks, which has the validation images in one folder."""
+    """As the archive of the localization challenge unpacks, which has the validation images in one folder."""
     take_as_published(monkeypatch)
     write_folders(place / "ILSVRC" / "Data" / "CLS-LOC", subset("living17"), val=False)
     write_flat_val(place / "ILSVRC" / "Data" / "CLS-LOC" / "val")

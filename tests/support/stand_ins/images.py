@@ -13,7 +13,7 @@ from coarsecon.data.sources import SourceData, SplitData, toy
 
 
 def picture(size: tuple[int, int] = (12, 8), seed: int = 0) -> Image.Image:
-    """A few blurred patches of colour, which differ by `seed`."""
+    """A few blurred patches of color, which differ by `seed`."""
     noise = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize(size, Image.Resampling.BILINEAR)
 
