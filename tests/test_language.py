@@ -56,7 +56,7 @@ SUMMARY = re.compile(r"(?:What|Whether|How|Of|Whose|Which|Where)\b")
 
 EXEMPT = {
     "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "benchmarks", "docs", "plugins",
-    "__init__", "cli", "data/formats", "data/prepare", "data/prepared", "data/sources", "detection", "errors",
+    "__init__", "cli", "detection", "errors",
     "evaluation", "exporters", "importers", "integrations", "methods", "metrics", "nn", "pictures",
     "registry", "report", "run", "search", "serve", "train",
 }  # fmt: skip

@@ -19,5 +19,5 @@ def test_every_built_in_dataset_tells_its_counts_classes_terms_and_disk_need(coa
 
 def test_the_screen_shows_counts_home_terms_and_citation(coarsecon):
     shown = coarsecon("datasets", "cifar100").out
-    for text in ("train 50,000, test 10,000", "coarse 20, fine 100", "https://", "no licence", "Krizhevsky"):
+    for text in ("train 50,000, test 10,000", "coarse 20, fine 100", "https://", "no license", "Krizhevsky"):
         assert text in shown, text

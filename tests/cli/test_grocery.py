@@ -7,7 +7,7 @@ from tiny import TINY_BACKBONE
 
 
 def test_from_a_table_to_retrieval(coarsecon, shared, tmp_path):
-    """Three coarse classes, one of them with one fine class alone, ten photos of each fine class and split."""
+    """Three coarse classes, one of them with a single fine class, ten photos of each fine class and split."""
     table = shared / "data" / "grocery" / "table.csv"
     with table.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["coarse"] in ("Melon", "Juice", "Lime")]
@@ -27,7 +27,7 @@ def test_from_a_table_to_retrieval(coarsecon, shared, tmp_path):
     told = json.loads(done.out)
     assert told["coarse_with_one_fine"] == ["Lime"]
     assert told["splits"]["train"]["count"] == sum(row["split"] == "train" for row in chosen)
-    assert "1 coarse class (Lime) with one fine class alone" in told["notes"]
+    assert "1 coarse class (Lime) with a single fine class" in told["notes"]
     assert json.loads(coarsecon("data", "check", tmp_path / "data", "--json", "-").out)["whole"]
 
     pretrain = ["pretrain", "--data", tmp_path / "data", "--epochs", 1, "--batch-size", 32, "--device", "cpu"]

@@ -31,10 +31,10 @@ def test_copies_have_the_wanted_size_and_kind(coarsecon, photos, tmp_path, monke
             assert (image.format, image.size) == ("PNG", (64, 48))
     done = coarsecon(*base, "--copies", "png", "--out", tmp_path / "squares")
     assert done.code == 2
-    assert "up to 64 px images become one array; add --resize-shorter" in done.err
+    assert "copies: images of up to 64 px become one array; set resize_shorter" in done.err
     done = coarsecon("prepare", "toy", "--resize-shorter", "48", "--out", tmp_path / "toy")
     assert done.code == 2
-    assert "leave out --resize-shorter" in done.err
+    assert "omit resize_shorter" in done.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "png"]
 
 
@@ -44,7 +44,7 @@ def test_broken_images_are_counted_or_left_out(coarsecon, photos, tmp_path):
     base = ["prepare", "folder", "--source", photos, "--size", "32", "--out", tmp_path / "out"]
     done = coarsecon(*base)
     assert done.code == 2
-    assert "error: 2 images cannot be read, the first: " in done.err
+    assert "error: photos: 2 images cannot be read, the first: " in done.err
     assert done.err.count("not a readable image") == 3, "each one once, and the first in the error"
     assert not (tmp_path / "out").exists()
     done = coarsecon(*base, "--skip-broken", "--json", "-")
@@ -98,10 +98,10 @@ def test_columns_and_class_names_of_a_table_can_be_chosen(coarsecon, photos, tmp
     base = ["prepare", "folder", "--table", table, "--size", "32"]
     done = coarsecon(*base, "--out", tmp_path / "out")
     assert done.code == 2
-    assert "there is no file" in done.err
+    assert "no such file:" in done.err
     done = coarsecon(*base, "--path", "where", "--coarse", "country", "--out", tmp_path / "out")
     assert done.code == 0, done.err
-    assert "column country: 3 of 6 labels are missing and stay unknown (3 NA); pass --keep-na if NA is" in done.err
+    assert "column country: 3 of 6 labels are missing and stay unknown (3 NA); set keep_na if NA is" in done.err
     dataset = open_dataset(tmp_path / "out")
     assert dataset.info.levels["coarse"] == ["US"]
     assert dataset.split("train").labels["coarse"].tolist() == [-1, 0] * 3

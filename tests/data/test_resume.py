@@ -150,7 +150,7 @@ def interrupt(out: Path, data: SourceData, at: int) -> list[str]:
 def test_ctrl_c_keeps_what_is_worth_it_and_says_so(tmp_path: Path, photos: SourceData) -> None:
     assert interrupt(tmp_path / "out", photos, 15) == []
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
-    assert interrupt(tmp_path / "out", photos, 40) == ["40 images are converted; the same command goes on from there"]
+    assert interrupt(tmp_path / "out", photos, 40) == ["40 images are converted; rerun the command to resume"]
     assert {path.name for path in tmp_path.iterdir()} == {"photos", ".out.partial"}
 
 
@@ -184,7 +184,9 @@ def test_skipping_broken_images_goes_on_and_leaves_labels_aligned(
     files = list(photos.splits["train"].images)
     for i in (3, 64):
         Path(str(files[i])).write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"^2 images cannot be read, the first: .*003.jpg: not a read.*--skip-broken"):
+    with pytest.raises(
+        InputError, match=r"^photos: 2 images cannot be read, the first: .*003.jpg: not a read.*set skip_broken"
+    ):
         write_dataset(tmp_path / "out", photos, workers=1)
     assert not (tmp_path / "out").exists()
     seen = converted(monkeypatch)
@@ -227,6 +229,6 @@ def test_two_commands_do_not_write_to_one_place(tmp_path: Path, photos: SourceDa
 
 def test_a_worker_that_dies_is_an_error(tmp_path: Path, photos: SourceData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal.Conversion, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(CoarseconError, match="a worker ended, perhaps for lack of memory"):
+    with pytest.raises(CoarseconError, match="a worker process died, perhaps for lack of memory"):
         write_dataset(tmp_path / "out", photos, workers=2)
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]

@@ -106,7 +106,7 @@ def _read_devkit(root: Path, names: list[str]) -> dict[str, list[Photo]]:
             raise InputError(root, f"{files[0]} missing", f"put it there or into {root / 'devkit'}")
         annotations = _annotations(file)
         if "class" not in annotations:
-            raise InputError(file, "has no labels", "add cars_test_annos_withlabels.mat, which has them")
+            raise InputError(file, "no labels", "add cars_test_annos_withlabels.mat, which has them")
         photos[split] = _photos(root, f"cars_{split}", annotations, "fname", file)
     return photos
 

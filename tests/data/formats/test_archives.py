@@ -63,7 +63,7 @@ def test_members_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
     archive = make_tar(tmp_path / "x.tar", {"set/b": b"1"}, member("set/a", kind, "b"))
-    with pytest.raises(InputError, match="the member set/a is a link or a device"):
+    with pytest.raises(InputError, match="the member set/a: a link or a device"):
         read_files(archive, ["a"])
 
 
@@ -90,7 +90,7 @@ def test_a_changed_byte_in_a_compressed_archive_is_noticed(tmp_path: Path, mode:
 def test_an_archive_that_goes_on_behind_its_end_is_refused(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "x.tar", {"set/a": b"1"}, mode="w")
     archive.write_bytes(archive.read_bytes() + bytes(2 * archives.MAX_PADDING))
-    with pytest.raises(InputError, match="goes on behind its end"):
+    with pytest.raises(InputError, match="data after its end"):
         read_files(archive, ["a"])
 
 
@@ -147,7 +147,7 @@ def test_a_file_that_is_there_twice_is_refused(tmp_path: Path, names: tuple[str,
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as out:
         for i, name in enumerate(names):
             out.writestr(name, str(i))
-    with pytest.raises(InputError, match=r"it holds (set/)?a twice"):
+    with pytest.raises(InputError, match=r"contains (set/)?a twice"):
         list_files(tmp_path / "x.zip", "set")
 
 
@@ -159,7 +159,7 @@ def test_a_zip_that_lies_about_a_size_does_not_swell(tmp_path: Path) -> None:
 
 
 def test_other_compressions_and_broken_zips_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="compressed in an unknown way"):
+    with pytest.raises(InputError, match="compressed by an unknown method"):
         list_files(make_zip(tmp_path / "x.zip", {"a": b"1"}, zipfile.ZIP_LZMA), "set")
     whole = make_zip(tmp_path / "y.zip", {"a": bytes(range(256)) * 10, "b": b"2"}).read_bytes()
     for place in range(0, len(whole), 3):

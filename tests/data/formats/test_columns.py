@@ -37,7 +37,7 @@ def test_of_several_columns_the_first_of_the_documented_order_is_taken_and_said(
     assert (choice.choose("path"), choice.choose("coarse"), choice.choose("fine")) == ("filename", "category", None)
     assert choice.notes() == [
         "columns by their usual names: path from 'filename', coarse from 'category'; "
-        "'image' would do as well: choose with --path COLUMN; 'label' would do as well: choose with --coarse COLUMN"
+        "'image' also fit: choose with path; 'label' also fit: choose with coarse"
     ]
     assert choice.unused() == ["label", "image"]
 
@@ -59,7 +59,7 @@ def test_a_missing_column_is_an_error_that_lists_the_columns() -> None:
     choice = ColumnChoice("table.csv", ["a", "b"])
     with pytest.raises(InputError, match=r"table.csv: no column nope; it has a, b$"):
         choice.choose("path", "nope")
-    with pytest.raises(InputError, match=r"table.csv: no column path; it has a, b; name the right one with --path COL"):
+    with pytest.raises(InputError, match=r"table.csv: no column path; it has a, b; name the right one with path"):
         choice.require("path", choice.choose("path"))
 
 

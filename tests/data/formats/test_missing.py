@@ -35,8 +35,7 @@ def test_missing_values_are_counted_by_column_and_marker() -> None:
     labels.read("coarse", "dog")
     labels.read("year", "")
     assert labels.notes() == [
-        "column fine: 3 of 4 labels are missing and stay unknown (2 NA, 1 empty); "
-        "pass --keep-na if NA is the name of a class",
+        "column fine: 3 of 4 labels are missing and stay unknown (2 NA, 1 empty); set keep_na if NA is a class name",
         "column year: 1 of 1 labels are missing and stay unknown (1 empty)",
     ]
 

@@ -75,7 +75,7 @@ def test_pickles_of_python_2_are_read(encoding: str, python2_pickle: Callable[[A
 )
 def test_calls_are_refused_by_name(call: Callable[[Path], Call], named: str, protocol: int, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    with pytest.raises(InputError, match=rf"train: the pickle asks for .*{named}.* refused"):
+    with pytest.raises(InputError, match=rf"train: the pickle requests .*{named}.* refused"):
         load_pickle(pickle.dumps({"data": call(canary)}, protocol), "train")
     assert not canary.exists()
 

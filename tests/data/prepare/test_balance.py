@@ -16,12 +16,12 @@ def test_classes_are_counted_and_the_troublesome_ones_named() -> None:
     assert (fine_level.single, fine_level.empty, fine_level.unknown) == (["a2"], ["c1", "c2"], 1)
     assert found.lone == ["b"]
     assert found.notes() == [
-        "The coarse classes are uneven: 1 to 30 training images.",
+        "The coarse classes are imbalanced: 1 to 30 training images.",
         "1 coarse class (c) with a single training image.",
-        "The fine classes are uneven: 1 to 29 training images.",
+        "The fine classes are imbalanced: 1 to 29 training images.",
         "1 fine class (a2) with a single training image.",
         "2 fine classes (c1, c2) without training images.",
-        "1 coarse class (b) with one fine class alone.",
+        "1 coarse class (b) with a single fine class.",
     ]
 
 

@@ -127,7 +127,7 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path, array_data: SourceData
     out = tmp_path / "out"
     write_dataset(out, array_data)
     before = contents(out)
-    with pytest.raises(InputError, match=r"out exists already; .*--overwrite"):
+    with pytest.raises(InputError, match=r"out: already exists; .*set overwrite"):
         write_dataset(out, replace(array_data, name="other"))
     assert contents(out) == before
 
@@ -143,7 +143,7 @@ def test_overwrite_replaces_a_prepared_dataset(tmp_path: Path, array_data: Sourc
 def test_overwrite_leaves_anything_else_alone(tmp_path: Path, array_data: SourceData) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match="is not a prepared dataset, so --overwrite leaves it alone"):
+    with pytest.raises(InputError, match="not a prepared dataset, so it is not replaced"):
         write_dataset(tmp_path / "out", array_data, overwrite=True)
     with pytest.raises(InputError, match="not a prepared dataset"):
         write_dataset(tmp_path / "out" / "thesis.txt", array_data, overwrite=True)
@@ -158,7 +158,7 @@ def test_overwrite_keeps_files_of_a_user_inside_a_prepared_dataset(
     mine = tmp_path / "out" / name
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("precious")
-    with pytest.raises(InputError, match=rf"also holds files that are not of the dataset \({name}\)"):
+    with pytest.raises(InputError, match=rf"also contains files that do not belong to the dataset \({name}\)"):
         write_dataset(tmp_path / "out", array_data, overwrite=True)
     assert mine.read_text() == "precious"
     mine.unlink()
@@ -172,7 +172,7 @@ def test_a_dataset_that_appears_meanwhile_is_not_replaced(tmp_path: Path, array_
             (tmp_path / "out" / "thesis.txt").write_text("precious")
             return super().progress("")
 
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         write_dataset(tmp_path / "out", array_data, reporter=Rival())
     assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
 
@@ -225,7 +225,7 @@ def test_an_interruption_leaves_the_old_dataset(tmp_path: Path, array_data: Sour
 
 def test_what_a_source_gets_wrong_is_refused_before_it_takes_its_place(tmp_path: Path, array_data: SourceData) -> None:
     wrong = replace(array_data, levels={"coarse": ["a"], "fine": ["a1"]})
-    with pytest.raises(InputError, match="coarse labels lie beyond"):
+    with pytest.raises(InputError, match="coarse labels outside"):
         write_dataset(tmp_path / "out", wrong)
     assert list(tmp_path.iterdir()) == []
 
@@ -246,7 +246,7 @@ def test_a_taken_place_is_refused_before_the_source_is_read(tmp_path: Path, arra
 
     overwrite = False
     assert prepare_dataset(Noise(), tmp_path / "out").info.name == "noise"
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         prepare_dataset(Noise(), tmp_path / "out")
     overwrite = True
     assert prepare_dataset(Noise(), tmp_path / "out", overwrite=True).info.name == "noise"
@@ -296,7 +296,7 @@ def test_pieces_that_are_too_few_or_of_other_shape_are_refused(tmp_path: Path, a
     images = np.asarray(train.images)
     short = replace(in_pieces(images, 3, 1, 6), pieces=lambda: iter([images[:9]]))
     mixed = replace(in_pieces(images, 3, 1, 6), pieces=lambda: iter([images[:5], images[5:, :, :4]]))
-    for wrong, message in ((short, "9 images came, not 10"), (mixed, r"no uint8 \[N, 3, 8, 8\]")):
+    for wrong, message in ((short, "9 images instead of 10"), (mixed, r"not uint8 \[N, 3, 8, 8\]")):
         data = replace(array_data, splits={"train": replace(train, images=wrong)})
         with pytest.raises(InputError, match=message):
             write_dataset(tmp_path / "out", data)

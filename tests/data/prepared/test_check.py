@@ -33,7 +33,7 @@ def doubled(request: pytest.FixtureRequest, tmp_path: Path, save_image: Callable
 def test_twins_and_leaks_are_found_by_content(doubled: PreparedDataset) -> None:
     found = check_dataset(doubled)
     assert found.is_whole
-    assert found.twins == [[("train", 1), ("train", 4), ("test", 0), ("test", 2)]]
+    assert found.duplicates == [[("train", 1), ("train", 4), ("test", 0), ("test", 2)]]
     assert found.leaks == {("train", "test"): 2}
     assert found.contradictions == 1
     assert [(split.count, split.repeats) for split in found.splits.values()] == [(6, 1), (3, 1)]

@@ -134,8 +134,8 @@ def test_a_large_jpeg_decoded_small_is_close_to_the_plain_resize(tmp_path: Path)
 def test_what_is_wrong_with_an_image_is_told(kind: Literal["square", "jpeg", "png"], tmp_path: Path) -> None:
     found = Conversion(kind, 16).all([tmp_path / "missing.jpg", b"no image"])
     reasons = [image.reason for image in found if isinstance(image, Broken)]
-    assert reasons[0] == f"{tmp_path / 'missing.jpg'}: no such file"
-    assert reasons[1].startswith("the image: not a readable image")
+    assert reasons[0] == "no such file"
+    assert reasons[1].startswith("not a readable image")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_subset_and_take_choose_images_with_their_labels(kind: str, request: pyt
 
 
 def test_an_unknown_split_is_an_error(arrays: PreparedDataset) -> None:
-    with pytest.raises(InputError, match="has no split val, only train, test"):
+    with pytest.raises(InputError, match="no split val, only train, test"):
         arrays.split("val")
 
 
@@ -99,9 +99,9 @@ def test_opening_does_not_read_the_images(tmp_path: Path) -> None:
 
 
 def test_another_folder_is_said_not_to_be_prepared(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a prepared dataset; `coarsecon prepare"):
+    with pytest.raises(InputError, match="not a prepared dataset; make one with `coarsecon prepare"):
         open_dataset(tmp_path)
-    with pytest.raises(InputError, match="no such folder; `coarsecon prepare"):
+    with pytest.raises(InputError, match="no such folder; make a prepared dataset with `coarsecon prepare"):
         open_dataset(tmp_path / "nowhere")
 
 
@@ -113,7 +113,7 @@ def test_photos_given_as_a_dataset_name_the_command_that_prepares_them(
     (photos / "dog").mkdir(parents=True)
     (photos / "dog" / "1.jpg").touch()
     command = "`coarsecon prepare folder --source 'my photos' --out 'data/my photos'` and pass data/my photos"
-    with pytest.raises(InputError, match=f"my photos holds images but is not a prepared dataset; run {command}"):
+    with pytest.raises(InputError, match=f"my photos: contains images but is not a prepared dataset; run {command}"):
         open_dataset(photos)
     photos.rename("data")
     (tmp_path / "data" / "data").mkdir()
@@ -123,14 +123,12 @@ def test_photos_given_as_a_dataset_name_the_command_that_prepares_them(
 
 def test_a_table_given_as_a_dataset_names_the_command_that_prepares_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,coarse\n")
-    with pytest.raises(
-        InputError, match=r"t\.csv is a file, not a prepared .* --table \S*t\.csv --out data/t` and pass"
-    ):
+    with pytest.raises(InputError, match=r"t\.csv: a file, not a prepared .* --table \S*t\.csv --out data/t` and pass"):
         open_dataset(tmp_path / "t.csv")
 
 
 def test_a_folder_of_prepared_datasets_names_them(arrays: PreparedDataset) -> None:
-    with pytest.raises(InputError, match=f"is not a prepared dataset, but holds some; choose one of .*{arrays.root}"):
+    with pytest.raises(InputError, match=f"not a prepared dataset, but contains some; choose one of .*{arrays.root}"):
         open_dataset(arrays.root.parent)
 
 
@@ -153,11 +151,11 @@ def test_another_format_version_is_named(arrays: PreparedDataset) -> None:
         ({"form": "folder"}, "form: Input should be 'array' or 'files'"),
         ({"format_version": "1"}, "format_version"),
         ({"splits": {"../train": {"count": 1, "checksum": ""}}}, "splits.../train"),
-        ({"levels": {"coarse": ["a", "b"]}}, "it holds the labels coarse, fine, not coarse"),
-        ({"levels": {"coarse": ["a"], "fine": ["a1", "a2", "b1", "b2"]}}, "coarse labels lie beyond -1 to 0"),
+        ({"levels": {"coarse": ["a", "b"]}}, "has the labels coarse, fine, not coarse"),
+        ({"levels": {"coarse": ["a"], "fine": ["a1", "a2", "b1", "b2"]}}, "coarse labels outside -1 to 0"),
         ({"splits": {"train": {"count": 11, "checksum": ""}}}, "images is not a uint8 array"),
         ({"size": 9}, r"images is not a uint8 array \[10, 3, 9, 9\]"),
-        ({"form": "files"}, "it holds images, but dataset.json says they are files"),
+        ({"form": "files"}, "contains images, but dataset.json specifies files"),
     ],
 )
 def test_a_dataset_json_that_is_wrong_or_contradicts_the_files(
@@ -194,11 +192,11 @@ def test_truncated_tensors_are_named(arrays: PreparedDataset, kept: int) -> None
 @pytest.mark.parametrize(
     ("level", "column", "problem"),
     [
-        ("fine", np.full(10, 4), "fine labels lie beyond -1 to 3"),
-        ("fine", np.full(10, -2), "fine labels lie beyond -1 to 3"),
+        ("fine", np.full(10, 4), "fine labels outside -1 to 3"),
+        ("fine", np.full(10, -2), "fine labels outside -1 to 3"),
         ("fine", np.zeros(9, np.int64), "the fine labels are not 10 int64 numbers"),
         ("fine", np.zeros(10, np.int32), "the fine labels are not 10 int64 numbers"),
-        ("finer", np.zeros(10, np.int64), "it holds the labels"),
+        ("finer", np.zeros(10, np.int64), "has the labels"),
         ("images", np.zeros((10, 3, 8, 8), np.float32), "images is not a uint8 array"),
     ],
 )
@@ -217,11 +215,11 @@ def test_tensors_that_contradict_dataset_json(
         ("/etc/hosts", "/etc leads out of the dataset"),
         ("../original/0.jpg", "../original leads out of the dataset"),
         ("images/train/../../../original/0.jpg", "leads out of the dataset"),
-        ("images/train/linked.jpg", "linked.jpg: missing, or no regular file"),
+        ("images/train/linked.jpg", "linked.jpg: missing, or not a regular file"),
         ("linked/0.jpg", "linked leads out of the dataset"),
-        ("images/train/none.jpg", "none.jpg: missing, or no regular file"),
+        ("images/train/none.jpg", "none.jpg: missing, or not a regular file"),
         ("images/none/0.jpg", "images/none: cannot be read"),
-        ("images/train", "images/train: missing, or no regular file"),
+        ("images/train", "images/train: missing, or not a regular file"),
     ],
 )
 def test_listed_files_lie_in_the_dataset(files: PreparedDataset, path: str, problem: str) -> None:
@@ -237,7 +235,7 @@ def test_listed_files_lie_in_the_dataset(files: PreparedDataset, path: str, prob
 @pytest.mark.parametrize("changes", [{"names": ["one"]}, {"files": []}, {"files": None}])
 def test_listings_of_another_length_are_an_error(files: PreparedDataset, changes: dict[str, Any]) -> None:
     edit_json(files.root / "train.files.json", **changes)
-    with pytest.raises(InputError, match=r"train.files.json: it does not list 5 images"):
+    with pytest.raises(InputError, match=r"train.files.json: does not list 5 images"):
         open_dataset(files.root)
 
 

@@ -139,11 +139,9 @@ def test_a_wrong_meta_file_is_named(cifar100_folder: Path) -> None:
 
 
 def test_what_to_give_is_said(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"cifar-100-python or cifar-100-python.tar.gz with --source, or pass --download"
-    ):
+    with pytest.raises(InputError, match=r"cifar-100-python or cifar-100-python.tar.gz, or set download"):
         read_source(cifar100.SOURCE)
-    with pytest.raises(InputError, match=f"^{tmp_path} holds neither the folder cifar-10-batches-py nor"):
+    with pytest.raises(InputError, match=f"^{tmp_path}: does not contain the folder cifar-10-batches-py or"):
         read_source(cifar10.SOURCE, tmp_path)
     with pytest.raises(InputError, match="CIFAR images have 32 px; leave out --size 64"):
         read_source(cifar10.SOURCE, tmp_path, size=64)
@@ -174,7 +172,9 @@ def test_files_that_are_there_are_not_downloaded(cifar100_folder: Path) -> None:
 def test_offline_a_download_says_what_to_do_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "http://127.0.0.1:9/cifar-100-python.tar.gz"
     monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=url))
-    with pytest.raises(InputError, match=f"{url} cannot be fetched .* put it at {tmp_path}/cifar-100-python.tar.gz"):
+    with pytest.raises(
+        InputError, match=f"{url}: cannot be downloaded .* manually to {tmp_path}/cifar-100-python.tar.gz"
+    ):
         read_source(cifar100.SOURCE, tmp_path, download=True)
 
 

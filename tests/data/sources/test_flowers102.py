@@ -53,9 +53,9 @@ def test_download_fetches_all_three_files(served: Files, tmp_path: Path, monkeyp
     ("change", "problem"),
     [
         ({"trnid": np.arange(1, 20)[None]}, "setid.mat: 19 train images, not 20"),
-        ({"trnid": np.zeros((1, 20))}, "the sets do not share out the images 1 to 33"),
-        ({"tstid": np.full((1, 8), 0.5)}, "setid.mat: tstid are not integers"),
-        ({"tstid": "eight"}, "setid.mat: tstid are not integers"),
+        ({"trnid": np.zeros((1, 20))}, "the sets do not partition the images 1 to 33"),
+        ({"tstid": np.full((1, 8), 0.5)}, "setid.mat: tstid: not all are integers"),
+        ({"tstid": "eight"}, "setid.mat: tstid: not all are integers"),
         ({"labels": np.full((1, 33), 103)}, "imagelabels.mat: not 33 labels from 1 to 102"),
         ({"labels": np.ones((1, 32))}, "imagelabels.mat: not 33 labels"),
         ({"labels": np.ones((1, 0))}, "imagelabels.mat: not 33 labels"),
@@ -76,10 +76,12 @@ def test_what_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 def test_missing_photos_and_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_flowers102(tmp_path, monkeypatch)
     (tmp_path / "jpg" / "image_00007.jpg").unlink()
-    with pytest.raises(InputError, match=r"1 images missing, such as image_00007.jpg; fetch"):
+    with pytest.raises(InputError, match=r"1 images missing, such as image_00007.jpg; download"):
         read(tmp_path)
     (tmp_path / "setid.mat").unlink()
-    with pytest.raises(InputError, match=r"holds not all of imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz"):
+    with pytest.raises(
+        InputError, match=r"does not contain all of imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz"
+    ):
         read(tmp_path)
-    with pytest.raises(InputError, match="with --source, or pass --download"):
+    with pytest.raises(InputError, match=", or set download"):
         read(None)

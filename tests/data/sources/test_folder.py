@@ -88,7 +88,7 @@ def test_a_fine_name_with_a_slash_stays_another_class_than_the_name_in_its_coars
 def test_a_coarse_map_does_not_merge_class_folders_of_one_name(tree: Callable[..., Path], tmp_path: Path) -> None:
     source, table = tree("apple/red/1.jpg", "pepper/red/1.jpg"), tmp_path / "map.csv"
     table.write_text("fine,coarse\nred,warm\n")
-    with pytest.raises(InputError, match="fine class red, which is in several folders: apple, pepper"):
+    with pytest.raises(InputError, match="fine class red is in several folders: apple, pepper"):
         read_source(SOURCE, source, coarse_map=table)
 
 
@@ -169,7 +169,7 @@ def test_images_without_or_with_a_wrong_suffix_are_read(tree: Callable[..., Path
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none: no such folder; --source takes a folder, --table a CSV"):
+    with pytest.raises(InputError, match="none: no such folder; source is a folder, table a CSV"):
         read_source(SOURCE, tmp_path / "none")
 
 
@@ -191,7 +191,7 @@ def test_a_table_without_rows_is_an_error(tmp_path: Path) -> None:
 
 
 def test_neither_folder_nor_table_is_an_error() -> None:
-    with pytest.raises(InputError, match="--source, or a table of them with --table"):
+    with pytest.raises(InputError, match="source: missing; name a folder of images, or a table of them"):
         read_source(SOURCE)
 
 
@@ -267,7 +267,7 @@ def test_with_a_map_an_image_without_a_fine_label_has_no_coarse_one(tree: Callab
 def test_classes_that_differ_in_spelling_are_named(tree: Callable[..., Path]) -> None:
     notes = Lines()
     read_source(SOURCE, tree("Dog/1.jpg", "dog/1.jpg", "cat/1.jpg"), reporter=notes)
-    assert "the coarse classes 'Dog' and 'dog' differ in spelling only" in notes.seen[-1]
+    assert "the coarse classes 'Dog' and 'dog' differ only in spelling" in notes.seen[-1]
 
 
 def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., Path], tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., P
     assert (labels["brand"].tolist(), labels["year"].tolist()) == ([0, -1, 1], [0, 1, 0])
     assert Lines.seen == [
         "column brand: 1 of 3 labels are missing and stay unknown (1 empty)",
-        "columns not used: price; --label-columns NAME makes one a level",
+        "columns not used: price; add them to label_columns to make them levels",
     ]
     with pytest.raises(InputError, match="no column color"):
         read_source(SOURCE, table=table, coarse="kind", label_columns=("color",))
@@ -294,7 +294,7 @@ def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., P
         read_source(SOURCE, table=table, coarse="kind", label_columns=("../x",))
     with pytest.raises(InputError, match="'fine' is already a level"):
         read_source(SOURCE, table=table, coarse="kind", label_columns=("fine",))
-    with pytest.raises(InputError, match="name columns of a --table"):
+    with pytest.raises(InputError, match="label_columns: names a column of a table"):
         read_source(SOURCE, source, label_columns=("brand",))
 
 

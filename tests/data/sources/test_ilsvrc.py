@@ -205,22 +205,25 @@ FIRST = "ILSVRC2012_val_00000001"
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda place: None, f"nothing tells their classes; add {GROUND_TRUTH}, ILSVRC2012_devkit_t12.tar.gz"),
+        (
+            lambda place: None,
+            f"no annotations of the validation images; add {GROUND_TRUTH}, ILSVRC2012_devkit_t12.tar.gz",
+        ),
         (truncate("ILSVRC2012_img_train.tar", 0.5), r"ILSVRC2012_img_train.tar: .*; download it again"),
         (truncate("ILSVRC2012_img_val.tar", 0.5), r"ILSVRC2012_img_val.tar: .*; download it again"),
         (
             lambda place: (place / "ILSVRC2012_img_val.tar").rename(place / "ILSVRC2012_img_val.tar.gz"),
             "ILSVRC2012_img_val.tar.gz: compressed archives are not read; unpack it to ILSVRC2012_img_val.tar",
         ),
-        (write(GROUND_TRUTH, "1\n2\n"), f"{GROUND_TRUTH}: it does not tell the class of ILSVRC2012_val_00000003"),
+        (write(GROUND_TRUTH, "1\n2\n"), f"{GROUND_TRUTH}: no class for ILSVRC2012_val_00000003"),
         (write(GROUND_TRUTH, "1\n1001\n"), f"{GROUND_TRUTH}: line 2 is '1001', no id of 1 to 1000"),
         (write(GROUND_TRUTH, "1\n" * 1000), r"ILSVRC2012_img_val.tar: \d+ images of n\d+, not 1"),
-        (write("LOC_val_solution.csv", "ImageId,PredictionString\n"), f"does not tell the class of {FIRST}"),
+        (write("LOC_val_solution.csv", "ImageId,PredictionString\n"), f"no class for {FIRST}"),
         (
             write("LOC_val_solution.csv", f"ImageId,PredictionString\n{FIRST},n0 1\n"),
-            f"names no ILSVRC class for {FIRST}",
+            f"no ILSVRC class for {FIRST}",
         ),
-        (write("LOC_val_solution.csv", "a,b\n1,2\n"), f"does not tell the class of {FIRST}"),
+        (write("LOC_val_solution.csv", "a,b\n1,2\n"), f"no class for {FIRST}"),
         (write(f"val/{FIRST}.xml", "<annotation>"), f"val/{FIRST}.xml: not a readable annotation"),
         (write(f"Annotations/CLS-LOC/val/{FIRST}.xml", "<annotation/>"), f"{FIRST}.xml: it names 0 classes, not one"),
         (write(f"Annotations/CLS-LOC/val/{FIRST}.xml", "<!--" + "x" * 2**20 + "-->"), "larger than any annotation"),
@@ -247,7 +250,7 @@ def test_the_published_counts_are_asked_for(place: Path, coarsecon, tmp_path: Pa
 def test_without_a_source_the_message_says_where_to_register(coarsecon, tmp_path: Path) -> None:
     done = coarsecon("prepare", "entity30", "--out", tmp_path / "out")
     assert done.code == 2
-    assert_says(done.err, r"give the folder that holds ILSVRC 2012 with --source \(register at https://image-net.org")
+    assert_says(done.err, r"source: missing; name the folder with ILSVRC 2012 \(register at https://image-net.org")
     done = coarsecon("prepare", "entity30", "--source", tmp_path / "none", "--out", tmp_path / "out")
     assert_says(done.err, "none: no such folder")
 

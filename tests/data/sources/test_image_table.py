@@ -78,14 +78,14 @@ def test_paths_are_relative_to_the_folder_that_is_given(write_table: Callable[..
         ("path,coarse,split\na.jpg,dog,None\n", "line 2: 'None' is not a valid split name"),
         ("path,coarse,split\na.jpg,dog,\n", "line 2: '' is not a valid split name"),
         ("path,coarse,split\na.jpg,dog,../x\n", "line 2: '../x' is not a valid split name"),
-        ("path,coarse\na.jpg,dog\nd.jpg,cat\n", "line 3: there is no file .*d.jpg"),
-        ("path,coarse\nsub,dog\n", "line 2: there is no file .*sub"),
+        ("path,coarse\na.jpg,dog\nd.jpg,cat\n", "line 3: no such file: .*d.jpg"),
+        ("path,coarse\nsub,dog\n", "line 2: no such file: .*sub"),
         (
             "path,coarse\na.jpg,dog\nb.jpg,cat\n./a.jpg,cat\n",
-            "line 4: ./a.jpg is listed before, at .* line 2",
+            "line 4: ./a.jpg is already listed at .* line 2",
         ),
         ("path,coarse\n/etc/passwd,dog\n", "line 2: /etc/passwd is absolute or leads out"),
-        ("path,coarse\nsub/../../x.jpg,dog\n", "leads out of .* with --source"),
+        ("path,coarse\nsub/../../x.jpg,dog\n", "leads out of .* as source"),
         ("path,coarse\nC:\\x.jpg,dog\n", "is absolute"),
         ("path,coarse\n..\\x.jpg,dog\n", "leads out"),
     ],
@@ -98,7 +98,7 @@ def test_a_wrong_row_is_named_with_its_line(write_table: Callable[..., Path], ro
 
 def test_paths_of_a_table_written_on_windows_are_read(write_table: Callable[..., Path]) -> None:
     assert listed(write_table("path,coarse\nsub\\c.jpg,dog\n")) == [ListedImage("sub/c.jpg", "dog", "", "train")]
-    with pytest.raises(InputError, match=r"there is no file \S*sub/d\.jpg"):
+    with pytest.raises(InputError, match=r"no such file: \S*sub/d\.jpg"):
         listed(write_table("path,coarse\nsub\\d.jpg,dog\n"))
 
 
@@ -134,10 +134,9 @@ def test_missing_labels_are_unknown_and_counted(write_table: Callable[..., Path]
     images, notes = list_table(table, table.parent)
     assert [(image.coarse, image.fine) for image in images] == [("", "pug"), ("dog", ""), ("dog", "")]
     assert notes == [
-        "column coarse: 1 of 3 labels are missing and stay unknown (1 NaN); "
-        "pass --keep-na if NaN is the name of a class",
+        "column coarse: 1 of 3 labels are missing and stay unknown (1 NaN); set keep_na if NaN is a class name",
         "column fine: 2 of 3 labels are missing and stay unknown (1 N/A, 1 null); "
-        "pass --keep-na if N/A or null is the name of a class",
+        "set keep_na if N/A or null is a class name",
     ]
     kept, notes = list_table(table, table.parent, Columns(keep_na=True))
     assert [(image.coarse, image.fine) for image in kept] == [("NaN", "pug"), ("dog", "N/A"), ("dog", "null")]
@@ -161,9 +160,9 @@ def test_absolute_paths_inside_the_folder_are_read(write_table: Callable[..., Pa
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("a.JPG", "there is no file .*a.JPG; did you mean a.jpg?"),
-        ("sub/c", r"there is no file .*sub/c; did you mean sub/c.jpg\?"),
-        ("https://example.org/a.jpg", "is a web address; download the images"),
+        ("a.JPG", "no such file: .*a.JPG; did you mean a.jpg?"),
+        ("sub/c", r"no such file: .*sub/c; did you mean sub/c.jpg\?"),
+        ("https://example.org/a.jpg", "is a URL; download the images"),
     ],
 )
 def test_what_a_path_may_mean_is_said(write_table: Callable[..., Path], path: str, problem: str) -> None:

@@ -117,7 +117,7 @@ def test_what_unpacks_to_more_than_was_published_is_not_unpacked(
         (pickle.dumps([1]), "train_data_batch_2: the pickle does not hold a dictionary"),
         (pickle.dumps({"data": [[1], [1, 2]], "labels": [1]}), "train_data_batch_2: data is not a uint8 array"),
         (pickle.dumps({"data": IMAGES, "labels": [[1], [1, 2]]}), "labels is not a list of 200 numbers"),
-        (pickle.dumps(print), "asks for builtins.print, which is refused"),
+        (pickle.dumps(print), "requests builtins.print, which is refused"),
     ],
 )
 def test_foul_pickles_are_refused(
@@ -136,8 +136,8 @@ def test_a_missing_batch_is_named_with_its_remedy(coarsecon, tmp_path: Path, mon
     )
     (tmp_path / "original" / "Imagenet32_val.zip").write_bytes(b"")
     refuses(coarsecon, arguments, tmp_path, "is missing; unpack Imagenet32_val.zip there")
-    refuses(coarsecon, [], tmp_path, "give the folder of train_data_batch_1 to 10")
-    refuses(coarsecon, [*arguments, "--size", 64], tmp_path, "ImageNet32 images have 32 px; leave out --size 64")
+    refuses(coarsecon, [], tmp_path, "source: missing; name the folder with train_data_batch_1 to 10")
+    refuses(coarsecon, [*arguments, "--size", 64], tmp_path, "size: the original images have 32 px, not 64")
 
 
 def refuses(coarsecon, arguments: list, tmp_path: Path, problem: str) -> None:

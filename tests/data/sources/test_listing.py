@@ -70,7 +70,7 @@ def test_a_class_may_be_called_as_a_split(tree: Callable[..., Path]) -> None:
 
 
 def test_splits_beside_other_folders_are_an_error(tree: Callable[..., Path]) -> None:
-    with pytest.raises(InputError, match="beside train, val and test there is cats"):
+    with pytest.raises(InputError, match="other folders than train, val and test: cats"):
         list_tree(tree("train/dog/1.jpg", "test/dog/1.jpg", "cats/1.jpg"))
 
 
@@ -93,9 +93,9 @@ def test_class_names_keep_their_spaces_and_letters(tree: Callable[..., Path]) ->
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("1.jpg", "1.jpg lies in no class folder"),
-        ("train/1.jpg", "train/1.jpg lies in no class folder"),
-        ("dog/pug/young/1.jpg", "dog/pug/young/1.jpg lies too deep"),
+        ("1.jpg", "1.jpg is not in a class folder"),
+        ("train/1.jpg", "train/1.jpg is not in a class folder"),
+        ("dog/pug/young/1.jpg", "dog/pug/young/1.jpg is too deep"),
         ("train/dog/pug/young/1.jpg", "train/dog/pug/young: a folder too deep"),
     ],
 )

@@ -102,5 +102,5 @@ def test_a_truncated_archive_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_another_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="96 px; leave out --size 64"):
+    with pytest.raises(InputError, match="size: the original images have 96 px, not 64"):
         read_source(stl10.SOURCE, tmp_path, size=64)

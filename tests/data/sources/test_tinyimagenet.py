@@ -46,9 +46,9 @@ def test_the_folder_and_the_zip_prepare_alike_grey_images_too(tmp_path: Path, mo
     ("file", "change", "problem"),
     [
         ("wnids.txt", lambda text: text + "n99999999\n", "wnids.txt does not list 200 classes"),
-        ("wnids.txt", lambda text: text.replace(WNIDS[1], "n99999999"), f"'{WNIDS[1]}', which wnids.txt lacks"),
+        ("wnids.txt", lambda text: text.replace(WNIDS[1], "n99999999"), f"'{WNIDS[1]}', which is not in wnids.txt"),
         ("val/val_annotations.txt", lambda text: text.replace("val_3", "../val_3"), "line 4: there is no image"),
-        ("val/val_annotations.txt", lambda text: text.replace(WNIDS[3], "dog"), "is of the class 'dog'"),
+        ("val/val_annotations.txt", lambda text: text.replace(WNIDS[3], "dog"), "has the class 'dog'"),
         ("val/val_annotations.txt", lambda text: text.replace("\t", " "), "line 1: there is no image"),
         ("val/val_annotations.txt", lambda text: text.replace("val_3", "val_2"), "7 test images, not 8"),
         ("words.txt", lambda text: "", ""),
