@@ -30,7 +30,7 @@ MAX_REPORTED = 20
 
 @dataclass(frozen=True)
 class Writing:
-    """How image files are written.
+    """Format of the written images.
 
     Attributes:
         resize_shorter: Write copies with a shorter side of at most this many pixels. None: squares in one array up to

@@ -56,7 +56,7 @@ class DatasetCheck:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all files are as written and all images decode."""
+        """True if all files are as written and all images decode."""
         return all(split.is_as_written and not split.broken for split in self.splits.values())
 
 

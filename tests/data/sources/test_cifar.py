@@ -143,7 +143,7 @@ def test_what_to_give_is_said(tmp_path: Path) -> None:
         read_source(cifar100.SOURCE)
     with pytest.raises(InputError, match=f"^{tmp_path}: does not contain the folder cifar-10-batches-py or"):
         read_source(cifar10.SOURCE, tmp_path)
-    with pytest.raises(InputError, match="CIFAR images have 32 px; leave out --size 64"):
+    with pytest.raises(InputError, match="size: the original images have 32 px, not 64"):
         read_source(cifar10.SOURCE, tmp_path, size=64)
 
 
