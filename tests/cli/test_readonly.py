@@ -78,7 +78,7 @@ def test_files_that_were_asked_for_are_written(coarsecon, readonly_run, tmp_path
 def test_a_report_needs_another_place(coarsecon, readonly_run, tiny_run, tmp_path):
     done = coarsecon("report", readonly_run, tiny_run, "--json", tmp_path / "rows.json")
     assert done.code == 1
-    assert "report.html: Read-only file system; pass --out" in done.err
+    assert "report.html: cannot be written (Read-only file system); pass --out" in done.err
     assert (tmp_path / "rows.json").is_file()
     assert coarsecon("report", readonly_run, "--out", tmp_path / "page.html").code == 0
     assert (tmp_path / "page.html").is_file()
@@ -87,7 +87,7 @@ def test_a_report_needs_another_place(coarsecon, readonly_run, tiny_run, tmp_pat
 def test_an_export_needs_another_place(coarsecon, readonly_run, tmp_path):
     done = coarsecon("export", readonly_run)
     assert done.code == 1
-    assert "Read-only file system; pass --out" in done.err
+    assert "cannot be written (Read-only file system); pass --out" in done.err
     assert coarsecon("export", readonly_run, "--out", tmp_path / "timm").code == 0
 
 
