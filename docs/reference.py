@@ -42,7 +42,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 def parameters(command: Any) -> list[Parameter]:
     """List the arguments and options of a command."""
-    return [_parameter(each) for each in command.params if each.name != "help"]
+    return [_parameter(each) for each in command.params if each.name != "help" and not getattr(each, "hidden", False)]
 
 
 def _parameter(parameter: Any) -> Parameter:

@@ -142,6 +142,9 @@ def test_the_tutorial_works_as_it_is_written(tmp_path):
     assert "coarsecon-mine" in outputs["coarsecon methods"]
     assert "3 passed" in outputs["python -m pytest coarsecon-mine/tests"]
     assert "one bright half" in outputs["coarsecon datasets halves"]
+    assert "Number of nearest neighbors" in outputs["coarsecon hubness --help"]
+    assert {"skewness", "never_found"} <= set(json.loads((tmp_path / "hubness.json").read_text()))
+    assert "train: 400" in outputs["coarsecon count data/halves"]
     assert '"contrast"' in (tmp_path / "runs" / "mine" / "metrics.jsonl").read_text()
     promised = {line.strip() for line in layout.splitlines() if "." in line}
     assert promised <= {path.name for path in (tmp_path / "coarsecon-mine").rglob("*")}
