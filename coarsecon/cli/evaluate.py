@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from coarsecon.cli.console import closing, emit_json, table
-from coarsecon.cli.generated import old_names, option_name, options_of, parse_options
+from coarsecon.cli.generated import given_as, old_names, option_name, options_of, parse_options
 from coarsecon.cli.options import COMMON, RunArgument
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.ranks import shared_run
@@ -63,7 +63,7 @@ def _run(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
         _evaluate(name, evaluation, given)
     except InputError as error:
         if error.subject in evaluation.Config.model_fields:
-            raise InputError(option_name(error.subject), error.problem, error.hint) from None
+            raise InputError(given_as(evaluation.Config, error.subject), error.problem, error.hint) from None
         raise
 
 
@@ -72,7 +72,8 @@ def _evaluate(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
     config = parse_options(evaluation.Config, {key: given[key] for key in given.keys() & fields})
     folder, target = open_run(given["run"]), given["json"]
     files = {each.suffix: given[each.suffix] for each in evaluation.formats if given[each.suffix]}
-    with shared_run(folder, given) as run:
+    common = {option: given.get(option, default) for option, (_, default) in COMMON.items() if option not in fields}
+    with shared_run(folder, common) as run:
         result = evaluation.evaluate(run, config)
     from coarsecon.report.evaluate import store_evaluation
 

@@ -26,6 +26,12 @@ def option_name(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
+def given_as(config: type[BaseModel], field: str) -> str:
+    """Return the name under which a field is given: its option, or the placeholder of a positional argument."""
+    extra = _extra(config.model_fields[field])
+    return str(extra.get(METAVAR, field)) if extra.get(ARGUMENT) else option_name(field)
+
+
 def options_of(config: type[BaseModel], *, leave_out: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
     """Return the fields of a model as keyword parameters that Typer turns into options, in the order of the model.
 
@@ -119,4 +125,5 @@ def parse_options(config: type[M], given: Mapping[str, Any]) -> M:
         problem, hint = first["msg"].removeprefix("Value error, "), ""
         if others and name == str(others[0]["loc"][0]):  # of a union: no member fits
             problem, hint = f"{values[name]!r} does not fit", f"pass {_extra(config.model_fields[name]).get(METAVAR)}"
-        raise InputError(option_name(name) if name else problem, problem if name else "", hint) from None
+        subject = given_as(config, name) if name in config.model_fields else name
+        raise InputError(subject or problem, problem if subject else "", hint) from None

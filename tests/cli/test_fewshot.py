@@ -96,17 +96,17 @@ def test_a_cascade_takes_coarse_classes_from_the_first_runs_classifier(coarsecon
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--ways", "17", "--queries", "2"], "only 16 fine"),
-        (["--ways", "many"], "--ways many"),
-        (["--ways", "1"], "--ways 1"),
+        (["--ways", "17", "--queries", "2"], "--ways: 17 exceeds the number of fine classes (16)"),
+        (["--ways", "many"], "--ways: many is not a number of classes"),
+        (["--ways", "1"], "--ways: 1 is not a number of classes"),
         ([], "has 3 images"),
-        ([], "(--shots, --queries)"),
-        (["--combine", "concat"], "RUN2"),
+        ([], "use fewer shots or queries, or skip small classes"),
+        (["--combine", "concat"], "RUN2: concat combines two runs"),
         (["--episodes", "1"], "--episodes"),
         (["--split", "holdout"], "no split holdout"),
     ],
 )
-def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+def test_wrong_input_is_reported(coarsecon, tiny_run, arguments, says):
     done = coarsecon("fewshot", tiny_run, *arguments)
     assert done.code == 2
     assert says in done.err
@@ -116,7 +116,7 @@ def test_a_class_with_too_few_images_is_told_by_its_name(coarsecon, tiny_run, ti
     from coarsecon.data.prepared.store import open_dataset
 
     told = coarsecon("fewshot", tiny_run).err
-    assert any(f"class {name} has 3 images" in told for name in open_dataset(tiny_data).info.levels["fine"])
+    assert any(f"class {name}: has 3 images" in told for name in open_dataset(tiny_data).info.levels["fine"])
 
 
 def test_classes_with_too_few_images_are_left_out_when_asked_to(coarsecon, tiny_data, tiny_run, tmp_path):
@@ -131,7 +131,7 @@ def test_classes_with_too_few_images_are_left_out_when_asked_to(coarsecon, tiny_
     split = SplitData(labels, images)
     write_dataset(data, SourceData("dogs", 32, names, {"train": split, "test": split}))
     words = ("fewshot", tiny_run, "--data", data, "--ways", "all", "--queries", 2, "--episodes", 2)
-    assert "class rare has 1 image, but" in coarsecon(*words).err
+    assert "class rare: has 1 image, but" in coarsecon(*words).err
     done = coarsecon(*words, "--skip-small", "--json", tmp_path / "f.json")
     assert done.code == 0, done.err
     assert "left out 1 fine class of fewer than 3 images" in done.err
