@@ -1,4 +1,4 @@
-"""Few-shot episodes: which images are support and which are query, drawn as ANCOR's protocol draws them."""
+"""Few-shot episodes, drawn as in the protocol of ANCOR."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -12,10 +12,10 @@ Indices = NDArray[np.int64]
 
 
 class Episode(NamedTuple):
-    """One N-way K-shot task with Q queries a class.
+    """One N-way K-shot task with Q queries per class.
 
-    `support` [N*K] and `query` [N*Q] index the images; `support_y` and `query_y` give the class of each
-    within the episode, 0 to N - 1.
+    `support` [N*K] and `query` [N*Q] index the images; `support_y` and `query_y` are the classes within the episode, 0
+    to N - 1.
     """
 
     support: Indices
@@ -36,14 +36,18 @@ def sample_episode(
 ) -> Episode:
     """Draw episode number `episode`; the same number always gives the same episode.
 
-    labels [N] are fine labels, -1 where unknown (never drawn). "all" ways, or at least as many as there are
-    classes, take every class in order without drawing. With `coarse_to_fine` (coarse class -> its fine
-    classes) a coarse class is drawn first and the ways are among its children: the intra-class protocol. `names`
-    of the fine classes stand in messages.
+    The draws are those of NumPy's legacy generator seeded with `episode`, in the order of ANCOR (Bukchin et al., 2021):
+    the coarse class, the ways, then for each way its support and its queries.
 
-    The draws are those of NumPy's legacy generator seeded with `episode`, in the order of ANCOR (Bukchin et
-    al., 2021): the coarse class, the ways, then for each way its support and its queries. Raises InputError
-    when there is no class, or one has fewer than `shots + queries` images.
+    Args:
+        labels: Fine labels [N], -1 where unknown (never drawn).
+        ways: Number of classes; with "all", or not fewer than there are classes, every class is used in order.
+        coarse_to_fine: Fine classes of each coarse class. If given, a coarse class is drawn first, and the ways among
+            its fine classes (intra-class protocol).
+        names: Names of the fine classes, for errors.
+
+    Raises:
+        InputError: There is no class, or one has fewer than `shots + queries` images.
     """
     labels = np.asarray(labels)
     rng = np.random.RandomState(episode)

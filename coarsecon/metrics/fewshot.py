@@ -1,4 +1,4 @@
-"""Few-shot accuracy over many episodes, with one model or with two: ANCOR's protocol (Bukchin et al., 2021)."""
+"""Few-shot accuracy over many episodes with one or two models: the protocol of ANCOR (Bukchin et al., 2021)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,25 +17,25 @@ from coarsecon.runtime.threads import single_threaded
 
 
 class Embedded(NamedTuple):
-    """N images as one model sees them: as queries [N, D], and as support in M copies each [N, M, D]."""
+    """Features of N images by one model: as queries [N, D], and as support in M copies each [N, M, D]."""
 
     query: Tensor
     support: Tensor
 
     def of(self, episode: Episode) -> tuple[Tensor, Tensor, Tensor]:
-        """An episode's support [S*M, D], its classes [S*M], and its queries [Q, D]."""
+        """Return the support [S*M, D] of an episode, its classes [S*M], and the queries [Q, D]."""
         support = self.support[torch.from_numpy(episode.support)]
         classes = torch.from_numpy(episode.support_y).repeat_interleave(support.shape[1])
         return support.flatten(0, 1), classes, self.query[torch.from_numpy(episode.query)]
 
 
 Predict = Callable[[Episode], Tensor]
-"""The class within the episode [Q] of each of its queries."""
+"""Predicts the class within the episode [Q] of each of its queries."""
 
 
 @dataclass(frozen=True)
 class FewShot:
-    """Mean accuracy over episodes as a fraction, half the width of its 95% interval, and the most ways of one."""
+    """Mean accuracy over episodes as a fraction, half its 95% interval, and the largest number of ways."""
 
     accuracy: float
     ci95: float
@@ -53,14 +53,17 @@ def draw_episodes(
     coarse: Tensor | None = None,
     names: Sequence[str] | None = None,
 ) -> list[Episode]:
-    """Episodes 0 to `episodes` - 1 of `sample_episode`.
+    """Draw episodes 0 to `episodes` - 1 with `sample_episode`.
 
-    labels [N] are fine labels, -1 where unknown. With `coarse` [N] the ways of an episode are children of one
-    coarse class, all of them where it has fewer than `ways`; with a single child there is nothing to tell apart, so
-    such a class is never drawn. `names` of the fine classes stand in messages.
+    Args:
+        labels: Fine labels [N], -1 where unknown.
+        coarse: Coarse labels [N]. If given, the ways of an episode are fine classes of one coarse class, all of them
+            where it has fewer than `ways`; a coarse class with a single fine class is never drawn.
+        names: Names of the fine classes, for errors.
 
-    Raises InputError when fewer than two fine classes are known, or in no coarse class two, when there are fewer
-    classes than ways, or when a class has fewer than `shots + queries` images.
+    Raises:
+        InputError: Fewer than two fine classes are known, or in no coarse class two; there are fewer classes than ways;
+            or a class has fewer than `shots + queries` images.
     """
     classes = len(labels[labels >= 0].unique())
     if classes == 0:
@@ -81,14 +84,18 @@ def draw_episodes(
 
 
 def without_small(labels: Tensor, images: int) -> tuple[Tensor, int]:
-    """labels [N] with the classes of fewer than so many `images` unknown (-1), and how many classes these are."""
+    """Set labels [N] of classes with fewer than `images` images to -1; also returns the number of these classes."""
     classes, counts = labels[labels >= 0].unique(return_counts=True)
     small = classes[counts < images]
     return labels.where(~torch.isin(labels, small), -1), len(small)
 
 
 def few_shot(predict: Predict, episodes: Sequence[Episode], reporter: Reporter | None = None) -> FewShot:
-    """The accuracy of `predict` over two episodes or more; raises InputError for less, which have no interval."""
+    """Measure the accuracy of `predict` over at least two episodes.
+
+    Raises:
+        InputError: There are fewer than two episodes, which have no interval.
+    """
     if len(episodes) < 2:
         raise InputError("episodes", "must be at least 2 for an interval")
     accuracies = []
@@ -102,17 +109,17 @@ def few_shot(predict: Predict, episodes: Sequence[Episode], reporter: Reporter |
 
 
 def predictor(model: Embedded, classifier: Classifier = "logistic") -> Predict:
-    """Classify by one model."""
+    """Classify with one model."""
     return lambda episode: classify(classifier, *model.of(episode))
 
 
 def concatenated(first: Embedded, second: Embedded) -> Embedded:
-    """Two models as one: their features side by side."""
+    """Concatenate the features of two models."""
     return Embedded(*(torch.cat(pair, dim=-1) for pair in zip(first, second, strict=True)))
 
 
 def ensemble(first: Embedded, second: Embedded) -> Predict:
-    """The class with the largest geometric mean of the two models' logistic probabilities."""
+    """Predict the class with the largest geometric mean of the logistic probabilities of two models."""
 
     def predict(episode: Episode) -> Tensor:
         one, two = (logistic_probabilities(*model.of(episode)) for model in (first, second))
@@ -122,9 +129,10 @@ def ensemble(first: Embedded, second: Embedded) -> Predict:
 
 
 def cascade(coarse: Embedded, fine: Embedded, classifier: Classifier = "logistic") -> Predict:
-    """Classify a query by its `fine` features among the support of its coarse class; with none, among all.
+    """Classify a query by its `fine` features among the support of its coarse class, or among all if there is none.
 
-    `coarse` holds predicted coarse classes instead of features, query [N] and support [N, M].
+    Args:
+        coarse: Predicted coarse classes instead of features, query [N] and support [N, M].
     """
 
     def predict(episode: Episode) -> Tensor:
@@ -142,9 +150,9 @@ def cascade(coarse: Embedded, fine: Embedded, classifier: Classifier = "logistic
 
 
 def coarse_classes(model: Embedded, train: Tensor, train_coarse: Tensor) -> Embedded:
-    """The coarse class of every image and copy, by logistic regression on the features `train` [T, D] (-1: no label).
+    """Predict the coarse class of every image and copy by logistic regression on `train` [T, D] (-1: no label).
 
-    Stands for the classifier of a method that has none.
+    Used in place of the classifier of a method that has none.
     """
     known = train_coarse >= 0
     if not known.any():
@@ -156,7 +164,7 @@ def coarse_classes(model: Embedded, train: Tensor, train_coarse: Tensor) -> Embe
 
 
 def _children(labels: Tensor, coarse: Tensor) -> dict[int, list[int]]:
-    """The fine classes of each coarse class that has two or more, both in ascending order."""
+    """Return the fine classes of each coarse class that has at least two, both in ascending order."""
     known = (labels >= 0) & (coarse >= 0)
     children = {int(c): labels[known & (coarse == c)].unique().tolist() for c in coarse[known].unique()}
     return {c: fine for c, fine in children.items() if len(fine) > 1}

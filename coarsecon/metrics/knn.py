@@ -1,7 +1,7 @@
-"""Classify by a weighted vote of the nearest neighbors in a bank of labeled features.
+"""kNN classification by weighted votes in a bank of labeled features.
 
-No prediction depends on the order of the bank: items as near as the k-th neighbor share the votes of the places that
-are left to them, and of classes with equal votes the one with the lowest number wins.
+Predictions do not depend on the order of the bank: items as near as the k-th neighbor share the remaining votes, and
+of classes with equal votes the one with the lowest number wins.
 """
 
 import math
@@ -16,19 +16,28 @@ from coarsecon.runtime.progress import Progress, Reporter
 from coarsecon.search.exact import SCORES_AT_ONCE, l2_normalize, nearest, products, tie_tolerance
 
 PAPER = (200, 0.1)
-"""The k and the temperature of ASCL."""
+"""k and temperature of ASCL."""
 
 QUERIES_AT_ONCE = 1024
 VOTES_AT_ONCE = 2**22
-"""Entries of the matrix of votes [queries, classes] that are held at one time (16 MiB in float32)."""
+"""Entries of the matrix of votes [queries, classes] held in memory at a time (16 MiB in float32)."""
 
 
 def knn_predict(bank: Tensor, bank_labels: Tensor, queries: Tensor, *, k: int = 200, t: float = 0.1) -> Tensor:
-    """The class [Q] int64 with the largest sum of exp(cosine / t) among each query's `k` nearest bank items.
+    """Predict the class [Q] int64 with the largest sum of exp(cosine / t) among the `k` nearest items of the bank.
 
-    bank [M, D] and queries [Q, D], normalized here; bank_labels [M] integers, -1 where unknown (no vote).
-    A `k` beyond the bank means the whole bank. Wu et al., "Unsupervised Feature Learning via Non-Parametric
-    Instance Discrimination" (2018), with the settings of ASCL. Raises InputError when no label is known.
+    Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination" (2018), with the settings of
+    ASCL.
+
+    Args:
+        bank: Features [M, D], normalized here.
+        bank_labels: Integers [M], -1 where unknown (no vote).
+        queries: Features [Q, D], normalized here.
+        k: Number of neighbors; the complete bank if larger.
+        t: Temperature.
+
+    Raises:
+        InputError: No label is known.
     """
     return knn_predictions(bank, bank_labels, queries, ks=[k], ts=[t])[k, t]
 
@@ -43,9 +52,10 @@ def knn_predictions(
     ts: Sequence[float],
     progress: Progress = Progress(),
 ) -> dict[tuple[int, float], Tensor]:
-    """`knn_predict` of every pair (k, t), from one search with the largest k; `progress` counts the queries.
+    """Compute `knn_predict` of every pair (k, t) from one search with the largest k.
 
-    Raises InputError when no label is known, or a k or a t is not above 0.
+    Raises:
+        InputError: No label is known, or a k or t is not above 0.
     """
     if not ks or not ts or min(ks) < 1 or min(ts) <= 0:
         raise InputError("kNN", "needs at least one k of 1 or more, and at least one temperature above 0")
@@ -73,9 +83,11 @@ def knn_predictions(
 
 
 def vote(cosines: Tensor, classes: Tensor, num_classes: int, *, ks: Sequence[int], t: float) -> dict[int, Tensor]:
-    """For each k the class [Q] with the largest sum of exp(cosine / t) among a query's first k neighbors.
+    """Return for each k the class [Q] with the largest sum of exp(cosine / t) among the first k neighbors.
 
-    cosines [Q, K], best first, and classes [Q, K] of the neighbors. Holds a matrix [Q, num_classes].
+    Args:
+        cosines: Cosines [Q, K] of the neighbors, best first.
+        classes: Classes [Q, K] of the neighbors.
     """
     # Weights relative to the nearest item's: the same winner, and no overflow at a small temperature.
     weights = ((cosines - cosines[:, :1]) / t).exp()
@@ -89,8 +101,11 @@ def vote(cosines: Tensor, classes: Tensor, num_classes: int, *, ks: Sequence[int
 
 
 def _shared_vote(scores: Tensor, last: Tensor, classes: Tensor, num_classes: int, *, k: int, t: float) -> Tensor:
-    """The winners [Q] of `vote`, where items with a score equal to the k-th best, `last` [Q], share what is left of
-    the k places. scores [Q, M] of a bank with classes [M]."""
+    """Return the winners [Q] of `vote` where items with the k-th score, `last` [Q], share the remaining votes.
+
+    Args:
+        scores: Scores [Q, M] of the complete bank, with classes [M].
+    """
     tolerance = tie_tolerance(scores.dtype)
     above = scores > last[:, None] + tolerance
     equal = (scores >= last[:, None] - tolerance) & ~above
@@ -102,14 +117,14 @@ def _shared_vote(scores: Tensor, last: Tensor, classes: Tensor, num_classes: int
 
 
 def _tied_at_the_end(cosines: Tensor, ks: Sequence[int]) -> Tensor:
-    """The rows of cosines [Q, K], best first, where for some k the next item is as near as the k-th."""
+    """Return the rows of cosines [Q, K], best first, where for some k the next item is as near as the k-th."""
     gaps = cosines[:, :-1] - cosines[:, 1:]
     ends = [k - 1 for k in ks if k <= gaps.shape[1]]
     return (gaps[:, ends] <= tie_tolerance(cosines.dtype)).any(1).nonzero().flatten()
 
 
 def _winners(votes: Tensor, t: float) -> Tensor:
-    """The class [Q] with the most votes [Q, C]; of equal ones the first. A cosine's tolerance scales its vote."""
+    """Return the class [Q] with the most votes [Q, C], the first of those equal within the tolerance of a cosine."""
     most = votes.amax(1, keepdim=True)
     least = (most * math.exp(-tie_tolerance(votes.dtype) / t)).clamp(min=torch.finfo(votes.dtype).tiny)
     return (votes >= least).byte().argmax(1)
@@ -125,11 +140,14 @@ def knn_metrics(
     ts: Sequence[float],
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Top-1 accuracy of every pair (k, t) on queries [Q, D] with labels [Q], -1 where unknown (left out).
+    """Compute the top-1 accuracy of every pair (k, t) on queries [Q, D] with labels [Q] (-1: unknown, left out).
 
-    "top1", "k" and "t" are those of the paper's setting where it is among the pairs, else of the first pair;
-    "grid" lists them all; "queries" and "classes" count what is behind the numbers. Raises InputError as
-    `knn_predictions` does, and when no query has a label.
+    Returns:
+        "top1", "k" and "t" of the paper's setting if it is among the pairs, else of the first pair; "grid" with all
+        pairs; "queries" and "classes", the counts behind them.
+
+    Raises:
+        InputError: As `knn_predictions`, or no query has a label.
     """
     labels = torch.as_tensor(labels, device=queries.device)
     known = labels >= 0

@@ -1,4 +1,4 @@
-"""Search a gallery for the items of each query's class, and rank them, in bounded memory."""
+"""Ranks of the items of each query's class in a gallery, in bounded memory."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from coarsecon.runtime.progress import Progress
 from coarsecon.search.exact import SCORES_AT_ONCE, l2_normalize, nearest, nearest_others, products
 
 LARGE_DEPTH = 256
-"""From this depth of a search on, ranks are computed from all scores instead of a list of as many neighbors."""
+"""Search depth from which ranks are computed from all scores instead of a list of neighbors."""
 
 QUERIES_AT_ONCE = 4096
 NEIGHBORS_AT_ONCE = 2**22
-"""How much of the matrix of neighbors is held at one time: at most so many rows, and so many entries."""
+"""Rows and entries of the matrix of neighbors held in memory at a time, at most."""
 
 NEIGHBORS_AMONG = 2**24
-"""Entries of that matrix up to which it is held whole, 192 MiB with scores, where it then costs half the products."""
+"""Entries of that matrix up to which a symmetric search, with half the products, holds it completely (192 MiB)."""
 
 LabelPairs = Mapping[str, tuple[Tensor, Tensor]]
 """Labels of queries [Q] and gallery [G] at each level, -1 where unknown; equal numbers are the same class."""
@@ -27,9 +27,10 @@ LabelPairs = Mapping[str, tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Search:
-    """Queries [Q, D] that search a gallery [G, D], L2-normalized both; `own` [Q] is each one's place there, or -1.
+    """Queries [Q, D] that search a gallery [G, D], both L2-normalized.
 
-    A query does not find itself: it is left out by identity, never by rank, so that its duplicate may be found.
+    `own` [Q] is the index of each query in the gallery, or -1. A query does not find itself: it is excluded by
+    identity, not by rank, so that its duplicates may be found.
     """
 
     queries: Tensor
@@ -38,7 +39,7 @@ class Search:
 
     @classmethod
     def among(cls, features: Tensor) -> "Search":
-        """Each of features [N, D], normalized here, among all the others (MaskCon's protocol)."""
+        """Search each of features [N, D], normalized here, among all others (protocol of MaskCon)."""
         features = l2_normalize(features)
         return cls(features, features, torch.arange(len(features), device=features.device))
 
@@ -49,7 +50,7 @@ class Search:
         return self.queries is self.gallery and torch.equal(self.own, places)
 
     def within(self, queries: Tensor, gallery: Tensor) -> "Search":
-        """The queries at some indices, among the gallery items at others."""
+        """Restrict the search to the queries and the gallery items at some indices."""
         place = torch.full((len(self.gallery) + 1,), -1, device=gallery.device)  # the last is that of own = -1
         place[gallery] = torch.arange(len(gallery), device=gallery.device)
         among = self.gallery[gallery]
@@ -60,11 +61,13 @@ class Search:
 def query_ranks(
     search: Search, labels: LabelPairs, depth: Mapping[str, Tensor], progress: Progress = Progress()
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """(level, queries [B], ranks [B, m]) until every query with a depth above 0 at a level came once at that level.
+    """Yield (level, queries [B], ranks [B, m]), each query once at each level where its depth is above 0.
 
-    The ranks, from 1, are those of the items of the query's class, best first, as `ranks` defines them; exact up to
-    the query's `depth` [Q], and larger than the depth for all other items. `progress` counts queries, each when it is
-    done at all levels.
+    The ranks, from 1, are those of the items of the query's class, best first, as in `ranks`. They are exact up to the
+    query's `depth` [Q], and larger than the depth for all other items.
+
+    Args:
+        progress: Advanced by each query that is done at all levels.
     """
     most = max(1, len(search.gallery))
     depth = {level: needed.clamp(max=most) for level, needed in depth.items()}
@@ -95,10 +98,9 @@ def query_ranks(
 
 
 def _neighbors(search: Search, depth: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Chunks of queries [B], with the scores and indices [B, k] of their nearest items: one more than the `depth` [Q]
-    of each, with the score -inf and the index -1 where there are no more.
+    """Yield chunks of queries [B] with the scores and indices [B, k] of `depth` [Q] + 1 nearest items.
 
-    Queries of depth 0 are left out.
+    Missing items have score -inf and index -1. Queries of depth 0 are left out.
     """
     # The deepest first: the rows of one chunk then need about the same depth, which its first row tells.
     queries = depth.argsort(descending=True)[: int((depth > 0).sum())]
@@ -117,13 +119,13 @@ def _neighbors(search: Search, depth: Tensor) -> Iterator[tuple[Tensor, Tensor, 
 
 
 def _ended(scores: Tensor, indices: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Scores and indices of neighbors with `k` columns."""
+    """Pad scores and indices of neighbors to `k` columns."""
     missing = k - scores.shape[1]
     return F.pad(scores, (0, missing), value=-torch.inf), F.pad(indices, (0, missing), value=-1)
 
 
 def _scored(search: Search, classes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Chunks of queries that are alike in `classes` [L, Q]: their indices [B], and their scores [B, G], own ones -inf.
+    """Yield chunks of queries with equal `classes` [L, Q]: their indices [B] and scores [B, G], with their own at -inf.
 
     Queries that are -1 in all of them are left out.
     """

@@ -1,9 +1,9 @@
-"""Ranks of the items of a query's class: equal scores put the items of other classes first.
+"""Ranks of the items of a query's class, where equal scores put items of other classes first.
 
-Cosines within `tie_tolerance` of each other are equal. An item of the class then ranks behind every item of another
-class whose cosine is not lower than its own by more than that: features that separate nothing earn nothing, whatever
-the order of the files. With all scores of a query at hand, its ranks follow from the largest scores alone: a list of
-the k nearest with their indices costs ten times as much as the k largest values.
+Cosines within `tie_tolerance` of each other are equal: an item of the class ranks behind every item of another class
+whose cosine is not lower by more than that. Features that separate nothing therefore earn nothing, in any order of the
+files. Ranks are computed from the largest scores only, because a list of the k nearest with their indices costs ten
+times as much as the k largest values.
 """
 
 from collections.abc import Iterator
@@ -17,20 +17,24 @@ from torch import Tensor
 
 from coarsecon.search.exact import tie_tolerance
 
-BEYOND = torch.iinfo(torch.int64).max
-"""The rank of an item that is not among the nearest that were looked at."""
+UNRANKED = torch.iinfo(torch.int64).max
+"""Rank of an item that is not among the nearest considered."""
 
 
 class Largest(NamedTuple):
-    """The K largest `values` [B, K] of rows of scores, ascending, and how many scores are as large as the least of
-    them, or equal to it: `reached` [B]."""
+    """K largest values of rows of scores.
+
+    Attributes:
+        values: The values [B, K], ascending.
+        reached: How many scores [B] of each row are at least as large as the smallest of them.
+    """
 
     values: Tensor
     reached: Tensor
 
 
 def largest(scores: Tensor, depth: int) -> Largest:
-    """The `depth` largest values of each row of scores [B, G]; all of them when there are fewer."""
+    """Return the `depth` largest values of each row of scores [B, G], or all if fewer."""
     if depth >= scores.shape[1]:
         return Largest(scores.sort(1).values, torch.full((len(scores),), scores.shape[1], device=scores.device))
     if scores.device.type == "cpu":
@@ -48,10 +52,10 @@ def largest(scores: Tensor, depth: int) -> Largest:
 
 
 def member_ranks(scores: Tensor, members: Tensor, top: Largest) -> Tensor:
-    """The ranks [B, m], from 1, of the `members` [M] of a class in rows of scores [B, G], best first.
+    """Return the ranks [B, m], from 1, of the `members` [M] of a class in rows of scores [B, G], best first.
 
-    `top` is `largest` of the scores. Ranks are exact up to its depth, and `BEYOND` stands for every other and for
-    items with the score -inf; m is as many as any row needs, at least 1.
+    Ranks are exact up to the depth of `top`, which is `largest` of the scores; all others, and those of items with
+    score -inf, are `UNRANKED`. m is as large as any row needs, at least 1.
     """
     own = _ascending(scores[:, members])
     needed = (own >= top.values[:, :1] - tie_tolerance(scores.dtype)).sum(1)
@@ -60,11 +64,11 @@ def member_ranks(scores: Tensor, members: Tensor, top: Largest) -> Tensor:
 
 
 def listed_ranks(scores: Tensor, hits: Tensor) -> tuple[Tensor, Tensor]:
-    """The ranks [B, m] of the `hits` [B, K] among the K largest scores [B, K], descending, as `member_ranks` gives
-    them, exact up to K - 1; and which rows are undecided [B].
+    """Return the ranks [B, m] of the `hits` [B, K] among the K largest scores [B, K], and which rows [B] are undecided.
 
-    A row is undecided when a hit before the last place equals the last score, so that items which are not listed may
-    rank before it. A last score of -inf says that all items are listed.
+    Scores are descending; ranks are exact up to K - 1, as in `member_ranks`. A row is undecided if a hit before the
+    last place equals the last score, so that unlisted items may rank before it. A last score of -inf means that all are
+    listed.
     """
     undecided = (hits[:, :-1] & (scores[:, :-1] - tie_tolerance(scores.dtype) <= scores[:, -1:])).any(1)
     own = scores.new_full((len(scores), max(1, int(hits.sum(1).max()))), -torch.inf)
@@ -77,7 +81,7 @@ def listed_ranks(scores: Tensor, hits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _ranks(own: Tensor, top: Largest) -> Tensor:
-    """The ranks [B, m], best first, of a class with the scores own [B, m], ascending, among all."""
+    """Return the ranks [B, m], best first, of a class with the scores own [B, m], ascending, among all scores."""
     lowest, tolerance = top.values[:, :1], tie_tolerance(own.dtype)
     least = own - tolerance
     place = torch.arange(own.shape[1], 0, -1, device=own.device)
@@ -88,21 +92,21 @@ def _ranks(own: Tensor, top: Largest) -> Tensor:
     at_least = torch.where(is_lowest, top.reached[:, None], at_least)
     members_at_least = torch.where(is_lowest, (own >= lowest - tolerance).sum(1, keepdim=True), members_at_least)
     ranks = at_least - members_at_least + place
-    return torch.where((own < lowest) | own.isneginf(), BEYOND, ranks).flip(1)
+    return torch.where((own < lowest) | own.isneginf(), UNRANKED, ranks).flip(1)
 
 
 def _ascending(rows: Tensor) -> Tensor:
-    """The values of each row, the largest last; on the CPU NumPy sorts ten times faster than torch."""
+    """Sort each row in ascending order; on the CPU NumPy is ten times faster than torch."""
     return torch.from_numpy(np.sort(rows.numpy(), axis=1)) if rows.device.type == "cpu" else rows.sort(1).values
 
 
 def _shares(scores: Tensor) -> Iterator[Tensor]:
-    """The rows in as many parts as there are threads."""
+    """Split the rows into as many parts as there are threads."""
     yield from scores.tensor_split(min(torch.get_num_threads(), len(scores)))
 
 
 def _partitioned(rows: np.ndarray, depth: int) -> np.ndarray:
-    """The depth + 1 largest values of each row, ascending."""
+    """Return the depth + 1 largest values of each row, ascending."""
     first = rows.shape[1] - depth - 1
     kept = np.partition(rows, first, axis=1)[:, first:]
     kept.sort(axis=1)

@@ -1,4 +1,4 @@
-"""Retrieval by cosine: Recall@k, precision@k, mAP@R and R-precision, within a set of images or from one in another."""
+"""Retrieval by cosine: Recall@k, precision@k, mAP@R and R-precision, within a set of images or across two sets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,15 +13,16 @@ from coarsecon.runtime.progress import Progress
 RECALL_KS = (1, 2, 5, 10, 50, 100)
 
 MetricValues = dict[str, Tensor]
-"""A value [Q] of each metric for each query, NaN where the query does not count."""
+"""Value [Q] of each metric for each query, NaN where the query does not count."""
 
 
 def retrieval_values(
     search: Search, labels: LabelPairs, ks: Sequence[int] = RECALL_KS, progress: Progress = Progress()
 ) -> dict[str, MetricValues]:
-    """Every metric of every query at each level of `labels`, from one search; see `retrieval_metrics`.
+    """Compute every metric of every query at each level of `labels` from one search; see `retrieval_metrics`.
 
-    `progress` counts the queries with a label at some level, each when it is done.
+    Args:
+        progress: Advanced by the queries with a label at some level.
     """
     labels = {level: _on(search.gallery.device, pair) for level, pair in labels.items()}
     relevant = {level: relevant_counts(search.own, *pair) for level, pair in labels.items()}
@@ -42,10 +43,13 @@ def values_within(
     ks: Sequence[int] = RECALL_KS,
     progress: Progress = Progress(),
 ) -> MetricValues:
-    """Every metric of every query, searching only the gallery items of its own group.
+    """Compute every metric of every query with a search restricted to the gallery items of its group.
 
-    labels and groups are pairs as in `LabelPairs`; a query of no known group does not count. "chance" is the share of a
-    query's class in what it searches: the precision of a random order.
+    Also computes "chance", the fraction of the query's class in what it searches: the precision of a random order.
+
+    Args:
+        labels: Labels of queries and gallery, as in `LabelPairs`.
+        groups: Groups of queries and gallery; a query without a group (-1) does not count.
     """
     labels, groups = _on(search.gallery.device, labels), _on(search.gallery.device, groups)
     count = len(search.queries)
@@ -62,9 +66,9 @@ def values_within(
 
 
 def summary(values: MetricValues, labels: Tensor, chosen: Tensor | None = None) -> dict[str, float | int]:
-    """The mean of each metric over the queries that count, of those `chosen` [Q] if given; "queries" and "classes".
+    """Average each metric over the queries that count, of those `chosen` [Q] if given; 0 if there are none.
 
-    A mean over no query is 0.
+    Adds "queries" and "classes", the counts behind the means.
     """
     known = (labels >= 0).cpu() if chosen is None else ((labels >= 0) & chosen).cpu()
     counted = {name: value[known & ~value.isnan()].double() for name, value in values.items()}
@@ -78,9 +82,9 @@ def summary(values: MetricValues, labels: Tensor, chosen: Tensor | None = None) 
 def by_group(
     values: Mapping[str, MetricValues], labels: Tensor, groups: Tensor, names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """`summary` of each kind of `values` for the queries of each group [Q] (-1: none), the worst first.
+    """Compute `summary` of each kind of `values` for the queries of each group [Q] (-1: none), the worst group first.
 
-    Each row has the group's "name" of `names`. Worst is the lowest Recall@1, then mAP@R, of the last kind.
+    Each row has the "name" of its group from `names`. Groups are ordered by Recall@1, then mAP@R, of the last kind.
     """
     rows = [
         {"name": names[group], **{kind: summary(found, labels, groups == group) for kind, found in values.items()}}
@@ -91,26 +95,30 @@ def by_group(
 
 
 def retrieval_metrics(features: Tensor, labels: Tensor, ks: Sequence[int] = RECALL_KS) -> dict[str, float | int]:
-    """All metrics in one search: "recall@1" ..., "precision@1" ..., "map@r", "r_precision", "queries", "classes".
+    """Compute all retrieval metrics from one search of each item among all others (protocol of MaskCon).
 
-    features [N, D], normalized here; labels [N] integers, -1 where unknown: such an item is no query, yet it
-    stays in the gallery. Each query searches all items but itself by cosine (MaskCon's protocol).
+    - recall@k: fraction of queries with an item of their class among the k nearest. precision@k: mean fraction of their
+      class among the k nearest. A query without another item of its class counts as a miss, as in MaskCon.
+    - With R the number of other items in the query's class, r_precision is the fraction of the R nearest that are of
+      the class; map@r sums the precision at the rank of each of these and divides by R. Both are means over the queries
+      whose class has other items (Musgrave et al., "A Metric Learning Reality Check", 2020).
 
-    - recall@k: the share of queries with an item of their class among the k nearest; precision@k: the mean share
-      of their class among the k nearest. A query that is alone in its class counts as a miss, as in MaskCon.
-    - With R the number of other items in the query's class: r_precision is the share of the R nearest that
-      are of the class; map@r sums the precision at the rank of each of those and divides by R. Both are
-      means over the queries that are not alone in their class, 0 when all are (Musgrave et al., "A Metric
-      Learning Reality Check", 2020).
+    Args:
+        features: Features [N, D], normalized here.
+        labels: Integers [N]; an item with -1 (unknown) is not a query but stays in the gallery.
 
-    "queries" and "classes" count what is behind the numbers. Raises InputError when no item has a label.
+    Returns:
+        "recall@1", ..., "precision@1", ..., "map@r", "r_precision", and the counts "queries" and "classes".
+
+    Raises:
+        InputError: No item has a label.
     """
     search, labels = _checked(features, labels)
     return summary(retrieval_values(search, {"": (labels, labels)}, ks)[""], labels)
 
 
 def recall_at_k(features: Tensor, labels: Tensor, ks: Sequence[int]) -> dict[int, float]:
-    """The recall of `retrieval_metrics` at each k of `ks`, in a search no deeper than the largest of them."""
+    """Compute Recall@k for each k, in a search no deeper than the largest; see `retrieval_metrics`."""
     search, labels = _checked(features, labels)
     recalled = dict.fromkeys(ks, 0)
     depth = torch.where(labels < 0, 0, max(ks))
@@ -121,12 +129,12 @@ def recall_at_k(features: Tensor, labels: Tensor, ks: Sequence[int]) -> dict[int
 
 
 def map_at_r(features: Tensor, labels: Tensor) -> float:
-    """The mAP@R of `retrieval_metrics`."""
+    """Compute mAP@R; see `retrieval_metrics`."""
     return retrieval_metrics(features, labels, ks=())["map@r"]
 
 
 def r_precision(features: Tensor, labels: Tensor) -> float:
-    """The R-precision of `retrieval_metrics`."""
+    """Compute R-precision; see `retrieval_metrics`."""
     return retrieval_metrics(features, labels, ks=())["r_precision"]
 
 
@@ -145,7 +153,7 @@ def _on(device: torch.device, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tens
 
 
 def relevant_counts(own: Tensor, of_queries: Tensor, of_gallery: Tensor) -> Tensor:
-    """R [Q]: how many gallery items other than itself are of each query's class; 0 where that is unknown."""
+    """Return R [Q], the number of gallery items of each query's class except itself; 0 where the class is unknown."""
     classes, counts = of_gallery[of_gallery >= 0].unique(return_counts=True)
     if not len(classes):
         return torch.zeros_like(own)
@@ -155,7 +163,7 @@ def relevant_counts(own: Tensor, of_queries: Tensor, of_gallery: Tensor) -> Tens
 
 
 def _metrics(ranks: Tensor, relevant: Tensor, ks: Sequence[int]) -> MetricValues:
-    """The metrics [B] of the ranks [B, m] of a class's items, best first; `relevant` [B, 1] are to be found."""
+    """Compute the metrics [B] from the ranks [B, m] of `relevant` [B, 1] items of a class, best first."""
     place = torch.arange(1, ranks.shape[1] + 1, device=ranks.device)
     hits = ranks <= relevant
     return {

@@ -1,1 +1,1 @@
-"""Nearest neighbors: exact search, and an index kept together with the images it came from."""
+"""Nearest neighbors: exact and approximate search over features, and index files."""

@@ -1,4 +1,4 @@
-"""A collection to search: features, names and labels of images, and a way to see each of them."""
+"""Searchable collections: features, names and labels of images, and access to their pixels."""
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Collection:
     pixels: Callable[[int], Pixels]
 
     def picture(self, index: int) -> Picture:
-        """Image `index` with its name and classes, as reports show it."""
+        """Return image `index` with its name and classes for display."""
         name, coarse, fine = (
             self.items.names[index],
             self.items.label("coarse", index),
@@ -35,7 +35,7 @@ class Collection:
 
 
 def split_collection(dataset: PreparedDataset, split: str, features: Tensor, fingerprint: str) -> Collection:
-    """A prepared split as a collection."""
+    """Make a collection of a prepared split."""
     images = dataset.split(split)
     labels = {level: column.tolist() for level, column in images.labels.items()}
     items = ItemTable(names=images.names, labels=labels, class_names=dict(dataset.info.levels), fingerprint=fingerprint)
@@ -43,7 +43,7 @@ def split_collection(dataset: PreparedDataset, split: str, features: Tensor, fin
 
 
 def files_collection(files: Sequence[Path], features: Tensor, fingerprint: str = "") -> Collection:
-    """Image files without labels as a collection."""
+    """Make a collection of image files without labels."""
     return Collection(
         features,
         ItemTable(names=[str(file) for file in files], fingerprint=fingerprint),
@@ -54,9 +54,10 @@ def files_collection(files: Sequence[Path], features: Tensor, fingerprint: str =
 def labeled_files(
     files: Sequence[Path], places: Sequence[Sequence[ImageRef]], dataset: PreparedDataset, features: Tensor
 ) -> Collection:
-    """Image files as a collection, with the labels of the images of `dataset` that they are.
+    """Make a collection of image files, labeled where they are images of `dataset`.
 
-    `places[i]` are the prepared images that equal file i, the best match first; see `PreparedImages`.
+    Args:
+        places: The prepared images that equal file i, the best match first; see `PreparedImages`.
     """
     labels = {
         level: [int(dataset.split(own[0].split).labels[level][own[0].number]) if own else -1 for own in places]
@@ -69,7 +70,7 @@ def labeled_files(
 def indexed(
     collection: Collection, folder: Path | None, factory: str = EXACT, *, save: Callable[[SearchIndex], object]
 ) -> SearchIndex:
-    """The collection's index: the one in `folder` if it is still that, else a new one, which is handed to `save`."""
+    """Load the index of the collection from `folder` if it is up to date, else build it and pass it to `save`."""
     try:
         index = SearchIndex.load(folder) if folder is not None else None
         if index is not None and index.factory == factory and index.items == collection.items:
@@ -84,10 +85,11 @@ def indexed(
 def gallery_rows(
     queries: Sequence[Picture], gallery: Collection, hits: Neighbors, top_k: int, own: Sequence[Container[int]]
 ) -> list[GalleryRow]:
-    """Each of Q queries with its `top_k` best among `hits` [Q, k], as reports show them.
+    """Return each of Q queries with its `top_k` best `hits` [Q, k] for display.
 
-    `own[i]` holds the items that are the same image as query i, which are left out. Ask for as many hits more than
-    `top_k` as there are such items of one query.
+    Args:
+        own: For each query the items that are the same image, which are left out. `hits` must have as many more columns
+            than `top_k` as a query has such items.
     """
     rows = []
     for query, scores, indices, same in zip(queries, hits.scores.tolist(), hits.indices.tolist(), own, strict=True):
@@ -97,6 +99,6 @@ def gallery_rows(
 
 
 def sample_queries(count: int, wanted: int) -> Tensor:
-    """A fixed random choice of `wanted` out of `count` queries: indices in order."""
+    """Draw `wanted` of `count` queries with a fixed seed; returns sorted indices."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     return order[:wanted].sort().values

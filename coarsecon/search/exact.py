@@ -15,24 +15,25 @@ except ImportError:  # only a speed-up here: the results are the same without it
     faiss = None  # type: ignore[assignment]
 
 SCORES_AT_ONCE = 2**24
-"""Entries of the score matrix that are held at one time (64 MiB in float32)."""
+"""Entries of the score matrix held in memory at a time (64 MiB in float32)."""
 
 FAISS_LARGEST_K = 1024
-"""Beyond this FAISS's candidate lists cost more time and memory than a matrix product with torch.topk."""
+"""Largest k for FAISS: beyond it a matrix product with torch.topk is faster and smaller."""
 
 BLOCK = 1024
-"""Rows and columns of a block of scores that is used from both sides."""
+"""Rows and columns of a block of scores in symmetric search."""
 
 RECOMPUTE = "remove the folder features of the run to compute them again"
 
 TIE_ULPS = 8
-"""Cosines that differ by at most this many units in the last place of 1 count as equal."""
+"""Units in the last place of 1 by which equal cosines may differ."""
 
 
 def l2_normalize(features: Tensor) -> Tensor:
-    """`features` [N, D], a tensor or an array, with rows of length one: no gradient, at least float32.
+    """Normalize the rows of features [N, D] to length one, without gradient and in at least float32.
 
-    Raises CoarseconError when a feature is not finite, for such a one has no nearest neighbors.
+    Raises:
+        CoarseconError: A feature is not finite.
     """
     features = torch.as_tensor(features).detach()
     features = features.to(torch.promote_types(features.dtype, torch.float32))
@@ -44,26 +45,32 @@ def l2_normalize(features: Tensor) -> Tensor:
 
 
 def tie_tolerance(dtype: torch.dtype) -> float:
-    """The difference up to which two cosines of this precision are equal.
+    """Return the difference up to which two cosines of this precision are equal.
 
-    The same two features give cosines that differ in the last bits, depending on the shape of the matrix product.
+    Cosines of the same two features differ in the last bits, depending on the shape of the matrix product.
     """
     return TIE_ULPS * torch.finfo(dtype).eps
 
 
 @torch.no_grad()
 def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The `k` gallery items with the largest inner product with each query, best first.
+    """Find the `k` gallery items with the largest inner product with each query, best first.
 
-    queries [Q, D] and gallery [G, D] are finite and on one device; pass both through `l2_normalize` and the score is
-    the cosine. Half precision is raised to float32, float64 stays float64. exclude [Q] int64: each query's
-    own place in the gallery (-1: none), which is never among its neighbors; a duplicate of it may be. Equal
-    scores come in no particular order.
+    Uses FAISS on the CPU if installed, else torch; the matrix [Q, G] is never held completely. Scores are float32 for
+    half precision and float64 for float64; equal scores come in no particular order.
 
-    Returns scores [Q, k'] and indices [Q, k'] int64, where k' is `k`, or the most items that a query can find when
-    that is smaller: the size of the gallery, less one if every query excludes an item. A row that runs out of items
-    before k' ends with score -inf and index -1. Works through FAISS on the CPU where it is installed, else through
-    torch; the matrix [Q, G] is never held whole. Raises CoarseconError where the widths differ.
+    Args:
+        queries: Finite features [Q, D]; after `l2_normalize` the scores are cosines.
+        gallery: Finite features [G, D] on the same device.
+        exclude: Index [Q] int64 of each query in the gallery, or -1; it is never among its neighbors, but a duplicate
+            of it may be.
+
+    Returns:
+        Scores [Q, k'] and indices [Q, k'] int64, where k' is `k` or the largest number of items that a query can find.
+        A row with fewer items ends with score -inf and index -1.
+
+    Raises:
+        CoarseconError: The dimensions differ.
     """
     if queries.shape[1] != gallery.shape[1]:
         raise CoarseconError(
@@ -83,10 +90,10 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, *, exclude: Tensor | None 
 
 @torch.no_grad()
 def nearest_others(features: Tensor, k: int, reporter: Reporter | None = None) -> tuple[Tensor, Tensor]:
-    """`nearest` of every one of features [N, D] among all the others.
+    """Find the nearest neighbors of each of features [N, D] among the others; see `nearest`.
 
-    On the CPU with FAISS a block of scores serves the rows and, turned, the columns, so that half the products are
-    made; neighbors of all rows are then held at one time, 12 bytes for each.
+    On the CPU with FAISS each block of scores is used for its rows and for its columns, which halves the products; the
+    neighbors of all rows are then in memory, 12 bytes each.
     """
     count = len(features)
     if faiss is None or features.device.type != "cpu" or features.dtype == torch.float64 or k > FAISS_LARGEST_K:
@@ -116,7 +123,7 @@ def nearest_others(features: Tensor, k: int, reporter: Reporter | None = None) -
 
 
 def _offer(heaps: Any, block: Tensor, query: int, item: int) -> None:
-    """Scores [Q, G] of items from number `item` on, to the heaps from number `query` on."""
+    """Add scores [Q, G] of the items from number `item` on to the heaps from number `query` on."""
     heaps.addn(block.shape[1], faiss.swig_ptr(block.numpy()), item, query, block.shape[0])
 
 
@@ -135,13 +142,13 @@ def _search(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def products(queries: Tensor, gallery: Tensor) -> Tensor:
-    """Inner products [Q, G] in the features' own precision, whatever surrounds the call."""
+    """Compute inner products [Q, G] in the precision of the features, also under autocast."""
     with torch.autocast(queries.device.type, enabled=False):
         return queries @ gallery.T
 
 
 def _without(scores: Tensor, indices: Tensor, exclude: Tensor) -> tuple[Tensor, Tensor]:
-    """Take the excluded item out of each row that has it; those behind it move up, and -inf and -1 end the row."""
+    """Remove the excluded item from each row that has it; the rest moves up, and -inf and -1 end the row."""
     width = indices.shape[1]
     own = (indices == exclude[:, None]) & (exclude >= 0)[:, None]
     place = torch.where(own.any(1), own.int().argmax(1), width)

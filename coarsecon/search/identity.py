@@ -1,4 +1,4 @@
-"""Find out by content, not by name, which images are the same."""
+"""Match images by content instead of by name."""
 
 import hashlib
 from collections import defaultdict
@@ -16,7 +16,7 @@ from coarsecon.data.prepared.store import PreparedDataset, Split
 from coarsecon.errors import InputError
 
 SAMPLE = 64
-"""Copies of a split whose sizes are read to learn how large copies are."""
+"""Copies of a split whose sizes are read to find the size of copies."""
 
 
 class ImageRef(NamedTuple):
@@ -27,7 +27,7 @@ class ImageRef(NamedTuple):
 
 
 class SameFiles:
-    """Image files, to be looked up by their content. Only files of equal size are read."""
+    """Image files to look up by their content; only files of equal size are read."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = files
@@ -38,7 +38,7 @@ class SameFiles:
                 self._by_size[file.stat().st_size].append(number)
 
     def equal(self, content: bytes) -> list[int]:
-        """The numbers of the files that hold these bytes."""
+        """Return the numbers of the files with these bytes."""
         candidates = self._by_size.get(len(content), [])
         wanted = hashlib.sha256(content).digest() if candidates else b""
         return [number for number in candidates if self._digest(number) == wanted]
@@ -54,17 +54,17 @@ class SameFiles:
 
 
 class PreparedImages:
-    """The images of a prepared dataset, to be looked up by the files they could have been prepared from.
+    """Images of a prepared dataset to look up by the files they were prepared from.
 
-    A file is converted as `coarsecon prepare` would convert it, and the result compared with what is stored: the
-    pixels of squares, or the bytes of copies. So a file is found wherever it lies and whatever it is called.
+    A file is converted as `coarsecon prepare` would convert it, and compared with what is stored: the pixels of
+    squares, or the bytes of copies. A file is therefore found under any name and path.
     """
 
     def __init__(self, dataset: PreparedDataset) -> None:
         self.dataset = dataset
 
     def places(self, file: Path) -> list[ImageRef]:
-        """Every prepared image that equals this file's, those of its name first; empty for a broken file."""
+        """Return all prepared images equal to this file, those with its name first; empty for a broken file."""
         found = [
             ImageRef(split, number)
             for conversion, splits in self._stored
@@ -77,7 +77,7 @@ class PreparedImages:
 
     @cached_property
     def _stored(self) -> list[tuple[Conversion, dict[str, "SameFiles | _SameSquares"]]]:
-        """The ways in which images may have been converted, and what is stored in each split in that form."""
+        """The conversions that images may have gone through, with the stored images of each split in that form."""
         stored: dict[Conversion, dict[str, SameFiles | _SameSquares]] = defaultdict(dict)
         for name, split in self.dataset.splits.items():
             if split.images is not None:
@@ -91,7 +91,7 @@ class PreparedImages:
 
 
 class _SameSquares:
-    """The images of a split that is one array, to be looked up by the bytes of their pixels."""
+    """Images of a split that is one array, to look up by the bytes of their pixels."""
 
     def __init__(self, split: Split) -> None:
         assert split.images is not None
@@ -102,11 +102,11 @@ class _SameSquares:
 
     @property
     def _rows(self) -> np.ndarray:
-        """One row of pixels of each image, of one channel: enough to leave few candidates."""
+        """One row of pixels of one channel of each image, which leaves few candidates."""
         return self.images[:, 1, self.images.shape[2] // 2]
 
     def equal(self, content: bytes) -> list[int]:
-        """The numbers of the images with these pixels, uint8 [3, S, S]."""
+        """Return the numbers of the images with these pixels, uint8 [3, S, S]."""
         square = np.frombuffer(content, np.uint8).reshape(self.images.shape[1:])
         row = square[1, self.images.shape[2] // 2]
         return [i for i in self._by_row.get(row.tobytes(), []) if np.array_equal(self.images[i], square)]
@@ -119,7 +119,7 @@ def _copy_kinds(files: Sequence[Path]) -> list[CopyKind]:
 
 
 def _copy_sides(files: Sequence[Path], size: int) -> set[int]:
-    """The shorter sides that copies may have been shrunk to: the usual one, and the largest among some of them."""
+    """Return the sizes that copies may have been shrunk to: the usual one, and the largest in a sample of them."""
     shorter = 0
     for file in files[:: max(1, len(files) // SAMPLE)]:
         with suppress(InputError), opened(file) as image:

@@ -1,4 +1,4 @@
-"""A search index kept together with the images it came from: build, save, load, query."""
+"""Search index stored together with the table of its images."""
 
 import hashlib
 from pathlib import Path
@@ -22,13 +22,13 @@ MANIFEST = "items.json"
 REBUILD = "build the index again"
 
 OWN_FILES = (MANIFEST, "features.safetensors", "index.faiss", MARKER)
-"""All that a saved index may consist of."""
+"""Files that a saved index may consist of."""
 
-LEARNED_FROM = 2**18
-"""Images at most that an approximate index is trained on."""
+MAX_TRAINING_IMAGES = 2**18
+"""Images on which an approximate index is trained, at most."""
 
-ADDED_AT_ONCE = 2**16
-"""Features that are copied at one time."""
+ADD_BATCH_SIZE = 2**16
+"""Features added to an index at a time."""
 
 
 class Neighbors(NamedTuple):
@@ -39,15 +39,14 @@ class Neighbors(NamedTuple):
 
 
 class SearchIndex:
-    """Features of N images, searched by cosine; make one with `build` or `load`.
+    """Index of N images, searched by cosine; made by `build` or `load`.
 
-    `factory` "Flat" is exact: the features themselves, searched by `exact.nearest`. Every other FAISS
-    factory string ("IVF256,Flat", "HNSW32", "IVF1024,PQ64x4fs,RFlat" ...) is approximate: measure it with
-    `index_recall`.
+    The `factory` "Flat" is exact and uses `exact.nearest`. Every other FAISS factory string ("IVF256,Flat", "HNSW32",
+    "IVF1024,PQ64x4fs,RFlat", ...) is approximate; `index_recall` measures how much it finds.
     """
 
     def __init__(self, vectors: Any, items: ItemTable, factory: str) -> None:
-        """`vectors`: a tensor [N, D] for "Flat", else a FAISS index of N vectors."""
+        """Wrap `vectors`: a tensor [N, D] for "Flat", else a FAISS index of N vectors."""
         count = len(vectors) if factory == EXACT else vectors.ntotal
         if count != len(items):
             raise InputError("index", f"has {count} vectors, but its table lists {len(items)} images")
@@ -62,12 +61,12 @@ class SearchIndex:
 
     @classmethod
     def build(cls, features: Tensor, items: ItemTable, factory: str = EXACT) -> Self:
-        """Index features [N, D], normalized here, of the N images in `items`; train what needs training.
+        """Index features [N, D], normalized here, of the N images in `items`.
 
-        An approximate index learns from an even sample of the images and takes them a piece at a time, so that beside
-        the features there is little more than itself.
+        An approximate index is trained on an even sample of the images and filled in pieces to limit memory.
 
-        Raises InputError when `factory` is no FAISS factory string, or does not fit these features.
+        Raises:
+            InputError: `factory` is not a FAISS factory string, or needs more images.
         """
         if factory == EXACT:
             return cls(l2_normalize(features).float().cpu(), items, factory)
@@ -75,8 +74,8 @@ class SearchIndex:
         count, dim = features.shape
         try:
             index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-            index.train(_normalized_rows(features[:: -(-count // LEARNED_FROM)]))
-            for piece in features.split(ADDED_AT_ONCE):
+            index.train(_normalized_rows(features[:: -(-count // MAX_TRAINING_IMAGES)]))
+            for piece in features.split(ADD_BATCH_SIZE):
                 index.add(_normalized_rows(piece))
             _search_wider(index)
             index.search(_normalized_rows(features[:1]), 1)
@@ -89,10 +88,12 @@ class SearchIndex:
         return cls(index, items, factory)
 
     def query(self, features: Tensor, k: int) -> Neighbors:
-        """The `k` items nearest to each row of features [Q, D], normalized here (all when fewer).
+        """Find the `k` items nearest to each row of features [Q, D], normalized here.
 
-        An approximate index that finds too few fills the row up with index -1. Raises InputError when the
-        queries are not of the index's D.
+        Rows for which an approximate index finds fewer items end with index -1.
+
+        Raises:
+            InputError: The queries have another dimension than the index.
         """
         queries = l2_normalize(features).float().cpu()
         dim = self.vectors.shape[1] if self.exact else self.vectors.d
@@ -108,9 +109,10 @@ class SearchIndex:
         return Neighbors(torch.from_numpy(scores), torch.from_numpy(indices))
 
     def save(self, folder: Path | str) -> None:
-        """Write `items.json` with `features.safetensors` ("Flat") or `index.faiss` into `folder`.
+        """Write `items.json` and `features.safetensors` ("Flat") or `index.faiss`, replacing an index in `folder`.
 
-        An older index there is replaced as a whole. Raises InputError when the folder holds anything else.
+        Raises:
+            InputError: The folder contains anything but an index.
         """
         folder = Path(folder)
         _check_replaceable(folder)
@@ -130,8 +132,9 @@ class SearchIndex:
     def load(cls, folder: Path | str) -> Self:
         """Read what `save` wrote.
 
-        Raises InputError when it is not there, not what was written, or a FAISS index that another user built, which is
-        not parsed.
+        Raises:
+            InputError: There is no index, it was changed, or it is a FAISS index that another user built, which is not
+                parsed.
         """
         folder = Path(folder)
         try:
@@ -149,7 +152,7 @@ class SearchIndex:
 
 
 class _Manifest(BaseModel):
-    """`items.json`: which images, and what the file beside it must be."""
+    """Contents of `items.json`: the images, and the checksum of the file with their vectors."""
 
     format: Literal[1] = 1
     factory: str
@@ -159,7 +162,7 @@ class _Manifest(BaseModel):
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Raise InputError where saving an index would remove anything but an index."""
+    """Raise InputError if saving an index would remove anything but an index."""
     if folder.exists() and not folder.is_dir():
         raise InputError(folder, "is a file", "choose a new folder for the index")
     entries = list(folder.iterdir()) if folder.exists() else []
@@ -181,7 +184,7 @@ def _read_vectors(file: Path, factory: str) -> Any:
 
 
 def _search_wider(index: Any) -> None:
-    """Raise what FAISS looks at by default (one cluster, no spare candidates to re-rank): too little."""
+    """Raise the search effort of FAISS above its defaults (one cluster, no spare candidates to re-rank)."""
     inverted_file = faiss.try_extract_index_ivf(index)
     if inverted_file is not None:
         inverted_file.nprobe = max(1, round(inverted_file.nlist**0.5))
@@ -204,11 +207,13 @@ def _normalized_rows(features: Tensor) -> np.ndarray:
 
 
 def _true_neighbors(features: Tensor, rows: Tensor, k: int) -> Tensor:
-    """The `k` items [Q, k] nearest to the items `rows` [Q], found a piece of the features [N, D] at a time."""
+    """Find the `k` items [Q, k] nearest to the items `rows` [Q], in pieces of the features [N, D]."""
     queries = l2_normalize(features[rows]).float().cpu()
     best = Neighbors(torch.empty(len(rows), 0), torch.empty(len(rows), 0, dtype=torch.int64))
-    for start in range(0, len(features), ADDED_AT_ONCE):
-        found = Neighbors(*nearest(queries, l2_normalize(features[start : start + ADDED_AT_ONCE]).float().cpu(), k + 1))
+    for start in range(0, len(features), ADD_BATCH_SIZE):
+        found = Neighbors(
+            *nearest(queries, l2_normalize(features[start : start + ADD_BATCH_SIZE]).float().cpu(), k + 1)
+        )
         indices = torch.cat([best.indices, found.indices + start], dim=1)
         scores = torch.cat([best.scores, found.scores], dim=1).masked_fill(indices == rows[:, None], -torch.inf)
         top = scores.topk(min(k, scores.shape[1], len(features) - 1))
@@ -217,10 +222,11 @@ def _true_neighbors(features: Tensor, rows: Tensor, k: int) -> Tensor:
 
 
 def index_recall(index: SearchIndex, features: Tensor, k: int, sample: int = 1000) -> float:
-    """The share of the true `k` nearest neighbors that `index` finds, to be told wherever it is not exact.
+    """Measure the fraction of the true `k` nearest neighbors that an approximate index finds.
 
-    features [N, D] are those the index was built from; `sample` of them, evenly spread, are the queries. An
-    item is not counted as its own neighbor; where it is the only one, there is nothing to miss.
+    Args:
+        features: The features [N, D] from which the index was built.
+        sample: Number of queries, evenly spread over the features. A query is not its own neighbor.
     """
     if len(features) < 2:
         return 1.0

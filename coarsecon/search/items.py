@@ -1,4 +1,4 @@
-"""The images behind an index: their names and what is known of their labels."""
+"""Table of the images of an index: names and labels."""
 
 from typing import Self
 
@@ -8,11 +8,13 @@ from coarsecon.errors import InputError
 
 
 class ItemTable(BaseModel):
-    """Item i is the image `names[i]`; its class at a level is `class_names[level][labels[level][i]]`.
+    """Names and labels of images: the class of item i at a level is `class_names[level][labels[level][i]]`.
 
-    Levels ("coarse", "fine", ...) are optional, and so is each label: -1 where unknown. `fingerprint` says
-    which encoder and data the features came from, in whatever form the caller likes to compare. Raises
-    InputError when the parts do not fit together.
+    Levels ("coarse", "fine", ...) are optional, and a label may be -1 (unknown). `fingerprint` identifies the encoder
+    and the data of the features.
+
+    Raises:
+        InputError: The parts do not match.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -38,6 +40,6 @@ class ItemTable(BaseModel):
         return len(self.names)
 
     def label(self, level: str, item: int) -> str | None:
-        """The name of an item's class at a level, None where it is unknown."""
+        """Return the class name of an item at a level, None if unknown."""
         label = self.labels[level][item] if level in self.labels else -1
         return self.class_names[level][label] if label >= 0 else None

@@ -1,6 +1,6 @@
-"""Sign the FAISS indexes of this user, so that no other one is parsed: FAISS trusts the sizes in a file.
+"""Signatures of the FAISS indexes of this user, so that no others are parsed: FAISS trusts the sizes in a file.
 
-The key is a file in the user's cache folder. An index that was copied from another machine is built again.
+The key is a file in the user's cache folder. An index copied from another machine is built again.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ KEY_BYTES = 32
 
 
 def sign(digest: str, factory: str) -> str:
-    """Return the signature of an index: of the SHA-256 of its file and its factory string."""
+    """Sign an index by the SHA-256 of its file and its factory string."""
     return hmac.new(user_key(), f"{digest} {factory}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -25,7 +25,7 @@ def is_signed(signature: str, digest: str, factory: str) -> bool:
 
 @cache
 def user_key() -> bytes:
-    """Return the key of this user, made at first use; where it cannot be kept, it lasts as long as this process."""
+    """Return the key of this user, created at first use; if it cannot be stored, it lasts as long as this process."""
     new = secrets.token_bytes(KEY_BYTES)
     try:
         home = os.environ.get("XDG_CACHE_HOME")

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from coarsecon.evaluation import map_at_r, recall_at_k, retrieval_metrics
 from coarsecon.metrics import query_ranks
 from coarsecon.metrics.query_ranks import Search
-from coarsecon.metrics.ranks import BEYOND, largest, listed_ranks, member_ranks
+from coarsecon.metrics.ranks import UNRANKED, largest, listed_ranks, member_ranks
 from coarsecon.metrics.retrieval import retrieval_values, values_within
 
 NOISE = 2e-7
@@ -51,7 +51,7 @@ def test_ranks_are_those_of_a_full_sort_whatever_is_equal(scores, data):
 
 def test_an_item_without_a_score_has_no_rank():
     scores = torch.tensor([[0.5, -torch.inf, 0.1]])
-    assert member_ranks(scores, torch.tensor([1, 2]), largest(scores, 3)).tolist()[0][:2] == [2, BEYOND]
+    assert member_ranks(scores, torch.tensor([1, 2]), largest(scores, 3)).tolist()[0][:2] == [2, UNRANKED]
 
 
 @pytest.fixture
