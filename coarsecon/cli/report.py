@@ -16,16 +16,16 @@ from coarsecon.run.folder import open_run
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders; all others are compared with the first."),
+        typer.Argument(metavar="RUN...", help="Run folders; the first is the baseline of the comparison."),
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Default: report.html in the first run.")
+        Path | None, typer.Option(metavar="FILE.html", help="Page to write. Default: report.html in the first run.")
     ] = None,
     json: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="Write the comparison as JSON; - is stdout.")
+        str | None, typer.Option("--json", metavar="FILE", help="Write the comparison as JSON (- for stdout).")
     ] = None,
 ) -> None:
-    """One page about runs: settings, curves, every result so far, pictures, and which differences exceed chance."""
+    """Write a page about runs: settings, curves, results, pictures, and which differences exceed chance."""
     opened = [open_run(run) for run in runs]
     if len({run.root.resolve() for run in opened}) < len(opened):
         raise InputError("RUNS", "contain the same run twice", "name each run once")

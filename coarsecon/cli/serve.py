@@ -12,22 +12,22 @@ from coarsecon.cli.processes import single_process
 from coarsecon.run.folder import open_run
 from coarsecon.runtime.extras import require_extra
 
-NEIGHBOURS = 12
-"""Shown at first."""
+RECALL_NEIGHBORS = 12
+"""Neighbors of which the recall of an approximate index is measured; the page shows as many at first."""
 
 
 @single_process
 def serve(
     run: RunArgument,
     data: DataFolder = None,
-    split: Annotated[str, typer.Option(help="The images to search in.")] = "train",
+    split: Annotated[str, typer.Option(help="Split to search in.")] = "train",
     index: Annotated[
-        str, typer.Option(help="FAISS factory string; Flat is exact, as is every search in a class.")
+        str, typer.Option(help="FAISS factory string; Flat is exact. Searches within a class are always exact.")
     ] = "Flat",
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than loopback let strangers in.")
+        str, typer.Option(help="Bind address. Non-loopback addresses expose the server to the network.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free port.")] = 8765,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     encoder: EncoderChoice = "last",
     layer: LayerChoice = "backbone",
@@ -35,7 +35,7 @@ def serve(
     device: Device = "auto",
     workers: Workers = 2,
 ) -> None:
-    """A local page: drop an image, see its nearest ones, search within a class, mark wrong ones into a CSV."""
+    """Serve a local search page: drop an image, see its nearest neighbors, and mark wrong ones in a CSV."""
     opened = open_run(run)
     require_extra("serve", "starlette", "uvicorn", needed_by="coarsecon serve")
     from coarsecon.run.facade import Run
@@ -51,20 +51,20 @@ def serve(
     opened.check_owned(opened.results / "marks.csv")
     marks = Marks(opened.results / "marks.csv")
     before = len(marks)
-    with listen(host, port) as listening:  # a port that is taken is told before any work
+    with listen(host, port) as listening:  # report a port that is in use before any work
         spec, runtime = FeatureSpec(encoder, layer, flip), Runtime(device, workers, reporter)
         session = Run(opened, data, features=spec, runtime=runtime)
         finder = Finder.of(session, split, index)
         app = create_app(finder, marks, opened, names=[host], workers=processors())
         if not finder.index.exact:
-            recall = index_recall(finder.index, finder.features, NEIGHBOURS)
-            reporter.info(f"index {index} finds {percent(recall)} % of the true {NEIGHBOURS} neighbors")
+            recall = index_recall(finder.index, finder.features, RECALL_NEIGHBORS)
+            reporter.info(f"index {index} finds {percent(recall)} % of the true {RECALL_NEIGHBORS} neighbors")
         if not is_loopback(listening):
             reporter.info(
-                f"WARNING: --host {host} lets everybody who reaches this machine see these images, search, and mark: "
-                "there is no password and no encryption. Leave it out to be alone"
+                f"WARNING: --host {host} exposes the server to the network: everybody who can connect sees these "
+                "images, searches and marks, with no password and no encryption. Omit --host to serve this machine only"
             )
-        reporter.info(f"serving {len(finder.items):,} images of {split}; Ctrl-C ends")
+        reporter.info(f"serving {len(finder.items):,} images of {split}; press Ctrl-C to stop")
         print(url_of(listening), flush=True)
         if open_browser:
             webbrowser.open(url_of(listening))

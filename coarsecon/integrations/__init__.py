@@ -1,1 +1,1 @@
-"""Datasets with embeddings for other tools: Hugging Face `datasets` and FiftyOne."""
+"""Export of datasets with embeddings to other tools: Hugging Face `datasets` and FiftyOne."""

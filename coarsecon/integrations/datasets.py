@@ -1,4 +1,4 @@
-"""Images with their embeddings, labels and proposed labels, for the tools that people look at data with."""
+"""Images with their embeddings, labels and proposed labels as datasets of other tools."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +17,13 @@ from coarsecon.runtime.extras import require_extra
 
 
 def to_datasets(run: Run, split: str | None = None, *, proposals: Path | str | None = None) -> Any:
-    """A split as a `datasets.Dataset` of Hugging Face's library.
+    """Convert a split to a `datasets.Dataset` of Hugging Face.
 
     Its columns are `image`, one of class names per level (None: unknown), `name`, `embedding` (float32 of length one)
-    and, with `proposals` (the table of `coarsecon cluster`), `proposed`. Image files are not copied into it.
+    and, with `proposals` (the table of `coarsecon cluster`), `proposed`. Image files are referenced, not copied.
 
     Raises:
-        InputError: the extra `hf` is missing, there is no such split, or the table cannot be read.
+        InputError: The extra `hf` is missing, there is no such split, or the table cannot be read.
     """
     hub = library()
     name = split or run.default_split()
@@ -50,10 +50,10 @@ def to_fiftyone(
     proposals: Path | str | None = None,
     name: str | None = None,
 ) -> Any:
-    """A split as a `fiftyone.Dataset`: a `Classification` per level and for `proposed`, and the field `embedding`.
+    """Convert a split to a `fiftyone.Dataset` with the field `embedding` and a `Classification` per level.
 
-    FiftyOne shows files: those of a dataset of files are used where they lie; images of an array are written as PNG
-    into the folder `media`.
+    Args:
+        media: Folder to write images to as PNG, required if the dataset stores them in an array; files are referenced.
 
     Raises:
         InputError: FiftyOne is not installed, `media` is needed, or as `to_datasets`.
@@ -84,7 +84,7 @@ def _image_cells(images: Split) -> list[dict[str, Any]]:
 
 
 def class_names(run: Run, images: Split) -> dict[str, list[str | None]]:
-    """The class of every image by level; None where it is unknown."""
+    """Return the class of every image by level, None where unknown."""
     levels: Mapping[str, list[str]] = run.dataset.info.levels
     return {
         level: [levels[level][label] if label >= 0 else None for label in column.tolist()]
@@ -93,7 +93,7 @@ def class_names(run: Run, images: Split) -> dict[str, list[str | None]]:
 
 
 def proposed_labels(images: Split, table: Path) -> list[str | None]:
-    """The label that the table of `coarsecon cluster` proposes for each image; None for those it lacks."""
+    """Return the label that the table of `coarsecon cluster` proposes for each image, None where it proposes none."""
     labels = LabelColumns()
     proposed = {row["path"]: labels.label(row["proposed"]) for _, row in read_rows(table, {"path", "proposed"})}
     found = [proposed.get(name) or None for name in images.names]

@@ -1,1 +1,1 @@
-"""Pictures as data, and the parts that every drawing shares: text, colors, thumbnails and their origin."""
+"""Pictures as data, and shared drawing code: text, colors, thumbnails and the origin of a figure."""

@@ -11,16 +11,17 @@ from coarsecon.pictures.rows import Pixels
 from coarsecon.runtime.files import atomic_write
 
 TILE, GAP, MARGIN = 128, 14, 36
-"""Sizes in pixels: an image, the space between two, and the border of the sheet."""
+"""Sizes in pixels: an image, the gap between two, and the margin of the sheet."""
 STEP = TILE + GAP
 LINE = 19
 """Height of a line of text in pixels."""
 
 
 def write_image_grid(path: Path | str, columns: dict[str, list[Pixels]]) -> None:
-    """Write a PNG with one captioned column per entry, image i of each in row i: the views of a batch, say.
+    """Write a PNG with one captioned column per entry and image i of each in row i, such as the views of a batch.
 
-    The images are uint8 [H, W, 3]. Raises InputError when the columns are not of one length.
+    Raises:
+        InputError: The columns differ in length.
     """
     lengths = {len(images) for images in columns.values()}
     if len(lengths) != 1:
@@ -37,7 +38,7 @@ def write_image_grid(path: Path | str, columns: dict[str, list[Pixels]]) -> None
 
 
 def place(sheet: Image.Image, pixels: Pixels, at: tuple[int, int]) -> None:
-    """An image in the middle of a square of `TILE`."""
+    """Paste an image into the middle of a square of `TILE`."""
     image = fit(pixels, TILE)
     sheet.paste(WELL, (at[0], at[1], at[0] + TILE, at[1] + TILE))
     sheet.paste(image, (at[0] + (TILE - image.width) // 2, at[1] + (TILE - image.height) // 2))

@@ -1,4 +1,4 @@
-"""Images made to fit a report: shrunk smoothly, or enlarged so that every pixel stays visible."""
+"""Image sizes and encodings for reports: shrunk smoothly, or enlarged so that every pixel stays visible."""
 
 import base64
 from io import BytesIO
@@ -9,13 +9,13 @@ from coarsecon.pictures.origin import Origin, png_origin
 from coarsecon.pictures.rows import Pixels
 
 SMALL = 64
-"""Images up to this side are shown pixel by pixel."""
+"""Longest side, in pixels, of images that are shown pixel by pixel."""
 
 
 def fit(pixels: Pixels, side: int) -> Image.Image:
-    """uint8 [H, W, 3] as an image whose longer side is `side`; small images grow by a whole factor only.
+    """Resize uint8 [H, W, 3] so that its longer side is `side`; small images are enlarged by an integer factor only.
 
-    The shorter side of a very thin image is never less than a pixel.
+    The shorter side of a very thin image is at least one pixel.
     """
     image = Image.fromarray(pixels)
     longest = max(image.size)
@@ -27,7 +27,7 @@ def fit(pixels: Pixels, side: int) -> Image.Image:
 
 
 def png(image: Image.Image, origin: Origin | None = None) -> bytes:
-    """The image as the bytes of a PNG file, which carries its `origin`."""
+    """Encode an image as PNG, which stores its `origin`."""
     stream = BytesIO()
     # `optimize` takes nine times as long to save two parts in a hundred
     image.save(stream, "PNG", pnginfo=png_origin(origin))
@@ -35,19 +35,19 @@ def png(image: Image.Image, origin: Origin | None = None) -> bytes:
 
 
 def jpeg(image: Image.Image) -> bytes:
-    """The image as the bytes of a JPEG file."""
+    """Encode an image as JPEG."""
     stream = BytesIO()
     image.save(stream, "JPEG", quality=85)
     return stream.getvalue()
 
 
 def data_uri(kind: str, data: bytes) -> str:
-    """The bytes of an image file of `kind` (png, jpeg) as an address that a page can hold."""
+    """Return the bytes of an image file of `kind` (png, jpeg) as a `data:` address."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def thumbnail(pixels: Pixels, side: int) -> tuple[str, bytes]:
-    """uint8 [H, W, 3] as ("png" or "jpeg", a file): a small image unchanged as PNG, others as JPEG up to `side`."""
+    """Encode uint8 [H, W, 3] as (kind, bytes): a small image unchanged as "png", others as "jpeg" up to `side`."""
     longest = max(pixels.shape[:2])
     if longest <= SMALL:
         return "png", png(Image.fromarray(pixels))
@@ -55,5 +55,5 @@ def thumbnail(pixels: Pixels, side: int) -> tuple[str, bytes]:
 
 
 def thumbnail_uri(pixels: Pixels, side: int) -> str:
-    """uint8 [H, W, 3] as a `data:` address: see `thumbnail`."""
+    """Return uint8 [H, W, 3] as a `data:` address; see `thumbnail`."""
     return data_uri(*thumbnail(pixels, side))

@@ -1,4 +1,4 @@
-"""What a figure was computed from, as JSON inside the file itself: PNG, SVG or HTML."""
+"""Origin of a figure (the fingerprints it was computed from) as JSON inside the file: PNG, SVG or HTML."""
 
 import json
 import re
@@ -14,15 +14,15 @@ from coarsecon.errors import InputError
 from coarsecon.runtime.documents import parse_json
 
 Origin = Mapping[str, Any]
-"""Fingerprints as `evaluation.provenance.computed_from` makes them."""
+"""Fingerprints from `run.provenance.computed_from`."""
 
 NAME = "coarsecon:computed_from"
 HEAD = 2**16
-"""Bytes of an HTML page within which its origin is looked for."""
+"""Bytes at the start of an HTML page that include its origin."""
 
 
 def png_origin(origin: Origin | None) -> PngInfo | None:
-    """The origin as a text chunk of a PNG."""
+    """Return the origin as a text chunk of a PNG."""
     if origin is None:
         return None
     info = PngInfo()
@@ -31,7 +31,7 @@ def png_origin(origin: Origin | None) -> PngInfo | None:
 
 
 def read_origin(file: Path) -> Any:
-    """The origin that a PNG or an HTML page carries; None where it carries none that can be read."""
+    """Read the origin of a PNG or an HTML page; None if there is none or it cannot be read."""
     try:
         if file.suffix == ".png":
             with Image.open(file, formats=["PNG"]) as image:

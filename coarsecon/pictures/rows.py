@@ -1,4 +1,4 @@
-"""A query and its neighbors as the reports show them, and whether each neighbor is right."""
+"""Queries with their neighbors for display, and the judgment of each neighbor."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -10,9 +10,9 @@ Pixels = NDArray[np.uint8]
 
 
 class Picture(NamedTuple):
-    """One image, uint8 [H, W, 3], with its name and the names of its classes where they are known.
+    """Image, uint8 [H, W, 3], with its name and the names of its classes where known.
 
-    `heat` is the same image under its heat map, where one was asked for: see `heat.overlay`.
+    `heat` is the same image under its heat map, if requested; see `heat.overlay`.
     """
 
     pixels: Pixels
@@ -23,21 +23,21 @@ class Picture(NamedTuple):
 
 
 class Neighbor(NamedTuple):
-    """One image that a search returned, and its similarity to the query."""
+    """Image that a search returned, and its similarity to the query."""
 
     picture: Picture
     score: float
 
 
 class GalleryRow(NamedTuple):
-    """A query and its neighbors, best first."""
+    """Query with its neighbors, best first."""
 
     query: Picture
     neighbors: Sequence[Neighbor]
 
 
 class Verdict(NamedTuple):
-    """How a neighbor is marked: the kind of mark and what it says in words."""
+    """Mark of a neighbor: its kind and its meaning in words."""
 
     kind: Literal["right", "near", "wrong"]
     meaning: str
@@ -52,7 +52,7 @@ VERDICTS = (SAME_FINE, SAME_COARSE, SAME_COARSE_ONLY, OTHER_FINE, OTHER_COARSE)
 
 
 def judge(query: Picture, item: Picture) -> Verdict | None:
-    """Compare by fine class, else by coarse class; None when neither is known of both images."""
+    """Compare two images by fine class, else by coarse class; None if neither is known of both."""
     same_coarse = None if query.coarse is None or item.coarse is None else query.coarse == item.coarse
     if query.fine is not None and item.fine is not None:
         if query.fine == item.fine and same_coarse is not False:

@@ -1,1 +1,1 @@
-"""What a person looks at: galleries of neighbors, sheets of images and maps of features, as PNG and HTML."""
+"""Pages, plots, tables, galleries and maps of runs, as PNG and HTML."""

@@ -1,4 +1,4 @@
-"""Some images of every class, for a sheet to look at."""
+"""Sample images of every class for a contact sheet."""
 
 from itertools import groupby
 
@@ -15,10 +15,13 @@ UNKNOWN = "unlabeled"
 def sample_blocks(
     dataset: PreparedDataset, name: str, *, per_class: int, classes: int, seed: int
 ) -> tuple[list[SampleBlock], int]:
-    """Up to `per_class` images of each fine class, by coarse class, and how many rows beyond `classes` are left out.
+    """Draw up to `per_class` images of each fine class, grouped by coarse class.
 
-    Those that are shown are drawn evenly over the coarse classes.
-    Where there is no coarse level, all fine classes are in one block; without fine labels a coarse class is one row.
+    At most `classes` rows, drawn evenly over the coarse classes. Without a coarse level all fine classes are in one
+    block; without fine labels each coarse class is one row.
+
+    Returns:
+        The blocks, and the number of rows left out.
     """
     split = dataset.split(name)
     coarse, coarse_names = _level(dataset, split, "coarse", "all classes")
@@ -39,13 +42,13 @@ def sample_blocks(
 
 
 def _classes(labels: np.ndarray) -> list[int]:
-    """The classes that occur, the unknown one (-1) last."""
+    """Return the classes that occur, the unknown one (-1) last."""
     found: list[int] = np.unique(labels).tolist()
     return sorted(found, key=lambda label: (label < 0, label))
 
 
 def _level(dataset: PreparedDataset, split: Split, level: str, all_: str) -> tuple[np.ndarray, list[str]]:
-    """A level's labels and names, -1 being the last name; one class for all where there is no such level."""
+    """Return the labels and names of a level, -1 being the last name; one class if there is no such level."""
     if level not in dataset.info.levels:
         return np.zeros(len(split), np.int64), [all_]
     return split.labels[level].numpy(), [*dataset.info.levels[level], UNKNOWN]

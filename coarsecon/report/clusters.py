@@ -1,4 +1,4 @@
-"""Clusters to be named by a person: each with its most typical images, as a PNG and as a self-contained page."""
+"""Clusters with their most typical images, for a person to name, as a PNG and as a self-contained page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from coarsecon.runtime.files import atomic_write
 
 TILE, GAP, MARGIN = 96, 10, 36
 NAMES, HEADING, LINE = 230, 62, 19
-"""Pixels: the column of the clusters' names, the head of a class, a line of small text."""
+"""Widths and heights in pixels: column of names, head of a class, line of small text."""
 
 
 class Cluster(NamedTuple):
-    """A cluster: what it is called, facts about it, a line each, and its most typical images."""
+    """Cluster with its name, facts (one per line) and most typical images."""
 
     name: str
     facts: Sequence[str]
@@ -27,7 +27,7 @@ class Cluster(NamedTuple):
 
 
 class ClusteredClass(NamedTuple):
-    """A coarse class: its name, a line of facts, and its clusters."""
+    """Coarse class with its name, a line of facts and its clusters."""
 
     name: str
     facts: str
@@ -37,7 +37,7 @@ class ClusteredClass(NamedTuple):
 def write_cluster_sheet(
     path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str, origin: Origin | None = None
 ) -> None:
-    """Write a PNG: a block for each coarse class, with a row of images for each cluster."""
+    """Write a PNG with a block for each coarse class and a row of images for each cluster."""
     columns = max((len(cluster.pictures) for found in classes for cluster in found.clusters), default=0)
     width = max(MARGIN + NAMES + columns * (TILE + GAP) - GAP, 720) + MARGIN
     rows = sum(len(found.clusters) for found in classes)
@@ -69,9 +69,6 @@ def write_cluster_sheet(
 def write_cluster_page(
     path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str, origin: Origin | None = None
 ) -> None:
-    """Write the same as a self-contained page with a list of links to the classes.
-
-    The same classes give the same bytes.
-    """
+    """Write the same as a self-contained page with links to the classes. The same classes give the same bytes."""
     body = render("clusters.html", title=title, subtitle=subtitle, classes=classes)
     write_page(path, title, Fragment(body, styles=("clusters.css",)), origin=origin)

@@ -1,4 +1,4 @@
-"""The curves of runs: one chart for each number of their logs, with all runs in it."""
+"""Curves of runs: a chart for each number in their logs."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from coarsecon.report.chart import Line, Point, line_chart
 from coarsecon.run.results import is_number
 
-FIRST = (
+CURVE_ORDER = (
     r"loss",
     r"fine_recall@1",
     r"coarse_recall@1",
@@ -20,13 +20,13 @@ FIRST = (
     r"lr",
     r"images_per_s",
 )
-"""What comes first, in this order; everything else that was logged follows."""
+"""Curves shown first, in this order; all others follow."""
 MONITORED = re.compile(r".*_recall@1|.*_knn")
-"""Looked at in training, on another sample than the evaluations' numbers of the same name."""
-SHARES = re.compile(r".*recall@\d+|.*_knn|.*accuracy|data_wait|queue_fill")
+"""Metrics monitored in training, on another sample than evaluation metrics of the same name."""
+FRACTIONS = re.compile(r".*recall@\d+|.*_knn|.*accuracy|data_wait|queue_fill")
 TITLES = {
-    "lr": "learning rate", "images_per_s": "images per second", "data_wait": "share of the time spent waiting for data",
-    "grad_norm": "norm of the gradient",
+    "lr": "learning rate", "images_per_s": "images per second", "data_wait": "fraction of time spent waiting for data",
+    "grad_norm": "gradient norm",
 }  # fmt: skip
 
 Rows = Sequence[Mapping[str, Any]]
@@ -40,7 +40,7 @@ def curves(logs: Sequence[Rows]) -> Markup:
 
 
 def steps_per_epoch(rows: Rows) -> float:
-    """How many steps an epoch has: every epoch ends with a row."""
+    """Estimate the steps per epoch; every epoch ends with a row."""
     for row, following in pairwise(rows):
         if following["epoch"] > row["epoch"] > 0 and row["step"] > 0:
             return float(row["step"] / row["epoch"])
@@ -50,7 +50,7 @@ def steps_per_epoch(rows: Rows) -> float:
 def _chart(name: str, logs: Sequence[Rows]) -> Markup:
     lines = [Line(i, _points(name, rows)) for i, rows in enumerate(logs)]
     title = TITLES.get(name, "monitored " * bool(MONITORED.fullmatch(name)) + name.replace("_", " "))
-    return line_chart(title, lines, len(logs), x_title="epochs", percent=SHARES.fullmatch(name) is not None)
+    return line_chart(title, lines, len(logs), x_title="epochs", percent=FRACTIONS.fullmatch(name) is not None)
 
 
 def _points(name: str, rows: Rows) -> list[Point]:
@@ -60,4 +60,4 @@ def _points(name: str, rows: Rows) -> list[Point]:
 
 
 def _rank(name: str) -> int:
-    return next((place for place, known in enumerate(FIRST) if re.fullmatch(known, name)), len(FIRST))
+    return next((place for place, known in enumerate(CURVE_ORDER) if re.fullmatch(known, name)), len(CURVE_ORDER))

@@ -1,4 +1,4 @@
-"""A map of features: the points with all that any drawing of them needs to know."""
+"""Data of a map of features: points, labels, names and images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,16 +15,18 @@ LabelSet = tuple[ArrayLike, Sequence[str]]
 """Labels [N] of one level, -1 where unknown, and the names of its classes."""
 
 
-DISTINCT = 20
-"""Colors that one can tell apart on a map, about."""
+DISTINCT_COLORS = 20
+"""Colors that can be distinguished on a map, approximately."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """The classes of one level of labels as a map shows them.
+    """Classes of one level of labels on a map.
 
-    labels [N] int64, -1 where unknown; of `parents`, one per class, each is the class of the level before that
-    holds all images of this one; None where classes are not nested so.
+    Attributes:
+        labels: int64 [N], -1 where unknown.
+        parents: For each class the class of the previous level that contains all its images, -1 for a class without
+            images; None if classes are not nested.
     """
 
     name: str
@@ -35,17 +37,17 @@ class Level:
 
     @property
     def color_note(self) -> str:
-        """What the colors do not tell, where there are more classes than colors that one can tell apart."""
-        if len(self.classes) <= DISTINCT:
+        """Note for levels with more classes than distinguishable colors; empty otherwise."""
+        if len(self.classes) <= DISTINCT_COLORS:
             return ""
         if self.parents:
-            return "Colors tell the kinds within a class apart; those of another may look alike."
-        return "So many classes have colors that look alike."
+            return "Colors distinguish classes within a coarse class; those of another may look similar."
+        return "There are more classes than distinguishable colors."
 
 
 @dataclass(frozen=True)
 class ClassWeights:
-    """What a classifier learned of each class of the level called `level`: points [C, 2] on the map."""
+    """Classifier weights of each class of the level called `level`, as points [C, 2] on the map."""
 
     points: NDArray[np.float64]
     level: str
@@ -55,8 +57,11 @@ class ClassWeights:
 class FeatureMap:
     """N images in the plane.
 
-    points [N, 2] in the unit square, `names` of the images, `pixels(i)` uint8 [H, W, 3], and `levels` of labels,
-    the coarser first.
+    Attributes:
+        points: [N, 2] in the unit square.
+        names: Names of the images.
+        pixels: `pixels(i)` is image i, uint8 [H, W, 3].
+        levels: Levels of labels, the coarser first.
     """
 
     title: str
@@ -79,11 +84,14 @@ def feature_map(
     names: Sequence[str] | None = None,
     weights: tuple[ArrayLike, str] | None = None,
 ) -> FeatureMap:
-    """The map of points [N, 2], wherever they lie; levels whose classes hold those of the next come first.
+    """Make a map of points [N, 2], which are scaled to the unit square.
 
-    weights: points [C, 2] of class weights in the same plane, and the level of their C classes.
+    Args:
+        levels: Labels by level, the coarser first.
+        weights: Points [C, 2] of class weights in the same plane, and the level of their C classes.
 
-    Raises InputError when there is no point, one is not finite, or the labels, names or weights do not fit.
+    Raises:
+        InputError: There is no point, one is not finite, or the labels, names or weights do not match.
     """
     images = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     stars = np.asarray(weights[0] if weights else [], dtype=np.float64).reshape(-1, 2)
@@ -108,10 +116,7 @@ def feature_map(
 
 
 def spread(points: NDArray[np.float64], side: float, *, seed: int = 0) -> list[int]:
-    """Some of the points [N, 2], in random order, no two within `side` of each other on both axes.
-
-    Squares of that side around them do not overlap, and no further point could be added.
-    """
+    """Choose as many of the points [N, 2] as fit, in random order, so that squares of `side` do not overlap."""
     taken: dict[tuple[int, int], int] = {}  # a cell of this side holds at most one
     for i in np.random.default_rng(seed).permutation(len(points)).tolist():
         column, row = (int(value // side) for value in points[i])
@@ -122,7 +127,7 @@ def spread(points: NDArray[np.float64], side: float, *, seed: int = 0) -> list[i
 
 
 def _unit_square(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The places [N, 2] moved and scaled, both axes alike, into the middle of the unit square."""
+    """Move and scale the places [N, 2], both axes equally, into the middle of the unit square."""
     low, high = places.min(axis=0), places.max(axis=0)
     return (places - (low + high) / 2) / (max(high - low) or 1.0) + 0.5
 
@@ -147,7 +152,7 @@ def _labels(level: str, labels: ArrayLike, classes: int, count: int) -> NDArray[
 
 
 def _parents(labels: NDArray[np.int64], classes: int, coarser: Level) -> list[int] | None:
-    """For each class the one of `coarser` that holds all its images, -1 for a class without images."""
+    """Return for each class the one of `coarser` that contains all its images, -1 for a class without images."""
     both = (labels >= 0) & (coarser.labels >= 0)
     pairs = np.unique(np.stack([labels[both], coarser.labels[both]]), axis=1).T
     if len(pairs) != len(np.unique(pairs[:, 0])):

@@ -1,4 +1,4 @@
-"""Heat maps over images, and their scale of colors."""
+"""Heat maps over images, and their color scale."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,19 +12,19 @@ from coarsecon.pictures.rows import GalleryRow, Pixels
 from coarsecon.report.palette import heat_colors
 
 OPACITY = 0.6
-"""Of the hottest place over the image; the coldest covers half as much."""
-SHOWN = 192
-"""The longer side of a picture under its heat map."""
+"""Opacity of the hottest place over the image; the coldest has half of it."""
+HEAT_SIZE = 192
+"""Longer side, in pixels, of an image under its heat map."""
 SCALE_NOTE = "each image on its own scale"
 
 
 def heat_picture(heat: ArrayLike, size: tuple[int, int]) -> Image.Image:
-    """Heat [h, w] as a colored picture of (width, height), between its own lowest and highest value."""
+    """Color heat [h, w] at a size of (width, height), scaled between its lowest and highest value."""
     return Image.fromarray(_COLORS[(_shares(heat, size) * 255).round().astype(np.uint8)])
 
 
-def overlay(pixels: Pixels, heat: ArrayLike, side: int = SHOWN) -> Pixels:
-    """An image uint8 [H, W, 3], fitted into `side`, in gray under its heat [h, w]."""
+def overlay(pixels: Pixels, heat: ArrayLike, side: int = HEAT_SIZE) -> Pixels:
+    """Show an image uint8 [H, W, 3], resized to `side`, in gray under its heat [h, w]."""
     image = fit(pixels, side)
     shares = _shares(heat, image.size)[..., None]
     opacity = OPACITY * (0.5 + 0.5 * shares)
@@ -35,21 +35,23 @@ def overlay(pixels: Pixels, heat: ArrayLike, side: int = SHOWN) -> Pixels:
     return mixed
 
 
-def with_heat(rows: Sequence[GalleryRow], look: Callable[[Sequence[Pixels]], Sequence[ArrayLike]]) -> list[GalleryRow]:
-    """The rows with every picture's heat map; `look` gives the heat [h, w] of each of the images it is handed."""
+def with_heat(
+    rows: Sequence[GalleryRow], heat_of: Callable[[Sequence[Pixels]], Sequence[ArrayLike]]
+) -> list[GalleryRow]:
+    """Add a heat map to every picture of the rows; `heat_of` computes the heat [h, w] of images."""
     pictures = [picture for row in rows for picture in (row.query, *(found.picture for found in row.neighbors))]
-    heats = look([picture.pixels for picture in pictures])
+    heats = heat_of([picture.pixels for picture in pictures])
     hot = iter([p._replace(heat=overlay(p.pixels, heat)) for p, heat in zip(pictures, heats, strict=True)])
     return [GalleryRow(next(hot), [found._replace(picture=next(hot)) for found in row.neighbors]) for row in rows]
 
 
 def scale_picture(width: int, height: int) -> Image.Image:
-    """The colors from cold to hot, left to right."""
+    """Draw the colors from cold to hot, left to right."""
     return Image.fromarray(_COLORS[np.linspace(0, 255, width).round().astype(np.uint8)][None].repeat(height, 0))
 
 
 def draw_scale(sheet: Image.Image, at: tuple[int, int]) -> None:
-    """The colors from cold to hot with what they mean."""
+    """Draw the color scale with its meaning."""
     draw = ImageDraw.Draw(sheet)
     x, y = at
     write(draw, (x, y), "low norm", 14, MUTED)
@@ -59,7 +61,7 @@ def draw_scale(sheet: Image.Image, at: tuple[int, int]) -> None:
 
 
 def _shares(heat: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Heat [h, w] enlarged smoothly to [height, width]: 0 at its lowest location, 1 at its highest; 0 if even."""
+    """Resize heat [h, w] smoothly to [height, width] and scale it to 0 to 1; 0 if it is constant."""
     values = np.asarray(heat, np.float32)
     spread = float(values.max() - values.min())
     shares = (values - values.min()) / (spread if spread > 1e-6 * float(np.abs(values).max()) else np.inf)

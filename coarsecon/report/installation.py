@@ -1,4 +1,4 @@
-"""What can be told of an installation: versions, device, precision, memory, extras; and whether it works."""
+"""State of an installation: versions, device, precision, memory, extras, and a self-test."""
 
 import os
 import platform
@@ -23,11 +23,11 @@ from coarsecon.search import exact
 from coarsecon.train.environment import PACKAGES, system
 from coarsecon.views.batch import ImageBatch
 
-NOT_FOR_USERS = ("dev", "docs")
-"""Extras for those who work on the project itself."""
+DEVELOPER_EXTRAS = ("dev", "docs")
+"""Extras for developers of the project."""
 
 IMAGES, SIDE, CLASSES, QUEUE = 16, 32, 4, 48
-"""Of the training step that is tried."""
+"""Size of the training step in the self-test."""
 
 SMALL = {"layers": [1, 1, 1, 1], "channels": [16, 32, 32, 32], "stem_type": "deep", "stem_width": 8}
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -35,11 +35,11 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 @dataclass(frozen=True)
 class Extra:
-    """An optional part: what `pip install 'coarsecon[NAME]'` adds, and what of it is not installed."""
+    """Optional extra: the packages that `pip install 'coarsecon[NAME]'` adds, and which of them are missing."""
 
     name: str
     packages: dict[str, str | None]
-    """Version of each distribution; None: missing."""
+    """Version of each distribution; None if missing."""
 
     @property
     def is_present(self) -> bool:
@@ -49,7 +49,7 @@ class Extra:
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing that was tried: whether it went well, what there is to say, and the seconds it took."""
+    """Result of one self-test: success, a message, and its duration in seconds."""
 
     name: str
     is_well: bool
@@ -58,7 +58,7 @@ class Trial:
 
 
 def installed(package: str) -> str | None:
-    """The version of a distribution, None where it is missing or its metadata cannot be read."""
+    """Return the version of a distribution; None if it is missing or its metadata cannot be read."""
     try:
         return version(package)
     except Exception:
@@ -66,12 +66,12 @@ def installed(package: str) -> str | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Python's version and those of the packages that results depend on."""
+    """Return the versions of Python and of the packages on which results depend."""
     return {"python": platform.python_version(), **{package: installed(package) for package in PACKAGES}}
 
 
 def outdated() -> list[str]:
-    """Required packages that are installed in another version than this installation requires, one phrase each."""
+    """Describe the required packages whose installed version does not meet the requirements."""
     needed = [Requirement(requirement) for requirement in requires("coarsecon") or ()]
     found = [(each, installed(each.name)) for each in needed if each.marker is None or each.marker.evaluate()]
     return [
@@ -82,18 +82,18 @@ def outdated() -> list[str]:
 
 
 def extras() -> list[Extra]:
-    """Every optional part of this installation, by its metadata."""
+    """Return every optional extra of this installation, from its metadata."""
     found: dict[str, dict[str, str | None]] = {}
     for requirement in requires("coarsecon") or ():
         name = re.match(r"[\w.-]+", requirement)
         extra = re.search(r"""extra == ['"]([\w-]+)['"]""", requirement)
-        if name and extra and extra[1] not in NOT_FOR_USERS:
+        if name and extra and extra[1] not in DEVELOPER_EXTRAS:
             found.setdefault(extra[1], {})[name[0]] = installed(name[0])
     return [Extra(name, packages) for name, packages in sorted(found.items())]
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Device, precision, threads, and memory in bytes (None where the system does not say)."""
+    """Return device, precision, threads, and memory in bytes (None if unknown)."""
     told: dict[str, Any] = {
         "platform": system(),
         "device": str(device),
@@ -112,7 +112,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def memory() -> dict[str, int] | None:
-    """Main memory, `total` and `available`, in bytes; a container's limit counts where it is smaller."""
+    """Return main memory, `total` and `available`, in bytes, or the limit of a container if it is lower."""
     try:
         page = os.sysconf("SC_PAGE_SIZE")
         total, available = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
@@ -128,7 +128,7 @@ def memory() -> dict[str, int] | None:
 
 
 def self_test(device: torch.device) -> list[Trial]:
-    """Try a training step and a search, small ones, in some seconds."""
+    """Run a small training step and a small search."""
     return [_try("training step", training_step, device), _try("search index", search_index, device)]
 
 
@@ -142,10 +142,10 @@ def _try(name: str, trial: Callable[[torch.device], str], device: torch.device) 
 
 
 def training_step(device: torch.device) -> str:
-    """A step of the default method on noise, in the precision a run would have.
+    """Run a step of the default method on noise, in the precision of a run.
 
     Raises:
-        CoarseconError: the loss is not finite, a parameter of the encoder has no gradient, or none has moved.
+        CoarseconError: The loss is not finite, a parameter of the encoder has no gradient, or no parameter changed.
     """
     name = RunConfig().method["name"]
     with torch.random.fork_rng(devices=[]):
@@ -190,10 +190,10 @@ def _small_method(name: str, device: torch.device) -> Method:
 
 
 def search_index(device: torch.device) -> str:
-    """Neighbors of random features as searches find them, against a plain product of matrices.
+    """Compare searches in random features with a plain matrix product.
 
     Raises:
-        CoarseconError: a score differs, or an index does not belong to its score.
+        CoarseconError: A score differs, or an index does not match its score.
     """
     generator = torch.Generator().manual_seed(0)
     gallery = exact.l2_normalize(torch.randn(2000, 64, generator=generator)).to(device)

@@ -1,4 +1,4 @@
-"""A map of features as a page: zoom, hover to see an image, filter by class, pick by lasso and save as CSV."""
+"""Map of features as an interactive page: zoom, images on hover, class filter, and lasso selection saved as CSV."""
 
 from math import ceil, sqrt
 from pathlib import Path
@@ -19,21 +19,21 @@ SCRIPTS = ("map_points.js", "map_plane.js", "map_paint.js", "map.js")
 ATLAS_PIXELS = 32_000_000
 LARGEST_TILE = 112
 BLOCK = 16
-"""JPEG's unit: tiles of whole blocks do not bleed into each other."""
+"""Block size of JPEG: tiles of complete blocks do not bleed into each other."""
 
 
 def write_map_html(path: Path | str, drawn: FeatureMap, *, origin: Origin | None = None) -> None:
     """Write the map as a self-contained page that fills the window.
 
-    All images go into one picture of about 32 million pixels at most, so that a browser can hold the page.
+    All images are in one picture of at most about 32 million pixels, which browsers can hold.
     """
     write_page(path, drawn.title, map_fragment(drawn, level=1), layout="whole", origin=origin)
 
 
 def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragment:
-    """The map as a part of a page, 44 rem high where there is room, under a heading of `level`.
+    """Render the map as part of a page, 44 rem high if there is room, under a heading of `level`.
 
-    A page may hold several. Its names are classes below `.map`; it has no ids.
+    A page may contain several maps; the style is limited to `.map`, and there are no ids.
     """
     tile, columns, atlas = _atlas(drawn)
     data: dict[str, Any] = {
@@ -60,7 +60,7 @@ def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragme
 
 
 def _atlas(drawn: FeatureMap) -> tuple[int, int, Image.Image]:
-    """All images in one, row by row in square tiles: the side of a tile, the tiles in a row, the picture."""
+    """Arrange all images in square tiles; returns the size of a tile, the tiles per row, and the picture."""
     count = len(drawn)
     affordable = min(LARGEST_TILE, int(sqrt(ATLAS_PIXELS / count)))
     tile = BLOCK * max(1, affordable // BLOCK)

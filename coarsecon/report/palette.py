@@ -1,4 +1,4 @@
-"""As many distinct colors as there are classes, equally strong on light and on dark ground."""
+"""Distinct colors for classes, equally visible on light and dark backgrounds, and the color scale of heat maps."""
 
 import math
 from collections.abc import Sequence
@@ -6,28 +6,29 @@ from collections.abc import Sequence
 from coarsecon.pictures.draw import Color
 
 UNKNOWN: Color = (168, 168, 164)
-"""The color of items without a label."""
+"""Color of items without a label."""
 
 
 def palette(count: int) -> list[Color]:
-    """`count` colors around the hue circle of OKLCH, in steps of lightness so that neighbors differ."""
+    """Return `count` colors around the hue circle of OKLCH, with lightness in steps so that neighbors differ."""
     levels = (0.68,) if count <= 7 else (0.72, 0.56) if count <= 14 else (0.76, 0.63, 0.50)
     return [_oklch(levels[i % len(levels)], 0.145, math.tau * (i / count + 0.07)) for i in range(count)]
 
 
 def heat_colors(count: int = 256) -> list[Color]:
-    """`count` colors from cold to hot: lightness rises evenly from near black to near white, as in gray, while the hue
-    goes from blue over red to yellow. Equal steps of heat look equally large, in gray and to the color-blind too.
+    """Return `count` colors from cold to hot: evenly rising lightness, from near black over blue and red to yellow.
+
+    Equal steps of heat look equally large, also in gray and for color-blind readers.
     """
     steps = [i / (count - 1) for i in range(count)]
     return [_oklch(0.16 + 0.79 * t, 0.56 * t * (1 - t) + 0.06 * t, math.tau * (0.80 + 0.51 * t)) for t in steps]
 
 
 def nested_palette(parents: Sequence[int]) -> list[Color]:
-    """A color for each class, given which class of the coarser level holds it.
+    """Return a color for each class, given its class of the coarser level.
 
-    Those of one parent, which lie side by side on a map, are as far apart on the hue circle as they can be; those
-    of different parents may look much alike.
+    Classes of one parent, which are close on a map, are as far apart on the hue circle as possible; those of different
+    parents may look similar.
     """
     colors = []
     for child, parent in enumerate(parents):
@@ -39,7 +40,7 @@ def nested_palette(parents: Sequence[int]) -> list[Color]:
 
 
 def _oklch(lightness: float, chroma: float, hue: float) -> Color:
-    """OKLCH to 8-bit sRGB, clipped (Ottosson, "A perceptual color space for image processing", 2020)."""
+    """Convert OKLCH to 8-bit sRGB, clipped (Ottosson, "A perceptual color space for image processing", 2020)."""
     a, b = chroma * math.cos(hue), chroma * math.sin(hue)
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
     medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3

@@ -14,7 +14,7 @@ from coarsecon.run.results import Comparison, Freshness, Result
 
 
 class ReportPicture(NamedTuple):
-    """A figure as a `data:` address."""
+    """Figure as a `data:` address."""
 
     title: str
     uri: str

@@ -1,4 +1,4 @@
-"""A sheet of sample images of every class: coarse classes as blocks, a row for each fine class inside."""
+"""Contact sheet of sample images: coarse classes as blocks, with a row for each fine class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from coarsecon.runtime.files import atomic_write
 TILE, GAP, MARGIN = 64, 6, 36
 LABEL, GUTTER = 190, 48
 ROW, HEAD, TITLE = TILE + GAP, 40, 64
-PROPORTION = 1.6
-"""How many times higher than wide a sheet may be."""
+MAX_ASPECT_RATIO = 1.6
+"""Largest ratio of height to width of a sheet."""
 
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One class: its name, how many images it has, and some of them, uint8 [H, W, 3]."""
+    """Class with its name, number of images, and samples uint8 [H, W, 3]."""
 
     name: str
     count: int
@@ -29,7 +29,7 @@ class SampleRow:
 
 @dataclass(frozen=True)
 class SampleBlock:
-    """A coarse class with the rows of its fine classes."""
+    """Coarse class with the rows of its fine classes."""
 
     name: str
     count: int
@@ -37,7 +37,7 @@ class SampleBlock:
 
 
 def write_samples(path: Path | str, blocks: Sequence[SampleBlock], *, title: str) -> None:
-    """Write a PNG of the blocks, one below the other in as many columns as give a sheet of good proportions."""
+    """Write a PNG of the blocks in as many columns as give a sheet of good proportions."""
     widest = max((len(row.images) for block in blocks for row in block.rows), default=0)
     width = LABEL + widest * (TILE + GAP)
     columns = _columns(blocks, width)
@@ -59,18 +59,18 @@ def _height(block: SampleBlock) -> int:
 
 
 def _columns(blocks: Sequence[SampleBlock], width: int) -> list[list[SampleBlock]]:
-    """The blocks in order, in the fewest columns that make the sheet no higher than it may be."""
+    """Arrange the blocks in order in the fewest columns for which the sheet is not too high."""
     whole = sum(_height(block) for block in blocks)
     for count in range(1, len(blocks) + 1):
         columns = _fill(blocks, whole / count)
         highest = max(sum(_height(block) for block in column) for column in columns)
-        if len(columns) * (width + GUTTER) * PROPORTION >= highest:
+        if len(columns) * (width + GUTTER) * MAX_ASPECT_RATIO >= highest:
             return columns
     return [[block] for block in blocks]
 
 
 def _fill(blocks: Sequence[SampleBlock], height: float) -> list[list[SampleBlock]]:
-    """The blocks in columns that reach, but hardly exceed, a height."""
+    """Fill columns with blocks up to about a height."""
     columns: list[list[SampleBlock]] = [[]]
     reached = 0.0
     for block in blocks:

@@ -1,4 +1,4 @@
-"""Images side by side in one PNG: queries with their neighbors, heat maps, and the views of a batch."""
+"""Queries with their neighbors, and heat maps, side by side in one PNG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ STROKES = {  # in units of the badge's side
 
 
 def write_sheet(path: Path | str, rows: Sequence[GalleryRow], *, title: str = "", origin: Origin | None = None) -> None:
-    """Write each query and its neighbors, marked by `rows.judge`, as one row of a PNG; heat maps below the images."""
+    """Write a PNG with a row for each query and its neighbors, marked by `rows.judge`, above their heat maps."""
     columns = max((len(row.neighbors) for row in rows), default=0)
     hot = any(row.query.heat is not None for row in rows)
     first = MARGIN + STEP + 2 * GAP
@@ -58,7 +58,7 @@ def write_heat_sheet(
     title: str,
     origin: Origin | None = None,
 ) -> None:
-    """Write a PNG: each image, its heat map and both together in three columns, as many threes side by side as fit."""
+    """Write a PNG of images with their heat maps and both together, in up to three groups of three columns."""
     wide = min(3, max(1, -(-len(pictures) // 6)))
     block = 3 * STEP + 2 * GAP
     head, row_height = MARGIN + 76, TILE + 2 * LINE + 16
@@ -86,7 +86,7 @@ def write_heat_sheet(
 def _tile(
     sheet: Image.Image, picture: Picture, at: tuple[int, int], score: str = "", verdict: Verdict | None = None
 ) -> None:
-    """One image with its mark, and below it what it is; `at` is the upper left corner."""
+    """Draw an image with its mark and caption; `at` is the upper left corner."""
     x, y = at
     draw = ImageDraw.Draw(sheet)
     place(sheet, picture.pixels, at)
@@ -103,7 +103,7 @@ def _tile(
 
 
 def _badge(sheet: Image.Image, verdict: Verdict, at: tuple[int, int]) -> None:
-    """A check in a disc, a wave in a square or a cross in a ring: told apart without the color."""
+    """Draw a check in a disc, a wave in a square or a cross in a ring, distinguishable without color."""
     side = 4 * BADGE  # drawn large and shrunk, for smooth edges
     color = MARKS[verdict.kind]
     badge = Image.new("RGBA", (side, side), (*color, 0))

@@ -1,1 +1,1 @@
-"""A local page to search a run's images with: the server behind `coarsecon serve`."""
+"""Local server with a page to search the images of a run."""

@@ -1,4 +1,4 @@
-"""What the server answers: the page, its searches, the images by number, marks, and the run's map."""
+"""Routes of the search server: page, searches, images by number, marks and the map of the run."""
 
 import secrets
 import socket
@@ -19,73 +19,73 @@ from coarsecon.run.folder import RunFolder
 from coarsecon.serve.finder import Finder, Query, Within, number_below
 from coarsecon.serve.guard import Guard
 from coarsecon.serve.marks import Mark, Marks, now
-from coarsecon.serve.page import MAP_POLICY, UPLOAD_BYTES, Page, latest_map
+from coarsecon.serve.page import MAP_POLICY, MAX_UPLOAD_BYTES, Page, latest_map
 
 UPLOAD_SECONDS = 30
-UPLOADS_AT_ONCE = 8
-"""Uploaded images held in memory at one time; further ones wait in their connections."""
-MOST = 100
-"""Neighbors of one answer."""
-SIDE = 320
-"""The longer side of the images that are sent, in px."""
-NAME_LENGTH = 200
+MAX_UPLOADS = 8
+"""Uploaded images held in memory at a time; further uploads wait."""
+MAX_NEIGHBORS = 100
+"""Neighbors in one answer, at most."""
+IMAGE_SIZE = 320
+"""Longer side, in pixels, of the images sent."""
+MAX_NAME_LENGTH = 200
 
 T = TypeVar("T")
 
 
 class Service:
-    """The answers, one method each; `workers` of them compute at one time."""
+    """Request handlers; `workers` of them compute at a time."""
 
     def __init__(self, finder: Finder, marks: Marks, page: Page, run: RunFolder, workers: int) -> None:
         self.finder, self.marks, self.page, self.run = finder, marks, page, run
-        self._work, self._uploads = CapacityLimiter(workers), CapacityLimiter(UPLOADS_AT_ONCE)
+        self._work, self._uploads = CapacityLimiter(workers), CapacityLimiter(MAX_UPLOADS)
 
     async def show(self, _: Request) -> Response:
-        """The page."""
+        """Serve the page."""
         return Response(self.page.html(latest_map(self.run)), media_type="text/html")
 
     async def style(self, _: Request) -> Response:
-        """Its style."""
+        """Serve its style."""
         return Response(self.page.style, media_type="text/css")
 
     async def script(self, _: Request) -> Response:
-        """Its script."""
+        """Serve its script."""
         return Response(self.page.script, media_type="text/javascript")
 
     async def search(self, request: Request) -> Response:
-        """The neighbors of a known query (`query=ID`), or of the image in the body, which is then known."""
-        k, within = _number(request, "k", range(1, MOST + 1)), self._within(request)
+        """Search with a known query (`query=ID`), or with the image in the body, which is then known."""
+        k, within = _number(request, "k", range(1, MAX_NEIGHBORS + 1)), self._within(request)
         if "query" in request.query_params:
             query = self._query(request)
         else:
-            name = "".join(filter(str.isprintable, request.query_params.get("name", "")))[:NAME_LENGTH]
+            name = "".join(filter(str.isprintable, request.query_params.get("name", "")))[:MAX_NAME_LENGTH]
             async with self._uploads:
                 data = await _upload(request)
                 query = await self._compute(lambda: self.finder.uploaded(data, name or "image"))
         return JSONResponse(await self._compute(lambda: self._found(query, k, within)))
 
     async def image(self, request: Request) -> Response:
-        """Image NUMBER of the split."""
+        """Serve image NUMBER of the split."""
         number = number_below(len(self.finder.items), request.path_params["number"])
         if number is None:
             raise HTTPException(404, "there is no image of this number")
-        kind, data = await self._compute(lambda: thumbnail(self.finder.pixels(number), SIDE))
+        kind, data = await self._compute(lambda: thumbnail(self.finder.pixels(number), IMAGE_SIZE))
         return Response(data, media_type=f"image/{kind}", headers={"cache-control": "private, max-age=86400"})
 
     async def mark(self, request: Request) -> Response:
-        """Write that a neighbor of a query is wrong (POST), or no longer that (DELETE)."""
+        """Mark a neighbor of a query as wrong (POST), or remove the mark (DELETE)."""
         query, number = self._query(request), _number(request, "neighbor", range(len(self.finder.items)))
         return JSONResponse({"marks": await self._compute(lambda: self._mark(query, number, request.method == "POST"))})
 
     async def table(self, _: Request) -> Response:
-        """The marks as they stand in the run."""
+        """Serve the table of marks."""
         if not self.marks.file.exists():
-            raise HTTPException(404, "nothing is marked yet")
+            raise HTTPException(404, "there are no marks yet")
         headers = {"content-disposition": f'attachment; filename="{self.marks.file.name}"'}
         return Response(self.marks.file.read_bytes(), media_type="text/csv", headers=headers)
 
     async def map(self, _: Request) -> Response:
-        """The newest map in the run, shut in: whatever is in that file cannot act as this page."""
+        """Serve the newest map in the run in a sandbox, so that nothing in that file can act as this page."""
         file = latest_map(self.run)
         if file is None:
             raise HTTPException(404, "this run has no map yet; `coarsecon tsne RUN` makes one")
@@ -97,7 +97,7 @@ class Service:
     def _query(self, request: Request) -> Query:
         query = self.finder.query(request.query_params.get("query", ""))
         if query is None:
-            raise HTTPException(404, "this query is no longer known; choose the image again")
+            raise HTTPException(404, "this query has expired; choose the image again")
         return query
 
     def _within(self, request: Request) -> Within | None:
@@ -130,7 +130,7 @@ class Service:
         return {} if query.number is None else self.finder.labels(query.number)
 
     def _mark(self, query: Query, number: int, is_wrong: bool) -> int:
-        """Mark or unmark; how many marks there are now."""
+        """Add or remove a mark; returns the number of marks."""
         if is_wrong:
             own, labels = self._labels(query), self.finder.labels(number)
             self.marks.add(
@@ -148,9 +148,12 @@ class Service:
 def create_app(
     finder: Finder, marks: Marks, run: RunFolder, *, names: Iterable[str] = (), workers: int = 2
 ) -> Starlette:
-    """The server's app; `workers` requests are computed at one time.
+    """Create the ASGI app.
 
-    `names` are host names by which the page may be opened, besides localhost, this machine's own, and addresses.
+    Args:
+        names: Host names under which the page may be opened, besides localhost, the name of this machine, and
+            addresses.
+        workers: Number of requests computed at a time.
     """
     token = secrets.token_urlsafe(32)
     service = Service(finder, marks, Page(finder, marks, run, token), run, workers)
@@ -172,16 +175,16 @@ def create_app(
 
 
 async def _upload(request: Request) -> bytes:
-    """The body of a request, never more of it than is allowed."""
-    too_much = HTTPException(413, f"an image may have {UPLOAD_BYTES // 2**20} MiB at most")
-    if int(request.headers.get("content-length", 0)) > UPLOAD_BYTES:
+    """Read the body of a request up to the size limit."""
+    too_much = HTTPException(413, f"the image exceeds {MAX_UPLOAD_BYTES // 2**20} MiB")
+    if int(request.headers.get("content-length", 0)) > MAX_UPLOAD_BYTES:
         raise too_much
     data = bytearray()
     try:
         with fail_after(UPLOAD_SECONDS):
             async for piece in request.stream():
                 data += piece
-                if len(data) > UPLOAD_BYTES:
+                if len(data) > MAX_UPLOAD_BYTES:
                     raise too_much
     except TimeoutError:
         raise HTTPException(408, f"the image did not arrive within {UPLOAD_SECONDS} seconds") from None

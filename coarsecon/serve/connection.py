@@ -1,6 +1,6 @@
-"""Connections of the server: deadlines for what a client owes, and room for newcomers.
+"""Connections of the server: deadlines for clients, and room for new connections.
 
-uvicorn alone waits forever for the rest of a request, and answers everybody with 503 while others keep all connections.
+By default uvicorn waits forever for the rest of a request, and answers with 503 while others keep all connections.
 """
 
 import asyncio
@@ -11,23 +11,23 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_SECONDS = 10.0
-"""Time for a complete request header, from the connection or the first byte of a further request on."""
+"""Time for a complete request header, from the connection or the first byte of a further request."""
 
 BODY_SECONDS = 45.0
-"""Time for a request body; the app itself answers uploads that take longer than 30 seconds."""
+"""Time for a request body; the app itself ends uploads after 30 seconds."""
 
-CONNECTIONS, CONNECTIONS_PER_ADDRESS = 64, 32
-"""Connections beyond which those that keep the server waiting longest are closed for a new one."""
+SOFT_MAX_CONNECTIONS, SOFT_MAX_PER_ADDRESS = 64, 32
+"""Connections, in total and per address, beyond which those that keep the server waiting longest are closed."""
 
 GRACE_SECONDS = 0.5
-"""Time in which a new connection is not closed for another."""
+"""Time for which a new connection is not closed for another."""
 
 MAX_CONNECTIONS = 256
-"""Connections beyond which others are closed for a new one however young they are, or else the new one is."""
+"""Connections beyond which even young ones are closed, or else the new one."""
 
 
 class Connection(H11Protocol):
-    """An HTTP connection that may not keep the server waiting."""
+    """HTTP connection with deadlines."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -36,13 +36,13 @@ class Connection(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request; close others where there are too many."""
+        """Wait for a request, and close other connections if there are too many."""
         super().connection_made(transport)
         self._watch()
         self._make_room()
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request."""
+        """Receive part of a request."""
         super().data_received(data)
         self._watch()
 
@@ -53,13 +53,13 @@ class Connection(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Cancel the deadline."""
         super().connection_lost(exc)
         if self._deadline is not None:
             self._deadline.cancel()
 
     def _watch(self) -> None:
-        """Begin a deadline where the client owes something else than before."""
+        """Start a deadline when the client begins to owe something else."""
         phase = self.conn.their_state
         if phase is self._phase:
             return
@@ -76,12 +76,12 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def _make_room(self) -> None:
-        """Close the connections that wait for their clients the longest, as far as there are too many."""
+        """Close the connections that wait longest for their clients, if there are too many."""
         crowd = [each for each in self.connections if isinstance(each, Connection) and each is not self]
         neighbors = [each for each in crowd if each._address() == self._address()]
         for among, limit, grace in (
-            (neighbors, CONNECTIONS_PER_ADDRESS, GRACE_SECONDS),
-            (crowd, CONNECTIONS, GRACE_SECONDS),
+            (neighbors, SOFT_MAX_PER_ADDRESS, GRACE_SECONDS),
+            (crowd, SOFT_MAX_CONNECTIONS, GRACE_SECONDS),
             (crowd, MAX_CONNECTIONS, 0.0),
         ):
             open_ = [each for each in among if each in self.connections]
@@ -93,11 +93,11 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def _order(self) -> tuple[int, float] | None:
-        """Return what comes first when connections are closed for others; None while the server works on an answer."""
+        """Return the order in which connections are closed; None while the server computes an answer."""
         kinds = (self.conn.their_state is h11.IDLE, self.conn.their_state is h11.SEND_BODY, self.flow.write_paused)
         return (kinds.index(True), self._since) if True in kinds else None
 
     def _address(self) -> str:
-        """Return the address of the client; of IPv6 its network, in which a client may have any number."""
+        """Return the address of the client, for IPv6 its network, in which it may have any number of them."""
         host = ip_address((self.client or ("0.0.0.0", 0))[0].partition("%")[0])
         return str(host) if host.version == 4 else host.exploded[:19]

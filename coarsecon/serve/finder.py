@@ -1,4 +1,4 @@
-"""The nearest images of a query, among all of a split or within one class of it."""
+"""Nearest images of a query in a split or in one class of it."""
 
 import hashlib
 import threading
@@ -18,8 +18,8 @@ from coarsecon.run.searching import stored_index
 from coarsecon.search.exact import nearest
 from coarsecon.search.index import EXACT, SearchIndex
 
-RECENT = 1000
-"""Uploaded queries whose features are kept, so that they can be asked again without the image."""
+MAX_RECENT_QUERIES = 1000
+"""Uploaded queries whose features are kept, so that they can be searched again without the image."""
 
 Within = tuple[str, int]
 """A class to search in: its level and its label."""
@@ -27,7 +27,7 @@ Within = tuple[str, int]
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched with: unit features [1, D], and `number` where it is an image of the split itself."""
+    """Query with normalized features [1, D], and `number` if it is an image of the split itself."""
 
     id: str
     name: str
@@ -36,14 +36,14 @@ class Query:
 
 
 class Finder:
-    """Searches the images of a split for uploaded images and for its own; several threads may ask at once.
+    """Thread-safe search in the images of a split, for uploaded images and for its own.
 
     Args:
-        split: what the images are called together.
-        index: an index of their features, with their table.
-        features: the same features, unit float32 [N, D], for exact search within a class.
+        split: Name of the split.
+        index: Index of the features of its images.
+        features: The same features, normalized float32 [N, D], for exact search within a class.
         pixels: `pixels(i)` is image i, uint8 [H, W, 3].
-        embed: unit features [1, D] of an encoded image; raises InputError when it is none.
+        embed: Computes normalized features [1, D] of an encoded image; raises InputError if it cannot be read.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Finder:
 
     @classmethod
     def of(cls, session: Run, split: str, factory: str = EXACT) -> Self:
-        """A split of a session's dataset, by an index of that FAISS factory string; the run keeps an approximate one.
+        """Search a split of a run with an index of a FAISS factory string; the run stores an approximate index.
 
         Raises:
-            InputError: there is no such split, or no such index can be built.
+            InputError: There is no such split, or the index cannot be built.
         """
         collection = session.collection(split)
         if factory == EXACT:
@@ -78,7 +78,7 @@ class Finder:
         return cls(split, index, features, collection.pixels, lambda data: store.images([as_prepared(data, size)]))
 
     def uploaded(self, data: bytes, name: str) -> Query:
-        """The query of an encoded image; raises InputError when it cannot be read."""
+        """Make a query of an encoded image; raises InputError if it cannot be read."""
         try:
             features = self.embed(data)
         except InputError as error:
@@ -87,12 +87,12 @@ class Finder:
         with self._lock:
             self._recent[query.id] = query
             self._recent.move_to_end(query.id)
-            if len(self._recent) > RECENT:
+            if len(self._recent) > MAX_RECENT_QUERIES:
                 self._recent.popitem(last=False)
         return query
 
     def query(self, id: str) -> Query | None:
-        """The query of this id: a recent upload's, or `SPLIT:NUMBER` for an image of the split; None without any."""
+        """Return the query with this id, a recent upload or `SPLIT:NUMBER` of the split; None if unknown."""
         split, _, text = id.rpartition(":")
         number = number_below(len(self.items), text)
         if split == self.split and number is not None:
@@ -101,9 +101,9 @@ class Finder:
             return self._recent.get(id)
 
     def neighbors(self, query: Query, k: int, within: Within | None = None) -> list[tuple[int, float]]:
-        """(number, cosine) of the `k` images nearest to the query, itself left out, best first.
+        """Return (number, cosine) of the `k` images nearest to the query except itself, best first.
 
-        Within a class the search is exact, and looks at every image of it.
+        Within a class the search is exact.
         """
         if within is None:
             scores, numbers = self.index.query(query.features, k + 1)
@@ -115,21 +115,21 @@ class Finder:
         return [(number, score) for number, score in found if number >= 0 and number != query.number][:k]
 
     def cosine(self, query: Query, number: int) -> float:
-        """The cosine of the query and image `number`."""
+        """Compute the cosine of the query and image `number`."""
         return float(query.features[0] @ self.features[number])
 
     def members(self, within: Within) -> Tensor:
-        """The numbers int64 [M] of the images of a class."""
+        """Return the numbers int64 [M] of the images of a class."""
         level, label = within
         return (self._labels[level] == label).nonzero().flatten()
 
     def labels(self, number: int) -> dict[str, str]:
-        """The classes of an image by level, where they are known."""
+        """Return the known classes of an image by level."""
         known = {level: self.items.label(level, number) for level in self.items.labels}
         return {level: label for level, label in known.items() if label is not None}
 
     def classes(self) -> dict[str, list[tuple[int, str, int]]]:
-        """(label, name, images) of every class that has images, by level."""
+        """Return (label, name, number of images) of every class with images, by level."""
         names = self.items.class_names
         counts = {
             level: torch.bincount(column[column >= 0], minlength=len(names[level])).tolist()
@@ -143,6 +143,6 @@ class Finder:
 
 
 def number_below(count: int, text: str) -> int | None:
-    """The number from 0 to `count` - 1 that `text` is; None where it is none."""
+    """Parse a number from 0 to `count` - 1; None if `text` is not one."""
     number = int(text) if text.isdecimal() and len(text) < 12 else count
     return number if number < count else None

@@ -1,8 +1,8 @@
-"""What every request to a local server must show, and what every answer tells the browser.
+"""Protection of a local server: checks of each request, and security headers of each response.
 
-Pages of any site can send requests to this machine. They cannot read the answers, unless a name of theirs is made to
-point here (DNS rebinding); so the Host header must be an address or a name that is ours. What changes or computes
-something also needs a token that only the page knows, in a header that other sites may not send.
+Pages of any site can send requests to this machine. They cannot read the answers, unless one of their names is made to
+point here (DNS rebinding); so the Host header must be an address or a known name. Requests that change or compute
+something also need a token that only the page knows, in a header that other sites may not send.
 """
 
 import hmac
@@ -33,13 +33,13 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware that refuses strangers' requests; `names` are the host names that are ours, besides addresses."""
+    """ASGI middleware that rejects untrusted requests; `names` are the allowed host names, besides addresses."""
 
     def __init__(self, app: ASGIApp, names: Collection[str], token: str) -> None:
         self.app, self.names, self.token = app, names, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
+        """Answer a request, or pass it to the app."""
         if scope["type"] != "http":
             return
 
@@ -55,17 +55,17 @@ class Guard:
         await answer(scope, receive, send_with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
-        """The status and the words of a refusal; None where the request is welcome."""
+        """Return the status and the reason of a rejection, or None."""
         host = headers.get("host", "")
         if not self._is_ours(host):
-            return 421, "this server is not known by that name; open it by its address"
+            return 421, "unknown host name; open this server by its address"
         if method in ("GET", "HEAD"):
             return None
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
-            return 403, "requests from other sites are not answered"
+            return 403, "requests from other sites are rejected"
         if not hmac.compare_digest(headers.get(TOKEN_HEADER, "").encode(), self.token.encode()):
-            return 403, "this page is of an earlier start of the server; load it again"
+            return 403, "this page is from an earlier start of the server; reload it"
         return None
 
     def _is_ours(self, host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Neighbors that a person marked as wrong, in a table beside the run's results."""
+"""Table of neighbors that a person marked as wrong, stored with the results of the run."""
 
 import csv
 import threading
@@ -14,9 +14,9 @@ from coarsecon.runtime.files import atomic_write
 
 
 class Mark(NamedTuple):
-    """A row of the table; its fields are the columns. Classes that are not known are empty.
+    """Row of the table; its fields are the columns. Unknown classes are empty.
 
-    `query_id` is the SHA-256 of an uploaded image, or SPLIT:NUMBER of an image of the dataset.
+    `query_id` is the SHA-256 of an uploaded image, or SPLIT:NUMBER for an image of the dataset.
     """
 
     time: str
@@ -38,14 +38,14 @@ KEY = tuple(Mark._fields.index(name) for name in ("query_id", "split", "neighbou
 
 
 def now() -> str:
-    """The time for a mark, in UTC."""
+    """Return the time for a mark, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Marks:
-    """The table in `file`, read anew whenever it is asked, so that it may be edited meanwhile.
+    """The table in `file`, read at each access, so that it may be edited meanwhile.
 
-    Each method raises InputError when the file is there and is no such table.
+    Each method raises InputError if the file exists but is not such a table.
     """
 
     def __init__(self, file: Path) -> None:
@@ -53,10 +53,10 @@ class Marks:
         self._lock = threading.Lock()
 
     def of(self, query_id: str, split: str, names: Sequence[str] | None = None) -> set[int]:
-        """The numbers of the neighbors that are marked for a query.
+        """Return the numbers of the neighbors marked for a query.
 
-        Given the `names` of the split's images, only marks of images that are still called so: a number means another
-        image once another dataset is prepared.
+        With the `names` of the split's images, only marks of images that still have their name: after the dataset is
+        prepared again, a number may mean another image.
         """
         marked = {int(row[KEY[2]]): row[NAME] for row in self._table()[1:] if _key(row)[:2] == (query_id, split)}
         if names is None:
@@ -68,7 +68,7 @@ class Marks:
         }
 
     def add(self, mark: Mark) -> None:
-        """Append a row; nothing happens where the neighbor is marked for this query already."""
+        """Append a row, unless the neighbor is already marked for this query."""
         with self._lock:
             if _key([str(field) for field in mark]) in map(_key, self._table()[1:]):
                 return
@@ -79,7 +79,7 @@ class Marks:
             atomic_write(self.file, csv_file((text or csv_text(Mark._fields, [])) + csv_rows([row])))
 
     def remove(self, query_id: str, split: str, neighbor: int) -> None:
-        """Take a neighbor's row away."""
+        """Remove the row of a neighbor."""
         with self._lock:
             head, *rows = self._table()
             kept = [row for row in rows if _key(row) != (query_id, split, str(neighbor))]
@@ -99,7 +99,7 @@ class Marks:
             raise InputError(self.file, f"cannot be read ({error})", MOVE) from error
 
     def _table(self) -> list[list[str]]:
-        """The names of the columns, ours and whatever stands behind them, and the rows."""
+        """Return the header, with columns that others may have added, and the rows."""
         try:
             head, *rows = list(csv.reader(StringIO(self._text(), newline=""), strict=True)) or [list(Mark._fields)]
         except csv.Error as error:

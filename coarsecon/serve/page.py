@@ -1,4 +1,4 @@
-"""The page of a served run: its template filled in, its style and its script."""
+"""Page of a served run."""
 
 import shlex
 from importlib.resources import files
@@ -14,20 +14,20 @@ from coarsecon.serve.finder import Finder
 from coarsecon.serve.guard import TOKEN_HEADER
 from coarsecon.serve.marks import Marks
 
-UPLOAD_BYTES = 20 * 2**20
-"""Of an image at most; the page does not even send more."""
-SAMPLES = 12
-"""Images to begin with, spread over the split."""
+MAX_UPLOAD_BYTES = 20 * 2**20
+"""Largest image accepted; the page does not send larger ones."""
+SAMPLE_COUNT = 12
+"""Images shown at first, spread over the split."""
 
 MAP_POLICY = (
     "sandbox allow-scripts allow-downloads; default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""A map brings its style and scripts with it; it may run them, and reach nothing."""
+"""Policy for a map, which may run its own styles and scripts but access nothing else."""
 
 
 class Page:
-    """The page on which one searches the split of `finder`."""
+    """Page to search the split of `finder`."""
 
     def __init__(self, finder: Finder, marks: Marks, run: RunFolder, token: str) -> None:
         self.finder, self.marks, self.run = finder, marks, run
@@ -41,13 +41,13 @@ class Page:
             "classes": finder.classes(),
             "samples": [
                 {"number": number, "name": finder.items.names[number], "labels": finder.labels(number)}
-                for number in range(0, len(finder.items), max(1, len(finder.items) // SAMPLES))
-            ][:SAMPLES],
-            "most_bytes": UPLOAD_BYTES,
+                for number in range(0, len(finder.items), max(1, len(finder.items) // SAMPLE_COUNT))
+            ][:SAMPLE_COUNT],
+            "most_bytes": MAX_UPLOAD_BYTES,
         }
 
     def html(self, map_file: Path | None) -> bytes:
-        """The page as it is now; `map_file` is the run's map, if there is one."""
+        """Render the page in its current state; `map_file` is the run's map, if there is one."""
         about = map_file and [map_file.stem, str(self._verifier.check(read_origin(map_file), map_file))]
         template = report.environment(__package__).get_template("page.html")
         text = template.render(
@@ -64,7 +64,7 @@ class Page:
 
 
 def latest_map(run: RunFolder) -> Path | None:
-    """The newest map page among the figures of a run; none to which a link leads out of the run."""
+    """Return the newest map page among the figures of a run; links that leave the run are ignored."""
     found = [file for method in get_args(Projection) for file in run.files(run.figures, f"{method}*.html")]
     return max(found, key=lambda file: file.stat().st_mtime, default=None)
 

@@ -1,4 +1,4 @@
-"""The socket and the server process of an app."""
+"""Socket and server process of an app."""
 
 import errno
 import socket
@@ -8,21 +8,21 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from coarsecon.errors import InputError
-from coarsecon.serve.connection import CONNECTIONS, MAX_CONNECTIONS, Connection
+from coarsecon.serve.connection import MAX_CONNECTIONS, SOFT_MAX_CONNECTIONS, Connection
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free one.
+    """Open a listening socket; port 0 takes a free port.
 
     Raises:
-        InputError: the port is taken or not allowed, or this machine has no such address.
+        InputError: The port is in use or not allowed, or the host is not an address of this machine.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
         raise InputError("host", f"{host} is not an address of this machine ({error})") from None
     try:
-        listening = socket.create_server(address, family=family, backlog=CONNECTIONS)
+        listening = socket.create_server(address, family=family, backlog=SOFT_MAX_CONNECTIONS)
     except PermissionError:
         raise InputError("port", f"{port} is not allowed", "use 1024 or above, or 0 for any free port") from None
     except OSError as error:
@@ -35,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listening: socket.socket) -> str:
-    """The address to open in a browser on this machine."""
+    """Return the address to open in a browser on this machine."""
     address, port = listening.getsockname()[:2]
     if ip_address(address).is_unspecified:
         address = "::1" if ":" in address else "127.0.0.1"
@@ -43,12 +43,12 @@ def url_of(listening: socket.socket) -> str:
 
 
 def is_loopback(listening: socket.socket) -> bool:
-    """Whether only this machine can reach it."""
+    """Whether only this machine can connect."""
     return ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
-    """A server of one process; `run(sockets=[listen(...)])` serves until Ctrl-C or `should_exit`."""
+    """Create a single-process server; `run(sockets=[listen(...)])` serves until Ctrl-C or `should_exit`."""
     return uvicorn.Server(
         uvicorn.Config(
             app, http=Connection, ws="none", lifespan="off", loop="asyncio", log_level="warning", access_log=False,

@@ -20,7 +20,7 @@ from coarsecon.search.exact import nearest
 pytest.importorskip("starlette")
 
 from coarsecon.serve import app as app_module
-from coarsecon.serve.page import UPLOAD_BYTES
+from coarsecon.serve.page import MAX_UPLOAD_BYTES
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_name_of_an_upload_stays_a_name(serve, tiny_run, test_images, tmp_path
     path = "/search?k=1&name=" + "..%2F..%2Fetc%2Fpasswd%00%0a" + "x" * 500
     name = served.ask("POST", path, encoded(test_images.image(0))).json["query"]["name"]
     assert name.startswith("../../etc/passwdxxx")
-    assert len(name) == app_module.NAME_LENGTH
+    assert len(name) == app_module.MAX_NAME_LENGTH
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -156,9 +156,9 @@ def test_too_large_uploads_end_whether_they_say_their_length_or_not(serve, tiny_
     head = f"POST /search?k=1 HTTP/1.1\r\nHost: {served.place}\r\n{token}\r\n"
     host, port = served.place.split(":")
     with socket.create_connection((host, int(port)), timeout=20) as says_its_length:
-        says_its_length.sendall(f"{head}Content-Length: {UPLOAD_BYTES + 1}\r\n\r\n".encode())
+        says_its_length.sendall(f"{head}Content-Length: {MAX_UPLOAD_BYTES + 1}\r\n\r\n".encode())
         assert b" 413 " in says_its_length.recv(200), "answered without waiting for a byte of it"
-    monkeypatch.setattr(app_module, "UPLOAD_BYTES", 1000)
+    monkeypatch.setattr(app_module, "MAX_UPLOAD_BYTES", 1000)
     with socket.create_connection((host, int(port)), timeout=20) as streams:
         streams.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n3e9\r\n{'x' * 1001}\r\n".encode())
         assert b" 413 " in streams.recv(200), "answered before the end of the stream"
