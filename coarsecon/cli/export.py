@@ -1,52 +1,64 @@
-"""`coarsecon export RUN`: the encoder for timm, ONNX, torch.export, the hub, torchvision or detectron2."""
+"""Write the encoder of a run for other tools."""
 
+import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
+from coarsecon import registry
 from coarsecon.cli.console import ConsoleReporter, closing
-from coarsecon.cli.options import EncoderChoice, RunArgument
+from coarsecon.cli.options import CheckpointChoice, OldCheckpoint, RunArgument
+from coarsecon.cli.plugin_options import with_options_of
 from coarsecon.cli.processes import single_process
-from coarsecon.errors import InputError, NotWritableError
+from coarsecon.errors import NotWritableError
 from coarsecon.run.folder import open_run
 
-Format = Literal["timm", "onnx", "torch-export", "hub", "torchvision", "detectron2"]
+FORMATS = "; ".join(f"{row.name}: {row.text.rstrip('.')}" for row in registry.listing(registry.EXPORTERS))
 
 
+def _config(name: str) -> type[BaseModel]:
+    from coarsecon.exporters import load_exporter
+
+    return load_exporter(name).Config
+
+
+@with_options_of(_config, "--to", "--format", default="timm")
 @single_process
 def export(
     run: RunArgument,
-    format: Annotated[
-        Format,
-        typer.Option(
-            help="timm: a folder that timm loads; onnx and torch-export: pixels to embedding in one file; hub: for the "
-            "Hugging Face hub, with a model card; torchvision and detectron2: weights for their ResNets."
-        ),
-    ] = "timm",
-    out: Annotated[Path | None, typer.Option(help="Folder to write; default RUN/export/FORMAT.")] = None,
-    encoder: EncoderChoice = "last",
-    push: Annotated[
-        str | None, typer.Option(metavar="REPO", help="Upload to this repository of the hub, OWNER/NAME.")
+    to: Annotated[str, typer.Option(metavar="FORMAT", help=f"Format. {FORMATS}.")] = "timm",
+    format: Annotated[str | None, typer.Option(hidden=True, help="Now called --to.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write. Default: RUN/export/FORMAT.", show_default=False)
     ] = None,
+    checkpoint: CheckpointChoice = "last",
+    encoder: OldCheckpoint = None,
+    **options: Any,
 ) -> None:
-    """Write the encoder, with its input transform, for other tools; it is compared with the run's before it is kept."""
-    opened = open_run(run)
-    if push is not None and format != "hub":
-        raise InputError("--push is for --format hub")
-    target = out or opened.root / "export" / format
+    """Write the encoder, with its input transform, for other tools; its features are compared with the run's.
+
+    A format may have further options: `coarsecon export --to FORMAT --help` shows them.
+    """
+    from coarsecon.cli.generated import parse_options
+    from coarsecon.exporters import export as write
+    from coarsecon.run.facade import Run
+    from coarsecon.run.spec import FeatureSpec
+
+    for old, new, value in (("--format", "--to", format), ("--encoder", "--checkpoint", encoder)):
+        if value is not None:
+            warnings.warn(f"{old} is now called {new}", FutureWarning, stacklevel=2)
+    name, opened = format or to, open_run(run)
+    target = out or opened.root / "export" / name
     if out is None:
         opened.check_owned(target)
-    from coarsecon.exporters import export as write
-    from coarsecon.exporters import hub
-
-    reporter = ConsoleReporter()
+    settings = parse_options(_config(name), options).model_dump()
+    used = Run(opened, features=FeatureSpec(encoder or checkpoint))
     try:
-        notes = write(opened, format, target, which=encoder)
+        notes = write(used, name, target, **settings)
     except NotWritableError as error:
-        raise NotWritableError(f"{error}; pass --out FOLDER to write it elsewhere") from error
+        raise NotWritableError(error.subject, error.problem, "pass --out FOLDER to write it elsewhere") from error
     for note in notes:
-        reporter.info(note.replace("FOLDER", str(target)))
-    if push is not None:
-        reporter.info(f"pushed to {hub.push(target, push)}")
+        ConsoleReporter().info(note)
     closing([target], [])

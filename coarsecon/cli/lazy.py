@@ -65,7 +65,7 @@ class LazyGroup(TyperGroup):
         """Import the command that the first argument names; raises as `load_command` does."""
         name, *rest = args
         try:
-            return name, _build(name, load_command(name)), rest
+            return name, _build(name, load_command(name), rest), rest
         except CoarseconError:
             if ctx.resilient_parsing:  # the shell completes a line that is wrong
                 return None, None, rest
@@ -77,8 +77,10 @@ def _panel(name: str, kind: str) -> int:
     return 0 if name in FIRST else 1 if kind == registry.KINDS[registry.EVALUATIONS] else 2
 
 
-def _build(name: str, loaded: Any) -> Any:
-    """Return a loaded command in the form in which Typer runs it."""
+def _build(name: str, loaded: Any, arguments: list[str]) -> Any:
+    """Return a loaded command in the form in which Typer runs it; its options may depend on the arguments."""
+    for_arguments = getattr(loaded, "for_arguments", None)
+    loaded = for_arguments(arguments) if for_arguments else loaded
     parent = typer.Typer(rich_markup_mode="markdown")
     if isinstance(loaded, typer.Typer):
         parent.add_typer(loaded, name=name)

@@ -1,72 +1,89 @@
-"""A run's encoder for other tools: one file per format, each compared with the run before it is put in place."""
+"""Encoders for other tools: one exporter per format, found by name, compared with the run before it is kept."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from coarsecon.config import Checkpoint
-from coarsecon.errors import InputError
-from coarsecon.exporters import detectron2, hub, onnx, timm, torch_export, torchvision
+from coarsecon import registry
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.exporters.base import Exporter, ExporterConfig
 from coarsecon.exporters.manifest import RECORD, digests, other_files
-from coarsecon.exporters.subject import Subject
-from coarsecon.run.folder import RunFolder
-from coarsecon.run.provenance import computed_from, encoder_entry
-from coarsecon.run.results import COMPUTED_FROM
 from coarsecon.runtime.documents import read_json
 from coarsecon.runtime.files import atomic_folder, several
+from coarsecon.runtime.settings import validate
 
-FORMATS: dict[str, Callable[[Subject, Path], list[str]]] = {
-    "timm": timm.write,
-    "onnx": onnx.write,
-    "torch-export": torch_export.write,
-    "hub": hub.write,
-    "torchvision": torchvision.write,
-    "detectron2": detectron2.write,
-}
+if TYPE_CHECKING:
+    from coarsecon.run.facade import Run
+    from coarsecon.run.folder import RunFolder
+
+__all__ = ["Exporter", "ExporterConfig", "export", "load_exporter", "read_export"]
 
 
-def export(run: RunFolder, format: str, out: Path, *, which: Checkpoint = "last") -> list[str]:
-    """Write the run's encoder in a format to the folder `out`, whole or not at all; returns what to know of it.
-
-    `encoder.json` beside the weights says what images they expect. A folder of an earlier export is replaced,
-    unless files in it were added or edited.
+def load_exporter(name: str) -> Exporter:
+    """Import an exporter and create it.
 
     Raises:
-        InputError: no such format or encoder; `out` holds something else; a package is missing, or the format
-            cannot express the encoder.
-        CoarseconError: what was written would give other features.
+        InputError: There is no exporter of this name, or two distributions claim it.
+        CoarseconError: It cannot be imported, or is no exporter.
     """
-    if format not in FORMATS:
-        raise InputError(f"--format {format}: known are {', '.join(FORMATS)}")
+    exporter = registry.load(registry.EXPORTERS, name)
+    if not (isinstance(exporter, type) and issubclass(exporter, Exporter)):
+        raise CoarseconError(f"exporter {name!r}", "is not a subclass of coarsecon.exporters.Exporter")
+    return exporter()
+
+
+def export(run: "Run | RunFolder | Path | str", name: str, out: Path | str, **settings: Any) -> list[str]:
+    """Write the encoder of a run in a format to the folder `out`, completely or not at all.
+
+    `encoder.json` in the folder describes the images that the weights expect. A folder of an earlier export is
+    replaced, unless files in it were added or edited.
+
+    Args:
+        run: The run; `Run(folder, features=FeatureSpec("best"))` exports the best checkpoint.
+        name: The exporter, for example "timm"; `coarsecon plugins` lists all.
+        out: The folder to write.
+        settings: The settings of the exporter.
+
+    Returns:
+        Notes on how to use what was written.
+
+    Raises:
+        InputError: There is no such exporter or encoder, `out` holds something else, a package is missing, or the
+            format cannot express the encoder.
+        CoarseconError: What was written computes other features.
+    """
+    from coarsecon.run.facade import Run
+    from coarsecon.run.provenance import computed_from, encoder_entry
+    from coarsecon.run.results import COMPUTED_FROM
+
+    exporter, out = load_exporter(name), Path(out)
+    config = validate(exporter.Config, settings, section=name)
+    run = run if isinstance(run, Run) else Run(run)
     check_output(out)
-    subject = Subject(run, which)
     with atomic_folder(out) as folder:
-        notes = FORMATS[format](subject, folder)
-        record = {
-            "format": format, COMPUTED_FROM: computed_from([encoder_entry(run, which)]), "files": digests(folder),
-        }  # fmt: skip
+        notes = exporter.export(run, folder, config)
+        entry = computed_from([encoder_entry(run.folder, run.spec.checkpoint)])
+        record = {"format": name, COMPUTED_FROM: entry, "files": digests(folder)}
         (folder / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
         check_output(out)
-        return notes
+    return [note.replace("FOLDER", str(out)) for note in [*notes, *exporter.publish(out, config)]]
 
 
 def check_output(out: Path) -> None:
     """Raise InputError where an export would replace anything but an earlier export that nobody edited."""
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; name a new folder")
+        raise InputError(out, "is a file", "name a new folder")
     if (out / "config.yaml").exists():
-        raise InputError(f"{out}: is a run; name a new folder")
-    others = other_files(out)
-    if others:
-        raise InputError(
-            f"{out}: holds files that are not as an export wrote them ({several(others)}); name a new folder, or move "
-            "them away"
-        )
+        raise InputError(out, "is a run", "name a new folder")
+    if others := other_files(out):
+        problem = f"holds files that no export wrote, or that were edited since ({several(others)})"
+        raise InputError(out, problem, "name a new folder, or move them away")
 
 
 def read_export(record: Path) -> Any:
-    """What an export was made from, by the file `RECORD` in its folder; None where that does not tell."""
+    """Read from the file `RECORD` of an export what it was made from; None where that is not recorded."""
+    from coarsecon.run.results import COMPUTED_FROM
+
     try:
         return read_json(record)[COMPUTED_FROM]
     except (OSError, InputError, KeyError, TypeError, IndexError):

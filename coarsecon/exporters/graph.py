@@ -1,4 +1,4 @@
-"""The whole way from pixels to embedding as one module that can be traced: for ONNX and `torch.export`."""
+"""Pixels to embedding as one module that can be traced, for ONNX and `torch.export`."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from coarsecon.views.blur import HIGH_PASS_KERNEL, HIGH_PASS_SIGMA, blur_matrice
 
 
 class EmbeddingGraph(nn.Module):
-    """Images resized to the square, uint8 [N, 3, S, S] in RGB, to L2-normalised float32 embeddings [N, D].
+    """Map resized images, uint8 [N, 3, S, S] in RGB, to L2-normalized float32 embeddings [N, D].
 
-    Normalisation and filter are inside. Pixels are whole numbers, so that nobody can give them on a wrong scale.
+    Normalization and filter are part of it. Integer pixels rule out a wrong scale.
     """
 
     mean: Tensor
@@ -35,7 +35,7 @@ class EmbeddingGraph(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 [N, 3, S, S] -> float32 [N, D] of length one."""
+        """Embed uint8 images [N, 3, S, S] as L2-normalized float32 [N, D]."""
         x = (images.float() - self.mean) / self.std
         if self.blur is not None:
             x = x - self.blur @ x @ self.blur.T
@@ -44,10 +44,9 @@ class EmbeddingGraph(nn.Module):
 
 @contextlib.contextmanager
 def untraceable(name: str) -> Iterator[None]:
-    """Tell in one line that torch cannot make a graph of the network called `name`, which ends in many errors."""
+    """Report in one line that torch cannot trace the network called `name`, which fails with many kinds of error."""
     try:
         yield
     except Exception as error:
-        raise CoarseconError(
-            f"torch cannot make such a graph of {name} ({type(error).__name__}); --format timm takes every network"
-        ) from error
+        problem = f"torch cannot trace it ({type(error).__name__})"
+        raise CoarseconError(f"backbone {name}", problem, "export to timm, which supports all backbones") from error

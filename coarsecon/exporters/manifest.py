@@ -1,4 +1,4 @@
-"""The files that an export wrote, so that replacing it removes nothing that a person put there or edited."""
+"""The files that an export wrote, so that replacing it removes nothing that a user added or edited."""
 
 import hashlib
 from pathlib import Path
@@ -8,16 +8,16 @@ from coarsecon.runtime.documents import read_json_object
 from coarsecon.runtime.files import MARKER
 
 RECORD = "export.json"
-"""The file in the folder of an export that tells which encoder it was made from, and what the other files are."""
+"""The file of an export that records the encoder it was made from, and the other files with their digests."""
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file in `folder`."""
+    """Return the SHA-256 of every file in `folder`."""
     return {name: _digest(path) for name, path in _files(folder).items()}
 
 
 def other_files(folder: Path) -> list[str]:
-    """The files in `folder` that no export wrote there, or that changed since; sorted by name."""
+    """Return the files in `folder` that no export wrote, or that were edited since; sorted by name."""
     try:
         recorded = read_json_object(folder / RECORD).get("files")
     except (OSError, InputError):
@@ -29,7 +29,7 @@ def other_files(folder: Path) -> list[str]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Everything below `folder` that is no folder, but for the record and the mark of a temporary folder."""
+    """Return all files below `folder` except the record and the marker of a temporary folder."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
     return {
         name: path for name, path in found.items()

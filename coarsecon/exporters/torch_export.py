@@ -1,28 +1,36 @@
-"""`torch.export`: pixels to embedding as a .pt2 file that torch alone runs, from Python or C++."""
+"""`torch.export`: pixels to embedding as a .pt2 file that needs only torch, from Python or C++."""
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
+from coarsecon.exporters.base import Exporter, ExporterConfig
+from coarsecon.exporters.comparison import COMPARED_BATCH_SIZES, compare, encoder_of, random_images, write_card
 from coarsecon.exporters.graph import EmbeddingGraph, untraceable
-from coarsecon.exporters.subject import BATCHES, Subject
+
+if TYPE_CHECKING:
+    from coarsecon.run.facade import Run
 
 TOLERANCE = 1e-5
 
 
-def write(subject: Subject, folder: Path) -> list[str]:
-    """`encoder.pt2`, with the input transform among its extra files. Returns what to know of it."""
-    file = folder / "encoder.pt2"
-    example, batch = subject.images(max(BATCHES)), torch.export.Dim("batch", min=1)
-    with torch.no_grad(), untraceable(subject.card.backbone.name):
-        program = torch.export.export(EmbeddingGraph(subject.encoder), (example,), dynamic_shapes=({0: batch},))
-    recipe = json.dumps(subject.card.input.model_dump(mode="json"))
-    torch.export.save(program, file, extra_files={"input.json": recipe})
-    subject.write_card(folder)
-    equal = subject.compare("the exported program", torch.export.load(file).module(), TOLERANCE)
-    size = subject.card.input.size
-    return [
-        f"torch.export.load('encoder.pt2').module() takes uint8 [N, 3, {size}, {size}] in RGB, resized by "
-        f"antialiased bilinear, and gives {equal}"
-    ]
+class TorchExport(Exporter):
+    """Pixels to embedding in one .pt2 file for `torch.export.load`."""
+
+    def export(self, run: "Run", folder: Path, config: ExporterConfig) -> list[str]:
+        """Write `encoder.pt2`, with the input transform among its extra files."""
+        encoder, file = encoder_of(run), folder / "encoder.pt2"
+        example, batch = random_images(encoder, max(COMPARED_BATCH_SIZES)), torch.export.Dim("batch", min=1)
+        with torch.no_grad(), untraceable(encoder.card.backbone.name):
+            program = torch.export.export(EmbeddingGraph(encoder), (example,), dynamic_shapes=({0: batch},))
+        transform = json.dumps(encoder.card.input.model_dump(mode="json"))
+        torch.export.save(program, file, extra_files={"input.json": transform})
+        write_card(encoder, folder)
+        equal = compare(encoder, "the exported program", torch.export.load(file).module(), TOLERANCE)
+        size = encoder.card.input.size
+        return [
+            f"torch.export.load('encoder.pt2').module() takes uint8 [N, 3, {size}, {size}] in RGB, resized by "
+            f"antialiased bilinear, and returns {equal}"
+        ]

@@ -68,7 +68,7 @@ def test_links_within_the_run_are_followed(coarsecon, run):
 def test_a_model_card_follows_none(coarsecon, run, outside, tmp_path):
     (run / "results").mkdir()
     (run / "results" / "mine.json").symlink_to(outside / "private.json")
-    assert coarsecon("export", run, "--format", "hub", "--out", tmp_path / "hub").code == 0
+    assert coarsecon("export", run, "--to", "hub", "--out", tmp_path / "hub").code == 0
     assert "87.65" not in (tmp_path / "hub" / "README.md").read_text()
 
 

@@ -131,7 +131,7 @@ def test_numbers_of_an_earlier_checkpoint_are_marked_and_not_compared(coarsecon,
         shutil.rmtree(run / "results", ignore_errors=True)
         for command in (("retrieve",), ("tsne", "--method", "pca")):
             assert coarsecon(*command[:1], run, *command[1:], *QUICK).code == 0
-    assert coarsecon("export", runs[1], "--format", "torchvision").code == 2
+    assert coarsecon("export", runs[1], "--to", "torchvision").code == 2
     assert coarsecon("export", runs[1]).code == 0
     assert json.loads(coarsecon("report", *runs, "--json", "-").out)
     trained_further(runs[1])

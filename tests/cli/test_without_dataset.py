@@ -101,5 +101,5 @@ def test_the_encoder_is_embedded_with_exported_and_reported(coarsecon, run, phot
         Run(run, runtime=Runtime("cpu")).dim,
     )
     assert np.isfinite(Run(run, runtime=Runtime("cpu")).embed(photos)).all()
-    assert coarsecon("export", run, "--format", "hub", "--out", tmp_path / "hub").code == 0
+    assert coarsecon("export", run, "--to", "hub", "--out", tmp_path / "hub").code == 0
     assert coarsecon("report", run, "--out", tmp_path / "page.html").code == 0

@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 from coarsecon.data.formats.pickles import load_dict
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.exporters import export
+from coarsecon.exporters.comparison import compare, encoder_of, inputs_of, weights_of
 from coarsecon.exporters.detectron2 import renamed
 from coarsecon.exporters.graph import EmbeddingGraph
-from coarsecon.exporters.subject import Subject
 from coarsecon.nn.encoder import load_encoder
 from coarsecon.nn.small_stem import use_small_stem
+from coarsecon.run.facade import Run
 from coarsecon.views.batch import ImageBatch
 
 
@@ -83,7 +84,7 @@ def test_torchvision_gives_equal_features_by_the_lines_that_are_told(stem, tmp_p
 
 def test_other_networks_are_refused_where_only_resnets_are_meant(tmp_path):
     deep = encoder_run(tmp_path / "deep", "deep")
-    with pytest.raises(InputError, match=r"layers.*use timm or onnx"):
+    with pytest.raises(InputError, match=r"the format torchvision supports resnet18.*layers.*; use timm or onnx"):
         export(deep, "torchvision", tmp_path / "out")
     small = encoder_run(tmp_path / "small", "resnet18 small")
     with pytest.raises(InputError, match="standard stem"):
@@ -153,7 +154,7 @@ def test_a_network_that_torch_makes_no_graph_of_is_told_in_a_line(format_name, t
 
     monkeypatch.setattr("torch.onnx.export", fails)
     monkeypatch.setattr("torch.export.export", fails)
-    with pytest.raises(CoarseconError, match=r"such a graph of resnet18 \(RuntimeError\); --format timm"):
+    with pytest.raises(CoarseconError, match=r"backbone resnet18: torch cannot trace it \(RuntimeError\); export"):
         export(encoder_run(tmp_path / "run", "deep"), format_name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -168,12 +169,12 @@ def test_what_gives_other_features_is_not_put_in_place(tmp_path, monkeypatch):
 
 
 def test_a_wrong_stem_is_told_by_the_comparison(tmp_path):
-    subject = Subject(encoder_run(tmp_path / "run", "resnet18 small"))
+    encoder = encoder_of(Run(encoder_run(tmp_path / "run", "resnet18 small")))
     other = timm.create_model("resnet18", num_classes=0)
     use_small_stem(other, keep_pool=True)
-    other.load_state_dict(subject.state())
+    other.load_state_dict(weights_of(encoder))
     with pytest.raises(CoarseconError, match="differ"):
-        subject.compare("another stem", lambda images: other.eval()(subject.inputs(images)), 1e-4)
+        compare(encoder, "another stem", lambda images: other.eval()(inputs_of(encoder, images)), 1e-4)
 
 
 def test_other_folders_are_left_alone_and_earlier_exports_replaced(tmp_path):

@@ -7,7 +7,8 @@ import yaml
 
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.exporters import export, hub
-from coarsecon.exporters.subject import Subject
+from coarsecon.exporters.comparison import encoder_of
+from coarsecon.run.facade import Run
 from coarsecon.run.folder import RunFolder, open_run
 from coarsecon.runtime.files import atomic_write
 
@@ -33,7 +34,7 @@ def test_the_card_is_filled_from_the_run(card, tiny_run):
     assert "98.76" not in card  # of another encoder
     assert "retrieve-card: unverified" in card
     assert "96 images" in card
-    assert "Say here whose the training images are" in card  # no source is called tiny
+    assert "State here who owns the training images" in card  # no source is called tiny
     assert "import model" in card  # a small stem
     assert str(tiny_run) not in card
     assert yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])["method"]["name"] == "maskcon"
@@ -60,14 +61,14 @@ def test_stale_numbers_enter_no_card(tiny_run, coarsecon, tmp_path):
 
 
 def test_the_card_tells_how_long_the_run_was_trained(tiny_run, tmp_path):
-    subject = Subject(RunFolder(tiny_run))
-    config = subject.run.config()
+    run = Run(tiny_run)
+    config = run.folder.config()
     epochs = config.schedule.epochs
-    assert f", {epochs} epochs of batches of 32" in hub.model_card(subject)
+    assert f", {epochs} epochs of batches of 32" in hub.model_card(run, encoder_of(run))
     longer = config.model_copy(update={"schedule": config.schedule.model_copy(update={"epochs": 9})})
-    assert hub._epochs(subject, longer) == f", {epochs} of 9, not finished, epochs of batches of 32"
-    subject.run = RunFolder(tmp_path)
-    assert hub._epochs(subject, longer) == ""
+    assert hub._epochs(run, longer) == f", {epochs} of 9, not finished, epochs of batches of 32"
+    run.folder = RunFolder(tmp_path)
+    assert hub._epochs(run, longer) == ""
 
 
 def test_a_dataset_with_known_terms_brings_them_along(tmp_path, tiny_data):
@@ -104,10 +105,10 @@ def fake_hub(monkeypatch):
 
 
 def test_it_is_pushed_only_when_asked(coarsecon, tiny_run, tmp_path, fake_hub):
-    done = coarsecon("export", tiny_run, "--format", "hub", "--out", tmp_path / "hub")
+    done = coarsecon("export", tiny_run, "--to", "hub", "--out", tmp_path / "hub")
     assert done.code == 0, done.err
     assert fake_hub.calls == []
-    done = coarsecon("export", tiny_run, "--format", "hub", "--out", tmp_path / "hub", "--push", "me/encoder")
+    done = coarsecon("export", tiny_run, "--to", "hub", "--out", tmp_path / "hub", "--push", "me/encoder")
     assert "pushed to https://hub/me/encoder" in done.err
     assert fake_hub.calls[1][:2] == ("upload", "me/encoder")
     assert {"README.md", "config.json", "model.safetensors", "model.py"} <= set(fake_hub.calls[1])
@@ -119,5 +120,5 @@ def test_a_hub_that_refuses_is_one_clear_error(tmp_path, fake_hub):
 
 
 def test_a_malformed_repository_name_is_told_without_the_network(tmp_path):
-    with pytest.raises((InputError, CoarseconError), match="--push"):
+    with pytest.raises((InputError, CoarseconError), match="no such/name/at all"):
         hub.push(tmp_path, "no such/name/at all")

@@ -152,7 +152,7 @@ TARGETS = [
     Target("run weights", "run", "*.safetensors", READ_RUN, ("data", "photos")),
     Target("training state", "run", "checkpoints/*", [["pretrain", "--out", "run", "--resume", "--epochs", "1"],
                                                      ["report", "run"]], ("data", "photos")),
-    Target("results", "run", "results/*", [["report", "run"], ["export", "run", "--format", "hub", "--out", "card"]],
+    Target("results", "run", "results/*", [["report", "run"], ["export", "run", "--to", "hub", "--out", "card"]],
            ("data",)),
     Target("features", "run", "features/*", READ_RUN[:5], ("data", "photos")),
     Target("index", "run", "index/**/*", [READ_RUN[1]], ("data", "photos")),

@@ -38,7 +38,7 @@ def unmonitored(tiny_data, tmp_path_factory):
 
 @pytest.mark.parametrize("command", ["retrieve", "knn", "localize", "export"])
 def test_a_run_without_monitoring_says_why_it_has_no_best_encoder(command, coarsecon, unmonitored):
-    more = ["--format", "timm"] if command == "export" else ["--device", "cpu"]
+    more = ["--to", "timm"] if command == "export" else ["--device", "cpu"]
     done = coarsecon(command, unmonitored.root, "--encoder", "best", *more)
     assert done.code == 2
     assert "has no best encoder, because it was trained without monitoring (run.monitor_every=0)" in done.err

@@ -5,8 +5,9 @@ import torch
 from tiny import tiny_settings
 
 from coarsecon.config import BackboneSettings
-from coarsecon.exporters.subject import Subject
+from coarsecon.exporters.comparison import encoder_of, weights_of
 from coarsecon.nn.encoder import load_encoder
+from coarsecon.run.facade import Run
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train.loop import Loop
@@ -51,5 +52,5 @@ def test_a_backbone_of_any_family_learns_and_is_read_back(name, tiny_data, tmp_p
     with torch.no_grad():
         assert saved.backbone(images).shape == (2, saved.dim)
         torch.testing.assert_close(saved.backbone(images), encoder(images))
-    assert Subject(trainer.run).state().keys() == encoder.state_dict().keys()
+    assert weights_of(encoder_of(Run(trainer.run))).keys() == encoder.state_dict().keys()
     assert saved.card.backbone == BackboneSettings(name=name, stem=saved.card.backbone.stem, args=FAMILIES[name])
