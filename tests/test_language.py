@@ -57,7 +57,7 @@ SUMMARY = re.compile(r"(?:What|Whether|How|Of|Whose|Which|Where)\b")
 EXEMPT = {
     "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "benchmarks", "docs", "plugins",
     "__init__", "cli", "detection", "errors",
-    "evaluation", "exporters", "importers", "integrations", "methods", "metrics", "nn", "pictures",
+    "evaluation", "exporters", "importers", "integrations", "metrics", "pictures",
     "registry", "report", "run", "search", "serve", "train",
 }  # fmt: skip
 """Rooms that are not rewritten yet."""

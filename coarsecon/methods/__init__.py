@@ -1,4 +1,4 @@
-"""Methods: each one file with its settings, its views and its step; nothing else knows a method by name."""
+"""Training methods, one file each: settings, views and training step."""
 
 from coarsecon.methods.base import Method, MethodSettings, Setup
 

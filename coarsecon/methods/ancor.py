@@ -23,29 +23,32 @@ from coarsecon.nn.queue import ClassBanks
 class ANCOR(MomentumContrast):
     """Backbone - [Linear - ReLU] - head, trained by cross-entropy plus angular contrast against per-class banks.
 
-    The `seq` head classifies the embedding, so that the classifier's rows are directions in the embedding's space;
-    the `fork` head classifies what the embedding is made from.
+    The `seq` head classifies the embedding, so that the classifier's rows are directions in the space of the embedding;
+    the `fork` head classifies the input of the embedding layer.
     """
 
     class Config(MomentumSettings):
         """Settings of ANCOR."""
 
-        head: Literal["seq", "fork"] = Field("seq", description="classify the embedding, or what it is made from")
-        mlp: bool = Field(True, description="a hidden layer before the head")
+        head: Literal["seq", "fork"] = Field(
+            "seq", description="Input of the classifier: the embedding (seq), or the layer before it (fork)."
+        )
+        mlp: bool = Field(True, description="Use a hidden layer before the head.")
         classifier: Literal["unit", "relu"] = Field(
-            "unit", description="unit: linear without bias on the unit-norm input (paper); relu: with bias after a ReLU"
+            "unit",
+            description="Classifier. unit: linear without bias on unit-norm inputs; relu: with bias, after a ReLU.",
         )
         kind: Literal["cst_by_class", "cst_all_by_class", "cst_all"] = Field(
-            "cst_by_class", description="negatives: the own class's bank, all banks, or one queue for all"
+            "cst_by_class", description="Negatives: the bank of the same class, all banks, or one queue."
         )
         metric: Literal["auto", "angular", "norm"] = Field(
-            "auto", description="auto: angular where it is defined, on the seq head with banks per class"
+            "auto", description="Similarity; auto: angular if it is defined (seq head with banks per class), else norm."
         )
-        t0: Positive = Field(0.2, description="temperature of the contrast")
-        momentum: Fraction = Field(0.999, description="of the key encoder's moving average")
-        dim: Count = Field(128, description="width of the embedding")
+        t0: Positive = Field(0.2, description="Temperature of the contrast.")
+        momentum: Fraction = Field(0.999, description="Momentum of the key encoder (EMA).")
+        dim: Count = Field(128, description="Dimension of the embedding.")
         queue_size: Count | None = Field(
-            None, description="keys in each class's bank; default: 65536, or half a class's images if fewer"
+            None, description="Number of keys per bank (default: 65536, or half the images of a class if that is less)."
         )
 
     defaults: ClassVar[dict[str, Any]] = {"optimizer": {"weight_decay": 1e-4}, "schedule": {"name": "cyclic"}}
@@ -62,27 +65,29 @@ class ANCOR(MomentumContrast):
 
     @property
     def uses_queue(self) -> bool:
-        """With one queue for all classes; else there is a bank for each."""
+        """True with one queue for all classes; otherwise each class has a bank."""
         return bool(self.config.kind == "cst_all")
 
     def build_projector(self, config: Any, setup: Setup) -> nn.Module:
-        """The hidden layer, if any, and the embedding."""
+        """Build the hidden layer, if any, and the embedding layer."""
         if config.mlp:
             return projector(setup.feature_dim, config.hidden, config.dim)
         return nn.Sequential(nn.Linear(setup.feature_dim, config.dim))
 
     @classmethod
     def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
-        """As in the family; a bank is for the images of one class, and `metric: auto` becomes what is defined.
+        """Resolve as in `MomentumContrast`, with banks for the images of one class; choose the metric.
 
         Raises:
-            InputError: the angular metric where the class directions are not in the embedding's space, or where
-                one queue holds all classes.
+            InputError: The angular metric is set, and class directions are not in the space of the embedding, or there
+                is one queue for all classes.
         """
         has_directions = config.head == "seq" and config.kind != "cst_all"
         if config.metric == "angular" and not has_directions:
             raise InputError(
-                "method.metric: angular needs method.head=seq and banks per class (method.kind not cst_all)"
+                "method.metric",
+                "angular needs the seq head and banks per class",
+                "set method.head to seq and method.kind to cst_by_class, or method.metric to norm",
             )
         metric = ("angular" if has_directions else "norm") if config.metric == "auto" else config.metric
         images_of_a_bank = images if config.kind == "cst_all" else images // classes
@@ -91,21 +96,21 @@ class ANCOR(MomentumContrast):
 
     @classmethod
     def auto_views(cls, image_size: int) -> tuple[str, str]:
-        """The same for both: crop and flip for small images, with jitter and blur for large ones."""
+        """Return the same preset for both: crop and flip for small images, with jitter and blur for large ones."""
         return ("weak", "weak") if image_size <= SMALL_IMAGE_SIZE else ("simclr-blur", "simclr-blur")
 
     def coarse_logits(self, features: Tensor) -> Tensor:
-        """Logits [N, C] of backbone features [N, F], through the embedding or beside it."""
+        """Compute logits [N, C] of backbone features [N, F], from the embedding or its input."""
         return self.class_logits(features, self.projector(features))
 
     def class_weights(self) -> tuple[Tensor, FeatureLayer] | None:
-        """With the `seq` head directions in the embedding's space; those of a `fork` head lie in its hidden layer's."""
+        """Return directions in the space of the embedding (`seq` head); None for those of a hidden layer."""
         if self.config.head == "seq":
             return self.classifier.weight.detach(), "projector"
         return None if self.config.mlp else (self.classifier.weight.detach(), "backbone")
 
     def class_logits(self, features: Tensor, embedding: Tensor) -> Tensor:
-        """Logits [N, C] of features [N, F] whose embedding is [N, D]."""
+        """Compute logits [N, C] of features [N, F] with the embedding [N, D]."""
         assert isinstance(self.projector, nn.Sequential)
         inputs = embedding if self.config.head == "seq" else self.projector[:-1](features)
         logits: Tensor = self.classifier(
@@ -114,19 +119,19 @@ class ANCOR(MomentumContrast):
         return to_float32(logits)
 
     def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy plus `ancor_loss`, each with weight 1."""
+        """Compute cross-entropy plus `ancor_loss`, each with weight 1."""
         classification = F.cross_entropy(self.class_logits(features, q), labels)
         c, memory = self.config, self.queue.keys if self.uses_queue else self.banks.keys
         contrast = ancor_loss(q, k, labels, self.classifier.weight, memory, t=c.t0, kind=c.kind, metric=c.metric)
         return classification + contrast
 
     def remember(self, keys: Tensor, labels: Tensor) -> None:
-        """Into the one queue, or raw into the banks of their classes."""
+        """Store keys in the queue, or not normalized in the banks of their classes."""
         if self.uses_queue:
             super().remember(keys, labels)
         else:
             self.banks.enqueue(keys, labels)
 
     def memory_is_full(self) -> bool:
-        """Whether every bank is full of real keys."""
+        """Return True if every bank is full of real keys."""
         return super().memory_is_full() if self.uses_queue else bool((self.banks.written == self.banks.size).all())

@@ -1,6 +1,6 @@
-"""ASCL: near neighbours of the key attract like the key itself, the more the surer the key is of them.
+"""ASCL: near neighbors of the key attract like the key itself, weighted by confidence; needs no labels.
 
-Looks at no label. Feng & Patras, ICPR 2022 (arXiv 2207.11163).
+Feng & Patras, ICPR 2022 (arXiv 2207.11163).
 """
 
 from typing import Any, ClassVar, Literal
@@ -25,12 +25,16 @@ class ASCL(MomentumContrast):
     class Config(MomentumSettings):
         """Settings of ASCL."""
 
-        base: Literal["moco", "byol"] = Field("moco", description="compare with a queue, or predict within the batch")
-        kind: Literal["ascl", "ahcl", "hard"] = Field("ascl", description="how neighbours attract; byol: ascl alone")
-        neighbors: Count = Field(1, description="how many neighbours attract")
-        t: Positive = Field(0.05, description="temperature of the neighbours' distribution")
-        dim: Count = Field(128, description="width of the projection")
-        hidden: Count | None = Field(2048, description="width of the projector's hidden layer")
+        base: Literal["moco", "byol"] = Field(
+            "moco", description="Base method: moco compares with a queue, byol predicts within the batch."
+        )
+        kind: Literal["ascl", "ahcl", "hard"] = Field(
+            "ascl", description="Weights of the neighbors; byol supports only ascl."
+        )
+        neighbors: Count = Field(1, description="Number of neighbors that attract.")
+        t: Positive = Field(0.05, description="Temperature of the distribution over neighbors.")
+        dim: Count = Field(128, description="Dimension of the projection.")
+        hidden: Count | None = Field(2048, description="Width of the projector's hidden layer.")
 
     defaults: ClassVar[dict[str, Any]] = {"optimizer": {"lr": 0.03}}
     max_queue_size = 4096
@@ -42,27 +46,29 @@ class ASCL(MomentumContrast):
 
     @property
     def uses_queue(self) -> bool:
-        """On the MoCo base alone."""
+        """True on the MoCo base."""
         return bool(self.config.base == "moco")
 
     @classmethod
     def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
-        """As in the family; the BYOL base knows one kind only.
+        """Resolve as in `MomentumContrast`.
 
         Raises:
-            InputError: another kind on the BYOL base.
+            InputError: The BYOL base with another kind than ascl.
         """
         if config.base == "byol" and config.kind != "ascl":
-            raise InputError(f"method.kind: {config.kind!r} needs method.base=moco; with byol only ascl is defined")
+            raise InputError(
+                "method.kind", f"{config.kind} is not defined for method.base=byol", "set method.base to moco"
+            )
         return super().resolve(config, image_size=image_size, images=images, classes=classes)
 
     @classmethod
     def auto_views(cls, image_size: int) -> tuple[str, str]:
-        """Strong queries with jitter and blur, weak keys."""
+        """Return strong queries with jitter and blur, and weak keys."""
         return "simclr-blur", "weak"
 
     def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-        """`ascl_loss` against the queue, or `ascl_byol_loss` within the batch."""
+        """Compute `ascl_loss` against the queue, or `ascl_byol_loss` within the batch."""
         c = self.config
         if c.base == "byol":
             p, k = self.comm.gather_with_gradient(to_float32(self.predictor(q))), self.comm.gather(k)

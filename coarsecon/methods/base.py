@@ -1,4 +1,4 @@
-"""What a method is: modules and a loss over named views; the loop that calls it knows no method by name."""
+"""Base class of methods: modules, and a loss over named views."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,48 +22,48 @@ class MethodSettings(Settings):
 
 @dataclass(frozen=True)
 class Setup:
-    """What a method is built from besides its own settings."""
+    """Arguments of a method other than its settings."""
 
     encoder: nn.Module
     """The backbone: images [N, 3, S, S] -> features [N, feature_dim]."""
     feature_dim: int
     num_classes: int
-    """Classes of the label level that is learned from."""
+    """Number of classes of the training labels."""
     image_size: int
-    """Side of the views in pixels."""
+    """Image size S of the views in pixels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     comm: Distributed = field(default_factory=Distributed)
     shuffle_keys: bool = True
-    """Whether a momentum encoder sees the batch shuffled across the ranks, so that batch norm tells no pairs."""
+    """Shuffle the batch of a momentum encoder across ranks, so that batch norm does not reveal pairs."""
 
     def view(self, name: str) -> View:
-        """The view preset called `name`, at this run's side and normalisation."""
+        """Build the view preset called `name`, with the image size and normalization of the run."""
         return make_view(name, size=self.image_size, mean=self.mean, std=self.std)
 
 
 class Method(nn.Module):
-    """Base class of every method, built-in or from outside.
+    """Base class of all methods, built-in and third-party.
 
     A subclass declares its settings in a nested `Config`, builds its modules in `__init__`, names its views and
-    returns the loss of one step. `encoder` and the modules named in `heads` are what a run keeps: evaluations use
-    its features [N, feature_dim], and ask for more through `project`, `coarse_logits` and `class_weights`.
+    returns the loss of one step. A run saves `encoder` and the modules named in `heads`. Evaluations use the features
+    [N, feature_dim] of the encoder, and those of the heads through `project`, `coarse_logits` and `class_weights`.
     """
 
     class Config(MethodSettings):
-        """The method's own settings, given as `method: {name: ..., ...}`."""
+        """Settings of the method, given as `method: {name: ..., ...}`."""
 
     defaults: ClassVar[dict[str, Any]] = {}
-    """Settings outside `method` that this method would rather have; the lowest layer of all."""
+    """Defaults of this method for settings outside `method`, such as the schedule."""
 
     needs_labels: ClassVar[bool] = True
-    """Whether every training image must have a label of the level learned from; else an unknown one is -1."""
+    """Require a training label for every image; otherwise an unknown label is -1."""
 
     min_classes: ClassVar[int] = 1
-    """Fewest classes of the training images from which there is something to learn."""
+    """Minimum number of classes of the training images."""
 
     heads: ClassVar[tuple[str, ...]] = ("projector", "classifier")
-    """Attributes, where there are such, whose weights stay with the encoder; all else only training needs."""
+    """Attributes, if present, whose weights are saved with the encoder; all others are only used in training."""
 
     encoder: nn.Module
 
@@ -75,68 +75,68 @@ class Method(nn.Module):
 
     @classmethod
     def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
-        """The settings with every `auto` replaced by what it means for so many images and classes of this side."""
+        """Replace every `auto` in the settings, given the image size and the number of images and classes."""
         return config
 
     @classmethod
     def input_filter(cls, config: Any) -> InputFilter:
-        """The filter that the encoder's images go through after normalisation; it becomes part of its input transform.
+        """Return the filter of the encoder's images after normalization, a part of its input transform.
 
-        Views come unfiltered: the method filters what it shows the encoder, everything after training does it by
-        the recipe.
+        Views are not filtered: the method filters the input of its encoder in training, and the input transform does
+        so afterwards.
         """
         return "none"
 
     @classmethod
     def for_restoring(cls, config: Any) -> Any:
-        """The settings without files of weights to start from, for a method whose state is loaded once it is built."""
+        """Remove initial weights from the settings, for a method whose state is loaded after it is built."""
         return config
 
     @classmethod
     def for_evaluation(cls, config: Any) -> Any:
-        """The settings that give the same heads with as little as can be of what only training needs."""
+        """Reduce the settings to the same heads with as few modules for training as possible."""
         return cls.for_restoring(config)
 
     def project(self, features: Tensor) -> Tensor | None:
-        """The projection [N, D] of backbone features [N, F] as they leave the backbone; None without a `projector`."""
+        """Project backbone features [N, F], not normalized, to [N, D]; None without a `projector`."""
         projector = getattr(self, "projector", None)
         return None if projector is None else projector(features)
 
     def coarse_logits(self, features: Tensor) -> Tensor | None:
-        """Logits [N, C] of the classes learned from, of backbone features [N, F]; None without a `classifier`."""
+        """Compute logits [N, C] of the training classes from backbone features [N, F]; None without a `classifier`."""
         classifier = getattr(self, "classifier", None)
         return None if classifier is None else classifier(features)
 
     def class_weights(self) -> tuple[Tensor, FeatureLayer] | None:
-        """The classifier's row of each class [C, D'], and the layer in whose space it lies.
+        """Return the rows of the classifier [C, D'], and the layer of its inputs.
 
-        None without a linear `classifier`, or where its inputs are of neither layer.
+        None without a linear `classifier`, or if its inputs are of neither layer.
         """
         classifier = getattr(self, "classifier", None)
         return (classifier.weight.detach(), "backbone") if isinstance(classifier, nn.Linear) else None
 
     def views(self) -> dict[str, View]:
-        """The views each image of a batch is shown as, by name."""
-        raise NotImplementedError  # every method names its own
+        """Return the views of each image of a batch, by name."""
+        raise NotImplementedError  # a subclass names them
 
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """The loss of one batch.
+        """Compute the loss of one batch.
 
         Args:
-            views: images [N, 3, S, S] by the names of `views()`.
-            labels: coarse labels [N].
+            views: Images [N, 3, S, S] by the names of `views()`.
+            labels: Training labels [N].
 
         Returns:
-            `loss`, a scalar with gradient, and any further scalars without gradient to be logged.
+            `loss`, a scalar with gradient, and further scalars without gradient to log.
         """
-        raise NotImplementedError  # every method computes its own
+        raise NotImplementedError  # a subclass computes it
 
     def shown(self, views: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the encoders see of `views`, normalised [N, 3, S, S] by name, for the picture of a run's start."""
+        """Return the inputs of the encoders for `views`, [N, 3, S, S] by name, for the picture of the first batch."""
         return views
 
     def before_training(self, batches: Iterator[tuple[dict[str, Tensor], Tensor]]) -> None:
-        """Called once before the first step with (views, labels) of real batches, to fill a queue for example."""
+        """Called once before the first step with (views, labels) of real batches, for example to fill a queue."""
 
     def after_step(self) -> None:
-        """Called after the optimiser's step, to enqueue the step's keys for example."""
+        """Called after the optimizer's step, for example to enqueue its keys."""

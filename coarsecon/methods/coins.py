@@ -13,18 +13,18 @@ from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 
 
 class CoIns(MomentumContrast):
-    """A linear classifier on the features beside the instance contrast on the projections."""
+    """A linear classifier on the features, and instance contrast on the projections."""
 
     class Config(MomentumSettings):
         """Settings of CoIns."""
 
-        w: Fraction = Field(0.5, description="share of the cross-entropy")
+        w: Fraction = Field(0.5, description="Weight of the cross-entropy.")
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
         self.classifier = nn.Linear(setup.feature_dim, setup.num_classes)
 
     def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-        """`coins_loss` against the queue."""
+        """Compute `coins_loss` against the queue."""
         class_logits = self.classifier(features)
         return coins_loss(q, k, class_logits, labels, self.queue.keys, w=self.config.w, t0=self.config.t0)

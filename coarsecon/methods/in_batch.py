@@ -1,4 +1,4 @@
-"""Contrast among several views of one batch: the base of SupCon and SimCLR, which differ in their positives."""
+"""Contrast within the batch: base of SupCon and SimCLR, which differ in their positives."""
 
 from typing import Any
 
@@ -16,18 +16,22 @@ from coarsecon.views.presets import ViewName
 
 
 class InBatchSettings(MethodSettings):
-    """What both in-batch methods can be told."""
+    """Settings of in-batch methods."""
 
-    temperature: Positive = Field(0.1, description="temperature of the logits")
-    base_temperature: Positive = Field(0.07, description="the loss is scaled by temperature / base_temperature")
-    dim: Count = Field(128, description="width of the projection")
-    hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
-    num_views: int = Field(2, ge=2, description="views of each image")
-    view: ViewName = Field("auto", description="view preset of all views; auto: simclr")
+    temperature: Positive = Field(0.1, description="Temperature of the logits.")
+    base_temperature: Positive = Field(
+        0.07, description="Base temperature: the loss is scaled by temperature / base_temperature."
+    )
+    dim: Count = Field(128, description="Dimension of the projection.")
+    hidden: Count | None = Field(
+        None, description="Width of the projector's hidden layer (default: that of the features)."
+    )
+    num_views: int = Field(2, ge=2, description="Number of views per image.")
+    view: ViewName = Field("auto", description="View preset of all views; auto: simclr.")
 
 
 class InBatchContrast(Method):
-    """One encoder and a projector; all views of all images of a batch are compared with each other."""
+    """An encoder and a projector; compares all views of all images of a batch."""
 
     class Config(InBatchSettings):
         """Settings of the family."""
@@ -40,19 +44,19 @@ class InBatchContrast(Method):
 
     @classmethod
     def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
-        """Name the view that `auto` stands for."""
+        """Replace an `auto` view by its preset."""
         return config.model_copy(update={"view": "simclr" if config.view == "auto" else config.view})
 
     def views(self) -> dict[str, View]:
-        """Several draws of the same view of each image."""
+        """Return several draws of the same view of each image."""
         return self._views
 
     def positives(self, labels: Tensor) -> Tensor | None:
-        """The labels [N] that make images positives of each other; None for the views of one image alone."""
-        raise NotImplementedError  # every method of the family has its own
+        """Return labels [N] whose equality makes positives; None if only views of the same image are positives."""
+        raise NotImplementedError  # a subclass chooses them
 
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """All views in one batch through encoder and projector, then `supcon_loss` over the images of all ranks."""
+        """Project all views in one batch, then compute `supcon_loss` over the images of all ranks."""
         projections = l2_normalize(to_float32(self.projector(self.encoder(torch.cat(list(views.values()))))))
         own = projections.view(len(views), len(labels), -1).transpose(0, 1)
         features, labels = self.comm.gather_with_gradient(own), self.comm.gather(labels)

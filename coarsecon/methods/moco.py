@@ -1,4 +1,4 @@
-"""MoCo: instance contrast against a key queue; looks at no label at all.
+"""MoCo: instance contrast against a key queue, without labels.
 
 He et al., CVPR 2020 (arXiv 1911.05722), with the projector of MoCo v2.
 """
@@ -10,7 +10,7 @@ from coarsecon.methods.momentum import MomentumContrast, MomentumSettings
 
 
 class MoCo(MomentumContrast):
-    """The self-supervised end of the family."""
+    """Self-supervised momentum contrast."""
 
     needs_labels = False
 
@@ -18,5 +18,5 @@ class MoCo(MomentumContrast):
         """Settings of MoCo."""
 
     def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-        """`moco_loss` against the queue."""
+        """Compute `moco_loss` against the queue."""
         return moco_loss(q, k, self.queue.keys, t=self.config.t0)

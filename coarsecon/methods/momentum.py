@@ -1,4 +1,4 @@
-"""Momentum contrast: the base of the methods that compare queries with the keys of a slowly moving encoder."""
+"""Momentum contrast: base of methods that compare queries with keys of a momentum encoder."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -21,30 +21,33 @@ Views = dict[str, Tensor]
 
 
 class MomentumSettings(MethodSettings):
-    """What every momentum-contrast method can be told."""
+    """Settings of every momentum-contrast method."""
 
-    t0: Positive = Field(0.1, description="temperature of the logits")
+    t0: Positive = Field(0.1, description="Temperature of the logits.")
     queue_size: Count | None = Field(
-        None, description="keys in the queue; default: the method's, or half the images if fewer"
+        None, description="Number of keys in the queue (default: the method's, or half the images if that is less)."
     )
-    momentum: Fraction = Field(0.99, description="of the key encoder's moving average")
-    dim: Count = Field(256, description="width of the projection")
-    hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
-    query_view: ViewName = Field("auto", description="view preset of the queries")
-    key_view: ViewName = Field("auto", description="view preset of the keys")
+    momentum: Fraction = Field(0.99, description="Momentum of the key encoder (EMA).")
+    dim: Count = Field(256, description="Dimension of the projection.")
+    hidden: Count | None = Field(
+        None, description="Width of the projector's hidden layer (default: that of the features)."
+    )
+    query_view: ViewName = Field("auto", description="View preset of the queries.")
+    key_view: ViewName = Field("auto", description="View preset of the keys.")
 
 
 class MomentumContrast(Method):
-    """A query encoder, its momentum twin for the keys, and a labelled key queue (He et al., CVPR 2020).
+    """A query encoder, a momentum encoder for the keys, and a labeled key queue (He et al., CVPR 2020).
 
-    A subclass gives `loss`; one that remembers keys in another way, or not at all, says so in `uses_queue`.
+    A subclass implements `loss`, and overrides `uses_queue` if it stores keys in another way, or not at all. The
+    momentum encoder is called `twin` in checkpoints.
     """
 
     class Config(MomentumSettings):
         """Settings of the family."""
 
     max_queue_size: ClassVar[int] = 8192
-    """What `queue_size` is by default where there are images enough."""
+    """Default of `queue_size` for datasets with at least twice as many images."""
 
     queue: KeyQueue
 
@@ -61,16 +64,16 @@ class MomentumContrast(Method):
 
     @property
     def uses_queue(self) -> bool:
-        """Whether keys are kept in `queue`."""
+        """True if keys are stored in `queue`."""
         return True
 
     def build_projector(self, config: Any, setup: Setup) -> nn.Module:
-        """The head between features [N, F] and projections [N, D]."""
+        """Build the head from features [N, F] to projections [N, D]."""
         return projector(setup.feature_dim, config.hidden, config.dim)
 
     @classmethod
     def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
-        """Name the views that `auto` stands for; choose the size of the queue."""
+        """Replace `auto` views by presets, and choose the size of the queue."""
         query_view, key_view = cls.auto_views(image_size)
         return config.model_copy(
             update={
@@ -82,24 +85,24 @@ class MomentumContrast(Method):
 
     @classmethod
     def auto_views(cls, image_size: int) -> tuple[str, str]:
-        """What `auto` means for the query and the key view: strong and weak, as in MaskCon."""
+        """Return the presets of `auto` query and key views: strong and weak, as in MaskCon."""
         return default_views(image_size)
 
     @classmethod
     def for_evaluation(cls, config: Any) -> Any:
-        """The shortest memory."""
+        """Use the shortest queue."""
         return super().for_evaluation(config).model_copy(update={"queue_size": 1})
 
     def views(self) -> dict[str, View]:
-        """One query and one key view of each image."""
+        """Return one query and one key view of each image."""
         return self._views
 
     def loss(self, q: Tensor, k: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-        """The scalar loss of query projections q [N, D], key projections k [N, D] and query features [N, F]."""
-        raise NotImplementedError  # every method of the family has its own
+        """Compute the loss of query projections q [N, D], key projections k [N, D] and query features [N, F]."""
+        raise NotImplementedError  # a subclass computes it
 
     def step(self, views: Views, labels: Tensor) -> dict[str, Tensor]:
-        """The family's step: move the twin, project both views, compare with the queue."""
+        """Update the momentum encoder, project both views, compare with the queue."""
         self.twin.update(self.encoder, self.projector)
         features = self.encoder(views["query"])
         q = self.projector(features)
@@ -111,22 +114,22 @@ class MomentumContrast(Method):
         }
 
     def project_keys(self, images: Tensor) -> Tensor:
-        """Key projections [N, D] in float32 of key views [N, 3, S, S].
+        """Compute key projections [N, D] in float32 of key views [N, 3, S, S].
 
-        Where batch norm works in groups or on several ranks, the whole batch is shuffled before the twin and restored
-        after it, so that a key does not share its statistics with those of its query (He et al., CVPR 2020, Sec. 3.3).
+        If batch norm works in groups or on several ranks, the global batch is shuffled before the momentum encoder and
+        restored after it, so that a key and its query have different statistics (He et al., CVPR 2020, Sec. 3.3).
         """
         if not self._shuffles:
             return to_float32(self.twin(images))
-        everybody = self.comm.gather(images)
-        order = self.comm.gather(torch.randperm(len(everybody), device=images.device))[: len(everybody)]
-        own = self.comm.shard(len(everybody))
-        shuffled = everybody[order[own]].contiguous(memory_format=torch.channels_last)
+        global_images = self.comm.gather(images)
+        order = self.comm.gather(torch.randperm(len(global_images), device=images.device))[: len(global_images)]
+        own = self.comm.shard(len(global_images))
+        shuffled = global_images[order[own]].contiguous(memory_format=torch.channels_last)
         return self.comm.gather(to_float32(self.twin(shuffled)))[order.argsort()[own]]
 
     @torch.no_grad()
     def _similarities(self, queries: Tensor, keys: Tensor) -> dict[str, Tensor]:
-        """For the log: mean similarity to the own key and to the queue, and the queue's fill."""
+        """Compute scalars to log: mean similarity to the own key and to the queue, and the fill of the queue."""
         own = {"positive_similarity": (queries * keys).sum(1).mean()}
         if not self.uses_queue:
             return own
@@ -137,7 +140,7 @@ class MomentumContrast(Method):
         }
 
     def before_training(self, batches: Iterator[tuple[Views, Tensor]]) -> None:
-        """Fill the memory with real keys, as far as the batches reach."""
+        """Fill the memory with real keys, as far as there are batches."""
         while not self.memory_is_full():
             batch = next(batches, None)
             if batch is None:
@@ -146,17 +149,17 @@ class MomentumContrast(Method):
             self.remember(self.comm.gather(self.project_keys(views["key"])), self.comm.gather(labels))
 
     def after_step(self) -> None:
-        """Remember the step's keys."""
+        """Enqueue the keys of the step."""
         assert self._keys is not None
         keys, labels = self._keys
         self.remember(self.comm.gather(keys), self.comm.gather(labels))
         self._keys = None
 
     def remember(self, keys: Tensor, labels: Tensor) -> None:
-        """Take raw keys [N, D] with their labels [N] into the memory that later steps compare with."""
+        """Store keys [N, D], not normalized, with their labels [N] for later steps."""
         if self.uses_queue:
             self.queue.enqueue(l2_normalize(keys), labels)
 
     def memory_is_full(self) -> bool:
-        """Whether every entry of the memory is a real key."""
+        """Return True if every entry of the memory is a real key."""
         return not self.uses_queue or self.queue.filled == self.queue.size

@@ -1,7 +1,7 @@
 """Saliency-masked contrast: the query hides a few patches, hard negatives hide most of what is salient.
 
-The masked query stays close to its key, so no single patch decides; a view without its foreground is pushed away,
-so background alone does not suffice. Looks at no label.
+The masked query stays close to its key, so that no single patch decides; a view without its foreground is a negative,
+so that the background does not suffice. Needs no labels.
 Chin et al., WACV 2024 (arXiv 2309.12757).
 """
 
@@ -27,7 +27,7 @@ from coarsecon.views.masking import HARD_NEGATIVE, POSITIVE, Strategy, mask_imag
 
 
 class Masked(NamedTuple):
-    """What the encoders see of a batch."""
+    """Inputs of the encoders."""
 
     query: Tensor
     """[N, 3, S, S], masked."""
@@ -38,32 +38,40 @@ class Masked(NamedTuple):
 
 
 class SalMask(MomentumContrast):
-    """MoCo or SimCLR with a saliency-masked query and hard negatives of each query's own."""
+    """MoCo or SimCLR with a saliency-masked query and hard negatives per query."""
 
     class Config(MomentumSettings):
         """Settings of saliency-masked contrast."""
 
-        base: Literal["moco", "simclr"] = Field("moco", description="momentum encoder and queue, or within the batch")
+        base: Literal["moco", "simclr"] = Field(
+            "moco",
+            description="Base method: moco has a momentum encoder and a queue, simclr contrasts within the batch.",
+        )
         strategy: Strategy = Field(
-            "hp", description="masked patches: noise on high-pass filtered views, the blurred view, or its mean"
+            "hp", description="Masked patches: noise on high-pass filtered views (hp), the blurred view, or its mean."
         )
-        saliency: str = Field("momentum", description="what tells saliency: the momentum encoder, or any timm model")
-        saliency_pretrained: bool = Field(True, description="that model starts from timm's weights")
-        saliency_weights: Path | None = Field(None, strict=False, description="that model starts from this file")
+        saliency: str = Field(
+            "momentum",
+            description="Network for saliency: momentum (the momentum encoder), or the name of a timm model.",
+        )
+        saliency_pretrained: bool = Field(True, description="Load timm's weights into the saliency model.")
+        saliency_weights: Path | None = Field(None, strict=False, description="Checkpoint file of the saliency model.")
         saliency_stem: Literal["standard", "small"] = Field(
-            "standard", description="that model's stem; a standard one sees small views enlarged"
+            "standard", description="Stem of the saliency model; a standard one takes small views enlarged."
         )
-        hard_negatives: Count = Field(1, description="hard negatives of each query")
-        alpha: Positive = Field(1.0, description="weight of the similarity to a hard negative; published code: 2")
-        t0: Positive = Field(0.2, description="temperature of the logits")
-        momentum: Fraction = Field(0.999, description="of the key encoder's moving average")
-        dim: Count = Field(128, description="width of the projection")
+        hard_negatives: Count = Field(1, description="Number of hard negatives per query.")
+        alpha: Positive = Field(
+            1.0, description="Weight of the similarity to a hard negative; 2 in the published code."
+        )
+        t0: Positive = Field(0.2, description="Temperature of the logits.")
+        momentum: Fraction = Field(0.999, description="Momentum of the key encoder (EMA).")
+        dim: Count = Field(128, description="Dimension of the projection.")
 
     defaults: ClassVar[dict[str, Any]] = {
         "optimizer": {"lr": 0.015, "weight_decay": 1e-4},
         "schedule": {"name": "cyclic", "cycles": 1},
     }
-    """MoCo v2's for a batch of 128; its cosine per epoch has no warm-up."""
+    """Those of MoCo v2 for a batch of 128; its cosine per epoch has no warmup."""
     needs_labels = False
     max_queue_size = 65536
 
@@ -72,7 +80,7 @@ class SalMask(MomentumContrast):
         self.grid = patch_grid(setup.image_size)
         own, small = config.saliency == "momentum", config.saliency_stem == "small"
         self.saliency_image_size = setup.image_size if own or small else max(setup.image_size, STRIDE * self.grid)
-        if not self.uses_queue:  # nor keys to make: the twin, if any, tells saliency and nothing else
+        if not self.uses_queue:  # the momentum encoder, if any, is only for saliency
             self.twin = MomentumEncoder(*([self.encoder] if own else []), momentum=config.momentum)
         self.extractor = None if own else create_extractor(
             config.saliency, image_size=self.saliency_image_size, pretrained=config.saliency_pretrained,
@@ -82,44 +90,44 @@ class SalMask(MomentumContrast):
 
     @property
     def uses_queue(self) -> bool:
-        """Whether keys are kept in `queue`: on the MoCo base."""
+        """True on the MoCo base."""
         return bool(self.config.base == "moco")
 
     @property
     def saliency_network(self) -> nn.Module:
-        """What tells saliency; receives no gradient."""
+        """The network for saliency; receives no gradient."""
         return self.twin.copies[0] if self.extractor is None else self.extractor
 
     @classmethod
     def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
-        """As in the family.
+        """Resolve as in `MomentumContrast`.
 
         Raises:
-            InputError: weights for a network of its own, and no such network.
+            InputError: Weights are set without a saliency model.
         """
         if config.saliency == "momentum" and config.saliency_weights is not None:
-            raise InputError("method.saliency_weights: of which network? Name its timm model in method.saliency")
+            raise InputError("method.saliency_weights", "needs a timm model", "set method.saliency to its name")
         return super().resolve(config, image_size=image_size, images=images, classes=classes)
 
     @classmethod
     def auto_views(cls, image_size: int) -> tuple[str, str]:
-        """Both as in MoCo v2."""
+        """Return the presets of MoCo v2."""
         return "simclr-blur", "simclr-blur"
 
     @classmethod
     def input_filter(cls, config: Any) -> InputFilter:
-        """High-pass for the strategy hp."""
+        """Return the high-pass filter for the strategy hp."""
         return "high-pass" if config.strategy == "hp" else "none"
 
     @classmethod
     def for_restoring(cls, config: Any) -> Any:
-        """Without the weights of a separate saliency network, which are part of the state."""
+        """Remove the weights of a separate saliency network, which are part of the state."""
         return config.model_copy(update={"saliency_pretrained": False, "saliency_weights": None})
 
     def step(self, views: Views, labels: Tensor) -> dict[str, Tensor]:
-        """Mask, project queries, keys and each set of hard negatives in a batch of its own, and compare.
+        """Mask, project queries, keys and each set of hard negatives in separate batches, and compare.
 
-        On the SimCLR base everything passes through the encoder, hard negatives too, and receives gradient.
+        On the SimCLR base all of them pass through the encoder and receive gradient.
         """
         masked = self.mask(views)
         if self.uses_queue:
@@ -135,13 +143,13 @@ class SalMask(MomentumContrast):
         if self.uses_queue:
             loss = moco_loss(q, k, self.queue.keys, t=t, hard_negatives=hard, alpha=alpha)
         else:
-            everybody = [self.comm.gather_with_gradient(to_float32(projections)) for projections in (q, k, hard)]
-            loss = masked_simclr_loss(*everybody, t=t, alpha=alpha)
+            gathered = [self.comm.gather_with_gradient(to_float32(projections)) for projections in (q, k, hard)]
+            loss = masked_simclr_loss(*gathered, t=t, alpha=alpha)
         self._keys = to_float32(k.detach()), labels
         return {"loss": loss, "hard_similarity": similarity.mean(), **self._similarities(queries, keys)}
 
     def shown(self, views: Views) -> Views:
-        """The masked query, the key, and the first hard negative."""
+        """Return the masked query, the key, and the first hard negative."""
         masked = self.mask(views)
         return {"query": masked.query, "key": masked.key, "negative": masked.negatives[:, 0]}
 
@@ -151,7 +159,7 @@ class SalMask(MomentumContrast):
 
     @torch.no_grad()
     def mask(self, views: Views) -> Masked:
-        """Random masks on the views, from torch's global random state."""
+        """Apply random masks to the views, from torch's global random state."""
         filtered = self.filtered(views)
         query, key = filtered["query"], filtered["key"]
         generator = torch.Generator(query.device).manual_seed(int(torch.randint(2**62, ())))
@@ -166,15 +174,15 @@ class SalMask(MomentumContrast):
         return Masked(channels_last(positive), key, negatives.unflatten(0, (len(key), count)))
 
     def filtered(self, views: Views) -> Views:
-        """The views as the encoders expect them."""
+        """Filter the views by the input filter of the encoder."""
         name = self.input_filter(self.config)
         return {view: channels_last(apply_filter(name, images)) for view, images in views.items()}
 
     def _foreground(self, images: Tensor, filtered: Tensor) -> Tensor:
-        """Foreground patches [N, grid * grid]: the momentum encoder knows filtered views, other networks whole ones."""
-        seen = filtered if self.extractor is None else images
+        """Find foreground patches [N, grid * grid]: of filtered views for the momentum encoder, else of plain ones."""
+        inputs = filtered if self.extractor is None else images
         return find_foreground(
-            saliency_map(self.saliency_network, seen, self.grid, image_size=self.saliency_image_size)
+            saliency_map(self.saliency_network, inputs, self.grid, image_size=self.saliency_image_size)
         )
 
     def _project(self, images: Tensor) -> Tensor:
@@ -183,5 +191,5 @@ class SalMask(MomentumContrast):
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """The images [N, C, H, W] in the memory format that convolutions are fast with."""
+    """Convert images [N, C, H, W] to the memory format that is fastest for convolutions."""
     return images.contiguous(memory_format=torch.channels_last)

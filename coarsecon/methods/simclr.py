@@ -1,4 +1,4 @@
-"""SimCLR: the views of an image attract each other, all else in the batch repels; looks at no label at all.
+"""SimCLR: the views of an image attract each other, all others in the batch repel; needs no labels.
 
 Chen et al., ICML 2020 (arXiv 2002.05709), with the settings of SupCon's published code.
 """
@@ -18,8 +18,8 @@ class SimCLR(InBatchContrast):
     class Config(InBatchSettings):
         """Settings of SimCLR."""
 
-        temperature: Positive = Field(0.5, description="temperature of the logits")
+        temperature: Positive = Field(0.5, description="Temperature of the logits.")
 
     def positives(self, labels: Tensor) -> Tensor | None:
-        """None: no label is looked at."""
+        """Return None: labels are not used."""
         return None

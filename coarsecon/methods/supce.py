@@ -1,4 +1,4 @@
-"""Cross-entropy on the coarse labels: the baseline everyone starts from.
+"""Cross-entropy on the coarse labels, the usual baseline.
 
 With `data.labels: fine` it is the upper bound that fine labels would give.
 """
@@ -23,7 +23,7 @@ class SupCE(Method):
     class Config(MethodSettings):
         """Settings of the cross-entropy baseline."""
 
-        view: ViewName = Field("auto", description="view preset of the images")
+        view: ViewName = Field("auto", description="View preset of the images; auto: the strong one of MaskCon.")
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
@@ -32,17 +32,17 @@ class SupCE(Method):
 
     @classmethod
     def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
-        """Name the view that `auto` stands for: the strong one."""
+        """Replace an `auto` view by the strong preset."""
         return config.model_copy(
             update={"view": default_views(image_size)[0] if config.view == "auto" else config.view}
         )
 
     def views(self) -> dict[str, View]:
-        """One view of each image."""
+        """Return one view of each image."""
         return self._views
 
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy of the class logits, and the share of the batch classified rightly."""
+        """Compute the cross-entropy of the class logits, and the accuracy on the batch."""
         class_logits = to_float32(self.classifier(self.encoder(views["image"])))
         accuracy = (class_logits.detach().argmax(1) == labels).float().mean()
         return {"loss": F.cross_entropy(class_logits, labels), "accuracy": accuracy}

@@ -18,5 +18,5 @@ class SupCon(InBatchContrast):
         """Settings of SupCon."""
 
     def positives(self, labels: Tensor) -> Tensor | None:
-        """The labels learned from."""
+        """Return the training labels."""
         return labels

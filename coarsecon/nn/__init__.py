@@ -1,1 +1,1 @@
-"""The modules methods are made of: backbone, heads, momentum twin, key queue."""
+"""Modules of the methods: backbone, heads, momentum encoder, key queue."""

@@ -1,4 +1,4 @@
-"""Which network weights are of: told by their names and shapes, and brought to timm's names."""
+"""Recognition of networks by the names and shapes of their weights, and conversion to timm's names."""
 
 import re
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ DEPTHS: dict[tuple[str, tuple[int, ...]], str] = {
 
 
 def recognize(state: State) -> tuple[dict[str, Any], dict[str, str]] | None:
-    """Settings of the backbone (`name`, `stem`) and timm's name of each entry by the file's; None for other networks.
+    """Return the backbone's settings (`name`, `stem`) and timm's name of each entry by the file's, or None.
 
-    ResNets of torchvision's form, whole or as a numbered sequence of their parts, with the usual stem or one of 3x3;
-    and the few-shot field's ResNet-12.
+    Recognizes ResNets of torchvision, also as a numbered `nn.Sequential`, with a 7x7 or 3x3 stem, and the ResNet-12 of
+    few-shot learning.
     """
     names = timm_names(state)
     ours = set(names.values())
@@ -38,10 +38,10 @@ def recognize(state: State) -> tuple[dict[str, Any], dict[str, str]] | None:
 
 
 def timm_names(state: State) -> dict[str, str]:
-    """timm's name of each entry by the file's, for a ResNet; other names are kept.
+    """Map each entry of a ResNet to timm's name; other names are kept.
 
-    Parts of a ResNet in an `nn.Sequential` are numbered, some codes call the downsampling a shortcut, and the few-shot
-    field's ResNet-12 has no stem.
+    Parts of a ResNet in an `nn.Sequential` are numbered, some codes call the downsampling a shortcut, and ResNet-12 has
+    no stem.
     """
     names = _from_sequence(state) if "0.weight" in state else {name: name for name in state}
     names = {theirs: ours.replace(".shortcut.", ".downsample.") for theirs, ours in names.items()}
@@ -53,7 +53,7 @@ def timm_names(state: State) -> dict[str, str]:
 
 
 def _layer_places(state: State) -> list[int]:
-    """The numbers of layer1 to layer4 in `nn.Sequential(conv1, bn1, relu, [maxpool,] layer1, ..., layer4)`."""
+    """Return the numbers of layer1 to layer4 in `nn.Sequential(conv1, bn1, relu, [maxpool,] layer1, ..., layer4)`."""
     return sorted({int(place) for name in state if (place := name.partition(".")[0]).isdigit() and int(place) > 1})
 
 

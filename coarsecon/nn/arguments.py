@@ -1,4 +1,4 @@
-"""Which arguments a backbone may be given: those of its architecture, none that fetch or load anything."""
+"""Check of backbone arguments: only those of the architecture, none that download or load anything."""
 
 import difflib
 import inspect
@@ -26,10 +26,10 @@ SET_ELSEWHERE = ("num_classes", "in_chans", "self", "variant", "device", "dtype"
 
 
 def check_arguments(name: str, args: Mapping[str, Any]) -> None:
-    """Make sure that `args` describe the architecture of a registered model and nothing else.
+    """Check that `args` only describe the architecture of a registered model.
 
     Raises:
-        InputError: an argument is none of the architecture's, or could load weights.
+        InputError: An argument is not one of the architecture's, or could load weights.
     """
     allowed = architecture_arguments(name)
     for key in args:
@@ -37,12 +37,13 @@ def check_arguments(name: str, args: Mapping[str, Any]) -> None:
             continue
         if LOADS.fullmatch(key):
             raise InputError(
-                f"backbone.args: {key} is not allowed, because it can load files; start from a file of weights with "
-                "backbone.weights (--init-from), or from timm's own weights with backbone.pretrained"
+                "backbone.args",
+                f"{key} is not allowed, because it can load files",
+                "start from a checkpoint with backbone.weights, or from timm's weights with backbone.pretrained",
             )
         near = difflib.get_close_matches(key, allowed, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise InputError(f"backbone.args: {name} does not take an argument {key!r}{hint}")
+        hint = f"did you mean {near[0]}?" if near else ""
+        raise InputError("backbone.args", f"{name} does not take an argument {key!r}", hint)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Backbones: any timm model, with a stem for small images and weights only when asked for."""
+"""Backbones: any timm model, optionally with a stem for small images and initial weights."""
 
 import difflib
 from collections.abc import Callable
@@ -17,31 +17,37 @@ from coarsecon.nn.small_stem import first_convolution, names_a_convolution, use_
 from coarsecon.nn.weights import LoadedWeights, keep_weights, load_weights
 
 SMALL_IMAGE_SIZE = 64
+"""Maximum size in pixels of images that get a small stem."""
 
 
 def create_backbone(
     settings: BackboneSettings, image_size: int, on_weights: Callable[[LoadedWeights], None] | None = None
 ) -> nn.Module:
-    """The network [N, 3, side, side] -> [N, feature_dim(network)], without classifier.
+    """Build the network [N, 3, S, S] -> [N, feature_dim(network)], without classifier.
 
-    `on_weights` is called with what was loaded, where the network starts from a file or timm's weights.
+    Args:
+        settings: Settings of the backbone.
+        image_size: S in pixels.
+        on_weights: Called with the loaded weights, if the network starts from a checkpoint or timm's weights.
 
     Raises:
-        InputError: no such model, wrong arguments, or weights that do not fit.
-        CoarseconError: pretrained weights were asked for and cannot be fetched.
+        InputError: There is no such model, its arguments are wrong, or the weights do not fit.
+        CoarseconError: Pretrained weights cannot be downloaded.
     """
     model = _create(settings, image_size)
     published = model.state_dict()
     stem = resolve_stem(settings, image_size).stem
     if stem != "standard":
         if first_convolution(model) is None:
-            raise InputError(f"backbone.stem: {settings.name} has no convolutional stem to make small; use standard")
+            raise InputError(
+                "backbone.stem", f"{settings.name} has no convolutional stem to make small", "use standard"
+            )
         use_small_stem(model, keep_pool=stem == "small-pool", he_normal=settings.init != "maskcon")
     if settings.init != "timm" and not settings.pretrained and "zero_init_last" not in settings.args:
         reset_zero_scales(model)
     loaded = None
     if settings.weights_key is not None and settings.weights is None:
-        raise InputError("backbone.weights_key: pass the file of weights too, --init-from FILE")
+        raise InputError("backbone.weights_key", "needs a checkpoint", "set backbone.weights")
     if settings.weights is not None:
         loaded = load_weights(model, settings.weights, key=settings.weights_key)
     elif settings.pretrained:
@@ -55,7 +61,7 @@ def create_backbone(
 
 @torch.no_grad()
 def reset_zero_scales(model: nn.Module) -> None:
-    """Set the batch-norm scales to 1 that timm starts at 0, those at the end of residual branches."""
+    """Set to 1 the batch-norm scales at the end of residual branches, which timm initializes with 0."""
     for module in model.modules():
         if (
             isinstance(module, nn.modules.batchnorm._BatchNorm)
@@ -66,10 +72,10 @@ def reset_zero_scales(model: nn.Module) -> None:
 
 
 def resolve_stem(settings: BackboneSettings, image_size: int) -> BackboneSettings:
-    """The settings with `stem: auto` replaced by what it means for this model and images of this side."""
+    """Replace `stem: auto` by the stem for this model and image size."""
     if settings.stem != "auto":
         return settings
-    # A network that is built for the side of its image would be wrong about the map behind another stem.
+    # A network that is built for a fixed image size expects the feature map of its standard stem.
     has_one = names_a_convolution(_published(settings.name, "first_conv")) and not _has_fixed_image_size(settings.name)
     return settings.model_copy(update={"stem": "small" if has_one and image_size <= SMALL_IMAGE_SIZE else "standard"})
 
@@ -77,26 +83,27 @@ def resolve_stem(settings: BackboneSettings, image_size: int) -> BackboneSetting
 def _create(settings: BackboneSettings, image_size: int) -> nn.Module:
     if not (MODEL_NAME.fullmatch(settings.name) and timm.is_model(settings.name)):
         near = difflib.get_close_matches(settings.name, timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()."
-        raise InputError(f"backbone.name: timm has no model called {settings.name!r}; {hint}")
+        hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"
+        raise InputError("backbone.name", f"timm has no model called {settings.name!r}", hint)
     check_arguments(settings.name, settings.args)
     args = model_args(settings, image_size)
     try:
         return timm.create_model(settings.name, pretrained=settings.pretrained, num_classes=0, **args)
     except TypeError as error:
-        raise InputError(f"backbone.args: {settings.name} does not take them ({error})") from None
+        raise InputError("backbone.args", f"{settings.name} does not take them ({error})") from None
     except Exception as error:
         if not settings.pretrained:
             problem = f"{settings.name} cannot be built for images of {image_size} px ({_first_line(error)})"
-            raise InputError(f"backbone: {problem}. {_image_size_hint(settings.name)}") from error
+            raise InputError("backbone.name", problem, _image_size_hint(settings.name)) from error
         raise CoarseconError(
-            f"backbone.pretrained: the weights of {settings.name} cannot be fetched ({type(error).__name__}). "
-            "Fetch them elsewhere and pass the file with --init-from, or leave pretrained off."
+            "backbone.pretrained",
+            f"the weights of {settings.name} cannot be downloaded ({type(error).__name__})",
+            "download them on another machine and set backbone.weights to the file, or unset backbone.pretrained",
         ) from error
 
 
 def model_args(settings: BackboneSettings, image_size: int) -> dict[str, Any]:
-    """What `timm.create_model` is given besides the name, the stem not among it."""
+    """Return the arguments of `timm.create_model` except the name; the stem is not one of them."""
     return {**({"img_size": image_size} if _has_fixed_image_size(settings.name) else {}), **settings.args}
 
 
@@ -105,12 +112,12 @@ def _has_fixed_image_size(name: str) -> bool:
 
 
 def _published(name: str, value: str) -> Any:
-    """What timm keeps about a model; None where it knows nothing."""
+    """Return a value of timm's configuration of a model, or None."""
     return getattr(timm.models.get_pretrained_cfg(name), value, None)
 
 
 def feature_dim(model: Any) -> int:
-    """The width of the pooled features of a timm model."""
+    """Return the dimension of the pooled features of a timm model."""
     return int(getattr(model, "head_hidden_size", None) or model.num_features)
 
 
@@ -119,37 +126,38 @@ def _first_line(error: Exception) -> str:
 
 
 def _image_size_hint(name: str) -> str:
-    """What to do where a network does not go with the side of the images."""
+    """Suggest image sizes for a network that cannot take the given one."""
     published = _published(name, "input_size")
-    usual = f", and timm's own see {published[-1]} px" if published else ""
-    return f"Set data.size to another side (a multiple of 32 suits most networks{usual}), or choose another backbone"
+    usual = f"; timm's weights are for {published[-1]} px" if published else ""
+    return f"set data.size to another size (a multiple of 32 suits most networks{usual}), or choose another backbone"
 
 
 @torch.no_grad()
 def check_image_size(model: nn.Module, image_size: int) -> None:
-    """Try a network that was built for images of this side on one; its mode and weights stay as they were.
+    """Check a network on one image of this size; its mode and weights are unchanged.
 
     Raises:
-        InputError: it cannot take the image, or gives something else than its features [1, feature_dim].
+        InputError: It cannot take the image, or does not return features [1, feature_dim].
     """
     cfg: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     name, training = str(cfg.get("architecture") or type(model).__name__), model.training
     model.eval()
     try:
         shape = getattr(model(torch.zeros(1, 3, image_size, image_size)), "shape", None)
-    except Exception as error:  # a network checks its image as it likes, or not at all
+    except Exception as error:  # networks check their images in different ways, or not at all
         problem = f"{name} takes no images of {image_size} px ({_first_line(error)})"
-        raise InputError(f"backbone: {problem}. {_image_size_hint(name)}") from error
+        raise InputError("backbone.name", problem, _image_size_hint(name)) from error
     finally:
         model.train(training)
     if shape != (1, feature_dim(model)):
         raise InputError(
-            f"backbone: {name} gives {list(shape) if shape else 'something else'} for an image instead of "
-            f"[1, {feature_dim(model)}]; set backbone.args so that it pools its features, or choose another backbone"
+            "backbone.args",
+            f"{name} returns {list(shape) if shape else 'no tensor'} for an image instead of [1, {feature_dim(model)}]",
+            "set them so that it pools its features, or choose another backbone",
         )
 
 
 @torch.no_grad()
 def embed(model: nn.Module, images: Tensor) -> Tensor:
-    """Pooled features [N, D] of normalised images [N, 3, S, S], L2-normalised float32."""
+    """Compute pooled features [N, D] of normalized images [N, 3, S, S], L2-normalized float32."""
     return nn.functional.normalize(model(images).float(), dim=1)

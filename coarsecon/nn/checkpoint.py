@@ -1,4 +1,4 @@
-"""Read checkpoints of any origin without running anything in them, and find the sets of weights they hold."""
+"""Read untrusted checkpoints without running code in them, and find their sets of weights."""
 
 import argparse
 import re
@@ -17,17 +17,17 @@ from torch import Tensor
 from coarsecon.errors import InputError
 
 MAX_BYTES = 16 * 2**30
-"""Maximum size of a checkpoint, unpacked; published ones, their optimizers included, are smaller."""
+"""Maximum size of an unpacked checkpoint; published ones are smaller, including their optimizers."""
 
 MAX_DEPTH = 4
-"""Maximum depth of dictionaries in a file at which weights are looked for."""
+"""Maximum depth of dictionaries with weights in a file."""
 
 WRAPPERS = re.compile(r"(^|\.)(?:(?:module|_orig_mod)\.)+")
-"""Parts of names that parallel training and torch.compile add."""
+"""Prefixes of names from parallel training and torch.compile."""
 
 
 class Ignored:
-    """Stand-in for NumPy's values beside weights, such as the best accuracy so far; holds nothing and does nothing."""
+    """Replacement for NumPy values next to weights, such as the best accuracy; does nothing."""
 
     def __init__(self, *args: object) -> None: ...
 
@@ -43,16 +43,15 @@ NUMPY = (
 ALLOWED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     argparse.Namespace, *((Ignored, name) for name in NUMPY),
 ]  # fmt: skip
-"""Classes beyond tensors and plain containers that a file may name: old ones keep arguments and metrics so."""
+"""Classes other than tensors and containers that a file may use: old ones store arguments and metrics so."""
 
 
 @dataclass(frozen=True)
 class ForeignCheckpoint:
-    """The weights in a file, and what else it holds.
+    """The weights in a file, and its other keys.
 
-    `sets` has every dictionary of tensors by the keys that lead to it, joined by dots ("" is the file's own), such
-    as `state_dict` and `state_dict_ema`; its names are without `module.` and `_orig_mod.`. `others` are the remaining
-    keys.
+    `sets` has every dictionary of tensors by its path of keys, joined by dots ("" is the top level), such as
+    `state_dict` and `state_dict_ema`; names are without `module.` and `_orig_mod.`. `others` are the remaining keys.
     """
 
     sets: dict[str, dict[str, Tensor]]
@@ -60,32 +59,33 @@ class ForeignCheckpoint:
 
     @cached_property
     def state(self) -> dict[str, Tensor]:
-        """The largest set of weights, the first of equal ones."""
+        """The largest set of weights; the first one in case of a tie."""
         return max(self.sets.values(), key=lambda state: sum(value.numel() for value in state.values()))
 
 
-def read_checkpoint(path: Path) -> ForeignCheckpoint:
-    """The weights of a .safetensors file or one that torch saved.
+def read_checkpoint(path: Path, *, max_bytes: int = MAX_BYTES) -> ForeignCheckpoint:
+    """Read the weights of a .safetensors file or one that torch saved.
 
-    Only tensors and plain containers are read, argparse's namespaces and NumPy's values among them.
+    Only tensors, plain containers, argparse namespaces and NumPy values are read.
 
     Raises:
-        InputError: the file is missing, too large, broken, needs code to be run, or holds no weights.
+        InputError: The file is missing, too large or broken, needs code to run, or has no weights.
     """
     if not path.is_file():
-        raise InputError(f"{path}: {_not_a_file(path)}")
-    if _unpacked_size(path) > MAX_BYTES:
-        raise InputError(f"{path}: more than {MAX_BYTES >> 30} GiB, larger than any published checkpoint; refused")
+        raise InputError(path, *_not_a_file(path))
+    if _unpacked_size(path) > max_bytes:
+        raise InputError(path, f"larger than {max_bytes / 2**30:g} GiB, more than any published checkpoint")
     content = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
     if not isinstance(content, Mapping):
-        raise InputError(f"{path}: holds a {type(content).__name__}, not weights by name; save model.state_dict()")
+        raise InputError(path, f"has a {type(content).__name__}, not weights by name", "save model.state_dict()")
     sets = {key: tensors for key, tensors in _sets(content).items() if any(value.ndim for value in tensors.values())}
     if not sets:
-        raise InputError(f"{path}: holds no weights; it has {', '.join(map(str, list(content)[:8])) or 'nothing'}")
+        found = ", ".join(map(str, list(content)[:8])) or "nothing"
+        raise InputError(path, f"has no weights, but {found}")
     for state in sets.values():
         inflated = [name for name, value in state.items() if value.numel() * value.element_size() > _stored(value)]
         if inflated:
-            raise InputError(f"{path}: {inflated[0]} claims to have more numbers than the file holds; refused")
+            raise InputError(path, f"{inflated[0]} claims more numbers than the file has")
     taken = {key.partition(".")[0] for key in sets} | set(_tensors(content) if "" in sets else ())
     others = [str(key) for key in content if str(key) not in taken]
     return ForeignCheckpoint({key: {WRAPPERS.sub(r"\1", name): value for name, value in state.items()}
@@ -93,7 +93,7 @@ def read_checkpoint(path: Path) -> ForeignCheckpoint:
 
 
 def _sets(content: Mapping[Any, Any], key: str = "", depth: int = 0) -> dict[str, dict[str, Tensor]]:
-    """Every dictionary of tensors; those of an optimizer are numbered, and left out."""
+    """Find every dictionary of tensors; those of an optimizer are numbered, and omitted."""
     found = {}
     if tensors := _tensors(content):
         found[key] = tensors
@@ -113,12 +113,12 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({str(error).splitlines()[0]})") from None
+        raise InputError(path, f"cannot be read as safetensors ({str(error).splitlines()[0]})") from None
 
 
 def _read_torch(path: Path) -> Any:
-    if problem := _something_else(path):
-        raise InputError(f"{path}: {problem}")
+    if other := _something_else(path):
+        raise InputError(path, *other)
     try:
         with torch.serialization.safe_globals(ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -127,19 +127,21 @@ def _read_torch(path: Path) -> Any:
         found = re.search(r"Unsupported (?:global|class)[^:]*: (?:GLOBAL )?(\S+)", reason)
         if found:
             raise InputError(
-                f"{path}: not a checkpoint that can be loaded safely: it needs {found[1]}, code that reading it would "
-                "run. If you trust its maker, save only its weights where it was made: "
-                "torch.save(model.state_dict(), FILE)"
+                path,
+                f"not a checkpoint that can be loaded safely: reading it would run code ({found[1]})",
+                "if you trust its author, save only the weights in its original environment: "
+                "torch.save(model.state_dict(), FILE)",
             ) from None
         if _is_pickle(path):
             raise InputError(
-                f"{path}: not a checkpoint that can be loaded safely, but a pickle that torch.save did not write; "
-                "load it where it was made, and torch.save its tensors by name"
+                path,
+                "not a checkpoint that can be loaded safely, but a pickle that torch.save did not write",
+                "load it in its original environment, and torch.save its tensors by name",
             ) from None
-        if not isinstance(error, RuntimeError | OSError):  # what it is then called helps none but torch's makers
-            raise InputError(f"{path}: not a checkpoint: neither safetensors nor what torch saves") from None
+        if not isinstance(error, RuntimeError | OSError):  # others are internal errors of torch
+            raise InputError(path, "not a checkpoint: neither safetensors nor saved by torch") from None
         first = reason.strip().splitlines()[0].split(". ")[0][:150] if reason.strip() else type(error).__name__
-        raise InputError(f"{path}: not a checkpoint that can be loaded safely ({first})") from None
+        raise InputError(path, f"not a checkpoint that can be loaded safely ({first})") from None
 
 
 def _tensors(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
@@ -147,7 +149,7 @@ def _tensors(mapping: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _stored(value: Tensor) -> int:
-    """Bytes behind a tensor; a sparse or nested one has no storage to ask."""
+    """Return the size of a tensor's storage in bytes; 0 for a sparse or nested one."""
     try:
         return value.untyped_storage().nbytes()
     except (NotImplementedError, RuntimeError):
@@ -163,12 +165,12 @@ def _unpacked_size(path: Path) -> int:
         return size
 
 
-def _not_a_file(path: Path) -> str:
-    """What is wrong with a path to weights that names no file; for a run folder, which file in it is meant."""
+def _not_a_file(path: Path) -> tuple[str, str]:
+    """Return problem and hint for a path that is no file; for a run folder, suggest the file in it."""
     if not path.is_dir():
-        return "no such file of weights"
+        return "no such file", "check the path"
     inside = path / "encoder.safetensors"
-    return f"is a folder; name the file of weights{f', {inside}' * inside.is_file()}"
+    return "is a folder", f"name the checkpoint file{f', {inside}' * inside.is_file()}"
 
 
 def _is_pickle(path: Path) -> bool:
@@ -176,14 +178,14 @@ def _is_pickle(path: Path) -> bool:
         return file.read(1) == b"\x80"
 
 
-def _something_else(path: Path) -> str | None:
-    """What a file is that is no checkpoint, where that is plain from its start."""
+def _something_else(path: Path) -> tuple[str, str] | None:
+    """Return problem and hint for a file whose first bytes are not those of a checkpoint."""
     with path.open("rb") as file:
         start = file.read(256).lstrip().lower()
     if not start:
-        return "is empty; fetch or copy it again"
+        return "is empty", "download or copy it again"
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "is a web page, not a checkpoint: the download failed or needs a login; fetch the file again"
+        return "is a web page, not a checkpoint: the download failed or needs a login", "download the file again"
     if start.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the checkpoint; fetch the file with `git lfs pull`"
+        return "is a Git LFS pointer, not the checkpoint", "download the file with `git lfs pull`"
     return None

@@ -1,4 +1,4 @@
-"""An encoder with its input transform: the two never travel apart."""
+"""An encoder with its input transform, saved and loaded together."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ from coarsecon.views.presets import test_view
 
 
 class InputTransform(Settings):
-    """How an image becomes the encoder's input: resized to a square by antialiased bilinear, normalised, filtered."""
+    """Transform from an image to the encoder's input: antialiased bilinear resize to a square, normalize, filter."""
 
     size: int = Field(gt=0, le=2**16)
     mean: tuple[float, float, float]
@@ -34,7 +34,7 @@ class InputTransform(Settings):
 
 
 class EncoderCard(Settings):
-    """What is needed to build an encoder again: stands beside its weights as `encoder.json`."""
+    """Description of a saved encoder: the file `encoder.json` next to its weights."""
 
     backbone: BackboneSettings
     input: InputTransform
@@ -42,12 +42,12 @@ class EncoderCard(Settings):
     @field_validator("backbone")
     @classmethod
     def _without_other_weights(cls, backbone: BackboneSettings) -> BackboneSettings:
-        """A saved encoder has its own weights: whatever its card says, none are fetched or read from elsewhere."""
+        """Ignore other initial weights, because a saved encoder comes with its weights."""
         return backbone.model_copy(update={"pretrained": False, "weights": None, "weights_key": None})
 
 
 class Encoder(nn.Module):
-    """A backbone in evaluation mode behind its input transform."""
+    """A backbone in evaluation mode with its input transform."""
 
     def __init__(self, backbone: nn.Module, card: EncoderCard) -> None:
         super().__init__()
@@ -57,14 +57,14 @@ class Encoder(nn.Module):
         self._view = test_view(card.input.size, card.input.mean, card.input.std)
 
     def embed(self, batch: ImageBatch) -> Tensor:
-        """L2-normalised `features` [N, D]."""
+        """Compute L2-normalized `features` [N, D]."""
         return nn.functional.normalize(self.features(batch), dim=1)
 
     @torch.no_grad()
     def features(self, batch: ImageBatch, *, mirrored: bool = False) -> Tensor:
-        """Float32 features [N, D] of a batch of 8-bit images, or of their mirror images, as the backbone gives them.
+        """Compute float32 features [N, D] of a batch of 8-bit images, or of their mirror images, not normalized.
 
-        Leaves the backbone's mode as it was.
+        Keeps the mode of the backbone.
         """
         training = self.backbone.training
         self.backbone.eval()
@@ -75,50 +75,50 @@ class Encoder(nn.Module):
             self.backbone.train(training)
 
     def inputs(self, batch: ImageBatch, *, mirrored: bool = False) -> Tensor:
-        """What the backbone is shown [N, 3, S, S] of a batch of 8-bit images, by the input transform."""
+        """Apply the input transform to a batch of 8-bit images, giving [N, 3, S, S]."""
         images = self._view(batch, None)
         images = apply_filter(self.card.input.filter, images.flip(3) if mirrored else images)
         return images.contiguous(memory_format=torch.channels_last)
 
 
 def plain_state(module: nn.Module) -> dict[str, Tensor]:
-    """The state of a network on the CPU, in torch's usual layout, as safetensors writes it.
+    """Copy the state of a network to the CPU, in contiguous memory format, for safetensors.
 
-    Each entry is a copy, for layers may share their weights, which safetensors refuses.
+    Each entry is a separate copy, because safetensors refuses weights that layers share.
     """
     plain = torch.contiguous_format
     return {name: value.detach().cpu().clone(memory_format=plain) for name, value in module.state_dict().items()}
 
 
 def save_encoder(backbone: nn.Module, card: EncoderCard, path: Path) -> None:
-    """Write the weights to `path` (.safetensors) and the card beside them (.json), each in one move."""
+    """Write the weights to `path` (.safetensors) and the card next to them (.json), each atomically."""
     atomic_write(path, save(plain_state(backbone), metadata={"format": "pt"}))
     atomic_write(path.with_suffix(".json"), json.dumps(card.model_dump(mode="json"), indent=2))
 
 
 def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
-    """The encoder saved at `path`, on `device`, in evaluation mode.
+    """Load the encoder saved at `path` to `device`, in evaluation mode.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        InputError: a file is damaged, or the two do not belong together.
+        FileNotFoundError: A file is missing.
+        InputError: A file is damaged, or the two do not belong together.
     """
     card_path = path.with_suffix(".json")
     try:
         card = EncoderCard.model_validate_json(card_path.read_bytes())
         state = load_file(path)
     except FileNotFoundError as error:
-        if settled_file(path) != path:  # a training has put it in place in the meantime
+        if settled_file(path) != path:  # a training has moved it in the meantime
             return load_encoder(settled_file(path), device)
         raise FileNotFoundError(error.errno, error.strerror, error.filename or str(path)) from None
     except (OSError, SafetensorError, ValidationError, ValueError) as error:
-        raise InputError(f"{path}: the encoder cannot be read ({str(error).splitlines()[0]})") from None
+        raise InputError(path, f"the encoder cannot be read ({str(error).splitlines()[0]})") from None
     check_finite(state, path)
     backbone = create_backbone(card.backbone, card.input.size)
     try:
         backbone.load_state_dict(state)
     except RuntimeError:
         raise InputError(
-            f"{path}: the weights do not belong to {card.backbone.name} as {card_path.name} says"
+            path, f"the weights are not those of {card.backbone.name}, named in {card_path.name}"
         ) from None
     return Encoder(to_device(backbone, device).eval(), card)

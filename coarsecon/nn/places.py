@@ -1,4 +1,4 @@
-"""Where in a checkpoint the weights of a network are: its dictionaries, and the prefixes of the names in them."""
+"""Find the weights of a network in a checkpoint: in which dictionary, and below which prefix of names."""
 
 import re
 from collections import Counter
@@ -12,10 +12,10 @@ from coarsecon.errors import InputError
 from coarsecon.nn.checkpoint import ForeignCheckpoint
 
 NUM_BATCHES = "num_batches_tracked"
-"""Entries that old files lack, and that nothing after training reads."""
+"""Entries that old files lack, and that are only used in training."""
 
 AVERAGED = re.compile(r"(^|[._])(ema|momentum|average[d]?|k|key|target|student)([._]|$)")
-"""Weights that are taken only where there are no others: moving averages, and a student beside its teacher."""
+"""Weights that are only used without an alternative: moving averages, and a student with its teacher."""
 
 PART = re.compile(r"(^|\.)(layer|stage|block)s?\d*(\.|$)")
 """Prefixes inside a network."""
@@ -34,10 +34,10 @@ class Place:
 
 
 def places(checkpoint: ForeignCheckpoint, *, min_entries: float, key: str | None, path: Path) -> list[Place]:
-    """Every place with at least `min_entries` entries, or the largest dictionary if there is none.
+    """List every place with at least `min_entries` entries, or the largest dictionary if there is none.
 
     Raises:
-        InputError: `key` is part of no place.
+        InputError: No place contains `key`.
     """
     found = []
     for name, state in checkpoint.sets.items():
@@ -49,7 +49,7 @@ def places(checkpoint: ForeignCheckpoint, *, min_entries: float, key: str | None
     chosen = [place for place in found if f".{key}." in f".{place}."]
     if not chosen:
         known = ", ".join(name for name in map(str, found) if name and not PART.search(name))
-        raise InputError(f"{path}: no weights called {key!r}" + (f"; there are {known}" if known else ""))
+        raise InputError(path, f"no weights called {key!r}", f"use one of {known}" if known else "")
     return chosen
 
 
@@ -67,8 +67,8 @@ def _place(key: str, prefix: str, state: dict[str, Tensor]) -> Place:
 def choose_place(equal: Sequence[Place], usual: Sequence[str] = ()) -> Place:
     """Choose from places that fit equally well.
 
-    Prefixes in `usual` go first, in their order. Then come plain weights, before averaged ones (EMA, momentum or key
-    encoder) and before a student, whose teacher the published code evaluates.
+    Prefixes in `usual` come first, in their order. Then come plain weights, before averaged ones (EMA, momentum or key
+    encoder) and before a student, because the published code evaluates its teacher.
     """
 
     def rank(place: Place) -> tuple[int, bool]:
@@ -79,7 +79,7 @@ def choose_place(equal: Sequence[Place], usual: Sequence[str] = ()) -> Place:
 
 
 def summarize(names: Iterable[str]) -> list[str]:
-    """Names of weights by the module they belong to, with their number where it is more than one."""
+    """Summarize names of weights by their module, with their number if it is more than one."""
 
     def owner(name: str) -> str:
         parts = name.split(".")

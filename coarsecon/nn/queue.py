@@ -1,4 +1,4 @@
-"""Key queues: the last keys of earlier batches, kept in buffers and so in every checkpoint."""
+"""Key queues: the last keys of earlier batches, stored in buffers and so in every checkpoint."""
 
 import torch
 import torch.nn.functional as F
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 class KeyQueue(nn.Module):
-    """A ring of unit-norm keys with their labels (He et al., CVPR 2020).
+    """Ring buffer of unit-norm labeled keys (He et al., CVPR 2020).
 
-    Until real keys replace them, the entries are random directions labelled -1, which no sample's label equals.
+    Initial entries are random directions with label -1, which no sample has.
 
     Attributes:
         keys: [size, D] float32, unit-norm.
-        labels: [size] int64, -1 where no key was written yet.
+        labels: [size] int64, -1 for initial entries.
     """
 
     keys: Tensor
@@ -29,19 +29,19 @@ class KeyQueue(nn.Module):
 
     @property
     def size(self) -> int:
-        """The number of entries."""
+        """Number of entries."""
         return len(self.keys)
 
     @property
     def filled(self) -> int:
-        """The number of entries that hold a real key."""
+        """Number of entries with a real key."""
         return int(self.written)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, labels: Tensor) -> None:
-        """Write keys [N, D] with labels [N] over the oldest entries; of more than `size` keys the last ones stay.
+        """Replace the oldest entries by keys [N, D] with labels [N]; of more than `size` keys the last ones are kept.
 
-        The position is a tensor and the write an indexed copy, so that nothing here waits for the device.
+        The position is a tensor and the write an indexed copy, to avoid synchronizing with the device.
         """
         skipped = max(len(keys) - self.size, 0)
         keys, labels = keys[skipped:], labels[skipped:]
@@ -53,14 +53,12 @@ class KeyQueue(nn.Module):
 
 
 class ClassBanks(nn.Module):
-    """One ring of raw keys per class (Bukchin et al., CVPR 2021).
-
-    Until real keys replace them, the entries are random directions.
+    """One ring buffer of keys per class (Bukchin et al., CVPR 2021). Initial entries are random directions.
 
     Attributes:
-        keys: [C, size, D] float32, as they were given.
-        positions: [C], each bank's next slot.
-        written: [C], how many real keys each bank holds.
+        keys: [C, size, D] float32, not normalized.
+        positions: [C], the next slot of each bank.
+        written: [C], number of real keys in each bank.
     """
 
     keys: Tensor
@@ -75,21 +73,21 @@ class ClassBanks(nn.Module):
 
     @property
     def size(self) -> int:
-        """The number of entries of each bank."""
+        """Number of entries of each bank."""
         return self.keys.shape[1]
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, labels: Tensor) -> None:
-        """Write keys [N, D] into the banks of their labels [N], in their order, over each bank's oldest entries.
+        """Replace the oldest entries of the banks of labels [N] by keys [N, D], in their order.
 
-        Of more keys of a class than its bank holds the last ones stay.
+        If a class has more keys than its bank has entries, the last ones are kept.
         """
         classes, size, dim = self.keys.shape
         one_hot = F.one_hot(labels, classes)
         counts = one_hot.sum(0)
-        rank = (one_hot.cumsum(0) - 1).gather(1, labels[:, None]).squeeze(1)  # place among the keys of its class
+        rank = (one_hot.cumsum(0) - 1).gather(1, labels[:, None]).squeeze(1)  # position among the keys of its class
         slots = labels * size + (self.positions[labels] + rank) % size
-        if len(keys) > size:  # a bank may be lapped, and two writes to one slot have no order
+        if len(keys) > size:  # two writes to one slot have no defined order
             stays = rank >= counts[labels] - size
             slots, keys = slots[stays], keys[stays]
         self.keys.view(-1, dim).index_copy_(0, slots, keys.to(self.keys.dtype))

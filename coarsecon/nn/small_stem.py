@@ -1,7 +1,7 @@
-"""Convnets that enter small images by a 3x3 convolution of stride 1: registered with timm as `small_stem`.
+"""Convnets with a 3x3 stem of stride 1 for small images, registered with timm as `small_stem`.
 
-`timm.create_model("small_stem", base="resnet18")` is ResNet-18 with that stem and without the max-pool behind it;
-`keep_pool=True` keeps the pool. timm itself has no argument for it.
+`timm.create_model("small_stem", base="resnet18")` is ResNet-18 with that stem and without the max-pool after it;
+`keep_pool=True` keeps the max-pool. timm has no argument for it.
 """
 
 from typing import Any, TypeGuard
@@ -14,12 +14,12 @@ __all__ = ["first_convolution", "names_a_convolution", "use_small_stem"]
 
 
 def names_a_convolution(name: object) -> TypeGuard[str]:
-    """Whether timm's `first_conv` of a model names the stem of a convnet, and not what cuts a transformer's patches."""
+    """Return True if timm's `first_conv` of a model is the stem of a convnet, not a patch embedding."""
     return isinstance(name, str) and "embed" not in name
 
 
 def first_convolution(model: nn.Module) -> str | None:
-    """The name of the convolution that a convnet's image enters by; None for networks that cut patches."""
+    """Return the name of a convnet's first convolution; None for networks with a patch embedding."""
     name = getattr(model, "pretrained_cfg", {}).get("first_conv")
     if not names_a_convolution(name):
         return None
@@ -29,9 +29,9 @@ def first_convolution(model: nn.Module) -> str | None:
 
 
 def use_small_stem(model: nn.Module, *, keep_pool: bool = False, he_normal: bool = True) -> None:
-    """Make the first convolution 3x3 with stride 1 and, as usual for 32 px, drop the max-pool that follows it.
+    """Make the first convolution 3x3 with stride 1 and, as usual for 32 px, remove the max-pool after it.
 
-    Its weights are drawn like those of ResNet's other convolutions (He et al., ICCV 2015, by fan-out), or with
+    Its weights are initialized like those of ResNet's other convolutions (He et al., ICCV 2015, by fan-out), or with
     `he_normal=False` from PyTorch's default uniform distribution.
     """
     name = first_convolution(model)
@@ -61,6 +61,6 @@ default_cfgs = generate_default_cfgs({"small_stem": {"input_size": (3, 32, 32)}}
 
 @register_model
 def small_stem(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """The timm model called `base` with a small stem; its weights are those of a folder, as `local-dir:` names it."""
+    """Build the timm model `base` with a small stem; its weights come from a folder, by `local-dir:`."""
     model: nn.Module = build_model_with_cfg(_build, "small_stem", pretrained, **kwargs)
     return model

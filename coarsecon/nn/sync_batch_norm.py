@@ -1,6 +1,6 @@
-"""Batch norm whose statistics are those of the whole batch, however many ranks share it.
+"""Batch norm with the statistics of the global batch over all ranks.
 
-torch's own runs on accelerators alone; this one runs wherever the ranks can speak, and takes every norm of timm.
+Unlike torch's `SyncBatchNorm`, it runs on CPUs too, and replaces every batch norm of timm.
 """
 
 import torch
@@ -13,31 +13,31 @@ from coarsecon.runtime.distributed import Distributed
 
 
 class _Synchronized(nn.modules.batchnorm._BatchNorm):
-    comm: Distributed
+    distributed: Distributed
 
     def _check_input_dim(self, x: Tensor) -> None:
         pass
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, ...] -> the same."""
+        """Normalize [N, C, ...]."""
         return normalize_together(self, x) if self.training else super().forward(x)
 
 
 class SyncBatchNorm1d(_Synchronized, nn.BatchNorm1d):
-    """For [N, C]."""
+    """Synchronized batch norm of [N, C]."""
 
 
 class SyncBatchNorm2d(_Synchronized, nn.BatchNorm2d):
-    """For [N, C, H, W]."""
+    """Synchronized batch norm of [N, C, H, W]."""
 
 
 class SyncBatchNormAct2d(BatchNormAct2d):
-    """For timm's batch norm that is followed by dropout and activation."""
+    """Synchronized form of timm's batch norm with dropout and activation."""
 
-    comm: Distributed
+    distributed: Distributed
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> the same."""
+        """Normalize [N, C, H, W]."""
         if not self.training:
             evaluated: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return evaluated
@@ -53,7 +53,7 @@ SYNC_FORMS: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def normalize_together(norm: _Synchronized | SyncBatchNormAct2d, x: Tensor) -> Tensor:
-    """Training-mode batch norm of x [N, C, ...] by the mean and variance over all ranks' N, which are equal."""
+    """Apply training-mode batch norm to x [N, C, ...] by mean and variance over all ranks, which have equal N."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.momentum is not None
@@ -61,7 +61,7 @@ def normalize_together(norm: _Synchronized | SyncBatchNormAct2d, x: Tensor) -> T
     shape = [1, -1, *[1] * (x.ndim - 2)]
     values = to_float32(x)
     own_var, own_mean = torch.var_mean(values, others, correction=0)
-    stacked = norm.comm.gather_with_gradient(torch.stack([own_mean, own_var])[None])  # [ranks, 2, C]
+    stacked = norm.distributed.gather_with_gradient(torch.stack([own_mean, own_var])[None])  # [ranks, 2, C]
     mean = stacked[:, 0].mean(0)
     var = stacked[:, 1].mean(0) + (stacked[:, 0] - mean).square().mean(0)
     with torch.no_grad():
@@ -75,19 +75,20 @@ def normalize_together(norm: _Synchronized | SyncBatchNormAct2d, x: Tensor) -> T
     return (values * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
 
-def synchronize_batch_norm(model: nn.Module, comm: Distributed) -> None:
-    """Turn every batch norm inside `model` into one over all ranks, in place; weights keep names and shapes.
+def synchronize_batch_norm(model: nn.Module, distributed: Distributed) -> None:
+    """Replace every batch norm of `model` by one over all ranks, in place; weights keep names and shapes.
 
     Raises:
-        InputError: a batch norm is of a kind that cannot be synchronised.
+        InputError: A batch norm cannot be synchronized.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     unknown = {type(norm).__name__ for norm in norms if type(norm) not in SYNC_FORMS}
     if unknown:
         raise InputError(
-            f"run.batch_norm: {', '.join(sorted(unknown))} cannot be synchronised; use local or shuffle"
-            " (and leave backbone.batch_norm_splits at 1 for sync)"
+            "run.batch_norm",
+            f"{', '.join(sorted(unknown))} cannot be synchronized",
+            "use local or shuffle, or set backbone.batch_norm_splits to 1",
         )
     for norm in norms:
         norm.__class__ = SYNC_FORMS[type(norm)]  # type: ignore[assignment]
-        norm.comm = comm  # type: ignore[assignment]
+        norm.distributed = distributed  # type: ignore[assignment]

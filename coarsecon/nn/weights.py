@@ -1,4 +1,4 @@
-"""Initial weights of a backbone: found in a checkpoint, adapted as timm adapts its own, and reported."""
+"""Initial weights of a backbone: found in a checkpoint, adapted to the network, and reported."""
 
 import math
 import sys
@@ -25,37 +25,37 @@ STATISTICS = ("running_mean", "running_var")
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """Which entries of a backbone were loaded, and which are initialized as without weights."""
+    """Report of the entries of a backbone that were loaded, and of those with random values."""
 
     origin: str
-    """The file, and where in it the weights are."""
+    """The file, and the place of the weights in it."""
     loaded: int
     total: int
     adapted: list[str]
-    """Entries that were changed to fit, with what was done."""
+    """Entries that were adapted, with the change."""
     new: list[str]
-    """Entries that are not in the file, or have another shape there, with the reason."""
+    """Entries that are missing in the file or have another shape, with the reason."""
     unused: list[str]
-    """What else the weights were saved with, grouped, such as a classifier."""
+    """Unused entries of the weights, by module, such as a classifier."""
     others: list[str]
-    """Other weights of the same network in the file, such as an EMA."""
+    """Other weights of the network in the file, such as an EMA."""
 
     def lines(self) -> Iterator[str]:
-        """A line of what was loaded, and a warning where entries were not."""
+        """Yield a line about the loaded weights, and a warning if entries are missing."""
         counts = f"{self.loaded} of {self.total} backbone entries from {self.origin}"
         extra = [*self.adapted, *([f"not used: {', '.join(self.unused)}"] if self.unused else [])]
         if self.others:
-            extra.append(f"the file also holds {', '.join(self.others)} (backbone.weights_key)")
+            extra.append(f"the file also has {', '.join(self.others)} (backbone.weights_key)")
         yield "; ".join([f"initial weights: {counts}", *extra])
         if self.new:
             listed = ", ".join(self.new[:4]) + f", and {len(self.new) - 4} more" * (len(self.new) > 4)
             count = "1 backbone entry is" if len(self.new) == 1 else f"{len(self.new)} backbone entries are"
-            yield f"warning: {count} initialized as without weights: {listed}"
+            yield f"warning: {count} randomly initialized: {listed}"
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A network's entries that weights fit, those that were adapted, and those that they do not fit, with reasons."""
+    """Weights that fit a network's entries, entries that were adapted, and misfits with reasons."""
 
     taken: dict[str, Tensor]
     adapted: list[str]
@@ -63,19 +63,19 @@ class Fit:
 
 
 def load_weights(model: nn.Module, path: Path, *, key: str | None = None, fresh_stem: bool = True) -> LoadedWeights:
-    """Load the weights in a file; those of a classifier are left out.
+    """Load the weights in a file, except those of a classifier.
 
-    The part of the file is taken that fits the model best, whatever its names begin with; `key` names another one.
+    The part of the file that fits the model best is used, below any prefix of names; `key` selects another one.
     Position embeddings are resized, a first convolution of one channel is repeated for three.
 
     Args:
         model: The backbone, without a classifier.
         path: A .safetensors file, or one that torch saved.
-        key: Key of the file's weights or a part of the beginning of their names, for a file with several.
+        key: Key of the weights or a part of their prefix, for a file with several.
         fresh_stem: Allow a first convolution of another shape, and a few missing entries, to keep random values.
 
     Raises:
-        InputError: the file cannot be read safely, or its weights do not fit or are not finite.
+        InputError: The file cannot be read safely, or its weights do not fit or are not finite.
     """
     checkpoint = read_checkpoint(path)
     found = find_weights(checkpoint, model, path, key=key)
@@ -87,7 +87,7 @@ def load_weights(model: nn.Module, path: Path, *, key: str | None = None, fresh_
 
 
 def keep_weights(model: nn.Module, state: Mapping[str, Tensor], origin: str) -> LoadedWeights:
-    """Load the weights that `model` had before its stem was replaced, as far as they fit the new one."""
+    """Load the weights of `model` from before the replacement of its stem, as far as they fit."""
     fit = fit_state(state, model)
     model.load_state_dict(fit.taken, strict=False)
     return _report(fit, origin)
@@ -107,7 +107,7 @@ def _report(fit: Fit, origin: str, unused: Sequence[str] = (), others: Sequence[
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """The part of a checkpoint that fits a network best, by the network's names, and others that fit as well."""
+    """The part of a checkpoint that fits a network best, by the network's names, and others that fit equally well."""
 
     place: Place
     state: dict[str, Tensor]
@@ -131,7 +131,7 @@ def find_weights(
 ) -> FoundWeights:
     """Find the part of a checkpoint with the largest number of entries of `model` by name and shape.
 
-    Of parts that fit equally well those below a prefix of `usual` go first, then plain weights before averaged ones.
+    Of parts that fit equally well those below a prefix of `usual` come first, then plain weights before averaged ones.
 
     Raises:
         InputError: `key` names no part of the file.
@@ -153,7 +153,7 @@ def find_weights(
 
 
 def _namings(state: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """The weights under their own names and, where a ResNet's differ, under timm's."""
+    """Yield the weights with their names and, if those of a ResNet differ, with timm's names."""
     yield state
     names = timm_names(state)
     if any(theirs != ours for theirs, ours in names.items()):
@@ -161,7 +161,7 @@ def _namings(state: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 
 def fit_state(state: Mapping[str, Tensor], model: nn.Module) -> Fit:
-    """Sort out which entries of `model` the weights fit; counters of batches do not matter."""
+    """Compare the weights with the entries of `model`, ignoring counters of batches."""
     first = _first_weight(model)
     taken, adapted, misfits = {}, [], {}
     for name, value in model.state_dict().items():
@@ -189,23 +189,24 @@ def _is_gray(given: Tensor, value: Tensor) -> bool:
 
 
 def _first_weight(model: nn.Module) -> str:
-    """The name of the weights that an image's channels meet first, a transformer's patches included."""
+    """Return the name of the first weights, those of the stem or of the patch embedding."""
     return f"{first_convolution(model) or getattr(model, 'pretrained_cfg', {}).get('first_conv')}.weight"
 
 
 def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """Make sure that weights are numbers.
+    """Check that weights are finite.
 
     Raises:
-        InputError: some are NaN or infinite.
+        InputError: Some are NaN or infinite.
     """
     for name, value in state.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             what = "NaN" if bool(value.isnan().any()) else "infinite values"
             bad = int((~value.isfinite()).sum())
             raise InputError(
-                f"{path}: {name} contains {what} ({bad:,} of {value.numel():,} values); "
-                "the training that wrote it diverged, use an earlier checkpoint"
+                path,
+                f"{name} contains {what} ({bad:,} of {value.numel():,} values): the training that wrote it diverged",
+                "use an earlier checkpoint",
             )
 
 
@@ -221,8 +222,10 @@ def _check_complete(model: nn.Module, found: FoundWeights, path: Path, *, fresh_
         return
     names, total = list(misfits), len(misfits) + len(found.fit.taken)
     raise InputError(
-        f"{path}: does not fit the backbone: {len(names)} of {total} entries are missing or of "
-        f"another shape{_at(found.place)} ({', '.join(names[:3])}{', ...' * (len(names) > 3)}){_advice(model, missing)}"
+        path,
+        f"does not fit the backbone: {len(names)} of {total} entries are missing or have another shape"
+        f"{_at(found.place)} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})",
+        _hint(model, missing),
     )
 
 
@@ -230,34 +233,34 @@ def _at(place: Place) -> str:
     return f" ({place})" if str(place) else ""
 
 
-def _advice(model: nn.Module, missing: list[str]) -> str:
-    """What to do: where the file has every entry, and the network is of those that are built for one side, or not."""
+def _hint(model: nn.Module, missing: list[str]) -> str:
+    """Suggest another network or, if the file has every entry of one with a fixed image size, another size."""
     cfg = getattr(model, "pretrained_cfg", None) or {}
     if not cfg.get("fixed_input_size") or missing:
-        return "; are they of another network? Name it with --backbone"
-    usual = f" (timm's own see {cfg['input_size'][-1]} px)" if cfg.get("input_size") else ""
-    return f"; if it was saved for images of another side, set data.size to that one{usual}"
+        return "if the weights are of another network, set backbone.name to it"
+    usual = f" (timm's weights are for {cfg['input_size'][-1]} px)" if cfg.get("input_size") else ""
+    return f"if it was saved for another image size, set data.size to that size{usual}"
 
 
 def _adapted(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """As timm adapts published weights: a transformer's position embeddings to another side, its authors' names."""
+    """Adapt the weights as timm does: names of the authors, position embeddings for another image size."""
     adapt: Callable[..., Any] | None = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if adapt:
         try:
             state = adapt(dict(state), model)
-        except Exception:  # timm's filters trust that weights are of their network
+        except Exception:  # timm's filters expect weights of their network
             return state
     own = model.state_dict()
-    return {  # for some transformers timm has no way to another side
+    return {  # timm cannot resize the embeddings of some transformers
         name: resize_grid(value, own[name].shape) if name in own and "pos_embed" in name.rpartition(".")[2] else value
         for name, value in state.items()
     }
 
 
 def resize_grid(embeddings: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Position embeddings resampled to `shape`, by timm's bicubic filter, whichever axes their grid lies along.
+    """Resample position embeddings to `shape` by timm's bicubic filter.
 
-    These are two adjacent axes of four, or one that holds the rows of a square; others are left as they are.
+    Their grid has two adjacent axes of four, or a single axis with the rows of a square; others are returned unchanged.
     """
     if embeddings.ndim != len(shape):
         return embeddings

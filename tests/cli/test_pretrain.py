@@ -169,7 +169,7 @@ def test_initial_weights_are_reported_and_recorded_also_once_the_run_is_resumed(
     assert done.code == 0, done.err
     assert f"initial weights: 77 of 78 backbone entries from {tmp_path / 'w.pth'} (state_dict.backbone)" in done.err
     assert "not used: fc (2)" in done.err
-    assert "warning: 1 backbone entry is initialized as without weights: conv1.weight is [64, 3, 7, 7]" in done.err
+    assert "warning: 1 backbone entry is randomly initialized: conv1.weight is [64, 3, 7, 7]" in done.err
     assert "backbone.stem=standard keeps it" in done.err
     done = coarsecon("pretrain", "--out", tmp_path / "run", "--resume")
     assert "initial weights" not in done.err
@@ -302,7 +302,7 @@ def test_a_backbone_that_cannot_take_the_images_is_told_before_anything_begins(c
         "--set", "data.size=40", "--batch-size", 32, "--device", "cpu", "--out", out,
     )  # fmt: skip
     assert done.code == 2
-    assert done.err.startswith("error: backbone: hiera_tiny_224 takes no images of 40 px")
+    assert done.err.startswith("error: backbone.name: hiera_tiny_224 takes no images of 40 px")
     assert not out.exists()
 
 

@@ -256,7 +256,7 @@ def test_on_the_simclr_base_the_twin_of_the_encoder_moves_with_it(tiny_data):
 def test_a_network_that_cannot_tell_is_refused_before_training(tiny_data):
     with pytest.raises(InputError, match="no model called"):
         planned(tiny_data, saliency="resnet_18", saliency_pretrained=False).build_method()
-    with pytest.raises(InputError, match="gives tokens"):
+    with pytest.raises(InputError, match="has tokens"):
         planned(tiny_data, saliency="vit_tiny_patch16_224", saliency_pretrained=False).build_method()
     coarse = tiny_settings(tiny_data, "salmask", backbone={"stem": "standard"})
     with pytest.raises(InputError, match="single cell"):

@@ -18,7 +18,7 @@ from coarsecon.nn.backbone import create_backbone
 )  # fmt: skip
 def test_arguments_that_can_load_weights_are_refused_with_the_remedy(key, tmp_path):
     settings = BackboneSettings(name="resnet18", args={key: str(tmp_path / "weights.pth")})
-    with pytest.raises(InputError, match=f"backbone.args: {key} is not allowed.*--init-from"):
+    with pytest.raises(InputError, match=f"backbone.args: {key} is not allowed.*backbone.weights"):
         create_backbone(settings, 32)
 
 

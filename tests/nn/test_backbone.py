@@ -75,14 +75,14 @@ def test_pretrained_weights_out_of_reach_are_one_clear_error(tmp_path, monkeypat
         raise OSError("no network")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(CoarseconError, match="--init-from"):
+    with pytest.raises(CoarseconError, match=r"backbone\.pretrained: .* cannot be downloaded .*set backbone\.weights"):
         create_backbone(BackboneSettings(pretrained=True), 32)
 
 
 def test_a_side_that_the_network_does_not_take_is_told():
     tiny = {"embed_dim": 16, "num_heads": 1, "stages": [1, 1, 1, 1]}
     model = create_backbone(BackboneSettings(name="hiera_tiny_224", args=tiny), 40)
-    with pytest.raises(InputError, match=r"hiera_tiny_224 takes no images of 40 px .*data\.size.* see 224 px"):
+    with pytest.raises(InputError, match=r"hiera_tiny_224 takes no images of 40 px .*data\.size.* are for 224 px"):
         check_image_size(model, 40)
     assert model.training
     check_image_size(create_backbone(BackboneSettings(name="hiera_tiny_224", args=tiny), 64), 64)
@@ -92,5 +92,5 @@ def test_a_side_that_the_network_does_not_take_is_told():
 
 def test_features_that_are_not_pooled_are_told():
     model = create_backbone(BackboneSettings(name="test_resnet", args={"global_pool": ""}), 32)
-    with pytest.raises(InputError, match=r"gives \[1, 96, 4, 4\] for an image instead of \[1, 96\]; .*pools"):
+    with pytest.raises(InputError, match=r"returns \[1, 96, 4, 4\] for an image instead of \[1, 96\]; .*pools"):
         check_image_size(model, 32)

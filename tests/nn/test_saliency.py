@@ -100,19 +100,21 @@ def test_timms_weights_out_of_reach_are_one_clear_error(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(CoarseconError, match=r"method\.saliency: the weights .* as method\.saliency_weights, or use"):
+    with pytest.raises(
+        CoarseconError, match=r"method\.saliency: the weights .* set method\.saliency_weights .*, or set"
+    ):
         extractor("resnet18", pretrained=True)
 
 
 def test_networks_without_a_feature_map_are_refused():
     tiny = {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 8}
     vit = create_backbone(BackboneSettings(name="vit_tiny_patch16_224", args=tiny), 32)
-    with pytest.raises(InputError, match="VisionTransformer gives tokens"):
+    with pytest.raises(InputError, match="VisionTransformer has tokens"):
         check_extractor(vit, 32)
     channels_at_the_end = nn.Identity()
     channels_at_the_end.forward_features = lambda images: images
     channels_at_the_end.output_fmt = "NHWC"
-    with pytest.raises(InputError, match="gives tokens"):
+    with pytest.raises(InputError, match="has tokens"):
         check_extractor(channels_at_the_end, 32)
 
 

@@ -43,15 +43,15 @@ def test_a_transformers_weights_fit_images_of_another_side(tmp_path):
 def test_weights_of_another_model_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file(timm.create_model("resnet10t").state_dict(), path)
-    with pytest.raises(InputError, match=r"does not fit the backbone: .*another network\? Name it with --backbone"):
+    with pytest.raises(InputError, match=r"does not fit the backbone: .*of another network, set backbone.name"):
         create_backbone(BackboneSettings(weights=path), 32)
 
 
 def test_a_run_in_place_of_its_weights_is_told_which_file_is_meant(tmp_path):
-    with pytest.raises(InputError, match=r"is a folder; name the file of weights$"):
+    with pytest.raises(InputError, match=r"is a folder; name the checkpoint file$"):
         create_backbone(BackboneSettings(weights=tmp_path), 32)
     (tmp_path / "encoder.safetensors").touch()
-    with pytest.raises(InputError, match=r"name the file of weights, \S*/encoder.safetensors"):
+    with pytest.raises(InputError, match=r"name the checkpoint file, \S*/encoder.safetensors"):
         create_backbone(BackboneSettings(weights=tmp_path), 32)
 
 
@@ -124,11 +124,11 @@ def test_the_chosen_part_of_a_file_is_named_and_another_can_be_chosen(tmp_path):
     torch.save({"state_dict": net.state_dict(), "state_dict_ema": average.state_dict()}, tmp_path / "c.pth")
     model, lines = started(tmp_path / "c.pth")
     assert torch.equal(model.conv1.weight, net.conv1.weight)
-    assert "c.pth (state_dict); the file also holds state_dict_ema (backbone.weights_key)" in lines[0]
+    assert "c.pth (state_dict); the file also has state_dict_ema (backbone.weights_key)" in lines[0]
     model, lines = started(tmp_path / "c.pth", weights_key="state_dict_ema")
     assert torch.equal(model.conv1.weight, average.conv1.weight)
     assert "(state_dict_ema)" in lines[0]
-    with pytest.raises(InputError, match=r"no weights called 'teacher'; there are state_dict, state_dict_ema"):
+    with pytest.raises(InputError, match=r"no weights called 'teacher'; use one of state_dict, state_dict_ema"):
         started(tmp_path / "c.pth", weights_key="teacher")
     with pytest.raises(InputError, match=r"weights_key.*--init-from"):
         create_backbone(BackboneSettings(weights_key="teacher"), 32)
@@ -148,7 +148,7 @@ def test_a_stem_that_is_not_the_files_is_reported_with_the_way_to_keep_it(tmp_pa
     torch.save(net.state_dict(), tmp_path / "c.pth")
     model, lines = started(tmp_path / "c.pth", stem="auto")
     assert lines[1] == (
-        "warning: 1 backbone entry is initialized as without weights: conv1.weight is [64, 3, 7, 7] instead of "
+        "warning: 1 backbone entry is randomly initialized: conv1.weight is [64, 3, 7, 7] instead of "
         "[64, 3, 3, 3] (backbone.stem=standard keeps it)"
     )
     assert torch.equal(model.layer4[0].conv2.weight, net.layer4[0].conv2.weight)
@@ -162,7 +162,7 @@ def test_a_few_missing_entries_are_named_and_many_are_refused(tmp_path):
     path = tmp_path / "c.pth"
     torch.save({name: value for name, value in state.items() if name not in ("conv1.weight", "bn1.bias")}, path)
     _, lines = started(path)
-    assert "2 backbone entries are initialized as without weights: conv1.weight is missing" in lines[1]
+    assert "2 backbone entries are randomly initialized: conv1.weight is missing" in lines[1]
     assert "bn1.bias is missing" in lines[1]
     torch.save({name: value for name, value in state.items() if "running" not in name}, path)
     _, lines = started(path)
@@ -265,5 +265,5 @@ def test_what_is_no_square_grid_is_left_as_it_is():
 def test_weights_that_hold_for_one_side_name_it(tmp_path):
     name, path = "gmlp_ti16_224", tmp_path / "donor.safetensors"
     save_file(create_backbone(BackboneSettings(name=name), 64).state_dict(), path)
-    with pytest.raises(InputError, match=r"set data\.size to that one \(timm's own see 224 px\)"):
+    with pytest.raises(InputError, match=r"set data\.size to that size \(timm's weights are for 224 px\)"):
         create_backbone(BackboneSettings(name=name, weights=path), 32)

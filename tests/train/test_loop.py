@@ -288,7 +288,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_data, tmp_path):
         ({"method": {"name": "moco", "t0": float("inf")}}, r"method\.t0: input should be a finite number"),
         ({"method": {"name": "moco", "queue_size": 0}}, r"method\.queue_size: input should be .* 1 \(got 0\)"),
         ({"method": {"name": "salmask", "saliency": "resnet_18"}}, r"method\.saliency: timm has no model .*resnet18"),
-        ({"method": {"name": "salmask", "saliency_weights": "x.pt"}}, r"saliency_weights: of which network\?"),
+        ({"method": {"name": "salmask", "saliency_weights": "x.pt"}}, r"saliency_weights: needs a timm model"),
         ({"backbone": {"batch_norm_splits": 17}}, r"use at most 16, or a batch of at least 34"),
         ({"schedule": {"name": "cyclic", "cycles": 3, "epochs": 2}}, r"schedule\.cycles: 3 cosines do not go into 2"),
         ({"method": {"name": "masccon"}}, "did you mean maskcon"),
