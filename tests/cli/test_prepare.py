@@ -21,7 +21,7 @@ def photos(tmp_path, save_image):
 
 
 def test_copies_have_the_wanted_size_and_kind(coarsecon, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(toy, "COUNTS", {"train": 64, "test": 16})
+    monkeypatch.setattr(toy.SOURCE, "counts", {"train": 64, "test": 16})
     base = ["prepare", "folder", "--source", photos, "--size", "32"]
     done = coarsecon(*base, "--resize-shorter", "48", "--copies", "png", "--out", tmp_path / "png", "--json", "-")
     assert done.code == 0, done.err

@@ -18,7 +18,7 @@ def test_files_of_a_user_in_the_folder_survive(coarsecon, tmp_path):
 
 @pytest.mark.slow
 def test_the_quickstart_writes_its_table_gallery_and_map_and_can_be_repeated(coarsecon, tmp_path, monkeypatch):
-    monkeypatch.setitem(toy.COUNTS, "train", 800)
+    monkeypatch.setitem(toy.SOURCE.counts, "train", 800)
     out = tmp_path / "quick"
     done = coarsecon("quickstart", "--out", out, "--epochs", 1)
     assert done.code == 0, done.err

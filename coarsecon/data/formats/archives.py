@@ -57,38 +57,39 @@ class ZipMember(Stored):
         return content
 
 
-def read_files(place: Path, names: Collection[str]) -> dict[str, bytes]:
+def read_files(place: Path, names: Collection[str], *, max_bytes: int = MAX_FILE_BYTES) -> dict[str, bytes]:
     """Return the content of the files `names` in `place`, a folder or a tar archive.
 
     Raises:
-        InputError: A file is missing or larger than 1 GiB, the archive is broken, or one of its members is a link or
-            leads out of the archive.
+        InputError: A file is missing or larger than `max_bytes`, the archive is broken, or one of its members is a
+            link or leads out of the archive.
     """
     if place.is_file():
-        with opened_tar(place) as members:
+        with opened_tar(place, limit=max_bytes) as members:
             content = {member.path.name: member.content.read() for member in members if member.path.name in names}
     else:
-        content = _read_folder(place, names)
+        content = _read_folder(place, names, max_bytes)
     missing = [name for name in names if name not in content]
     if missing:
         raise InputError(place, f"{', '.join(missing)} missing", "download the files again")
     return content
 
 
-def _read_folder(folder: Path, names: Collection[str]) -> dict[str, bytes]:
+def _read_folder(folder: Path, names: Collection[str], max_bytes: int) -> dict[str, bytes]:
     content = {}
     for name in names:
         file = folder / name
         if file.is_file():
-            _check_size(file, file.stat().st_size, MAX_FILE_BYTES)
+            _check_size(file, file.stat().st_size, max_bytes)
             content[name] = file.read_bytes()
     return content
 
 
-def list_files(place: Path, folder: str) -> dict[str, ImageFile]:
+def list_files(place: Path, folder: str, *, max_held_bytes: int = MAX_HELD_BYTES) -> dict[str, ImageFile]:
     """Return the visible files of a folder, or of a zip or tar archive of the folder `folder`, by their path with /.
 
-    Files of a zip are read on access; those of a tar, which is read sequentially, are held in memory.
+    Files of a zip are read on access; those of a tar, which is read sequentially, are held in memory, up to
+    `max_held_bytes`.
 
     Raises:
         InputError: `place` is missing or broken, or an archive contains a link, a file twice, one that leads out of the
@@ -100,7 +101,7 @@ def list_files(place: Path, folder: str) -> dict[str, ImageFile]:
     if is_zip(place):
         return below(place, folder, _zip_members(place))
     with opened_tar(place) as members:
-        return below(place, folder, hold(place, members))
+        return below(place, folder, hold(place, members, max_held_bytes))
 
 
 def is_zip(file: Path) -> bool:
@@ -137,13 +138,15 @@ def read_lines(place: Path, files: Mapping[str, ImageFile], name: str) -> list[s
         raise InputError(place, f"{name} is not readable text ({error})", "download the files again") from error
 
 
-def hold(archive: Path, members: Iterable[TarMember]) -> list[tuple[PurePosixPath, bytes]]:
+def hold(
+    archive: Path, members: Iterable[TarMember], max_bytes: int = MAX_HELD_BYTES
+) -> list[tuple[PurePosixPath, bytes]]:
     """Read the members of a tar into memory, up to a bound; `archive` is for errors."""
     files, total = [], 0
     for member in members:
         total += member.size
-        if total > MAX_HELD_BYTES:
-            raise InputError(archive, f"more than {MAX_HELD_BYTES // 2**20} MiB of files", AGAIN)
+        if total > max_bytes:
+            raise InputError(archive, f"more than {max_bytes // 2**20} MiB of files", AGAIN)
         files.append((member.path, member.content.read()))
     return files
 

@@ -50,24 +50,24 @@ def read_bytes(source: ImageFile) -> bytes:
     return source.read() if isinstance(source, Stored) else source.read_bytes()
 
 
-def decode(source: ImageFile) -> np.ndarray:
+def decode(source: ImageFile, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode an image to uint8 [H, W, 3]: upright by its EXIF orientation, transparent parts white.
 
     Raises:
-        InputError: It is not an image, broken, or has more than 80 million pixels.
+        InputError: It is not an image, broken, or has more than `max_pixels` pixels.
     """
-    with opened(source) as image:
+    with opened(source, max_pixels=max_pixels) as image:
         return np.asarray(upright_rgb(image))
 
 
 @contextmanager
-def opened(source: ImageFile) -> Iterator[Image.Image]:
+def opened(source: ImageFile, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Open an image and read its header; any error in the `with` block becomes an InputError."""
     name, hint = ("the image", "") if isinstance(source, bytes) else (source, "replace or remove it")
     try:
         file = source if isinstance(source, Path) else BytesIO(read_bytes(source))
         with open_image(file, name) as image:
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > max_pixels:
                 raise InputError(name, f"{image.width} x {image.height} px is more than is read", "resize it")
             yield image
     except FileNotFoundError:

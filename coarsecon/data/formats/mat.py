@@ -34,20 +34,21 @@ class Element(NamedTuple):
     data: memoryview
 
 
-def load_mat(file: Path, *names: str, fields: Collection[str] = ()) -> list[Any]:
+def load_mat(file: Path, *names: str, fields: Collection[str] = (), max_bytes: int = MAX_FILE_BYTES) -> list[Any]:
     """Return the variables `names`: numbers as an array [N] (column-major), text as str.
 
     A cell array becomes a list of its values; a struct array a dict with such a list for each of its `fields`.
+    Neither the file nor its decompressed variables may exceed `max_bytes`.
 
     Raises:
         InputError: The file or a variable is missing, or the file is not of MATLAB's format 5, broken, or too large.
     """
     try:
-        if file.stat().st_size > MAX_FILE_BYTES:
+        if file.stat().st_size > max_bytes:
             raise InputError(
                 file, f"{file.stat().st_size} bytes, larger than any label file", "download the file again"
             )
-        found = dict(_variables(file.read_bytes(), fields))
+        found = dict(_variables(file.read_bytes(), fields, max_bytes))
     except OSError as error:
         raise InputError(file, f"cannot be read ({error.strerror})") from error
     except (ValueError, struct.error, zlib.error) as error:
@@ -78,7 +79,7 @@ def integers(values: Any, where: str) -> np.ndarray:
     raise InputError(where, "not all are integers", "download the file again")
 
 
-def _variables(content: bytes, fields: Collection[str]) -> Iterator[tuple[str, Any]]:
+def _variables(content: bytes, fields: Collection[str], max_bytes: int) -> Iterator[tuple[str, Any]]:
     order = {b"IM": "<", b"MI": ">"}.get(content[126:HEADER])
     if order is None or content.startswith(b"MATLAB 7.3"):
         raise ValueError("it begins differently")
@@ -86,7 +87,7 @@ def _variables(content: bytes, fields: Collection[str]) -> Iterator[tuple[str, A
     for element in reader.elements(memoryview(content)[HEADER:]):
         if element.kind == COMPRESSED:
             inflater = zlib.decompressobj()
-            inflated = inflater.decompress(element.data, MAX_FILE_BYTES)
+            inflated = inflater.decompress(element.data, max_bytes)
             if not inflater.eof:
                 raise ValueError("a compressed part is truncated or too large")
             element = next(reader.elements(memoryview(inflated)), element)

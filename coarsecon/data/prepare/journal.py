@@ -43,8 +43,8 @@ def write_arrays(
     """Write the images of the split `name`; raises InputError if their shape or number is wrong."""
     pixels = Pixels(hashlib.sha256(), np.zeros((3, 256), np.int64), {})
     for piece in images.pieces() if isinstance(images, Chunked) else _cut(images):
-        if piece.dtype != np.uint8 or piece.shape[1:] != (3, writer.side, writer.side):
-            expected = f"uint8 [N, 3, {writer.side}, {writer.side}]"
+        if piece.dtype != np.uint8 or piece.shape[1:] != (3, writer.image_size, writer.image_size):
+            expected = f"uint8 [N, 3, {writer.image_size}, {writer.image_size}]"
             raise InputError(name, f"images are {piece.dtype} {list(piece.shape)}, not {expected}")
         writer.write(range(len(piece)), [piece])
         pixels.digest.update(np.ascontiguousarray(piece).data)

@@ -19,7 +19,7 @@ Labels = Mapping[str, np.ndarray]
 
 
 class ArrayWriter:
-    """Writes `SPLIT.safetensors` with `images` uint8 [N, 3, side, side] and one int64 column [N] per level.
+    """Writes `SPLIT.safetensors` with `images` uint8 [N, 3, image_size, image_size] and one int64 column [N] per level.
 
     N is at most `capacity`, and unknown until all images are written. The columns precede the images, so that each
     number is aligned to eight bytes; their space is reserved, and the header, padded with spaces, fills what remains
@@ -28,8 +28,8 @@ class ArrayWriter:
 
     files: None = None
 
-    def __init__(self, file: Path, side: int, levels: int, capacity: int) -> None:
-        self.side, self.count = side, 0
+    def __init__(self, file: Path, image_size: int, levels: int, capacity: int) -> None:
+        self.image_size, self.count = image_size, 0
         self._start = HEADER_BYTES + 8 * levels * capacity
         file.touch()
         self._file = file.open("r+b")
@@ -44,7 +44,7 @@ class ArrayWriter:
         self.count += len(indices)
 
     def write(self, indices: Sequence[int], contents: Sequence[bytes | np.ndarray]) -> None:
-        """Append one image per index, uint8 [3, side, side] each, in one or more contents."""
+        """Append one image per index, uint8 [3, image_size, image_size] each, in one or more contents."""
         self._seek()
         for content in contents:
             self._file.write(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
@@ -56,7 +56,7 @@ class ArrayWriter:
         self._seek()
         self._file.truncate()
         shapes = {level: ("I64", [self.count]) for level in labels}
-        shapes["images"] = ("U8", [self.count, 3, self.side, self.side])
+        shapes["images"] = ("U8", [self.count, 3, self.image_size, self.image_size])
         header, end = {}, 0
         for name, (dtype, shape) in shapes.items():
             start, end = end, end + int(np.prod(shape)) * (8 if dtype == "I64" else 1)
@@ -75,7 +75,7 @@ class ArrayWriter:
 
     @property
     def _bytes(self) -> int:
-        return 3 * self.side * self.side
+        return 3 * self.image_size * self.image_size
 
     def _seek(self) -> None:
         self._file.seek(self._start + self.count * self._bytes)

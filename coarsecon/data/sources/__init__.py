@@ -59,12 +59,12 @@ class Chunked:
 
     Attributes:
         count: Number of images.
-        side: Image size in pixels.
-        pieces: Starts from the first image; each piece is uint8 [n, 3, side, side].
+        image_size: Image size in pixels.
+        pieces: Starts from the first image; each piece is uint8 [n, 3, S, S].
     """
 
     count: int
-    side: int
+    image_size: int
     pieces: Callable[[], Iterator[np.ndarray]]
 
     def __len__(self) -> int:

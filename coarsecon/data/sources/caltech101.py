@@ -16,7 +16,6 @@ from coarsecon.errors import InputError
 FOLDER = "101_ObjectCategories"
 PACKED = f"{FOLDER}.tar.gz"
 CLASSES = 102
-COUNTS = {"train": 3_060, "test": 6_084}
 TRAIN_PER_CLASS = 30
 ORIGINALS = Originals(
     folder=FOLDER,
@@ -35,7 +34,7 @@ class Caltech101(Source):
 9,144 photos of about 300 x 200 px in 102 classes (fine labels only), including background. As usual, 30 images per
 class are for training and the others for testing; the hash of their names decides which.
 Reads the folder 101_ObjectCategories, its tar.gz or the published caltech-101.zip, which can be downloaded."""
-    counts = COUNTS
+    counts = {"train": 3_060, "test": 6_084}
     default_size = 224
     levels = {"fine": CLASSES}
     url = "https://data.caltech.edu/records/mzrjq-6wc02"
@@ -57,17 +56,17 @@ Reads the folder 101_ObjectCategories, its tar.gz or the published caltech-101.z
         by_class = defaultdict(list)
         for path in sorted(files):
             by_class[path.partition("/")[0]].append(path)
-        if len(files) != sum(COUNTS.values()) or len(by_class) != CLASSES:
+        if len(files) != sum(self.counts.values()) or len(by_class) != CLASSES:
             raise InputError(
                 place,
-                f"{len(files)} images of {len(by_class)} classes, not {sum(COUNTS.values())} of "
+                f"{len(files)} images of {len(by_class)} classes, not {sum(self.counts.values())} of "
                 f"{CLASSES} (BACKGROUND_Google among them)",
                 ORIGINALS.again,
             )
         names = sorted(by_class)
         train = {path for paths in by_class.values() for path in sorted(paths, key=_draw)[:TRAIN_PER_CLASS]}
         splits = {}
-        for split in COUNTS:
+        for split in self.counts:
             paths = [path for name in names for path in by_class[name] if (path in train) == (split == "train")]
             fine = np.array([names.index(path.partition("/")[0]) for path in paths])
             splits[split] = SplitData({"fine": fine}, [files[path] for path in paths], paths)

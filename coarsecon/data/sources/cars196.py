@@ -15,7 +15,6 @@ from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceReque
 from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
-COUNTS = {"train": 8_144, "test": 8_041}
 HOME = "https://ai.stanford.edu/~jkrause/cars/car_dataset.html"
 FORMS = """\
 cars_train/ and cars_test/ with the devkit's .mat files, car_ims/ with cars_annos.mat,
@@ -41,7 +40,7 @@ class Cars196(Source):
 
     name = "cars196"
     about = f"Photos of 196 models of cars (fine) of 8 body types (coarse).\nReads {FORMS}."
-    counts = COUNTS
+    counts = {"train": 8_144, "test": 8_041}
     default_size = 224
     levels = {"coarse": 8, "fine": 196}
     url = HOME
@@ -62,11 +61,11 @@ class Cars196(Source):
         elif (root / "car_ims").is_dir():
             photos = _read_joint(root, names)
         else:
-            photos = {split: _read_folders(root, split, names) for split in COUNTS}
+            photos = {split: _read_folders(root, split, names) for split in self.counts}
         coarse_of = np.array([int(row["coarse"]) for row in rows])
         body_types = {int(row["coarse"]): row["coarse_name"] for row in rows}
         splits = {}
-        for split, count in COUNTS.items():
+        for split, count in self.counts.items():
             if len(photos[split]) != count:
                 raise InputError(root, f"{len(photos[split])} {split} photos, not {count}", "download the files again")
             fine = np.array([photo.fine for photo in photos[split]])

@@ -19,7 +19,6 @@ MD5 = {
     LABELS: "e0620be6f572b9609742df49c70aed4d",
     SETS: "a5357ecc9cb78c4bef273ce3793fc85c",
 }
-COUNTS = {"train": 1_020, "val": 1_020, "test": 6_149}
 VARIABLES = {"train": "trnid", "val": "valid", "test": "tstid"}
 CLASSES = 102
 AGAIN = "download the files again, or set download"
@@ -33,7 +32,7 @@ class Flowers102(Source):
 8,189 photos of at least 500 px in 102 kinds of flowers (fine labels only), in the splits of setid.mat: 10 images per
 kind for training (trnid) and 10 for validation (valid), the others for testing (tstid).
 Reads a folder with imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz, all of which can be downloaded."""
-    counts = COUNTS
+    counts = {"train": 1_020, "val": 1_020, "test": 6_149}
     default_size = 224
     levels = {"fine": CLASSES}
     url = URL
@@ -47,12 +46,12 @@ Reads a folder with imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz, all o
         """Return Oxford Flowers with its kinds as fine labels, in the three sets of `setid.mat`."""
         folder = _find(request)
         labels = integers(load_mat(folder / LABELS, "labels")[0], f"{folder / LABELS}: labels")
-        sets = dict(zip(COUNTS, load_mat(folder / SETS, *VARIABLES.values()), strict=True))
-        numbers = {split: integers(sets[split], f"{folder / SETS}: {VARIABLES[split]}") for split in COUNTS}
-        for split, count in COUNTS.items():
+        sets = dict(zip(self.counts, load_mat(folder / SETS, *VARIABLES.values()), strict=True))
+        numbers = {split: integers(sets[split], f"{folder / SETS}: {VARIABLES[split]}") for split in self.counts}
+        for split, count in self.counts.items():
             if len(numbers[split]) != count:
                 raise InputError(folder / SETS, f"{len(numbers[split])} {split} images, not {count}", AGAIN)
-        total = sum(COUNTS.values())
+        total = sum(self.counts.values())
         if sorted(np.concatenate(list(numbers.values())).tolist()) != list(range(1, total + 1)):
             raise InputError(folder / SETS, f"the sets do not partition the images 1 to {total}", AGAIN)
         if len(labels) != total or not 1 <= labels.min() <= labels.max() <= CLASSES:
@@ -60,7 +59,7 @@ Reads a folder with imagelabels.mat, setid.mat and jpg/ or 102flowers.tgz, all o
         place = folder / "jpg" if (folder / "jpg").is_dir() else folder / PACKED
         files = list_files(place, "jpg")
         splits = {}
-        for split in COUNTS:
+        for split in self.counts:
             names = [f"image_{number:05d}.jpg" for number in numbers[split]]
             if missing := [name for name in names if name not in files]:
                 raise InputError(place, f"{len(missing)} images missing, such as {missing[0]}", AGAIN)

@@ -17,7 +17,6 @@ from coarsecon.data.sources.originals import check_size
 from coarsecon.errors import InputError
 
 SIZE = 32
-COUNTS = {"train": 1_281_167, "test": 50_000}
 FILES = {"train": tuple(f"train_data_batch_{number}" for number in range(1, 11)), "test": ("val_data",)}
 FOLDERS = (".", "Imagenet32_train", "Imagenet32_val", "Imagenet32_train_npz", "Imagenet32_val_npz")
 URL = "https://image-net.org/download-images.php"
@@ -34,7 +33,7 @@ differs from that of the files.
 Reads train_data_batch_1 to 10 and val_data, or the same as .npz, or the folders that the archives unpack to
 (Imagenet32_train, Imagenet32_val, Imagenet32_train_npz, Imagenet32_val_npz). The validation images are the test split
 here."""
-    counts = COUNTS
+    counts = {"train": 1_281_167, "test": 50_000}
     default_size = SIZE
     levels = {"coarse": 12, "fine": 1000}
     url = URL
@@ -69,8 +68,8 @@ here."""
                     labels.append(_read(file)[1])
                     progress.advance()
             fine = to_fine[np.concatenate(labels) - 1]
-            if len(fine) != COUNTS[split]:
-                raise InputError(request.source, f"{len(fine):,} {split} images, not {COUNTS[split]:,}", AGAIN)
+            if len(fine) != self.counts[split]:
+                raise InputError(request.source, f"{len(fine):,} {split} images, not {self.counts[split]:,}", AGAIN)
             images = Chunked(len(fine), SIZE, partial(_pieces, files))
             splits[split] = SplitData({"coarse": coarse[fine], "fine": fine}, images)
         levels = {"coarse": coarse_names, "fine": [fine.name for fine in classes]}

@@ -14,8 +14,8 @@ from coarsecon.data.sources import Chunked, Source, SourceConfig, SourceData, So
 from coarsecon.data.sources.originals import Originals, check_size, find_originals
 from coarsecon.errors import InputError
 
-SIDE = 96
-IMAGE_BYTES = 3 * SIDE * SIDE
+SIZE = 96
+IMAGE_BYTES = 3 * SIZE * SIZE
 PIECE = 1000
 ORIGINALS = Originals(
     folder="stl10_binary",
@@ -50,7 +50,7 @@ class STL10(Source):
 unlabeled images for training, 8,000 labeled images for testing.
 Reads the folder stl10_binary or stl10_binary.tar.gz, which can be downloaded."""
     counts = {split: sum(part.count for part in parts) for split, parts in PARTS.items()}
-    default_size = SIDE
+    default_size = SIZE
     levels = {"fine": 10}
     url = "https://cs.stanford.edu/~acoates/stl10/"
     terms = "The images come from ImageNet, whose terms of access allow research and education, without commercial use."
@@ -59,7 +59,7 @@ Reads the folder stl10_binary or stl10_binary.tar.gz, which can be downloaded.""
 
     def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
         """Return STL-10 with ten fine classes; in `train` the unlabeled images follow the labeled ones."""
-        check_size(request, SIDE)
+        check_size(request, SIZE)
         place = find_originals(ORIGINALS, request)
         small = _read_small(place)
         try:
@@ -71,8 +71,8 @@ Reads the folder stl10_binary or stl10_binary.tar.gz, which can be downloaded.""
         splits = {}
         for split, parts in PARTS.items():
             fine = np.concatenate([_labels(part, small, place) for part in parts])
-            splits[split] = SplitData({"fine": fine}, Chunked(len(fine), SIDE, partial(_pieces, place, parts)))
-        return SourceData(self.name, SIDE, {"fine": names}, splits)
+            splits[split] = SplitData({"fine": fine}, Chunked(len(fine), SIZE, partial(_pieces, place, parts)))
+        return SourceData(self.name, SIZE, {"fine": names}, splits)
 
 
 SOURCE = STL10()
@@ -110,7 +110,7 @@ def _pieces(place: Path, parts: tuple[Part, ...]) -> Iterator[np.ndarray]:
             content = next((content for name, _, content in members if name == part.images), None)
             while content is not None and (piece := content.read(PIECE * IMAGE_BYTES)):
                 columns = np.frombuffer(piece[: len(piece) // IMAGE_BYTES * IMAGE_BYTES], np.uint8)
-                yield columns.reshape(-1, 3, SIDE, SIDE).swapaxes(2, 3)
+                yield columns.reshape(-1, 3, SIZE, SIZE).swapaxes(2, 3)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from coarsecon.errors import InputError
 from coarsecon.runtime.progress import Reporter
 
 SIZE = 84
-COUNTS = {"train": 448_695, "val": 124_261, "test": 206_209}
 MAX_LABEL_BYTES = 2**26
 PNG = b"\x89PNG\r\n\x1a\n"
 URL = "https://github.com/renmengye/few-shot-ssl-public"
@@ -28,7 +27,7 @@ class TieredImageNet(Source):
 tieredImageNet: 608 classes of ImageNet (fine) under 34 superclasses (coarse: 20 in train, 6 in val, 8 in test), 84 px.
 Reads {train,val,test}_images_png.pkl and _labels.pkl. The images are read in place; the pickles are never loaded.
 Superclasses come from the published lists of classes: most of the labels label_general in the pickles are wrong."""
-    counts = COUNTS
+    counts = {"train": 448_695, "val": 124_261, "test": 206_209}
     default_size = SIZE
     levels = {"coarse": 34, "fine": 608}
     url = URL
@@ -55,7 +54,10 @@ Superclasses come from the published lists of classes: most of the labels label_
             "coarse": [coarse_names[number] for number in range(len(coarse_names))],
             "fine": [label(row["wnid"], row["fine_name"]) for row in rows],
         }
-        splits = {split: _read_split(request.source, split, rows, request.reporter) for split in COUNTS}
+        splits = {
+            split: _read_split(request.source, split, rows, count, request.reporter)
+            for split, count in self.counts.items()
+        }
         return SourceData(
             self.name, request.size or SIZE, levels, splits, "No class is in two splits, neither fine nor coarse."
         )
@@ -64,9 +66,9 @@ Superclasses come from the published lists of classes: most of the labels label_
 SOURCE = TieredImageNet()
 
 
-def _read_split(source: Path, split: str, rows: list[dict[str, str]], reporter: Reporter) -> SplitData:
+def _read_split(source: Path, split: str, rows: list[dict[str, str]], count: int, reporter: Reporter) -> SplitData:
     of_name = {row["fine_name"]: row for row in rows if row["split"] == split}
-    classes, numbers = _read_labels(source / f"{split}_labels.pkl", list(of_name), COUNTS[split])
+    classes, numbers = _read_labels(source / f"{split}_labels.pkl", list(of_name), count)
     fine = np.array([int(of_name[name]["fine"]) for name in classes])[numbers]
     coarse = np.array([int(of_name[name]["coarse"]) for name in classes])[numbers]
     wnids = [of_name[name]["wnid"] for name in classes]

@@ -11,7 +11,6 @@ from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceReque
 from coarsecon.data.sources.originals import Originals, find_originals
 from coarsecon.errors import InputError
 
-COUNTS = {"train": 100_000, "test": 10_000}
 CLASSES = 200
 ORIGINALS = Originals(
     folder="tiny-imagenet-200",
@@ -29,7 +28,7 @@ class TinyImageNet(Source):
     about = """\
 110,000 color photos of 64 px in 200 classes (fine labels only). The test split is the published validation set.
 Reads the folder tiny-imagenet-200 or its zip archive, which can be downloaded."""
-    counts = COUNTS
+    counts = {"train": 100_000, "test": 10_000}
     default_size = 64
     levels = {"fine": CLASSES}
     url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -47,8 +46,8 @@ Reads the folder tiny-imagenet-200 or its zip archive, which can be downloaded."
         number_of = {wnid: number for number, wnid in enumerate(wnids)}
         splits = {}
         for split, listed in (("train", _train(files)), ("test", _validation(place, files))):
-            if len(listed) != COUNTS[split]:
-                raise InputError(place, f"{len(listed)} {split} images, not {COUNTS[split]}", ORIGINALS.again)
+            if len(listed) != self.counts[split]:
+                raise InputError(place, f"{len(listed)} {split} images, not {self.counts[split]}", ORIGINALS.again)
             for path, wnid in listed.items():
                 if wnid not in number_of:
                     raise InputError(

@@ -11,8 +11,7 @@ from pydantic import Field
 
 from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
 
-SIDE = 32
-COUNTS = {"train": 4000, "test": 1000}
+SIZE = 32
 COARSE = ("level stripes", "upright stripes", "checks", "rings")
 FINE = [f"{width} {kind}, {rim}" for kind in COARSE for rim in ("plain", "rimmed") for width in ("broad", "narrow")]
 SUPERSAMPLING = 2
@@ -23,8 +22,8 @@ Plane = NDArray[np.float32]
 def draw(fine: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw images uint8 [N, 3, 32, 32] of fine classes [N], numbered as in `FINE`; everything else is random."""
     n = len(fine)
-    side = SIDE * SUPERSAMPLING
-    grid: Plane = (((np.arange(side) + 0.5) / side) * 2 - 1).astype(np.float32)
+    size = SIZE * SUPERSAMPLING
+    grid: Plane = (((np.arange(size) + 0.5) / size) * 2 - 1).astype(np.float32)
     y, x = grid[None, :, None], grid[None, None, :]
     tilt = rng.uniform(-0.3, 0.3, n)
     cos, sin = _planes(np.cos(tilt)), _planes(np.sin(tilt))
@@ -38,7 +37,7 @@ def draw(fine: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]
     ink, paper, ground = _tinted(n, 0.05, 0.22, rng), _tinted(n, 0.74, 0.95, rng), _tinted(n, 0.39, 0.61, rng)
     light = 1 + _planes(rng.uniform(-0.2, 0.2, n)) * x + _planes(rng.uniform(-0.2, 0.2, n)) * y
     image = np.where((depth < 1)[:, None], np.where(is_ink[:, None], ink, paper), ground) * light[:, None]
-    image = image.reshape(n, 3, SIDE, SUPERSAMPLING, SIDE, SUPERSAMPLING).mean((3, 5))
+    image = image.reshape(n, 3, SIZE, SUPERSAMPLING, SIZE, SUPERSAMPLING).mean((3, 5))
     image += rng.normal(0, 0.02, image.shape)
     return (image.clip(0, 1) * 255).round().astype(np.uint8)
 
@@ -85,8 +84,8 @@ class Toy(Source):
 
     name = "toy"
     about = __doc__.strip()
-    counts = COUNTS
-    default_size = SIDE
+    counts = {"train": 4000, "test": 1000}
+    default_size = SIZE
     levels = {"coarse": len(COARSE), "fine": len(FINE)}
     terms = "Free of any terms."
     disk = "15 MB prepared"
@@ -94,12 +93,12 @@ class Toy(Source):
     def read(self, request: SourceRequest, config: ToyConfig) -> SourceData:
         """Return 4,000 training and 1,000 test images with balanced fine classes."""
         splits = {}
-        for place, (name, count) in enumerate(COUNTS.items()):
+        for place, (name, count) in enumerate(self.counts.items()):
             rng = np.random.default_rng([config.seed, place])
             fine = rng.permutation(np.arange(count) % len(FINE))
             images = np.concatenate([draw(part, rng) for part in np.array_split(fine, 8)])
             splits[name] = SplitData(labels={"coarse": fine // 4, "fine": fine}, images=images)
-        return SourceData(name="toy", size=SIDE, levels={"coarse": list(COARSE), "fine": FINE}, splits=splits)
+        return SourceData(name="toy", size=SIZE, levels={"coarse": list(COARSE), "fine": FINE}, splits=splits)
 
 
 SOURCE = Toy()

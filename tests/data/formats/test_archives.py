@@ -101,13 +101,12 @@ def test_what_is_no_archive_is_an_error(tmp_path: Path) -> None:
         read_files(file, ["a"])
 
 
-def test_files_beyond_the_limit_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_FILE_BYTES", 100)
+def test_files_beyond_the_limit_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1" * 101)
     with pytest.raises(InputError, match="101 bytes"):
-        read_files(tmp_path, ["a"])
+        read_files(tmp_path, ["a"], max_bytes=100)
     with pytest.raises(InputError, match="101 bytes"):
-        read_files(make_tar(tmp_path / "x.tar", {"set/a": b"1" * 101}), ["a"])
+        read_files(make_tar(tmp_path / "x.tar", {"set/a": b"1" * 101}), ["a"], max_bytes=100)
 
 
 def make_zip(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -173,10 +172,9 @@ def test_other_compressions_and_broken_zips_are_refused(tmp_path: Path) -> None:
             assert found.get("a", bytes(range(256)) * 10) == bytes(range(256)) * 10
 
 
-def test_a_tar_of_too_much_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_HELD_BYTES", 100)
+def test_a_tar_of_too_much_is_not_held(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="MiB of files"):
-        list_files(make_tar(tmp_path / "x.tar", {"a": b"1" * 60, "b": b"2" * 60}), "set")
+        list_files(make_tar(tmp_path / "x.tar", {"a": b"1" * 60, "b": b"2" * 60}), "set", max_held_bytes=100)
 
 
 def test_a_folder_without_end_is_not_followed(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from coarsecon.data.formats import images
 from coarsecon.data.formats.images import decode
 from coarsecon.errors import InputError
 
@@ -124,10 +123,9 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
         decode(tmp_path / "image.png")
 
 
-def test_images_beyond_the_pixel_limit_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "MAX_PIXELS", 59)
+def test_images_beyond_the_pixel_limit_are_not_decoded() -> None:
     with pytest.raises(InputError, match="12 x 5 px"):
-        decode(png(Image.fromarray(RGB)))
+        decode(png(Image.fromarray(RGB)), max_pixels=59)
 
 
 def test_a_decompression_bomb_is_refused() -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from coarsecon.data.formats import mat
 from coarsecon.data.formats.mat import integers, load_mat
 from coarsecon.errors import InputError
 
@@ -107,14 +106,13 @@ def test_cells_in_cells_without_end_are_refused(file: Path) -> None:
         load_mat(file, "x")
 
 
-def test_neither_large_files_nor_what_swells_is_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mat, "MAX_FILE_BYTES", 1000)
+def test_large_files_and_variables_are_not_read(file: Path) -> None:
     file.write_bytes(header() + element(15, zlib.compress(bytes(2000))))
     with pytest.raises(InputError, match="truncated or too large"):
-        load_mat(file, "x")
+        load_mat(file, "x", max_bytes=1000)
     file.write_bytes(bytes(1001))
     with pytest.raises(InputError, match="larger than any label file"):
-        load_mat(file, "x")
+        load_mat(file, "x", max_bytes=1000)
 
 
 def test_a_missing_file_is_named(file: Path) -> None:

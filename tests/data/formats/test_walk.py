@@ -10,19 +10,6 @@ from coarsecon.data.formats.walk import Entry, is_system_name, visible_files, wa
 from coarsecon.errors import InputError
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Callable[..., Path]:
-    """Makes a tree of empty files."""
-
-    def make(*paths: str) -> Path:
-        for path in paths:
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).touch()
-        return tmp_path
-
-    return make
-
-
 def test_files_and_folders_come_sorted_with_the_folder_first(tree: Callable[..., Path]) -> None:
     assert list(walk(tree("b/1", "a/c/2", "0"))) == [
         Entry(("0",), "file"),

@@ -125,7 +125,9 @@ def test_what_to_give_is_told(tmp_path: Path) -> None:
 def test_the_real_devkit(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "devkit").symlink_to(shared / "labels" / "cars196")
     (tmp_path / "cars_train").mkdir()
-    photos = {f"cars_{split}": [f"{i:05d}.jpg" for i in range(1, count + 1)] for split, count in cars196.COUNTS.items()}
+    photos = {
+        f"cars_{split}": [f"{i:05d}.jpg" for i in range(1, count + 1)] for split, count in cars196.SOURCE.counts.items()
+    }
     monkeypatch.setattr(cars196, "list_files", lambda _, folder: dict.fromkeys(photos[folder]))
     data = read(tmp_path)
     assert {split: len(part.images) for split, part in data.splits.items()} == {"train": 8144, "test": 8041}

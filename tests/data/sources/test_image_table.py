@@ -13,19 +13,6 @@ from coarsecon.errors import InputError
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Callable[..., Path]:
-    """Makes (empty) files; listing does not open them."""
-
-    def make(*paths: str) -> Path:
-        for path in paths:
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).touch()
-        return tmp_path
-
-    return make
-
-
-@pytest.fixture
 def write_table(tree: Callable[..., Path]) -> Callable[..., Path]:
     """Writes a table beside images a.jpg, b.jpg and sub/c.jpg."""
 

@@ -44,7 +44,7 @@ def test_images_and_labels_are_those_of_the_batches(
 def test_older_pickles_and_files_side_by_side_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python2_pickle: Callable[..., bytes]
 ) -> None:
-    monkeypatch.setattr(imagenet32, "COUNTS", stand_in.COUNTS)
+    monkeypatch.setattr(imagenet32.SOURCE, "counts", stand_in.COUNTS)
     for name, batch in stand_in.batches():
         content = {key.encode(): value for key, value in batch.items()} | {b"labels": np.array(batch["labels"])}
         (tmp_path / name).write_bytes(python2_pickle(content))
@@ -54,7 +54,7 @@ def test_older_pickles_and_files_side_by_side_are_read(
 
 def test_one_batch_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 2000
-    monkeypatch.setattr(imagenet32, "COUNTS", {"train": 10 * count, "test": count})
+    monkeypatch.setattr(imagenet32.SOURCE, "counts", {"train": 10 * count, "test": count})
     content = pickle.dumps({"data": np.zeros((count, 3072), np.uint8), "labels": [1] * count}, 3)
     for name in (*imagenet32.FILES["train"], "val_data"):
         (tmp_path / name).write_bytes(content)

@@ -11,19 +11,6 @@ from coarsecon.data.sources.listing import ListedImage, list_tree
 from coarsecon.errors import InputError
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Callable[..., Path]:
-    """Makes a tree of (empty) files; listing does not open them."""
-
-    def make(*paths: str) -> Path:
-        for path in paths:
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).touch()
-        return tmp_path
-
-    return make
-
-
 def test_folders_are_classes(tree: Callable[..., Path]) -> None:
     images, others = list_tree(tree("dog/pug/1.jpg", "dog/boxer/1.PNG", "cat/manx/a.webp"))
     assert images == [

@@ -13,7 +13,7 @@ CLASSES = ["BACKGROUND_Google", "Faces", *(f"class_{i:02d}" for i in range(100))
 
 def write_caltech101(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Writes `101_ObjectCategories`."""
-    monkeypatch.setattr(caltech101, "COUNTS", {"train": 102, "test": 204})
+    monkeypatch.setattr(caltech101.SOURCE, "counts", {"train": 102, "test": 204})
     monkeypatch.setattr(caltech101, "TRAIN_PER_CLASS", 1)
     for number, name in enumerate(CLASSES):
         folder = place / "101_ObjectCategories" / name

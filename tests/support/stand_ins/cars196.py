@@ -44,7 +44,7 @@ def box() -> dict[str, Any]:
 
 def write_devkit(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Writes cars_train, cars_test and devkit."""
-    monkeypatch.setattr(cars196, "COUNTS", COUNTS)
+    monkeypatch.setattr(cars196.SOURCE, "counts", COUNTS)
     (place / "devkit").mkdir(parents=True)
     for split in COUNTS:
         (place / f"cars_{split}").mkdir()
@@ -63,7 +63,7 @@ def write_devkit(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def write_joint(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Writes car_ims and cars_annos.mat."""
-    monkeypatch.setattr(cars196, "COUNTS", COUNTS)
+    monkeypatch.setattr(cars196.SOURCE, "counts", COUNTS)
     (place / "car_ims").mkdir(parents=True)
     annotations: list[dict[str, Any]] = []
     for split in COUNTS:
@@ -79,7 +79,7 @@ def write_joint(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def write_folders(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Writes car_data/train and car_data/test with a folder for each class."""
-    monkeypatch.setattr(cars196, "COUNTS", COUNTS)
+    monkeypatch.setattr(cars196.SOURCE, "counts", COUNTS)
     names = class_names()
     for split in COUNTS:
         for i, label in enumerate(labels(split), 1):

@@ -15,7 +15,7 @@ COUNTS = {"train": 20, "val": 5, "test": 8}
 
 def write_flowers102(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Writes jpg, imagelabels.mat and setid.mat."""
-    monkeypatch.setattr(flowers102, "COUNTS", COUNTS)
+    monkeypatch.setattr(flowers102.SOURCE, "counts", COUNTS)
     (place / "jpg").mkdir(parents=True)
     total = sum(COUNTS.values())
     for number in range(1, total + 1):

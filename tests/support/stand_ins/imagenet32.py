@@ -27,7 +27,7 @@ def batches() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def write_pickles(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders that Imagenet32_train.zip and Imagenet32_val.zip unpack to."""
-    monkeypatch.setattr(imagenet32, "COUNTS", COUNTS)
+    monkeypatch.setattr(imagenet32.SOURCE, "counts", COUNTS)
     for name, batch in batches():
         folder = place / ("Imagenet32_val" if name == "val_data" else "Imagenet32_train")
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def write_pickles(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def write_npz(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders that Imagenet32_train_npz.zip and Imagenet32_val_npz.zip unpack to."""
-    monkeypatch.setattr(imagenet32, "COUNTS", COUNTS)
+    monkeypatch.setattr(imagenet32.SOURCE, "counts", COUNTS)
     for name, batch in batches():
         folder = place / ("Imagenet32_val_npz" if name == "val_data" else "Imagenet32_train_npz")
         folder.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ def write_table(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def write_toy(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Writes nothing: the package draws these, here only a few."""
-    monkeypatch.setattr(toy, "COUNTS", {"train": 64, "test": 16})
+    monkeypatch.setattr(toy.SOURCE, "counts", {"train": 64, "test": 16})
     return []
 
 

@@ -33,7 +33,7 @@ def _image(fine: int) -> bytes:
 
 def write_pickles(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """{train,val,test}_images_png.pkl, a list of encoded images as arrays [n, 1], and their labels."""
-    monkeypatch.setattr(tieredimagenet, "COUNTS", COUNTS)
+    monkeypatch.setattr(tieredimagenet.SOURCE, "counts", COUNTS)
     place.mkdir()
     for split, count in COUNTS.items():
         rows = classes(split)

@@ -14,7 +14,7 @@ TRAIN, VALIDATION = 24, 8
 
 def write_tinyimagenet(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Writes `tiny-imagenet-200`."""
-    monkeypatch.setattr(tinyimagenet, "COUNTS", {"train": TRAIN, "test": VALIDATION})
+    monkeypatch.setattr(tinyimagenet.SOURCE, "counts", {"train": TRAIN, "test": VALIDATION})
     folder = place / "tiny-imagenet-200"
     for wnid in WNIDS[:4]:
         (folder / "train" / wnid / "images").mkdir(parents=True)
