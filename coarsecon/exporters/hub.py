@@ -1,6 +1,6 @@
 """A folder for the Hugging Face hub: what timm loads from there, with a model card filled from the run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.exporters import timm
 from coarsecon.exporters.base import Exporter, ExporterConfig
 from coarsecon.exporters.comparison import encoder_of
+from coarsecon.metrics.metric import Metric
 from coarsecon.nn.encoder import Encoder
 from coarsecon.run.folder import last_epoch
 from coarsecon.run.provenance import Verifier
-from coarsecon.run.results import Result, Score, levels, scores
+from coarsecon.run.results import StoredResult
 
 if TYPE_CHECKING:
     from coarsecon.run.facade import Run
@@ -124,10 +125,10 @@ def _use(encoder: Encoder) -> str:
 def _results(run: "Run") -> str:
     usable = [result for result in _results_of(run) if result.freshness.is_usable]
     rows = [
-        f"| {_cell(result.name)} | {_cell(result.context.get('split', ''))} | {_cell(level)} | {text} |"
+        f"| {' | '.join([*map(_cell, (result.name, result.context.get('split', ''), metric.group)), _shown(metric)])} |"
         for result in usable
-        for level, part in levels(result.values).items()
-        for text in _shown(part)
+        for metric in result.metrics.values()
+        if metric.is_fraction and metric.kind != "chance"
     ]
     if not rows:
         return "Nothing yet."
@@ -139,22 +140,19 @@ def _results(run: "Run") -> str:
     return "\n\n".join([table, *notes])
 
 
-def _results_of(run: "Run") -> list[Result]:
+def _results_of(run: "Run") -> list[StoredResult]:
     """Return the stored results of the exported checkpoint, with their freshness."""
     results = Verifier(run.folder).results()
     return [result for result in results if result.record.get("checkpoint", "last") == run.spec.checkpoint]
 
 
-def _names(results: Sequence[Result]) -> str:
+def _names(results: Sequence[StoredResult]) -> str:
     return ", ".join(_cell(result.name) for result in results)
 
 
-def _shown(part: dict[str, Any]) -> Iterator[str]:
-    def number(score: Score) -> str:
-        interval = "" if score.half_width is None else f" ± {100 * score.half_width:.2f}"
-        return f"{score.name} {100 * score.value:.2f}{interval}"
-
-    return (_cell(number(score)) for score in scores(part))
+def _shown(metric: Metric) -> str:
+    interval = "" if metric.interval is None else f" ± {100 * metric.interval:.2f}"
+    return _cell(f"{metric.name} {100 * metric.value:.2f}{interval}")
 
 
 def _data(config: RunConfig) -> str:

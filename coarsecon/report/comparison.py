@@ -14,12 +14,15 @@ All speak of other queries or draws of the same kind. None speaks of what anothe
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coarsecon.metrics.interval import mean_and_interval, mean_difference, paired_difference, share_difference
-from coarsecon.run.results import Comparison, Difference, Result, Score, drawn, levels, scores
+from coarsecon.metrics.metric import Metric
+from coarsecon.run.results import StoredResult
 
 Outcomes = Mapping[tuple[str, str], ArrayLike]
 """How each query fared [Q], between 0 and 1, by (level, score); the score is the mean. NaN: it does not count."""
@@ -27,11 +30,38 @@ Outcomes = Mapping[tuple[str, str], ArrayLike]
 SAME = 2e-3
 """How far the mean of outcomes computed anew may be from the score that was saved, for rounding that turns a rank."""
 
-Ask = Callable[[Result], Outcomes | None]
+
+@dataclass(frozen=True)
+class Difference:
+    """A score of one run less that of the first, and the 95% interval of that where one can be had."""
+
+    value: float
+    interval: tuple[float, float] | None
+    by: Literal["paired", "same draws", "draws", "queries", "other data", "none"]
+    """How the interval is made: see `coarsecon.report.comparison`; none, and none where the data differ."""
+
+    @property
+    def exceeds(self) -> bool | None:
+        """Whether the interval leaves 0 out; None without interval."""
+        return None if self.interval is None else not self.interval[0] <= 0 <= self.interval[1]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score in every run, None where it is missing, with its differences to the first run's (the first is None)."""
+
+    result: str
+    level: str
+    score: str
+    values: list[float | None]
+    differences: list[Difference | None]
+
+
+Ask = Callable[[StoredResult], Outcomes | None]
 """The outcomes behind a run's result; None where they are not at hand."""
 
 
-def compare(runs: Sequence[Sequence[Result]], ask: Sequence[Ask] = ()) -> list[Comparison]:
+def compare(runs: Sequence[Sequence[StoredResult]], ask: Sequence[Ask] = ()) -> list[Comparison]:
     """The scores that two runs or more have, each against the first run's, in the order of the first to have them.
 
     `ask[i]` gives the outcomes of run i's results. Results are the same when their files are called the same. Stale
@@ -42,25 +72,26 @@ def compare(runs: Sequence[Sequence[Result]], ask: Sequence[Ask] = ()) -> list[C
     return [row for name in names for row in _compare_result(name, [run.get(name) for run in by_name], ask)]
 
 
-def difference(first: Score, second: Score) -> Difference:
-    """The difference of two scores by what they say of themselves."""
+def difference(first: Metric, second: Metric) -> Difference:
+    """Return the difference of two metrics with the interval that follows from what is known of each."""
     value = second.value - first.value
-    if first.half_width is not None and second.half_width is not None:
-        counts = first.draws or 0, second.draws or 0
-        if min(counts) >= 2:
-            interval = mean_difference(
-                first.value, first.half_width, counts[0], second.value, second.half_width, counts[1]
-            )
+    one, other = first.count or 0, second.count or 0
+    if first.interval is not None and second.interval is not None:
+        if min(one, other) >= 2:
+            interval = mean_difference(first.value, first.interval, one, second.value, second.interval, other)
             return Difference(value, interval, "draws")
-    if first.queries and second.queries and all(0 <= score.value <= 1 for score in (first, second)):
-        return Difference(value, share_difference(first.value, first.queries, second.value, second.queries), "queries")
+    elif first.kind == second.kind == "share" and one and other and min(first.value, second.value) >= 0:
+        return Difference(value, share_difference(first.value, one, second.value, other), "queries")
     return Difference(value, None, "none")
 
 
-def _compare_result(name: str, results: list[Result | None], ask: Sequence[Ask]) -> list[Comparison]:
+def _draws(result: StoredResult | None, metric: Metric) -> list[float]:
+    return result.draws(metric) if result else []
+
+
+def _compare_result(name: str, results: list[StoredResult | None], ask: Sequence[Ask]) -> list[Comparison]:
     """The scores of one kind of result, of which some runs may have none."""
-    found = [_scores(result) for result in results]
-    draws = [_draws(result) for result in results]
+    found = [_compared_metrics(result) for result in results]
     shared = [key for key in dict.fromkeys(key for run in found for key in run) if sum(key in run for run in found) > 1]
     alike = [result is not None and _same_data(result, results[0]) for result in results]
     outcomes: list[Outcomes] = [{}] * len(results)
@@ -77,7 +108,7 @@ def _compare_result(name: str, results: list[Result | None], ask: Sequence[Ask])
         if before is not None and after is not None and len(before) == len(after):
             pairs = (after - before)[~np.isnan(after - before)]
             return Difference(float(pairs.mean()), paired_difference(pairs), "paired")
-        before, after = (_fitting(draws[of].get(key), found[of][key]) for of in (0, run))
+        before, after = (_fitting(_draws(results[of], found[of][key]), found[of][key]) for of in (0, run))
         if before is not None and after is not None and len(before) == len(after) > 1:
             mean, half = mean_and_interval((after - before).tolist())
             return Difference(mean, (mean - half, mean + half), "same draws")
@@ -93,26 +124,19 @@ def _compare_result(name: str, results: list[Result | None], ask: Sequence[Ask])
     ]  # fmt: skip
 
 
-def _fitting(outcomes: ArrayLike | None, score: Score) -> NDArray[np.float64] | None:
+def _fitting(outcomes: ArrayLike | None, score: Metric) -> NDArray[np.float64] | None:
     """The outcomes, if they are those behind the score: a result may be older than the features, or ask otherwise."""
     values = np.asarray([] if outcomes is None else outcomes, np.float64)
     counting = values[~np.isnan(values)]
     return values if len(counting) and abs(counting.mean() - score.value) < SAME else None
 
 
-def _scores(result: Result | None) -> dict[tuple[str, str], Score]:
-    """The scores of a result by level and name."""
-    parts = levels(result.values) if result else {}
-    return {(level, score.name): score for level, part in parts.items() for score in scores(part)}
+def _compared_metrics(result: StoredResult | None) -> dict[tuple[str, str], Metric]:
+    """Return the metrics of a result that are compared, by (group, name)."""
+    return {key: metric for key, metric in (result.metrics if result else {}).items() if metric.kind != "chance"}
 
 
-def _draws(result: Result | None) -> dict[tuple[str, str], list[float]]:
-    """What the scores of a result were in each draw, by level and name, where the result tells."""
-    parts = levels(result.values) if result else {}
-    return {(level, score.name): drawn(part, score.name) for level, part in parts.items() for score in scores(part)}
-
-
-def _same_data(one: Result, other: Result | None) -> bool:
+def _same_data(one: StoredResult, other: StoredResult | None) -> bool:
     """Whether two results were computed on the same images, by the fingerprints of the splits where both have them."""
     if other is None:
         return False

@@ -1,14 +1,16 @@
 """Tables of the results of runs, of their settings, and of the differences between runs that exceed chance."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from coarsecon.metrics.metric import Metric
+from coarsecon.report.comparison import Comparison, Difference
 from coarsecon.report.page import macro
-from coarsecon.run.results import SCORES, Comparison, Difference, Freshness, Result, levels, score
+from coarsecon.run.results import Freshness, StoredResult
 
 MAX_ROWS = 60
 """Rows shown of a table inside a result."""
@@ -80,7 +82,7 @@ class Kind(NamedTuple):
     details: list[tuple[str, list[InnerTable]]]
 
 
-def results_tables(runs: Sequence[Sequence[Result]], names: Sequence[str]) -> Markup:
+def results_tables(runs: Sequence[Sequence[StoredResult]], names: Sequence[str]) -> Markup:
     """Render a table for each kind of result, with a column for each run; `names` are those of the runs."""
     by_name = [{result.name: result for result in run} for run in runs]
     kinds = dict.fromkeys(name for run in by_name for name in run)
@@ -127,8 +129,10 @@ def _compared(value: float | None, difference: Difference | None) -> dict[str, A
     }
 
 
-def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> Kind:
-    parts = [levels(result.values) if result else {} for result in results]
+def _kind(kind: str, results: list[StoredResult | None], names: Sequence[str]) -> Kind:
+    parts = [_parts(result) for result in results]
+    metrics = [result.metrics if result else {} for result in results]
+    known_names = {name for found in metrics for _, name in found}
     contexts = [result.context if result else {} for result in results]
     known = [context for context in contexts if context]
     shared = {name: value for name, value in (known or [{}])[0].items() if all(value == c.get(name) for c in known)}
@@ -138,7 +142,9 @@ def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> Kind
         if name not in shared
     ]
     for level in dict.fromkeys(level for run in parts for level in run):
-        cells = [dict(_cells(run.get(level, {}))) for run in parts]
+        cells = [
+            dict(_cells(run.get(level, {}), _of_group(found, level))) for run, found in zip(parts, metrics, strict=True)
+        ]
         labels = dict.fromkeys(label for run in cells for label in run)
         if level and labels:
             rows.append(Row(_words(level), style="group"))
@@ -146,7 +152,7 @@ def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> Kind
     details: dict[str, list[InnerTable]] = {}
     for name, run in zip(names, parts, strict=True):
         for level, part in run.items():
-            for title, table in _inner_tables(name, level, part):
+            for title, table in _inner_tables(name, level, part, known_names):
                 details.setdefault(title, []).append(table)
     named = [(name, result) for name, result in zip(names, results, strict=True) if result]
     return Kind(
@@ -159,39 +165,58 @@ def _kind(kind: str, results: list[Result | None], names: Sequence[str]) -> Kind
     )
 
 
-def _cells(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Cell]]:
-    """Yield (label, cell) of every plain value of a part; a score includes its interval."""
+def _parts(result: StoredResult | None) -> dict[str, dict[str, Any]]:
+    """Return the entries of a result by group, with those outside of groups under ""."""
+    if result is None:
+        return {}
+    own, groups = result.values, {}
+    for (group, name), metric in result.metrics.items():
+        if group and group not in groups:
+            part = own.pop(group, None)
+            groups[group] = dict(part) if isinstance(part, dict) else {}
+        (groups[group] if group else own).setdefault(name, metric.value)
+    return ({"": own} if own else {}) | groups
+
+
+def _of_group(metrics: Mapping[tuple[str, str], Metric], group: str) -> dict[str, Metric]:
+    return {name: metric for (of, name), metric in metrics.items() if of == group}
+
+
+def _cells(part: Mapping[str, Any], metrics: Mapping[str, Metric], prefix: str = "") -> Iterator[tuple[str, Cell]]:
+    """Yield (label, cell) of every plain value of a part; a metric includes its interval."""
     for name, value in part.items():
         label = f"{prefix}{_words(name)}"
         if isinstance(value, dict) and not prefix and all(map(_is_plain, value.values())):
-            yield from _cells(value, f"{label} ")
+            yield from _cells(value, metrics, f"{label} ")
         elif _is_plain(value) and not (name == "ci95" or name.endswith("_ci95")):
-            yield label, _cell(part, name)
+            yield label, _cell(value, None if isinstance(value, str) else metrics.get(name), with_interval=not prefix)
 
 
-def _cell(part: Mapping[str, Any], name: str) -> Cell:
-    value = part[name]
-    is_score = SCORES.fullmatch(name) is not None
-    if not (is_score or name == "chance") or not isinstance(value, int | float):
+def _cell(value: Any, metric: Metric | None, *, with_interval: bool) -> Cell:
+    if metric is None or value is None:
         return Cell(_plain(value))
-    half_width = score(part, name).half_width if is_score else None
-    return Cell(_percent(value), "" if half_width is None else _percent(half_width), is_score)
+    show = _percent if metric.is_fraction else _plain
+    margin = show(metric.interval) if with_interval and metric.interval is not None else ""
+    return Cell(show(value), margin, metric.kind != "chance")
 
 
-def _inner_tables(run: str, level: str, part: Mapping[str, Any]) -> Iterator[tuple[str, InnerTable]]:
+def _inner_tables(
+    run: str, level: str, part: Mapping[str, Any], names: Collection[str]
+) -> Iterator[tuple[str, InnerTable]]:
     """Yield (title, table) of every list or object of objects in a part."""
     for name, value in part.items():
         title = f"{_words(level)} {_words(name)}".strip()
         if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
-            yield title, _inner_table(run, value)
+            yield title, _inner_table(run, value, names)
         elif isinstance(value, dict) and value and all(isinstance(entry, dict) for entry in value.values()):
-            yield title, _inner_table(run, [{"": key, **entry} for key, entry in value.items()])
+            yield title, _inner_table(run, [{"": key, **entry} for key, entry in value.items()], names)
         elif not _is_plain(value) and not (isinstance(value, dict) and all(map(_is_plain, value.values()))):
             yield title, InnerTable(run, text=json.dumps(value, ensure_ascii=False)[:2000])
 
 
-def _inner_table(run: str, entries: list[dict[str, Any]]) -> InnerTable:
-    cells = [dict(_cells(entry)) for entry in entries[:MAX_ROWS]]
+def _inner_table(run: str, entries: list[dict[str, Any]], names: Collection[str]) -> InnerTable:
+    fractions = {name: Metric(name, 0.0) for name in names}
+    cells = [dict(_cells(entry, fractions)) for entry in entries[:MAX_ROWS]]
     labels = dict.fromkeys(label for row in cells for label in row)
     columns = [label for label in labels if any(row.get(label, Cell()) != Cell() for row in cells)]
     rows = [[row.get(column, Cell()) for column in columns] for row in cells]

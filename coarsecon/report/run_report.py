@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from coarsecon.report.comparison import Comparison
 from coarsecon.report.curves import curves
 from coarsecon.report.page import Fragment, render, write_page
 from coarsecon.report.results_table import comparison_table, results_tables, settings_table
-from coarsecon.run.results import Comparison, Freshness, Result
+from coarsecon.run.results import Freshness, StoredResult
 
 
 class ReportPicture(NamedTuple):
@@ -30,7 +31,7 @@ class RunReport:
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     log: Sequence[Mapping[str, Any]] = ()
-    results: Sequence[Result] = ()
+    results: Sequence[StoredResult] = ()
     pictures: Sequence[ReportPicture] = ()
     fragments: Mapping[str, Fragment] = field(default_factory=dict)
     """Galleries and maps by title."""

@@ -12,17 +12,15 @@ from PIL import Image
 
 from coarsecon.config import Checkpoint, FeatureLayer, read_config_file
 from coarsecon.data.formats.images import opened
-from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import open_dataset
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.evaluation.pairing import paired_labels, search_between, shared_values
 from coarsecon.evaluation.tsne import map_split
 from coarsecon.exporters import read_export
 from coarsecon.exporters.manifest import RECORD
-from coarsecon.metrics.knn import knn_predict
 from coarsecon.pictures.images import data_uri, png
 from coarsecon.pictures.origin import read_origin
-from coarsecon.report.comparison import Outcomes, compare
+from coarsecon.report.comparison import Comparison, Outcomes, compare
+from coarsecon.report.evaluate import load_evaluation
 from coarsecon.report.feature_map import FeatureMap
 from coarsecon.report.gallery import gallery_fragment
 from coarsecon.report.map_page import map_fragment
@@ -32,7 +30,7 @@ from coarsecon.report.run_report import ReportPicture, RunReport
 from coarsecon.run.facade import Run
 from coarsecon.run.folder import RunFolder, last_epoch
 from coarsecon.run.provenance import Verifier
-from coarsecon.run.results import Comparison, Result, is_number
+from coarsecon.run.results import StoredResult, is_number
 from coarsecon.run.searching import example_rows
 from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.runtime.documents import read_json_object
@@ -82,11 +80,8 @@ class KeptFeatures:
         gallery = gallery_fragment(rows, title=f"Images of {split} with their nearest, by {name}", level=3)
         return {"Gallery": gallery, "Map": map_fragment(self._map(session, split), level=3)}
 
-    def outcomes(self, result: Result) -> Outcomes | None:
-        """How each query of a result fared, computed anew from the features; None where they are not kept."""
-        kind = result.name.partition("-")[0]
-        if kind not in OUTCOMES:
-            return None
+    def outcomes(self, result: StoredResult) -> Outcomes | None:
+        """Return how each query of a result fared, computed from cached features; None where that is not possible."""
         split = result.context.get("split")
         if not isinstance(split, str):
             return None
@@ -94,13 +89,13 @@ class KeptFeatures:
         if session is None:
             return None
         try:
-            return OUTCOMES[kind](session, split, result)
-        except InputError:  # no labels any more, say
+            return load_evaluation(result.evaluation).outcomes(session, result.record)
+        except CoarseconError:  # its evaluation is not installed, or there are no labels any more, say
             return None
 
     def _map(self, session: Run, split: str) -> FeatureMap:
         """The newest map that `coarsecon tsne` kept of what is there now; else a quick one of a few images by PCA."""
-        maps = [result for result in self.verifier.results() if result.name.startswith(MAPS)]
+        maps = [result for result in self.verifier.results() if result.evaluation in MAPS]
         files = [map.path for map in maps if map.path is not None and map.freshness.is_usable]
         for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
             try:
@@ -122,39 +117,6 @@ class KeptFeatures:
             return session if split in session.dataset.splits and session.store.holds(session.dataset, split) else None
         except (CoarseconError, OSError):
             return None
-
-
-def _retrieval_outcomes(session: Run, split: str, result: Result) -> Outcomes | None:
-    gallery = result.values.get("gallery", split)
-    if not isinstance(gallery, str) or gallery not in session.dataset.splits:  # of another dataset
-        return None
-    store, queries, among = session.store, SplitRef(session.dataset, split), SplitRef(session.dataset, gallery)
-    if not store.holds(session.dataset, gallery):
-        return None
-    values = shared_values(
-        search_between(store, queries, among), paired_labels(queries, among), store.runtime.distributed
-    )
-    return {(level, name): value for level, found in values.items() for name, value in found.items()}
-
-
-def _knn_outcomes(session: Run, split: str, result: Result) -> Outcomes | None:
-    if not session.store.holds(session.dataset, "train"):
-        return None
-    outcomes = {}
-    for level, (bank_labels, labels) in session.labels("train", split).items():
-        part = result.values.get(level)
-        if isinstance(part, dict) and is_number(part.get("k")) and is_number(part.get("t")):
-            bank, known = session.features("train"), labels >= 0
-            found = knn_predict(bank, bank_labels, session.features(split)[known], k=int(part["k"]), t=float(part["t"]))
-            outcomes[level, "top1"] = (found == labels[known]).float()
-    return outcomes
-
-
-OUTCOMES: dict[str, Callable[[Run, str, Result], Outcomes | None]] = {
-    "retrieve": _retrieval_outcomes,
-    "knn": _knn_outcomes,
-}
-"""Results whose outcomes can be had from features; of others, each score's own interval is used."""
 
 
 def summarise(run: RunFolder, name: str, verifier: Verifier) -> RunReport:
@@ -199,7 +161,7 @@ def summarise(run: RunFolder, name: str, verifier: Verifier) -> RunReport:
     )  # fmt: skip
 
 
-def _stale(run: RunFolder, results: Sequence[Result], verifier: Verifier) -> list[str]:
+def _stale(run: RunFolder, results: Sequence[StoredResult], verifier: Verifier) -> list[str]:
     """What is stale in a run: its results, the dataset itself, and exports."""
     told = [
         f"{result.name}.json is {result.freshness}; evaluate again"

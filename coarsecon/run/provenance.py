@@ -15,7 +15,7 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.marks import encoder_mark, heads_mark
-from coarsecon.run.results import COMPUTED_FROM, Freshness, Result, read_results
+from coarsecon.run.results import COMPUTED_FROM, Freshness, StoredResult, read_results
 
 OWN = "."
 """How `computed_from` names the run that it is kept in, so that the run can be moved."""
@@ -66,11 +66,11 @@ class Verifier:
         self._marks: dict[tuple[Path, str], tuple[Any, tuple[str, str]]] = {}
         self._datasets: dict[Path, PreparedDataset | None] = {}
 
-    def results(self) -> list[Result]:
+    def results(self) -> list[StoredResult]:
         """The run's results with the freshness of each."""
         return [self.verified(result) for result in read_results(self.run)]
 
-    def verified(self, result: Result) -> Result:
+    def verified(self, result: StoredResult) -> StoredResult:
         """The result with its freshness; one that cannot be read stays as it is."""
         if result.problem or result.path is None:
             return result

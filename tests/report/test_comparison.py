@@ -5,13 +5,13 @@ import pytest
 
 from coarsecon.metrics.interval import mean_and_interval, mean_difference, paired_difference, share_difference
 from coarsecon.report.comparison import compare
-from coarsecon.run.results import Result
+from coarsecon.run.results import StoredResult
 
 ON = {"split": "test", "data": "d"}
 
 
-def retrieve(fine: float, **more) -> Result:
-    return Result("retrieve", {**ON, "fine": {"recall@1": fine, "queries": 100, "classes": 5}, **more})
+def retrieve(fine: float, **more) -> StoredResult:
+    return StoredResult("retrieve", {**ON, "fine": {"recall@1": fine, "queries": 100, "classes": 5}, **more})
 
 
 def test_shares_of_queries_are_compared_by_their_counts():
@@ -25,8 +25,8 @@ def test_shares_of_queries_are_compared_by_their_counts():
 
 
 def test_means_over_episodes_are_compared_by_their_intervals():
-    def fewshot(mean: float) -> Result:
-        return Result("fewshot", {**ON, "accuracy": mean, "ci95": 0.02, "episodes": 200, "queries": 15})
+    def fewshot(mean: float) -> StoredResult:
+        return StoredResult("fewshot", {**ON, "accuracy": mean, "ci95": 0.02, "episodes": 200, "queries": 15})
 
     (row,) = compare([[fewshot(0.5)], [fewshot(0.51)]])
     assert row.level == ""
@@ -38,15 +38,15 @@ def test_means_over_episodes_are_compared_by_their_intervals():
 EPISODES = np.random.default_rng(0).random((2, 200)).round(3)
 
 
-def fewshot(by_episode) -> Result:
+def fewshot(by_episode) -> StoredResult:
     mean, half = mean_and_interval(by_episode)
-    return Result("fewshot", {**ON, "accuracy": mean, "ci95": half, "episodes": 200, "by_episode": [*by_episode]})
+    return StoredResult("fewshot", {**ON, "accuracy": mean, "ci95": half, "episodes": 200, "by_episode": [*by_episode]})
 
 
-def few_labels(by_draw) -> Result:
+def few_labels(by_draw) -> StoredResult:
     mean, half = mean_and_interval(by_draw)
     fine = {"top1": mean, "ci95": half, "repeats": len(by_draw), "draws": [{"top1": draw} for draw in by_draw]}
-    return Result("linear", {**ON, "fine": fine})
+    return StoredResult("linear", {**ON, "fine": fine})
 
 
 @pytest.mark.parametrize("result", [fewshot, few_labels])
@@ -60,7 +60,7 @@ def test_the_same_episodes_or_draws_are_compared_one_by_one(result):
     assert found.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
     assert found.exceeds
     without = [
-        Result(each.name, {k: v for k, v in each.record.items() if k != "by_episode"})
+        StoredResult(each.name, {k: v for k, v in each.record.items() if k != "by_episode"})
         for each in map(fewshot, (first, second))
     ]
     assert not compare([[without[0]], [without[1]]])[0].differences[1].exceeds
@@ -69,7 +69,7 @@ def test_the_same_episodes_or_draws_are_compared_one_by_one(result):
 def test_values_by_episode_that_are_not_behind_the_mean_or_are_no_numbers_are_left_aside():
     good = fewshot(EPISODES[0])
     for by_episode in ([*EPISODES[1]], [*EPISODES[0][1:]], [*EPISODES[0][1:], "x"], [*EPISODES[0][1:], None], "x", []):
-        other = Result("fewshot", {**good.record, "by_episode": by_episode})
+        other = StoredResult("fewshot", {**good.record, "by_episode": by_episode})
         assert compare([[good], [other]])[0].differences[1].by == "draws"
 
 
@@ -88,7 +88,7 @@ def test_outcomes_of_the_same_queries_go_first_and_those_that_do_not_count_stand
 
 
 def test_other_data_and_outcomes_of_other_queries_are_not_paired():
-    other = Result("retrieve", {**retrieve(0.7).record, "data": "elsewhere"})
+    other = StoredResult("retrieve", {**retrieve(0.7).record, "data": "elsewhere"})
     (row,) = compare([[retrieve(0.5)], [other]], [lambda result: {("fine", "recall@1"): np.ones(5)}] * 2)
     assert (row.differences[1].by, row.differences[1].interval, row.differences[1].exceeds) == (
         "other data",
@@ -109,7 +109,7 @@ def test_other_data_and_outcomes_of_other_queries_are_not_paired():
 )
 def test_means_that_are_no_shares_of_independent_queries_have_no_interval_of_shares(part):
     better = {name: 0.9 if value == 0.5 else value for name, value in part.items()}
-    rows = compare([[Result("x", {**ON, "fine": part})], [Result("x", {**ON, "fine": better})]])
+    rows = compare([[StoredResult("x", {**ON, "fine": part})], [StoredResult("x", {**ON, "fine": better})]])
     assert rows
     assert {(row.differences[1].by, row.differences[1].interval) for row in rows} == {("none", None)}
 
@@ -127,7 +127,7 @@ def test_what_only_one_run_has_is_no_comparison_and_gaps_stay_gaps():
     (row,) = compare([[], [retrieve(0.5)], [retrieve(0.6)]])
     assert row.values == [None, 0.5, 0.6]
     assert row.differences == [None, None, None]
-    strange = Result("cluster", {**ON, "nmi": 0.4, "clusters": 7, "note": "x", "fine": {"held_out_top1": 0.3}})
+    strange = StoredResult("cluster", {**ON, "nmi": 0.4, "clusters": 7, "note": "x", "fine": {"held_out_top1": 0.3}})
     rows = compare([[strange], [strange]])
     assert [(row.level, row.score, row.differences[1].by) for row in rows] == [
         ("", "nmi", "none"),
@@ -136,6 +136,8 @@ def test_what_only_one_run_has_is_no_comparison_and_gaps_stay_gaps():
 
 
 def test_results_that_are_broken_or_nonsense_compare_as_nothing():
-    broken = [Result("retrieve", problem="cannot be read")]
-    nonsense = [Result("retrieve", {"fine": {"recall@1": "high", "queries": -3, "recall@2": True}, "coarse": [1]})]
+    broken = [StoredResult("retrieve", problem="cannot be read")]
+    nonsense = [
+        StoredResult("retrieve", {"fine": {"recall@1": "high", "queries": -3, "recall@2": True}, "coarse": [1]})
+    ]
     assert compare([broken, nonsense, [retrieve(0.5)]]) == []
