@@ -1,4 +1,4 @@
-// What a person does with each map of a page: move, look, choose classes, pick images.
+// Interaction with each map of a page: move, hover, filter classes, pick images.
 
 const MOST_ZOOM = 400;
 const SEARCH_FROM = 12; // classes
@@ -28,7 +28,7 @@ function start(root) {
   pickImages();
   createImageBitmap(find(".atlas")).then((decoded) => { plane.bitmap = decoded; redraw(); });
 
-  // ---- what lies under the pointer ----
+  // ---- hover ----
 
   function hover(i, x = 0, y = 0) {
     const tip = find(".tip");
@@ -61,7 +61,7 @@ function start(root) {
 
   // ---- moving ----
 
-  /** Never so far that the map is lost from sight. */
+  /** Keep part of the map in view. */
   function moveTo(x, y) {
     view.x = Math.min(1, Math.max(0, x));
     view.y = Math.min(1, Math.max(0, y));
@@ -85,7 +85,7 @@ function start(root) {
   }
 
   function lookAround() {
-    const whole = root.parentElement.classList.contains("whole"); // else the wheel scrolls the page the map lies in
+    const whole = root.parentElement.classList.contains("whole"); // otherwise the wheel scrolls the page
     canvas.addEventListener("wheel", (event) => {
       if (!whole && !event.ctrlKey && document.activeElement !== canvas) return;
       event.preventDefault();
@@ -111,7 +111,7 @@ function start(root) {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   }
 
-  // ---- colors, and the classes that are shown ----
+  // ---- colors and class filter ----
 
   function chooseColors() {
     const levels = find(".levels");
@@ -145,14 +145,14 @@ function start(root) {
       return button;
     }
 
-    /** [class, its button] for the classes of a level that have images. */
+    /** Return [class, button] of the classes of a level that have images. */
     function classButtons(level) {
       const { classes, labels } = data.levels[level], sizes = classes.map(() => 0);
       for (const label of labels) if (label >= 0) sizes[label]++;
       return classes.map((_, k) => k).filter((k) => sizes[k]).map((k) => [k, classButton(level, k, sizes[k])]);
     }
 
-    /** Items of a list; where classes of the level before hold these, below each of those. */
+    /** Return the items of a list, grouped by the classes of the previous level where they are nested. */
     function classItems(level) {
       const parents = data.levels[level].parents, own = classButtons(level);
       const item = ([, button], ...more) => element("li", {}, button, ...more);
@@ -182,7 +182,7 @@ function start(root) {
     return list;
   }
 
-  /** A class more, or one less. Within a class that is chosen it narrows the choice to itself; around some it widens it. */
+  /** Toggle a class. A class within a chosen one replaces it; a class around chosen ones includes them. */
   function choose(level, k) {
     const key = `${level}/${k}`, parents = data.levels[level].parents;
     if (!chosen.delete(key)) {
@@ -207,7 +207,7 @@ function start(root) {
     for (const button of find(".classes").querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(chosen.has(button.dataset.key)));
     }
-    const hint = data.levels.length ? `Choose classes to see them alone. ${data.levels[plane.level].note}` : "No labels are known.";
+    const hint = data.levels.length ? `Choose classes to show only those. ${data.levels[plane.level].note}` : "No labels are known.";
     find(".filter p").textContent = wanted.length ? `${number(visible)} of ${number(count)} images shown` : hint;
     find(".all").hidden = !wanted.length;
     hover(-1);
@@ -221,7 +221,7 @@ function start(root) {
     if (!adding) picked.clear();
     for (const i of points) picked.add(i);
     URL.revokeObjectURL(save.href);
-    const text = csv(), mark = /^[\0-\x7f]*$/.test(text) ? "" : "\ufeff"; // without it spreadsheets garble Äpfel
+    const text = csv(), mark = /^[\0-\x7f]*$/.test(text) ? "" : "\ufeff"; // without a byte order mark spreadsheets misread Äpfel
     save.href = URL.createObjectURL(new Blob([mark, text], { type: "text/csv" }));
     save.hidden = find(".drop").hidden = !picked.size;
     const what = `${number(picked.size)} ${picked.size === 1 ? "image" : "images"} picked`;
@@ -237,7 +237,7 @@ function start(root) {
   }
 
   function pickImages() {
-    const pointers = new Map(); // those that are down, and where
+    const pointers = new Map(); // pressed pointers and their positions
     let moved = 0, lassoing = false;
 
     function useLasso(on) {

@@ -1,6 +1,6 @@
-// Draws a map's plane on its canvas, and finds what lies at a place of it.
+// Draw the plane of a map on its canvas, and find what is at a position.
 
-const STAR = 9; // pixels from its middle to a tip
+const STAR = 9; // radius in pixels
 const MOST_TILES = 2000;
 
 function makePainter(plane) {
@@ -9,9 +9,9 @@ function makePainter(plane) {
   const tiles = new Map();
   let waiting = false;
   let frame = null; // the pixels of the dots
-  let placed = {}; // the images that lie on the map, as long as the view lasts they are chosen for
+  let placed = {}; // images shown on the map, and the view they were chosen for
 
-  /** The pixels of a disc: how far they are from the middle one in a row-by-row picture, and how much each is covered. */
+  /** Return the pixels of a disc: offsets from the center in row-major order, and coverage. */
   function disc(reach, stride) {
     const whole = Math.ceil(reach), offsets = [], covers = [];
     for (let dy = -whole; dy <= whole; dy++) {
@@ -33,16 +33,16 @@ function makePainter(plane) {
     const ink = getComputedStyle(root).color, paper = getComputedStyle(canvas).backgroundColor;
     drawDots(ratio, paper);
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    if (reach > 3) drawRings(plane.picked, reach, 1.25, ink); // smaller ones would be nothing but ring
+    if (reach > 3) drawRings(plane.picked, reach, 1.25, ink); // smaller dots would be only ring
     if (plane.images && plane.bitmap) drawImages(ink);
     drawStars(ink, paper);
     if (plane.hovered >= 0 && plane.hovered < count && !plane.images) drawRings([plane.hovered], reach * 1.3, 2, ink);
     if (plane.line) drawLasso(ink);
   }
 
-  /** The dots, mixed into the pixels by hand: to draw ten thousand discs or copies of one on a canvas takes six times as long. */
+  /** Blend the dots into the pixels directly, six times as fast as drawing ten thousand discs on a canvas. */
   function drawDots(ratio, paper) {
-    const room = Math.ceil(MOST_RADIUS * ratio) + 1, edge = 2 * room; // around the canvas, so that no disc needs clipping
+    const room = Math.ceil(MOST_RADIUS * ratio) + 1, edge = 2 * room; // margin, so that no disc needs clipping
     const stride = canvas.width + 2 * edge, lines = canvas.height + 2 * edge;
     if (frame?.width !== stride || frame.height !== lines) frame = new ImageData(stride, lines);
     const pixels = frame.data, [red, green, blue] = paper.match(/\d+/g).map(Number);
@@ -51,7 +51,7 @@ function makePainter(plane) {
     const { offsets, covers } = disc(plane.radius() * ratio, stride), { shown, picked } = plane, set = data.levels[plane.level];
     const colors = [...(set?.colors ?? []), data.unknown].map((hex) => parseInt(hex.slice(1), 16));
     const tierOf = (i) => (shown[i] ? (picked.size && !picked.has(i) ? 1 : 2) : 0);
-    const opacities = [0.1, plane.images ? 0.25 : 0.3, plane.images ? 0.5 : 0.85]; // not shown; others are picked; else
+    const opacities = [0.1, plane.images ? 0.25 : 0.3, plane.images ? 0.5 : 0.85]; // hidden; not picked while others are; all others
     const scale = plane.span() * ratio;
     const left = canvas.width / 2 - plane.view.x * scale + edge, top = canvas.height / 2 - plane.view.y * scale + edge;
     for (let tier = plane.chosen.size ? 0 : picked.size ? 1 : 2; tier < 3; tier++) {
@@ -71,7 +71,7 @@ function makePainter(plane) {
     pen.putImageData(frame, -edge, -edge);
   }
 
-  /** Images that keep apart; chosen anew only when the zoom has changed by a good step, so that they stay in place. */
+  /** Return images that do not overlap; chosen again only when the zoom has changed enough, so that they stay in place. */
   function placedImages() {
     const step = 2 ** (Math.floor(2 * Math.log2(plane.view.zoom)) / 2);
     const key = `${step} ${plane.width} ${plane.height} ${[...plane.chosen]}`;
@@ -82,7 +82,7 @@ function makePainter(plane) {
     return placed.images;
   }
 
-  /** Image i on a canvas of its own: the picture of all images is so large that to copy from it is slow. */
+  /** Return image i on its own canvas, because copying from the large picture of all images is slow. */
   function tile(i) {
     if (!tiles.has(i)) {
       const column = i % data.columns, row = Math.floor(i / data.columns);
@@ -122,7 +122,7 @@ function makePainter(plane) {
     pen.stroke();
   }
 
-  /** The stars, then their names on that side of them where no other name is. */
+  /** Draw the stars, then their names on a free side. */
   function drawStars(ink, paper) {
     pen.lineJoin = "round";
     pen.strokeStyle = ink;
@@ -172,14 +172,14 @@ function makePainter(plane) {
     pen.setLineDash([]);
   }
 
-  /** Before the next frame, once however often it is asked for. */
+  /** Draw once before the next frame. */
   function redraw() {
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(draw);
   }
 
-  /** The star (count + k), image or point at a place of the canvas; -1: nothing. */
+  /** Return the star (count + k), image or point at a position of the canvas; -1 for none. */
   function hit(x, y) {
     const star = plane.stars.findLast(({ point }) => {
       const [px, py] = plane.toScreen(...point);
@@ -203,7 +203,7 @@ function makePainter(plane) {
     return best;
   }
 
-  /** The shown points in a rectangle of the map that `test(x, y)` lets pass. */
+  /** Return the shown points in a rectangle of the map for which `test(x, y)` holds. */
   function shownIn([left, top, right, bottom], test) {
     const found = [];
     near(left, top, right, bottom, (i) => {

@@ -1,6 +1,6 @@
-// Of points in the unit square: which lie near, which keep apart, which a line goes around; and CSV.
+// Geometry of points in the unit square: near points, separated points, points in a lasso; and CSV.
 
-/** The points in square cells over the unit square, to find those near a place without looking at all of them. */
+/** Grid of square cells over the unit square, to find near points quickly. */
 function makeGrid(xs, ys) {
   const side = Math.max(1, Math.ceil(Math.sqrt(xs.length / 2)));
   const cell = (value) => Math.min(side - 1, Math.max(0, Math.floor(value * side)));
@@ -11,7 +11,7 @@ function makeGrid(xs, ys) {
   const next = starts.slice(), items = new Uint32Array(xs.length);
   cells.forEach((c, i) => { items[next[c]++] = i; });
 
-  /** Calls `visit(i)` for every point of the cells that touch the rectangle. */
+  /** Call `visit(i)` for every point of the cells that touch the rectangle. */
   return (left, top, right, bottom, visit) => {
     for (let row = cell(top); row <= cell(bottom); row++) {
       const first = row * side + cell(left), last = row * side + cell(right);
@@ -20,13 +20,13 @@ function makeGrid(xs, ys) {
   };
 }
 
-/** 0 ... count - 1 in a mixed order, always the same, so that no class hides the others. */
+/** Return 0 ... count - 1 in a fixed random order, so that no class hides the others. */
 function mixed(count) {
   const rank = Uint32Array.from({ length: count }, (_, i) => Math.imul(i + 1, 2654435761) >>> 0);
   return Uint32Array.from({ length: count }, (_, i) => i).sort((a, b) => rank[a] - rank[b]);
 }
 
-/** Of the points in `order` that `allowed` has, those that keep squares of `side` (in map units) apart. */
+/** Return the points in `order` and in `allowed` whose squares of `side` (in map units) do not overlap. */
 function spread(xs, ys, order, allowed, side) {
   const taken = new Map(), found = [];
   const key = (column, row) => (column + 1) * 1e6 + row;
@@ -47,7 +47,7 @@ function spread(xs, ys, order, allowed, side) {
   return found;
 }
 
-/** Whether a place lies inside a closed line of [x, y], by the even-odd rule. */
+/** Whether a position is inside a closed line of [x, y], by the even-odd rule. */
 function inside(line, x, y) {
   let within = false;
   for (let i = 0, j = line.length - 1; i < line.length; j = i++) {
@@ -57,7 +57,7 @@ function inside(line, x, y) {
   return within;
 }
 
-/** One cell of CSV; a spreadsheet must not take a name for a formula, so such a one gets an apostrophe before it. */
+/** Return a cell of CSV; names that a spreadsheet would read as formulas get an apostrophe in front. */
 function cell(value) {
   const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

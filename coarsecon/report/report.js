@@ -6,5 +6,5 @@ for (const box of document.querySelectorAll(".report input.series")) {
     }
   };
   box.addEventListener("change", show);
-  show(); // a browser keeps the boxes as they were when the page is loaded again
+  show(); // browsers keep the state of checkboxes on reload
 }

@@ -82,7 +82,7 @@ class Finder:
         try:
             features = self.embed(data)
         except InputError as error:
-            raise InputError(str(error).replace("the image:", f"{name}:", 1)) from None
+            raise InputError(name, error.problem, error.hint) from None
         query = Query(hashlib.sha256(data).hexdigest(), name, features)
         with self._lock:
             self._recent[query.id] = query

@@ -1,10 +1,10 @@
-// What a person does on the page of a served run: choose an image, look at its neighbors, mark wrong ones.
-// What is shown stands in the address after #, so that the browser's back button leads to the search before.
+// Page of a served run: choose an image, see its neighbors, mark wrong ones.
+// The state is in the address after #, so that the browser's back button returns to the previous search.
 
 const data = JSON.parse(document.querySelector(".page-data").textContent);
 const root = document.querySelector(".search"), find = (name) => root.querySelector(name);
-const FIND_FROM = 30; // classes
-const previews = new Map(); // of uploaded images, by the id of the query
+const FIND_FROM = 30; // number of classes from which they can be searched
+const previews = new Map(); // uploaded images by query id
 let underWay = new AbortController();
 
 function element(tag, properties = {}, ...children) {
@@ -15,9 +15,9 @@ function element(tag, properties = {}, ...children) {
 
 const number = (value) => value.toLocaleString("en");
 
-// ---- asking the server ----
+// ---- requests ----
 
-/** The server's answer; an Error that tells what to do when it has none. */
+/** Return the answer of the server; throw an Error with a remedy if there is none. */
 async function send(method, path, parameters, options = {}) {
   const headers = { [data.token[0]]: data.token[1] };
   let response;
@@ -32,7 +32,7 @@ async function send(method, path, parameters, options = {}) {
   return answer;
 }
 
-/** Run a search, the last one that was asked for winning. */
+/** Run a search and abort an earlier one. */
 async function search(parameters, body) {
   underWay.abort();
   const { signal } = (underWay = new AbortController());
@@ -53,8 +53,8 @@ async function search(parameters, body) {
 }
 
 async function upload(file) {
-  if (!file) return say("That was no image file.");
-  if (file.size > data.most_bytes) return say(`${file.name} has more than the ${data.most_bytes / 2 ** 20} MiB that are read.`);
+  if (!file) return say("This is not an image file.");
+  if (file.size > data.most_bytes) return say(`${file.name} exceeds ${data.most_bytes / 2 ** 20} MiB.`);
   const answer = await search({ name: file.name }, file);
   if (!answer) return;
   URL.revokeObjectURL(previews.get(answer.query.id));
@@ -63,7 +63,7 @@ async function upload(file) {
   remember(answer.query.id);
 }
 
-// ---- the address ----
+// ---- address ----
 
 const asked = () => new URLSearchParams(location.hash.slice(1));
 
@@ -72,7 +72,7 @@ function remember(query) {
   if (`#${parameters}` !== location.hash) history.pushState(null, "", `#${parameters}`);
 }
 
-/** Show what the address says. */
+/** Restore the state in the address. */
 async function restore() {
   const parameters = asked();
   fillClasses();
@@ -85,7 +85,7 @@ async function restore() {
   root.classList.remove("busy");
   say("");
   find(".asked figure").hidden = true;
-  find(".status").textContent = "Or begin with one of these.";
+  find(".status").textContent = "Or start with one of these.";
   find(".neighbors").replaceChildren(...data.samples.map((picture) => element("li", {}, card(picture))));
 }
 
@@ -94,7 +94,7 @@ function searchBy(query) {
   restore();
 }
 
-// ---- showing ----
+// ---- display ----
 
 function say(text) {
   find(".alert").textContent = text;
@@ -114,7 +114,7 @@ function showQuery(query) {
   const source = query.number === null ? previews.get(query.id) : source_of(query.number);
   frame.replaceChildren(...(source ? [image(source, `Query: ${query.name}`)] : []));
   frame.hidden = !source;
-  frame.querySelector("img")?.addEventListener("error", () => { frame.hidden = true; }); // a form that browsers do not show
+  frame.querySelector("img")?.addEventListener("error", () => { frame.hidden = true; }); // a format that browsers do not support
   figure.querySelector("figcaption").replaceWith(caption(query));
   figure.hidden = false;
 }
@@ -137,7 +137,7 @@ function described({ labels, name }) {
   return [labels.fine, labels.coarse, name].filter(Boolean).join(", ");
 }
 
-/** An image of the split: a button that searches by it, and what is known of it. */
+/** Return an image of the split: a button that searches with it, and its caption. */
 function card(picture) {
   const frame = element("span", { className: "frame" }, image(source_of(picture.number), ""));
   const look = element("button", { type: "button", className: "look", title: "Search by this image" }, frame);
@@ -154,7 +154,7 @@ function item(query, neighbor, rank) {
   const made = element("li", {}, place, card(neighbor), judge);
   let wrong = neighbor.wrong;
   const tell = () => {
-    judge.title = wrong ? "Marked as wrong; press to take it back" : "Mark as a wrong neighbor";
+    judge.title = wrong ? "Marked as wrong; press to undo" : "Mark as a wrong neighbor";
     judge.setAttribute("aria-pressed", String(wrong));
     made.classList.toggle("wrong", wrong);
   };
@@ -184,7 +184,7 @@ function countMarks(count) {
 
 // ---- classes ----
 
-/** The classes whose name holds what was typed, and the chosen one. */
+/** List the classes whose name contains what was typed, and the chosen one. */
 function fillClasses() {
   const select = find(".within"), chosen = select.value, text = find(".find").value.trim().toLowerCase();
   for (const group of select.querySelectorAll("optgroup")) group.remove();
@@ -202,7 +202,7 @@ function fillClasses() {
   select.value = chosen;
 }
 
-// ---- a person's doing ----
+// ---- events ----
 
 const choose = find(".drop input");
 choose.addEventListener("change", () => {

@@ -45,7 +45,7 @@ def names(page) -> list[str]:
 def test_an_image_is_dropped_filtered_and_its_wrong_neighbor_marked(open_page, served, picture, tiny_data):
     train = open_dataset(tiny_data)
     with open_page(served.url) as page:
-        page.get_by_text("Or begin with one of these").wait_for()
+        page.get_by_text("Or start with one of these").wait_for()
         assert page.locator(".neighbors li").count() == 12
         carry(page, DROP, picture)
         asked = page.locator(".asked figure")
@@ -100,7 +100,7 @@ def test_a_neighbor_is_searched_by_and_the_way_leads_back(open_page, served, pic
         page.locator(".asked .name", has_text="pasted.png").wait_for()
         assert names(page) == first
         page.go_back()
-        page.get_by_text("Or begin with one of these").wait_for()
+        page.get_by_text("Or start with one of these").wait_for()
         assert page.locator(".asked figure").is_hidden()
 
 
