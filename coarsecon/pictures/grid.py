@@ -33,12 +33,12 @@ def write_image_grid(path: Path | str, columns: dict[str, list[Pixels]]) -> None
         x = MARGIN + column * STEP
         write(ImageDraw.Draw(sheet), (x, MARGIN), caption, 15, INK, TILE)
         for row, pixels in enumerate(images):
-            place(sheet, pixels, (x, top + row * STEP))
+            paste_tile(sheet, pixels, (x, top + row * STEP))
     atomic_write(path, png(sheet))
 
 
-def place(sheet: Image.Image, pixels: Pixels, at: tuple[int, int]) -> None:
-    """Paste an image into the middle of a square of `TILE`."""
-    image = fit(pixels, TILE)
-    sheet.paste(WELL, (at[0], at[1], at[0] + TILE, at[1] + TILE))
-    sheet.paste(image, (at[0] + (TILE - image.width) // 2, at[1] + (TILE - image.height) // 2))
+def paste_tile(sheet: Image.Image, pixels: Pixels, at: tuple[int, int], size: int = TILE) -> None:
+    """Paste an image uint8 [H, W, 3] into the middle of a square of `size` pixels with its upper left corner `at`."""
+    image = fit(pixels, size)
+    sheet.paste(WELL, (at[0], at[1], at[0] + size, at[1] + size))
+    sheet.paste(image, (at[0] + (size - image.width) // 2, at[1] + (size - image.height) // 2))

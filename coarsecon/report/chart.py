@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from markupsafe import Markup
 
 from coarsecon.report.page import macro
@@ -69,15 +70,13 @@ def line_chart(title: str, lines: Sequence[Line], count: int, *, x_title: str, p
     )
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Return round numbers in equal steps that enclose `low` to `high`, at least three where the two are equal."""
+def ticks(low: float, high: float) -> list[float]:
+    """Return about five round numbers in equal steps that enclose `low` to `high`."""
+    from matplotlib.ticker import MaxNLocator
+
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         low, high = (low - abs(low) * 0.1, high + abs(high) * 0.1) if high else (0.0, 1.0)
-    raw = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * (1 - 1e-9))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12 - math.floor(math.log10(step))) for i in range(first, last + 1)]
+    return [float(value) for value in MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
 
 
 def tick_label(value: float, step: float) -> str:
@@ -94,7 +93,5 @@ def thin(points: Sequence[Point]) -> list[Point]:
     """Average equal stretches so that at most 300 points remain; the last point is kept."""
     if len(points) <= MAX_POINTS:
         return list(points)
-    stretch = math.ceil(len(points) / (MAX_POINTS - 1))
-    parts = [points[i : i + stretch] for i in range(0, len(points), stretch)]
-    means = [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in parts]
-    return [*means, points[-1]]
+    parts = np.array_split(np.asarray(points), MAX_POINTS - 1)
+    return [*((float(x), float(y)) for x, y in (part.mean(0) for part in parts)), points[-1]]

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw
 
 from coarsecon.pictures.draw import INK, MUTED, PAPER, WELL, write
-from coarsecon.pictures.images import fit, png
+from coarsecon.pictures.grid import paste_tile
+from coarsecon.pictures.images import png
 from coarsecon.pictures.origin import Origin
 from coarsecon.pictures.rows import Picture
 from coarsecon.report.page import Fragment, render, write_page
@@ -57,10 +58,7 @@ def write_cluster_sheet(
             for line, fact in enumerate(cluster.facts):
                 write(draw, (MARGIN, y + 28 + line * LINE), fact, 14, MUTED, NAMES - 2 * GAP)
             for place, picture in enumerate(cluster.pictures):
-                image = fit(picture.pixels, TILE)
-                x = MARGIN + NAMES + place * (TILE + GAP)
-                draw.rectangle((x, y, x + TILE - 1, y + TILE - 1), WELL)
-                sheet.paste(image, (x + (TILE - image.width) // 2, y + (TILE - image.height) // 2))
+                paste_tile(sheet, picture.pixels, (MARGIN + NAMES + place * (TILE + GAP), y), TILE)
             y += TILE + GAP
         y += GAP
     atomic_write(path, png(sheet, origin))

@@ -1,6 +1,7 @@
 """Heat maps over images, and their color scale."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +10,6 @@ from PIL import Image, ImageDraw
 from coarsecon.pictures.draw import MUTED, font, write
 from coarsecon.pictures.images import fit
 from coarsecon.pictures.rows import GalleryRow, Pixels
-from coarsecon.report.palette import heat_colors
 
 OPACITY = 0.6
 """Opacity of the hottest place over the image; the coldest has half of it."""
@@ -20,7 +20,7 @@ SCALE_NOTE = "each image on its own scale"
 
 def heat_picture(heat: ArrayLike, size: tuple[int, int]) -> Image.Image:
     """Color heat [h, w] at a size of (width, height), scaled between its lowest and highest value."""
-    return Image.fromarray(_COLORS[(_shares(heat, size) * 255).round().astype(np.uint8)])
+    return Image.fromarray(heat_colors()[(_shares(heat, size) * 255).round().astype(np.uint8)])
 
 
 def overlay(pixels: Pixels, heat: ArrayLike, side: int = HEAT_SIZE) -> Pixels:
@@ -47,7 +47,7 @@ def with_heat(
 
 def scale_picture(width: int, height: int) -> Image.Image:
     """Draw the colors from cold to hot, left to right."""
-    return Image.fromarray(_COLORS[np.linspace(0, 255, width).round().astype(np.uint8)][None].repeat(height, 0))
+    return Image.fromarray(heat_colors()[np.linspace(0, 255, width).round().astype(np.uint8)][None].repeat(height, 0))
 
 
 def draw_scale(sheet: Image.Image, at: tuple[int, int]) -> None:
@@ -68,4 +68,9 @@ def _shares(heat: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
     return np.asarray(Image.fromarray(shares).resize(size, Image.Resampling.BILINEAR), np.float64).clip(0, 1)
 
 
-_COLORS = np.array(heat_colors(), np.uint8)
+@cache
+def heat_colors() -> NDArray[np.uint8]:
+    """Return the color scale [256, 3] of heat maps: equal steps look equally large, also in gray."""
+    from matplotlib import colormaps
+
+    return (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)

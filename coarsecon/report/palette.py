@@ -1,4 +1,4 @@
-"""Distinct colors for classes, equally visible on light and dark backgrounds, and the color scale of heat maps."""
+"""Distinct colors for classes, equally visible on light and dark backgrounds."""
 
 import math
 from collections.abc import Sequence
@@ -13,15 +13,6 @@ def palette(count: int) -> list[Color]:
     """Return `count` colors around the hue circle of OKLCH, with lightness in steps so that neighbors differ."""
     levels = (0.68,) if count <= 7 else (0.72, 0.56) if count <= 14 else (0.76, 0.63, 0.50)
     return [_oklch(levels[i % len(levels)], 0.145, math.tau * (i / count + 0.07)) for i in range(count)]
-
-
-def heat_colors(count: int = 256) -> list[Color]:
-    """Return `count` colors from cold to hot: evenly rising lightness, from near black over blue and red to yellow.
-
-    Equal steps of heat look equally large, also in gray and for color-blind readers.
-    """
-    steps = [i / (count - 1) for i in range(count)]
-    return [_oklch(0.16 + 0.79 * t, 0.56 * t * (1 - t) + 0.06 * t, math.tau * (0.80 + 0.51 * t)) for t in steps]
 
 
 def nested_palette(parents: Sequence[int]) -> list[Color]:

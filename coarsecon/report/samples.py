@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from coarsecon.pictures.draw import INK, MUTED, PAPER, WELL, font, write
-from coarsecon.pictures.images import fit, png
+from coarsecon.pictures.grid import paste_tile
+from coarsecon.pictures.images import png
 from coarsecon.pictures.rows import Pixels
 from coarsecon.runtime.files import atomic_write
 
@@ -59,27 +61,15 @@ def _height(block: SampleBlock) -> int:
 
 
 def _columns(blocks: Sequence[SampleBlock], width: int) -> list[list[SampleBlock]]:
-    """Arrange the blocks in order in the fewest columns for which the sheet is not too high."""
-    whole = sum(_height(block) for block in blocks)
-    for count in range(1, len(blocks) + 1):
-        columns = _fill(blocks, whole / count)
-        highest = max(sum(_height(block) for block in column) for column in columns)
-        if len(columns) * (width + GUTTER) * MAX_ASPECT_RATIO >= highest:
-            return columns
-    return [[block] for block in blocks]
-
-
-def _fill(blocks: Sequence[SampleBlock], height: float) -> list[list[SampleBlock]]:
-    """Fill columns with blocks up to about a height."""
-    columns: list[list[SampleBlock]] = [[]]
-    reached = 0.0
+    """Arrange the blocks in order in about the fewest columns for which the sheet is not too high."""
+    total = sum(map(_height, blocks))
+    count = max(1, ceil(sqrt(total / (width + GUTTER) / MAX_ASPECT_RATIO)))
+    columns: list[list[SampleBlock]] = [[] for _ in range(count)]
+    above = 0
     for block in blocks:
-        if columns[-1] and reached + _height(block) / 2 > height:
-            columns.append([])
-            reached = 0.0
-        columns[-1].append(block)
-        reached += _height(block)
-    return columns
+        columns[min(count - 1, int((above + _height(block) / 2) * count / total))].append(block)
+        above += _height(block)
+    return list(filter(None, columns)) or [[]]
 
 
 def _draw_block(sheet: Image.Image, block: SampleBlock, at: tuple[int, int], width: int) -> None:
@@ -95,7 +85,4 @@ def _draw_block(sheet: Image.Image, block: SampleBlock, at: tuple[int, int], wid
         write(draw, (x, top + 14), row.name, 14, INK, LABEL - 14)
         write(draw, (x, top + 33), f"{row.count:,}", 13, MUTED)
         for i, pixels in enumerate(row.images):
-            image = fit(pixels, TILE)
-            left = x + LABEL + i * (TILE + GAP)
-            sheet.paste(WELL, (left, top, left + TILE, top + TILE))
-            sheet.paste(image, (left + (TILE - image.width) // 2, top + (TILE - image.height) // 2))
+            paste_tile(sheet, pixels, (x + LABEL + i * (TILE + GAP), top), TILE)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 from coarsecon.pictures.draw import INK, MARKS, MUTED, PAPER, WELL, font, write
-from coarsecon.pictures.grid import GAP, MARGIN, STEP, TILE, place
+from coarsecon.pictures.grid import GAP, MARGIN, STEP, TILE, paste_tile
 from coarsecon.pictures.images import fit, png
 from coarsecon.pictures.origin import Origin
 from coarsecon.pictures.rows import VERDICTS, GalleryRow, Picture, Verdict, judge
@@ -73,7 +73,7 @@ def write_heat_sheet(
         image = fit(picture.pixels, TILE)
         shown = (picture.pixels, np.asarray(heat_picture(heat, image.size)), overlay(picture.pixels, heat, TILE))
         for column, pixels in enumerate(shown):
-            place(sheet, pixels, (x + column * STEP, y))
+            paste_tile(sheet, pixels, (x + column * STEP, y))
         values = np.asarray(heat)
         labels = ", ".join(label for label in (picture.fine, picture.coarse) if label)
         name, room = picture.name.split("/")[-1], 3 * STEP - GAP
@@ -89,13 +89,13 @@ def _tile(
     """Draw an image with its mark and caption; `at` is the upper left corner."""
     x, y = at
     draw = ImageDraw.Draw(sheet)
-    place(sheet, picture.pixels, at)
+    paste_tile(sheet, picture.pixels, at)
     if verdict is not None:
         draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=MARKS[verdict.kind], width=4)
         _badge(sheet, verdict, (x + TILE - BADGE + 6, y - 6))
     if picture.heat is not None:
         y += TILE + HEAT_GAP
-        place(sheet, picture.heat, (x, y))
+        paste_tile(sheet, picture.heat, (x, y))
     labels = [label for label in (picture.fine, picture.coarse) if label is not None]
     below = [labels[0] if labels else picture.name, "  ".join(filter(None, [score, *labels[1:]]))]
     for line, (text, color) in enumerate(zip(below, (INK, MUTED), strict=True)):
