@@ -36,6 +36,24 @@ def commands(document: Path) -> list[list[str]]:
     return [command for language, text in blocks(document) if language == "bash" for command in block_commands(text)]
 
 
+def sessions(document: Path) -> list[tuple[list[str], list[str]]]:
+    """(command, lines of output) of every console block; `...` omits lines."""
+    found: list[tuple[list[str], list[str]]] = []
+    for language, text in blocks(document):
+        for line in text.splitlines() if language == "console" else ():
+            if line.startswith("$ "):
+                found.append((shlex.split(line[2:]), []))
+            elif line != "...":
+                found[-1][1].append(line)
+    return found
+
+
+def shape(line: str) -> str:
+    """A line of output without its numbers, precision, and widths of columns."""
+    line = re.sub(r"b?float\d+", "float", re.sub(r"━+", "━", line)).replace("epochs", "epoch")
+    return re.sub(r"\s+", " ", re.sub(r"\d[\d,.]*", "N", line)).strip()
+
+
 @pytest.fixture
 def sandbox(tmp_path, monkeypatch):
     """Working directory with the photos and datasets that the documents use."""
@@ -100,6 +118,17 @@ def test_the_commands_of_a_document_run(document, sandbox, cifar100_folder, coar
             exec(text, scope)
     if document.name == "README.md":
         assert (sandbox / "result.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if sessions(each)], ids=lambda path: path.name)
+def test_the_shown_output_is_the_output(document, sandbox, coarsecon, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    for command, expected in sessions(document):
+        done = coarsecon(*shrunk(command, queue_size=16)[1:])
+        assert done.code == 0, (command, done.err)
+        printed = {shape(line) for line in (done.out + done.err).splitlines()}
+        assert [line for line in expected if shape(line) not in printed] == [], (command, printed)
 
 
 def write_file(text: str, folder: Path) -> None:
