@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from coarsecon.errors import InputError
+from coarsecon.runtime.settings import validate
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -118,12 +119,8 @@ def parse_options(config: type[M], given: Mapping[str, Any]) -> M:
             warnings.warn(f"{option_name(old)} is now called {option_name(name)}", FutureWarning, stacklevel=2)
             values[name] = values.pop(old)
     try:
-        return config.model_validate(values)
-    except ValidationError as error:
-        first, *others = error.errors()
-        name = str(first["loc"][0]) if first["loc"] else ""
-        problem, hint = first["msg"].removeprefix("Value error, "), ""
-        if others and name == str(others[0]["loc"][0]):  # of a union: no member fits
-            problem, hint = f"{values[name]!r} does not fit", f"pass {_extra(config.model_fields[name]).get(METAVAR)}"
-        subject = given_as(config, name) if name in config.model_fields else name
-        raise InputError(subject or problem, problem if subject else "", hint) from None
+        return validate(config, values)
+    except InputError as error:
+        if error.subject in config.model_fields:
+            raise InputError(given_as(config, error.subject), error.problem, error.hint) from None
+        raise

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation.base import Evaluation, EvaluationConfig, Metric, Result, Table, percent
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 ARGUMENT: dict[str, Any] = {"argument": True, "metavar": "RUN2"}
 
 
-def _ways(value: Any) -> Any:
-    """Parse a number of classes, or "all"."""
-    if value == "all" or (str(value).isdecimal() and int(value) >= 2):
-        return value
-    raise ValueError(f"{value} is not a number of classes, 2 or more, or all")
-
-
 class FewShot(Evaluation):
     """Few-shot accuracy on fine classes: the mean over episodes and its 95% interval (ANCOR's protocol)."""
 
@@ -34,7 +27,7 @@ class FewShot(Evaluation):
             None, description="Split to draw episodes from. Default: test, else val.",
             json_schema_extra={"display": True},
         )  # fmt: skip
-        ways: Annotated[int | Literal["all"], BeforeValidator(_ways)] = Field(
+        ways: Annotated[int, Field(ge=2)] | Literal["all"] = Field(
             5, description="Fine classes per episode.", json_schema_extra={"metavar": "N|all"}
         )
         shots: int = Field(1, ge=1, description="Labeled images per class in the support set.")

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from coarsecon import registry
-from coarsecon.errors import CoarseconError, InputError
+from coarsecon.errors import CoarseconError
 from coarsecon.evaluation.base import Evaluation, EvaluationConfig, Result
 from coarsecon.report.figures import writers
 from coarsecon.run.facade import Run
 from coarsecon.run.storing import store_result
+from coarsecon.runtime.settings import validate
 
 
 def load_evaluation(name: str) -> Evaluation:
@@ -45,26 +44,10 @@ def evaluate(run: Run, name: str, **settings: Any) -> Result:
         >>> coarsecon.evaluate(coarsecon.load("runs/birds"), "fewshot", shots=5)["accuracy"]  # doctest: +SKIP
     """
     evaluation = load_evaluation(name)
-    config = parse_config(evaluation.Config, settings)
+    config = validate(evaluation.Config, settings)
     result = evaluation.evaluate(run, config)
     store_evaluation(run, name, evaluation, config, result)
     return result
-
-
-def parse_config(model: type[EvaluationConfig], settings: Mapping[str, Any]) -> EvaluationConfig:
-    """Make the settings of an evaluation.
-
-    Raises:
-        InputError: There is no such setting, or a value does not fit.
-    """
-    try:
-        return model.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        known = f"known: {', '.join(model.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(where or message, message if where else "", known) from None
 
 
 def store_evaluation(

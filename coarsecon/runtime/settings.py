@@ -1,6 +1,7 @@
 """Strict settings, checked with one-line errors that name the setting."""
 
 import difflib
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,10 +26,26 @@ def validate(model: type[S], values: Any, *, section: str = "") -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first, *others = [_mistake(model, mistake, section) for mistake in error.errors()[:2]]
+        first, *others = [_mistake(model, mistake, section) for mistake in _one_per_field(model, error.errors())[:2]]
     if not others:
         raise first
     raise InputError(first.subject, "; ".join(filter(None, [first.problem, first.hint, str(others[0])])))
+
+
+def _one_per_field(model: type[BaseModel], mistakes: Sequence[Any]) -> list[Any]:
+    """Merge the mistakes of a field for which several types are allowed and none fits."""
+    keys, found = set(_all_keys(model, "")), dict[Any, Any]()
+    for mistake in mistakes:
+        mistake["msg"] = mistake["msg"].partition(", unable to parse")[0]
+        *parent, last = mistake["loc"] or [""]
+        is_member = ".".join(map(str, parent)) in keys and ".".join(map(str, mistake["loc"])) not in keys
+        if is_member and isinstance(last, str) and mistake["type"] != "extra_forbidden":
+            mistake["loc"] = tuple(parent)
+        if mistake["loc"] in found:
+            found[mistake["loc"]]["msg"] += f", or {mistake['msg'].removeprefix('Input should be ')}"
+        else:
+            found[mistake["loc"]] = mistake
+    return list(found.values())
 
 
 def _mistake(model: type[BaseModel], mistake: Any, section: str) -> InputError:
@@ -36,7 +53,8 @@ def _mistake(model: type[BaseModel], mistake: Any, section: str) -> InputError:
     key = ".".join([section] * bool(section) + parts)
     if mistake["type"] != "extra_forbidden":
         message = mistake["msg"].removeprefix("Value error, ")
-        return InputError(key, f"{message[0].lower()}{message[1:]} (got {mistake['input']!r})")
+        shown = "" if not key or str(mistake["input"]) in message else f" (got {mistake['input']!r})"
+        return InputError(key or message, f"{message[0].lower()}{message[1:]}{shown}" if key else "")
     names = _all_keys(model, section)
     siblings = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == key.rpartition(".")[0]}
     # Compared without its section, which all of them have in common: it would make any two similar.

@@ -111,7 +111,7 @@ def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monk
     ("arguments", "says"),
     [
         (["--k", "0"], "--k: 0 is below 1"),
-        (["--k", "many"], "--k: 'many' does not fit; pass N|oracle|auto"),
+        (["--k", "many"], "--k: input should be a valid integer, or 'oracle' or 'auto' (got 'many')"),
         (["--split", "val"], "no split val"),
         (["--within", "genus"], "no 'genus' labels"),
         (["--within", "fine", "--k", "oracle"], "oracle"),

@@ -97,8 +97,8 @@ def test_a_cascade_takes_coarse_classes_from_the_first_runs_classifier(coarsecon
     ("arguments", "says"),
     [
         (["--ways", "17", "--queries", "2"], "--ways: 17 exceeds the number of fine classes (16)"),
-        (["--ways", "many"], "--ways: many is not a number of classes"),
-        (["--ways", "1"], "--ways: 1 is not a number of classes"),
+        (["--ways", "many"], "--ways: input should be a valid integer, or 'all' (got 'many')"),
+        (["--ways", "1"], "--ways: input should be greater than or equal to 2, or 'all' (got '1')"),
         ([], "has 3 images"),
         ([], "use fewer shots or queries, or skip small classes"),
         (["--combine", "concat"], "RUN2: concat combines two runs"),

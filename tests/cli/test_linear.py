@@ -20,11 +20,11 @@ def test_the_sweep_follows_the_contract(coarsecon, tiny_run, tmp_path):
     assert (saved["split"], saved["fine"]) == ("test", metrics["fine"])
 
 
-def test_a_preset_tells_last_and_best_and_how_it_differs_from_the_paper(coarsecon, tiny_run):
+def test_a_preset_reports_last_and_best_and_how_it_differs_from_the_paper(coarsecon, tiny_run):
     done = coarsecon("linear", tiny_run, "--preset", "supcon", "--lr", 1, "--epochs", 3, "--labels", "coarse")
     assert done.code == 0, done.err
     assert "best epoch on test" in done.out
-    assert "picked on the images it is measured on" in done.err
+    assert "chosen on the test images" in done.err
     saved = json.loads((tiny_run / "results" / "linear-preset=supcon-labels=coarse-epochs=3-lr=1.0.json").read_text())[
         "coarse"
     ]
@@ -35,16 +35,16 @@ def test_a_preset_tells_last_and_best_and_how_it_differs_from_the_paper(coarseco
 
 def test_few_labels_a_class(coarsecon, tiny_run):
     words = ("linear", tiny_run, "--shots-per-class", 2, "--repeats", 3, "--epochs", 2, "--labels", "fine")
-    done = coarsecon(*words, "--encoder", "best", "--json", "-")
+    done = coarsecon(*words, "--checkpoint", "best", "--json", "-")
     assert done.code == 0, done.err
     fine = json.loads(done.out)["fine"]
     assert (fine["train_images"], fine["repeats"], len(fine["draws"])) == (32, 3, 3)
     assert "±" in coarsecon(*words).out
-    assert coarsecon(*words, "--encoder", "best", "--json", "-").out == done.out
+    assert coarsecon(*words, "--checkpoint", "best", "--json", "-").out == done.out
 
 
 @pytest.mark.parametrize("words", [["--finetune"], ["--augment", "--preset", "moco"]])
-def test_random_views_are_learnt_from_and_saved_beside_the_other_results(coarsecon, tiny_run, words):
+def test_training_on_random_views_is_stored_apart_from_the_other_results(coarsecon, tiny_run, words):
     fast = ("--epochs", 2, "--batch-size", 32, "--lr", 0.01, "--labels", "coarse", "--workers", 0, "--device", "cpu")
     done = coarsecon("linear", tiny_run, *words, *fast, "--json", "-")
     assert done.code == 0, done.err
@@ -54,10 +54,10 @@ def test_random_views_are_learnt_from_and_saved_beside_the_other_results(coarsec
     assert coarse["backbone_lr"] == (0.001 if words == ["--finetune"] else 0)
     (saved,) = (tiny_run / "results").glob(f"linear-*{words[0][2:]}=True*batch_size=32*.json")
     assert json.loads(saved.read_text())["coarse"] == coarse
-    assert "picked on the images it is measured on" in done.err
+    assert "chosen on the test images" in done.err
 
 
-def test_few_labels_are_fine_tuned_anew_for_every_draw(coarsecon, tiny_run):
+def test_every_draw_of_few_labels_is_fine_tuned_from_the_encoder(coarsecon, tiny_run):
     few = ("--finetune", "--shots-per-class", 2, "--repeats", 2, "--epochs", 1, "--labels", "fine", "--workers", 0)
     done = coarsecon("linear", tiny_run, *few, "--device", "cpu", "--json", "-")
     assert done.code == 0, done.err
@@ -80,14 +80,17 @@ def test_an_interrupted_fine_tuning_leaves_nothing(coarsecon, tiny_run, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--augment"], "--preset supcon"),
-        (["--finetune", "--preset", "moco"], "leave out --preset"),
-        (["--finetune", "--flip"], "leave out --layer and --flip"),
-        (["--backbone-lr", "0.1"], "--finetune"),
-        (["--finetune", "--backbone-lr", "0"], "--backbone-lr: 0.0"),
-        (["--batch-size", "8"], "--batch-size"),
-        (["--lr", "1"], "--preset"),
-        (["--preset", "moco", "--lr", "-1"], "--lr: -1"),
+        (["--augment"], "--augment: a sweep trains on fixed features; choose preset supcon"),
+        (
+            ["--finetune", "--preset", "moco"],
+            "--finetune: has its own settings and random views; leave preset",
+        ),
+        (["--finetune", "--flip"], "--finetune: trains on the output of the backbone; leave layer and flip out"),
+        (["--backbone-lr", "0.1"], "--backbone-lr: the backbone is frozen; set finetune too"),
+        (["--finetune", "--backbone-lr", "0"], "--backbone-lr: input should be greater than 0 (got 0.0)"),
+        (["--batch-size", "8"], "--batch-size: applies to random views only"),
+        (["--lr", "1"], "--lr: a sweep tries many learning rates; choose preset"),
+        (["--preset", "moco", "--lr", "-1"], "--lr: input should be greater than 0 (got -1.0)"),
         (["--preset", "other"], "--preset"),
         (["--shots-per-class", "99"], "labeled training images"),
         (["--shots-per-class", "99", "--labels", "coarse"], "class level stripes: has"),
@@ -95,7 +98,7 @@ def test_an_interrupted_fine_tuning_leaves_nothing(coarsecon, tiny_run, monkeypa
         (["--data", "nowhere"], "--data"),
     ],
 )
-def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+def test_wrong_input_is_reported(coarsecon, tiny_run, arguments, says):
     done = coarsecon("linear", tiny_run, *arguments)
     assert done.code == 2
     assert says in done.err

@@ -114,14 +114,12 @@ def test_a_traceback_only_with_debug(tmp_path):
 
 @pytest.mark.parametrize("command", ["retrieve", "knn", "linear", "fewshot", "cluster", "tsne"])
 def test_an_interrupt_is_told_in_one_line_and_leaves_no_result(coarsecon, tiny_run, tmp_path, monkeypatch, command):
-    from coarsecon.run.facade import Run
-
     def interrupts(*_, **__):
         raise KeyboardInterrupt
 
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("features", "results", "figures"))
-    monkeypatch.setattr(Run, "save_result", interrupts)
+    monkeypatch.setattr("coarsecon.report.evaluate.store_result", interrupts)
     episodes = ("--episodes", 2, "--queries", 1) if command == "fewshot" else ()
     done = coarsecon(command, run, "--device", "cpu", "--workers", 0, *episodes)
     assert done.code == 130

@@ -6,9 +6,10 @@ import pytest
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation.fewshot import FewShot
-from coarsecon.report.evaluate import evaluate, parse_config
+from coarsecon.report.evaluate import evaluate
 from coarsecon.run.facade import Run
 from coarsecon.run.spec import Runtime
+from coarsecon.runtime.settings import validate
 
 pytest.importorskip("sklearn")
 
@@ -48,6 +49,6 @@ def test_python_gives_the_numbers_and_the_file_of_the_command(coarsecon, tiny_ru
 )
 def test_settings_that_do_not_fit_are_named(settings, subject):
     with pytest.raises(InputError) as error:
-        parse_config(FewShot.Config, settings)
+        validate(FewShot.Config, settings)
     assert error.value.subject == subject
     assert "--" not in str(error.value)
