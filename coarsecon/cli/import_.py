@@ -1,54 +1,44 @@
-"""`coarsecon import FILE`: a published or otherwise found checkpoint as a run folder."""
+"""Read a foreign checkpoint into a run folder."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
+from coarsecon import registry
 from coarsecon.cli.console import ConsoleReporter, closing
+from coarsecon.cli.plugin_options import with_options_of
 from coarsecon.cli.processes import single_process
 
-Form = Literal["maskcon", "ancor", "supcon", "ascl", "moco", "salmask", "swav", "timm", "torchvision"]
+FORMS = "; ".join(f"{row.name}: {row.text.rstrip('.')}" for row in registry.listing(registry.IMPORTERS))
 
 
+def _config(name: str) -> type[BaseModel]:
+    from coarsecon.importers import ImporterConfig, load_importer
+
+    return load_importer(name).Config if name else ImporterConfig
+
+
+@with_options_of(_config, "--from")
 @single_process
 def import_(
-    file: Annotated[Path, typer.Argument(help="The checkpoint.")],
-    form: Annotated[Form, typer.Option("--from", help="Whose code wrote it.")],
+    file: Annotated[Path, typer.Argument(help="The checkpoint. Nothing in it is executed.")],
+    form: Annotated[str, typer.Option("--from", metavar="FORM", help=f"Form of the checkpoint. {FORMS}.")],
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     data: Annotated[
-        Path | None, typer.Option(help="A prepared dataset that evaluations then take; gives size and statistics.")
+        Path | None,
+        typer.Option(help="Prepared dataset for evaluations; gives image size and statistics.", show_default=False),
     ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="timm's name of the network; ResNets are recognised by their weights.")
-    ] = None,
-    stem: Annotated[
-        Literal["small", "small-pool", "standard"] | None, typer.Option(help="Where the weights do not tell.")
-    ] = None,
-    size: Annotated[int | None, typer.Option(min=1, help="Side of its images in pixels.")] = None,
-    normalise: Annotated[
-        Literal["imagenet", "cifar10", "cifar100", "data"] | None,
-        typer.Option(help="By which mean and std; by default imagenet above 64 px, else the dataset's own."),
-    ] = None,
-    filter: Annotated[
-        Literal["none", "high-pass"] | None, typer.Option(help="What it was trained to see images through.")
-    ] = None,
-    weights_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Which weights of a file with several, by their key or a part of their prefix, for example "
-            "state_dict_ema or teacher; default: plain weights before averaged ones.",
-        ),
-    ] = None,
+    **options: Any,
 ) -> None:
-    """Turn a checkpoint into a run that every evaluation takes; what of it was left out is named."""
-    from coarsecon.importers import Wishes, import_checkpoint
+    """Turn a checkpoint into a run that every evaluation accepts; what was not loaded is listed."""
+    from coarsecon.cli.generated import parse_options
+    from coarsecon.importers import import_checkpoint
 
-    wishes = Wishes(backbone=backbone, stem=stem, size=size, normalise=normalise, filter=filter, key=weights_key)
-    account = import_checkpoint(file, form, out, data=data, wishes=wishes)
-    reporter = ConsoleReporter()
-    for word, things in vars(account).items():
-        if things:
-            reporter.info(f"{word.replace('_', ' ')}: {'; '.join(things)}")
+    settings = parse_options(_config(form), options).model_dump()
+    report = import_checkpoint(file, form, out, data=data, **settings)
+    for title, entries in vars(report).items():
+        if entries:
+            ConsoleReporter().info(f"{title.replace('_', ' ')}: {'; '.join(entries)}")
     closing([out], ["coarsecon", "retrieve", out, *(["--data", "DIR"] if data is None else [])])

@@ -20,13 +20,13 @@ def with_options_of(
     Args:
         find_config: Returns the model by the name of the plugin.
         flags: The options that take the name.
-        default: The plugin where no option names one.
+        default: The plugin if no option names one; may be empty, for the options that all have.
     """
 
     def decorate(command: Command) -> Command:
         def for_arguments(arguments: Sequence[str]) -> Command:
             name = _value_of(flags, arguments) or default
-            return _bind(command, options_of(find_config(name)) if name else [])
+            return _bind(command, options_of(find_config(name)))
 
         bound = _bind(command, [])
         bound.for_arguments = for_arguments  # type: ignore[attr-defined]

@@ -1,7 +1,6 @@
-"""Other people's checkpoints as run folders: safely read, recognised, and told what of them was left out."""
+"""Foreign checkpoints as run folders: read without executing them, recognized, and reported on."""
 
-from coarsecon.importers.convert import Account, import_checkpoint
-from coarsecon.importers.forms import FORMS
-from coarsecon.importers.recipe import Wishes
+from coarsecon.importers.base import Heads, Importer, ImporterConfig
+from coarsecon.importers.convert import ImportReport, import_checkpoint, load_importer
 
-__all__ = ["FORMS", "Account", "Wishes", "import_checkpoint"]
+__all__ = ["Heads", "ImportReport", "Importer", "ImporterConfig", "import_checkpoint", "load_importer"]

@@ -1,4 +1,4 @@
-"""A checkpoint becomes a run folder: written whole or not at all, with a record of what was taken and what was not."""
+"""Write a checkpoint as a run folder, completely or not at all, with a record of what was loaded and what was not."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from torch import nn
 from coarsecon import registry
 from coarsecon.config import DataSettings, RunConfig, to_yaml, validate
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
-from coarsecon.errors import InputError
-from coarsecon.importers.forms import FORMS, Form, Heads
-from coarsecon.importers.recipe import Wishes, card_beside, find_backbone, find_recipe
+from coarsecon.errors import CoarseconError, InputError
+from coarsecon.importers.base import Heads, Importer
+from coarsecon.importers.input_transform import card_of, find_backbone, find_input_transform
 from coarsecon.nn.backbone import check_image_size, create_backbone
 from coarsecon.nn.checkpoint import ForeignCheckpoint, read_checkpoint
 from coarsecon.nn.encoder import EncoderCard, save_encoder
@@ -27,8 +27,8 @@ from coarsecon.train.environment import describe_environment
 
 
 @dataclass(frozen=True)
-class Account:
-    """What became of a checkpoint: what was taken, what was assumed, which weights and which other things were not."""
+class ImportReport:
+    """What was loaded from a checkpoint, what was assumed, and which weights and other contents were not loaded."""
 
     loaded: list[str]
     assumed: list[str]
@@ -36,94 +36,109 @@ class Account:
     not_weights: list[str]
 
 
-def import_checkpoint(
-    file: Path, form: str, out: Path, *, data: Path | None = None, wishes: Wishes | None = None
-) -> Account:
-    """Make the run folder `out` of a checkpoint. Every evaluation takes it as it takes its own.
-
-    `environment.json` of the run holds the account, and the file's SHA-256.
+def load_importer(name: str) -> Importer:
+    """Import an importer and create it.
 
     Raises:
-        InputError: the file is not safe or not of this form, its network is not known, or something that only the
-            user can say is not said.
+        InputError: There is no importer of this name, or two distributions claim it.
+        CoarseconError: It cannot be imported, or is no importer.
     """
-    if form not in FORMS:
-        raise InputError(f"--from {form}: known are {', '.join(FORMS)}")
+    importer = registry.load(registry.IMPORTERS, name)
+    if not (isinstance(importer, type) and issubclass(importer, Importer)):
+        raise CoarseconError(f"importer {name!r}", "is not a subclass of coarsecon.importers.Importer")
+    return importer()
+
+
+def import_checkpoint(file: Path, name: str, out: Path, *, data: Path | None = None, **settings: Any) -> ImportReport:
+    """Write a checkpoint as the run folder `out`, which every evaluation accepts.
+
+    `environment.json` of the run holds the report, and the file's SHA-256.
+
+    Args:
+        file: The checkpoint. Nothing in it is executed.
+        name: The importer, for example "moco"; `coarsecon plugins` lists all.
+        out: The run folder to write.
+        data: A prepared dataset, for its image size, statistics and classes.
+        settings: What else is known: see `ImporterConfig`.
+
+    Raises:
+        InputError: The file is not safe or not of this form, its network is not known, or a setting is needed.
+    """
+    importer = load_importer(name)
+    config = validate(importer.Config, settings)
     if out.exists():
-        raise InputError(f"{out} exists already; choose another --out")
-    known, wishes = FORMS[form], wishes or Wishes()
-    if known.needs_filter and wishes.filter is None:
-        raise InputError(f"--from {form}: pass --filter high-pass if it was trained on filtered images, else none")
+        raise InputError(out, "exists already", "choose another folder")
+    if importer.needs_filter and config.filter is None:
+        raise InputError("filter", f"checkpoints of {name} do not record it", "choose high-pass or none")
     dataset = None if data is None else open_dataset(data)
     checkpoint = read_checkpoint(file)
-    card = card_beside(file) if form == "timm" else None
-    backbone = find_backbone(checkpoint, known.prefixes, wishes, card, file)
-    recipe, assumed = find_recipe(backbone, wishes, card, dataset)
+    card = card_of(file) if name == "timm" else None
+    backbone = find_backbone(checkpoint, importer.prefixes, config, card, file)
+    recipe, assumed = find_input_transform(backbone, config, card, dataset)
     network = create_backbone(backbone, recipe.size)
     check_image_size(network, recipe.size)
-    found = find_weights(checkpoint, network, file, key=wishes.key, usual=known.prefixes)
-    _check_form(checkpoint, found, known, file)
+    found = find_weights(checkpoint, network, file, key=config.weights_key, usual=tuple(importer.prefixes))
+    _check_form(checkpoint, found, importer, file)
     _fill(network, found, file)
     state = checkpoint.sets[found.place.key]
-    heads = known.heads(state)
+    heads = importer.heads(state)
     not_loaded = _not_loaded(checkpoint, found, set(heads.names.values() if heads else ()))
 
     where = f", found below {found.place}" if str(found.place) else ""
-    loaded = [f"{len(found.fit.taken)} entries of {backbone.name} with {backbone.stem} stem, by {known.about}{where}"]
+    loaded = [
+        f"{len(found.fit.taken)} entries of {backbone.name} with {backbone.stem} stem, by {importer.about}{where}"
+    ]
     assumed += found.fit.adapted
     if found.others:
-        assumed.append(f"these weights and not those of {', '.join(map(str, found.others))} (--weights-key)")
-    method: dict[str, Any] = {"name": form}
+        assumed.append(f"weights_key: these weights, not those of {', '.join(map(str, found.others))}")
+    method: dict[str, Any] = {"name": name}
     classes: list[str] = []
     if heads is not None:
         loaded.append(f"heads: {', '.join(sorted({name.partition('.')[0] for name in heads.names}))}")
         classes, doubts = _classes(heads, dataset)
         assumed += doubts
-        method = _method(form, heads, recipe.size, len(classes), recipe.filter)
-    account = Account(loaded, assumed, not_loaded, checkpoint.others)
-    config = RunConfig(
+        method = _method(name, heads, recipe.size, len(classes), recipe.filter)
+    report = ImportReport(loaded, assumed, not_loaded, checkpoint.others)
+    run_config = RunConfig(
         data=DataSettings(path=None if data is None else data.resolve(), size=recipe.size),
         backbone=backbone, method=method,
     )  # fmt: skip
     with atomic_folder(out) as folder:
         run = RunFolder(folder)
-        run.config_file.write_text(to_yaml(config), encoding="utf-8")
+        run.config_file.write_text(to_yaml(run_config), encoding="utf-8")
         save_encoder(network, EncoderCard(backbone=backbone, input=recipe), run.encoder())
         if heads is not None:
             weights = {ours: state[name].float().contiguous() for ours, name in heads.names.items()}
             run.heads().write_bytes(heads_file(weights, classes, run.encoder()))
             load_method(run)  # proves that they fit
-        run.environment_file.write_text(json.dumps(_environment(file, form, account), indent=2), encoding="utf-8")
-    return account
+        run.environment_file.write_text(json.dumps(_environment(file, name, report), indent=2), encoding="utf-8")
+    return report
 
 
-def _check_form(checkpoint: ForeignCheckpoint, found: FoundWeights, form: Form, file: Path) -> None:
-    """Refuse a file of another form: whose network has no prefix, where this form has one."""
-    if found.place.prefix or "" in form.prefixes:
+def _check_form(checkpoint: ForeignCheckpoint, found: FoundWeights, importer: Importer, file: Path) -> None:
+    """Raise InputError for a file of another form: its network has no prefix, and this form has one."""
+    if found.place.prefix or "" in importer.prefixes:
         return
     begins = sorted({name.partition(".")[0] for name in checkpoint.sets[found.place.key]})[:6]
-    raise InputError(
-        f"{file}: not a checkpoint of {form.about}: nothing in it begins with {' or '.join(form.prefixes)}, "
-        f"but with {', '.join(begins)}; another --from?"
-    )
+    problem = f"is no checkpoint of {importer.about}: no name in it begins with {' or '.join(importer.prefixes)}"
+    raise InputError(file, problem, f"import it as another form; its names begin with {', '.join(begins)}")
 
 
 def _fill(network: nn.Module, found: FoundWeights, file: Path) -> None:
-    """Load the network. Raises InputError where an entry is missing, misfits or is no number."""
+    """Load the network; raises InputError if an entry is missing, does not fit or is not finite."""
     check_finite(found.fit.taken, file)
     misfits = found.fit.misfits
     if misfits:
         name, reason = next(iter(misfits.items()))
         total = len(misfits) + len(found.fit.taken)
-        raise InputError(
-            f"{file}: does not fit: {len(misfits)} of {total} entries of the backbone are missing or of another "
-            f"shape ({name} {reason}); is --backbone or --from another?"
-        )
+        count = f"{len(misfits)} of {total} entries of the backbone"
+        problem = f"does not fit: {count} are missing or have another shape ({name} {reason})"
+        raise InputError(file, problem, "check backbone, and the form of the checkpoint")
     network.load_state_dict(found.fit.taken, strict=False)
 
 
 def _not_loaded(checkpoint: ForeignCheckpoint, found: FoundWeights, heads: set[str]) -> list[str]:
-    """What of the file's weights was not loaded: of the same dictionary by module, of others by their keys."""
+    """Return the weights that were not loaded: those of the same dictionary by module, others by their keys."""
     prefix, state = found.place.prefix, checkpoint.sets[found.place.key]
     outside = {name for name in state if not name.startswith(prefix)}
     inside = {f"{prefix}{name}" for name in found.unused}
@@ -133,7 +148,7 @@ def _not_loaded(checkpoint: ForeignCheckpoint, found: FoundWeights, heads: set[s
 
 
 def _classes(heads: Heads, dataset: PreparedDataset | None) -> tuple[list[str], list[str]]:
-    """Names for the classifier's rows, and what is doubtful about them."""
+    """Return names for the rows of the classifier, and which of them are assumptions."""
     if heads.classes is None:
         return [], []
     names = dataset.info.levels.get("coarse", []) if dataset else []
@@ -143,15 +158,15 @@ def _classes(heads: Heads, dataset: PreparedDataset | None) -> tuple[list[str], 
 
 
 def _method(name: str, heads: Heads, side: int, classes: int, input_filter: str) -> dict[str, Any]:
-    """Our method of that name with settings that give these heads."""
+    """Return the settings of the method of that name that give these heads."""
     method = registry.load(registry.METHODS, name)
     settings = validate(method.Config, {**heads.settings, **heads.for_filter.get(input_filter, {})}, section="method")
     resolved = method.resolve(settings, image_size=side, images=max(classes, 1), classes=max(classes, 1))
     return {"name": name, **resolved.model_dump(mode="json")}
 
 
-def _environment(file: Path, form: str, account: Account) -> dict[str, Any]:
+def _environment(file: Path, name: str, report: ImportReport) -> dict[str, Any]:
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    origin = {"file": file.name, "sha256": digest, "from": form, **vars(account)}
+    origin = {"file": file.name, "sha256": digest, "from": name, **vars(report)}
     return {**describe_environment(torch.device("cpu"), "float32"), "imported": origin}

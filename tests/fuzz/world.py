@@ -157,7 +157,7 @@ TARGETS = [
     Target("features", "run", "features/*", READ_RUN[:5], ("data", "photos")),
     Target("index", "run", "index/**/*", [READ_RUN[1]], ("data", "photos")),
     Target("foreign weights", "weights", "*", [
-        ["import", "{file}", "--from", "timm", "--backbone", "resnet10t", "--size", "32", "--normalise", "imagenet",
+        ["import", "{file}", "--from", "timm", "--backbone", "resnet10t", "--size", "32", "--normalize", "imagenet",
          "--out", "imported"],
         ["pretrain", "--data", "data", "--backbone", "resnet10t", "--init-from", "{file}", *PRETRAIN, "--out", "new"],
     ], ("data",)),

@@ -12,7 +12,7 @@ from timm.layers import resample_abs_pos_embed
 
 from coarsecon.errors import InputError
 from coarsecon.exporters import export
-from coarsecon.importers import Wishes, import_checkpoint
+from coarsecon.importers import import_checkpoint
 from coarsecon.metrics.retrieval import recall_at_k
 from coarsecon.nn.encoder import load_encoder
 from coarsecon.run.features import split_features
@@ -24,12 +24,10 @@ from coarsecon.views.batch import ImageBatch
 @pytest.mark.parametrize("name", STAND_INS)
 @torch.no_grad()
 def test_every_published_form_is_imported_and_evaluates(name, tmp_path, tiny_data):
-    form, make, wishes = STAND_INS[name]
+    form, make, settings = STAND_INS[name]
     content, features = make()
     torch.save(content, tmp_path / "checkpoint.pth")
-    account = import_checkpoint(
-        tmp_path / "checkpoint.pth", form, tmp_path / "run", data=tiny_data, wishes=Wishes(**wishes)
-    )
+    account = import_checkpoint(tmp_path / "checkpoint.pth", form, tmp_path / "run", data=tiny_data, **settings)
     run = open_run(tmp_path / "run")
     encoder = load_encoder(run.encoder())
     images = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
@@ -111,23 +109,25 @@ def test_what_was_exported_comes_back_with_equal_features(family, tmp_path):
     assert torch.equal(after.embed(batch), before.embed(batch))
 
 
-def refused(tmp_path, content, form, **wishes):
+def refused(tmp_path, content, form, **settings):
     torch.save(content, tmp_path / "c.pth")
     with pytest.raises(InputError) as error:
-        import_checkpoint(tmp_path / "c.pth", form, tmp_path / "refused", wishes=Wishes(**wishes))
+        import_checkpoint(tmp_path / "c.pth", form, tmp_path / "refused", **settings)
     assert not (tmp_path / "refused").exists()
     return str(error.value)
 
 
 def test_what_only_the_user_can_say_is_asked_for(tmp_path):
-    assert "--normalise" in refused(tmp_path, maskcon(small=True)[0], "maskcon")
-    assert "--filter" in refused(tmp_path, moco()[0], "salmask")
-    assert "needs --data" in refused(tmp_path, moco()[0], "moco", normalise="data")
-    assert "--backbone" in refused(tmp_path, {"blocks.0.norm1.weight": torch.ones(4)}, "timm")
+    assert "normalize: the mean and std of its images are unknown" in refused(
+        tmp_path, maskcon(small=True)[0], "maskcon"
+    )
+    assert "filter: checkpoints of salmask do not record it" in refused(tmp_path, moco()[0], "salmask")
+    assert "normalize: data means" in refused(tmp_path, moco()[0], "moco", normalize="data")
+    assert "set backbone to its timm name" in refused(tmp_path, {"blocks.0.norm1.weight": torch.ones(4)}, "timm")
 
 
 def test_a_checkpoint_of_another_form_or_network_is_told(tmp_path):
-    assert "but with bn1, conv1" in refused(tmp_path, supervised()[0], "moco")
+    assert "its names begin with bn1, conv1" in refused(tmp_path, supervised()[0], "moco")
     state = resnet().state_dict()
     del state["layer4.1.bn2.weight"]
     assert "layer4.1.bn2.weight is missing" in refused(tmp_path, state, "torchvision")
@@ -135,9 +135,9 @@ def test_a_checkpoint_of_another_form_or_network_is_told(tmp_path):
     assert "[7] instead of [512]" in refused(tmp_path, state, "torchvision")
 
 
-def imported(tmp_path, content, form, out="run", **wishes):
+def imported(tmp_path, content, form, out="run", **settings):
     torch.save(content, tmp_path / "c.pth")
-    account = import_checkpoint(tmp_path / "c.pth", form, tmp_path / out, wishes=Wishes(**wishes))
+    account = import_checkpoint(tmp_path / "c.pth", form, tmp_path / out, **settings)
     return account, load_file(open_run(tmp_path / out).encoder())
 
 
@@ -160,8 +160,8 @@ def test_a_network_below_another_prefix_is_taken_and_the_prefix_is_named(tmp_pat
         account, state = imported(tmp_path, content, form, str(i))
         assert all(torch.equal(state[name], value) for name, value in net.state_dict().items())
         assert f"found below {place}" in account.loaded[0]
-    assert any("not those of student.backbone (--weights-key)" in line for line in account.assumed)
-    account, state = imported(tmp_path, content, "timm", "student", key="student")
+    assert any("weights_key: these weights, not those of student.backbone" in line for line in account.assumed)
+    account, state = imported(tmp_path, content, "timm", "student", weights_key="student")
     assert torch.equal(state["conv1.weight"], other.conv1.weight)
 
 
@@ -206,3 +206,26 @@ def test_old_files_without_counters_are_taken(tmp_path):
     torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     account = import_checkpoint(tmp_path / "old.pth", "torchvision", tmp_path / "run")
     assert account.loaded[0].startswith(f"{len(state)} entries")
+
+
+def test_an_importer_of_another_package_is_used_by_its_name(install_plugin, coarsecon, tmp_path):
+    source = (
+        "from coarsecon.importers import Importer\n"
+        'class Mine(Importer):\n    """A form of our lab."""\n    prefixes = ("trunk.",)\n'
+    )
+    install_plugin("their-importer", "lab", source, group="coarsecon.importers")
+    net = resnet()
+    torch.save({f"trunk.{name}": value for name, value in net.state_dict().items()}, tmp_path / "c.pth")
+    done = coarsecon("import", tmp_path / "c.pth", "--from", "lab", "--out", tmp_path / "run", "--size", 64)
+    assert done.code == 0, done.err
+    assert "by A form of our lab" in done.err
+    assert torch.equal(load_file(open_run(tmp_path / "run").encoder())["conv1.weight"], net.conv1.weight)
+
+
+def test_the_former_spelling_of_normalize_works_and_warns(coarsecon, tmp_path):
+    torch.save(resnet().state_dict(), tmp_path / "c.pth")
+    words = ("--from", "torchvision", "--out", tmp_path / "run", "--size", 64, "--normalise", "cifar10")
+    done = coarsecon("import", tmp_path / "c.pth", *words)
+    assert done.code == 0, done.err
+    assert "--normalise is now called --normalize" in done.err
+    assert load_encoder(open_run(tmp_path / "run").encoder()).card.input.mean == (0.4914, 0.4822, 0.4465)

@@ -1,0 +1,73 @@
+"""What an importer is: one class that knows where a foreign checkpoint keeps its backbone and heads.
+
+It is registered in `coarsecon.importers` under its name for `coarsecon import --from`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from coarsecon.views.filters import InputFilter
+
+State = Mapping[str, Tensor]
+Statistics = Literal["imagenet", "cifar10", "cifar100", "data"]
+Stem = Literal["small", "small-pool", "standard"]
+
+
+class ImporterConfig(BaseModel):
+    """What the user knows about a checkpoint.
+
+    None: taken from the card next to the file, else from the weights, the dataset or the usual choice.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str | None = Field(None, description="timm name of the network. ResNets are recognized by their weights.")
+    stem: Stem | None = Field(None, description="Stem of the network, if its weights do not determine it.")
+    size: int | None = Field(None, ge=1, description="Image size in pixels that the encoder was trained on.")
+    normalize: Statistics | None = Field(
+        None,
+        description="Mean and std of its images. Default: imagenet above 64 px, else those of the dataset.",
+        json_schema_extra={"old_name": "normalise"},
+    )
+    filter: InputFilter | None = Field(None, description="Filter of the images that it was trained on.")
+    weights_key: str | None = Field(
+        None,
+        description="Weights of a file with several, by their key or a part of their prefix, such as state_dict_ema or "
+        "teacher. Default: plain weights before averaged ones.",
+        json_schema_extra={"metavar": "NAME"},
+    )
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The heads of a method: its settings, and each weight by our name and by the file's."""
+
+    settings: dict[str, Any]
+    names: dict[str, str]
+    classes: int | None = None
+    """Rows of the classifier; None without one."""
+    for_filter: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Settings that depend on the input filter."""
+
+
+class Importer:
+    """Base class of every importer, built-in or third-party; the first line of the docstring names the source."""
+
+    Config: ClassVar[type[ImporterConfig]] = ImporterConfig
+    prefixes: ClassVar[Sequence[str]] = ("",)
+    """What precedes the names of the backbone's weights; the first that occurs counts."""
+    needs_filter: ClassVar[bool] = False
+    """Whether images may have been filtered, which the weights do not show."""
+
+    def heads(self, state: State) -> Heads | None:
+        """Find the heads of the method that has the importer's name; None if there are none."""
+        return None
+
+    @property
+    def about(self) -> str:
+        """The first line of the docstring."""
+        return (type(self).__doc__ or type(self).__name__).strip().partition("\n")[0].rstrip(".")
