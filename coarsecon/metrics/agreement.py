@@ -13,7 +13,7 @@ def agreement(clusters: Tensor, labels: Tensor) -> dict[str, float | int] | None
         - "nmi": normalized mutual information with the arithmetic mean of the entropies (Strehl & Ghosh, 2002).
         - "ari": adjusted Rand index (Hubert & Arabie, 1985).
         - "accuracy": largest fraction of images whose cluster is assigned to their class, one-to-one (Kuhn, 1955).
-        - "images", "classes" and "clusters": counts behind these numbers.
+        - "images", "classes" and "clusters": the numbers of each.
     """
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score

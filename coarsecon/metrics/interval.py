@@ -56,7 +56,7 @@ def mean_difference(
 ) -> Interval:
     """Return the interval of `second - first`, two means with half of their Student-t intervals (Welch, 1947).
 
-    The counts are of the values behind each mean, at least two. Degrees of freedom are rounded down.
+    The counts are the numbers of values of each mean, at least two. Degrees of freedom are rounded down.
     """
     freedoms = first_count - 1, second_count - 1
     errors = [half / t_quantile_95(free) for half, free in zip((first_half, second_half), freedoms, strict=True)]

@@ -144,7 +144,7 @@ def knn_metrics(
 
     Returns:
         "top1", "k" and "t" of the paper's setting if it is among the pairs, else of the first pair; "grid" with all
-        pairs; "queries" and "classes", the counts behind them.
+        pairs; the numbers of "queries" and "classes".
 
     Raises:
         InputError: As `knn_predictions`, or no query has a label.

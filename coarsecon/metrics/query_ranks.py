@@ -45,7 +45,7 @@ class Search:
 
     @property
     def is_mutual(self) -> bool:
-        """Whether each gallery item is a query that does not find itself."""
+        """True if each gallery item is a query that does not find itself."""
         places = torch.arange(len(self.gallery), device=self.own.device)
         return self.queries is self.gallery and torch.equal(self.own, places)
 
@@ -102,7 +102,7 @@ def _neighbors(search: Search, depth: Tensor) -> Iterator[tuple[Tensor, Tensor, 
 
     Missing items have score -inf and index -1. Queries of depth 0 are left out.
     """
-    # The deepest first: the rows of one chunk then need about the same depth, which its first row tells.
+    # The deepest first, so that the rows of a chunk need about the depth of its first row.
     queries = depth.argsort(descending=True)[: int((depth > 0).sum())]
     deepest = int(depth.max()) + 1 if len(queries) else 0
     if 2 * len(queries) > len(depth) and len(depth) * deepest <= NEIGHBORS_AMONG and search.is_mutual:

@@ -1,6 +1,6 @@
 """Ranks of the items of a query's class, where equal scores put items of other classes first.
 
-Cosines within `tie_tolerance` of each other are equal: an item of the class ranks behind every item of another class
+Cosines within `tie_tolerance` of each other are equal: an item of the class ranks after every item of another class
 whose cosine is not lower by more than that. Features that separate nothing therefore earn nothing, in any order of the
 files. Ranks are computed from the largest scores only, because a list of the k nearest with their indices costs ten
 times as much as the k largest values.

@@ -68,7 +68,7 @@ def values_within(
 def summary(values: MetricValues, labels: Tensor, chosen: Tensor | None = None) -> dict[str, float | int]:
     """Average each metric over the queries that count, of those `chosen` [Q] if given; 0 if there are none.
 
-    Adds "queries" and "classes", the counts behind the means.
+    Adds the numbers of "queries" and "classes".
     """
     known = (labels >= 0).cpu() if chosen is None else ((labels >= 0) & chosen).cpu()
     counted = {name: value[known & ~value.isnan()].double() for name, value in values.items()}

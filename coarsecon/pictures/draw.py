@@ -17,7 +17,7 @@ MUTED: Color = (107, 106, 102)
 MARKS: dict[str, Color] = {"right": (0, 121, 90), "near": (178, 106, 0), "wrong": (194, 54, 43)}
 
 FONT = "DejaVu Sans"
-"""The font that comes with matplotlib, so that a picture looks the same on every machine."""
+"""The font that comes with matplotlib, so that pictures are the same on every machine."""
 CJK_FONTS = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS"),
     *("Hiragino Sans GB", "Microsoft YaHei", "MS Gothic", "Malgun Gothic"),

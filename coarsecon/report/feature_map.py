@@ -41,7 +41,7 @@ class Level:
         if len(self.classes) <= DISTINCT_COLORS:
             return ""
         if self.parents:
-            return "Colors distinguish classes within a coarse class; those of another may look similar."
+            return "Colors distinguish classes within a coarse class; those of another may be similar."
         return "There are more classes than distinguishable colors."
 
 

@@ -70,7 +70,7 @@ def _shares(heat: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
 
 @cache
 def heat_colors() -> NDArray[np.uint8]:
-    """Return the color scale [256, 3] of heat maps: equal steps look equally large, also in gray."""
+    """Return the color scale [256, 3] of heat maps: perceptually uniform, also in gray."""
     from matplotlib import colormaps
 
     return (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)

@@ -43,7 +43,7 @@ class Extra:
 
     @property
     def is_present(self) -> bool:
-        """Whether everything it needs is installed."""
+        """True if all its packages are installed."""
         return None not in self.packages.values()
 
 
@@ -136,7 +136,7 @@ def _try(name: str, trial: Callable[[torch.device], str], device: torch.device) 
     start = time.monotonic()
     try:
         said, is_well = trial(device), True
-    except Exception as error:  # whatever is broken here is what is to be told
+    except Exception as error:  # report any failure
         said, is_well = f"{type(error).__name__}: {error}".splitlines()[0], False
     return Trial(name, is_well, said, time.monotonic() - start)
 

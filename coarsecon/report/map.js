@@ -85,9 +85,9 @@ function start(root) {
   }
 
   function lookAround() {
-    const whole = root.parentElement.classList.contains("whole"); // otherwise the wheel scrolls the page
+    const full = root.parentElement.classList.contains("full"); // otherwise the wheel scrolls the page
     canvas.addEventListener("wheel", (event) => {
-      if (!whole && !event.ctrlKey && document.activeElement !== canvas) return;
+      if (!full && !event.ctrlKey && document.activeElement !== canvas) return;
       event.preventDefault();
       const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1);
       zoomBy(Math.exp(-pixels * 0.0015), event.offsetX, event.offsetY);
@@ -172,9 +172,9 @@ function start(root) {
       const text = search.value.trim().toLowerCase();
       const matches = (item) => item.querySelector("span").textContent.toLowerCase().includes(text);
       for (const item of classList.children) {
-        const inner = [...item.querySelectorAll("li")], whole = matches(item);
-        for (const one of inner) one.hidden = !whole && !matches(one);
-        item.hidden = !whole && inner.every((one) => one.hidden);
+        const inner = [...item.querySelectorAll("li")], full = matches(item);
+        for (const one of inner) one.hidden = !full && !matches(one);
+        item.hidden = !full && inner.every((one) => one.hidden);
       }
     });
     find(".all").addEventListener("click", () => { chosen.clear(); filter(); });

@@ -27,7 +27,7 @@ def write_map_html(path: Path | str, drawn: FeatureMap, *, origin: Origin | None
 
     All images are in one picture of at most about 32 million pixels, which browsers can hold.
     """
-    write_page(path, drawn.title, map_fragment(drawn, level=1), layout="whole", origin=origin)
+    write_page(path, drawn.title, map_fragment(drawn, level=1), layout="full", origin=origin)
 
 
 def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragment:

@@ -13,9 +13,9 @@ function makePainter(plane) {
 
   /** Return the pixels of a disc: offsets from the center in row-major order, and coverage. */
   function disc(reach, stride) {
-    const whole = Math.ceil(reach), offsets = [], covers = [];
-    for (let dy = -whole; dy <= whole; dy++) {
-      for (let dx = -whole; dx <= whole; dx++) {
+    const size = Math.ceil(reach), offsets = [], covers = [];
+    for (let dy = -size; dy <= size; dy++) {
+      for (let dx = -size; dx <= size; dx++) {
         const cover = Math.min(1, Math.max(0, reach + 0.5 - Math.hypot(dx, dy)));
         if (!cover) continue;
         offsets.push(4 * (dy * stride + dx));

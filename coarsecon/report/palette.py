@@ -19,7 +19,7 @@ def nested_palette(parents: Sequence[int]) -> list[Color]:
     """Return a color for each class, given its class of the coarser level.
 
     Classes of one parent, which are close on a map, are as far apart on the hue circle as possible; those of different
-    parents may look similar.
+    parents may be similar.
     """
     colors = []
     for child, parent in enumerate(parents):

@@ -123,7 +123,7 @@ def nearest_others(features: Tensor, k: int, reporter: Reporter | None = None) -
 
 
 def _offer(heaps: Any, block: Tensor, query: int, item: int) -> None:
-    """Add scores [Q, G] of the items from number `item` on to the heaps from number `query` on."""
+    """Add scores [Q, G] of the items from number `item` on to those of the queries from number `query` on."""
     heaps.addn(block.shape[1], faiss.swig_ptr(block.numpy()), item, query, block.shape[0])
 
 

@@ -56,7 +56,7 @@ class SearchIndex:
 
     @property
     def exact(self) -> bool:
-        """Whether a query finds the true nearest neighbors."""
+        """True if a query finds the true nearest neighbors."""
         return self.factory == EXACT
 
     @classmethod

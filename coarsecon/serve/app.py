@@ -151,7 +151,7 @@ def create_app(
     """Create the ASGI app.
 
     Args:
-        names: Host names under which the page may be opened, besides localhost, the name of this machine, and
+        names: Host names under which the page may be opened, in addition to localhost, the name of this machine, and
             addresses.
         workers: Number of requests computed at a time.
     """

@@ -33,7 +33,7 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware that rejects untrusted requests; `names` are the allowed host names, besides addresses."""
+    """ASGI middleware that rejects untrusted requests; addresses and the host `names` are allowed."""
 
     def __init__(self, app: ASGIApp, names: Collection[str], token: str) -> None:
         self.app, self.names, self.token = app, names, token

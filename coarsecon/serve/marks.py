@@ -25,7 +25,7 @@ class Mark(NamedTuple):
     query_coarse: str
     query_fine: str
     split: str
-    neighbour: int  # the name of the column in files since format 1
+    neighbor: int
     name: str
     coarse: str
     fine: str
@@ -34,7 +34,8 @@ class Mark(NamedTuple):
 
 MOVE = "move it to another folder"
 NAME = Mark._fields.index("name")
-KEY = tuple(Mark._fields.index(name) for name in ("query_id", "split", "neighbour"))
+KEY = tuple(Mark._fields.index(name) for name in ("query_id", "split", "neighbor"))
+COLUMNS = [name.replace("neighbor", "neighbour") for name in Mark._fields]  # the spelling in existing files
 
 
 def now() -> str:
@@ -76,7 +77,7 @@ class Marks:
             if text and not text.endswith("\n"):
                 text += "\r\n"
             row = [round(field, 6) if isinstance(field, float) else field for field in mark]
-            atomic_write(self.file, csv_file((text or csv_text(Mark._fields, [])) + csv_rows([row])))
+            atomic_write(self.file, csv_file((text or csv_text(COLUMNS, [])) + csv_rows([row])))
 
     def remove(self, query_id: str, split: str, neighbor: int) -> None:
         """Remove the row of a neighbor."""
@@ -101,13 +102,13 @@ class Marks:
     def _table(self) -> list[list[str]]:
         """Return the header, with columns that others may have added, and the rows."""
         try:
-            head, *rows = list(csv.reader(StringIO(self._text(), newline=""), strict=True)) or [list(Mark._fields)]
+            head, *rows = list(csv.reader(StringIO(self._text(), newline=""), strict=True)) or [COLUMNS]
         except csv.Error as error:
             raise InputError(self.file, f"is not a readable CSV table ({error})", MOVE) from error
         rows = [row for row in rows if any(row)]
-        whole = all(len(row) >= len(Mark._fields) and row[KEY[-1]].isdecimal() for row in rows)
-        if head[: len(Mark._fields)] != list(Mark._fields) or not whole:
-            raise InputError(self.file, f"is not a table with the columns {', '.join(Mark._fields)}", MOVE)
+        whole = all(len(row) >= len(COLUMNS) and row[KEY[-1]].isdecimal() for row in rows)
+        if head[: len(COLUMNS)] != COLUMNS or not whole:
+            raise InputError(self.file, f"is not a table with the columns {', '.join(COLUMNS)}", MOVE)
         return [head, *rows]
 
 

@@ -140,10 +140,10 @@ function described({ labels, name }) {
 /** Return an image of the split: a button that searches with it, and its caption. */
 function card(picture) {
   const frame = element("span", { className: "frame" }, image(source_of(picture.number), ""));
-  const look = element("button", { type: "button", className: "look", title: "Search by this image" }, frame);
-  look.setAttribute("aria-label", `Search by ${described(picture)}`);
-  look.addEventListener("click", () => searchBy(`${data.split}:${picture.number}`));
-  return element("figure", {}, look, caption(picture, picture.name.split("/").pop()));
+  const button = element("button", { type: "button", className: "search-by", title: "Search by this image" }, frame);
+  button.setAttribute("aria-label", `Search by ${described(picture)}`);
+  button.addEventListener("click", () => searchBy(`${data.split}:${picture.number}`));
+  return element("figure", {}, button, caption(picture, picture.name.split("/").pop()));
 }
 
 function item(query, neighbor, rank) {
@@ -153,7 +153,7 @@ function item(query, neighbor, rank) {
   judge.setAttribute("aria-label", `Wrong: ${described(neighbor)}`);
   const made = element("li", {}, place, card(neighbor), judge);
   let wrong = neighbor.wrong;
-  const tell = () => {
+  const update = () => {
     judge.title = wrong ? "Marked as wrong; press to undo" : "Mark as a wrong neighbor";
     judge.setAttribute("aria-pressed", String(wrong));
     made.classList.toggle("wrong", wrong);
@@ -169,10 +169,10 @@ function item(query, neighbor, rank) {
       say(error.message);
     }
     judge.disabled = false;
-    tell();
+    update();
     judge.focus();
   });
-  tell();
+  update();
   return made;
 }
 

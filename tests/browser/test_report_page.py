@@ -92,7 +92,7 @@ def test_the_gallery_shows_heat_maps_when_asked(tiny_run, open_page, coarsecon, 
     with open_page(tmp_path / "g.html") as page:
         heat = page.locator("img.heat").first
         assert not heat.is_visible()
-        page.get_by_label("where the embedding looks").check()
+        page.get_by_label("heat maps of the embedding").check()
         assert heat.is_visible()
         assert page.locator(".scale").is_visible()
 

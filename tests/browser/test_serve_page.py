@@ -91,7 +91,7 @@ def test_a_neighbor_is_searched_by_and_the_way_leads_back(open_page, served, pic
     with open_page(served.url) as page:
         carry(page, PASTE, picture, "pasted.png")
         first = names(page)
-        page.locator(".neighbors .look").nth(1).focus()
+        page.locator(".neighbors .search-by").nth(1).focus()
         page.keyboard.press("Enter")
         page.locator(".asked .name", has_text=first[1]).wait_for()
         assert first[1] not in names(page)

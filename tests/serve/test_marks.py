@@ -8,12 +8,12 @@ from coarsecon.errors import InputError
 from coarsecon.serve.marks import Mark, Marks
 
 
-def mark(query_id: str = "train:1", neighbour: int = 2, **more: object) -> Mark:
+def mark(query_id: str = "train:1", neighbor: int = 2, **more: object) -> Mark:
     fields = {
         "time": "2026-01-01T00:00:00+00:00", "query": "q.png", "query_coarse": "", "query_fine": "", "split": "train",
         "name": "n.png", "coarse": "pear", "fine": "bosc", "cosine": -0.25,
     }  # fmt: skip
-    return Mark(query_id=query_id, neighbour=neighbour, **{**fields, **more})
+    return Mark(query_id=query_id, neighbor=neighbor, **{**fields, **more})
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_nothing_is_written_before_the_first_mark(marks):
 
 
 def test_marks_are_appended_once_each_and_found_by_query_and_split(marks):
-    for each in (mark(), mark(neighbour=5), mark(), mark("train:3")):
+    for each in (mark(), mark(neighbor=5), mark(), mark("train:3")):
         marks.add(each)
     assert len(marks) == 3
     assert marks.of("train:1", "train") == {2, 5}
@@ -43,7 +43,7 @@ def test_marks_are_appended_once_each_and_found_by_query_and_split(marks):
 
 def test_a_mark_taken_back_leaves_the_others_untouched(marks):
     for neighbor in (2, 5, 7):
-        marks.add(mark(neighbour=neighbor, name="=SUM(A1)", query="-1+1", cosine=-0.5))
+        marks.add(mark(neighbor=neighbor, name="=SUM(A1)", query="-1+1", cosine=-0.5))
     before = rows(marks)
     marks.remove("train:1", "train", 5)
     assert rows(marks) == [before[0], before[2]]
@@ -55,18 +55,18 @@ def test_a_mark_taken_back_leaves_the_others_untouched(marks):
 def test_names_with_quotes_commas_and_line_ends_stay_one_cell(marks):
     odd = 'a "b", c\r\n=d'
     marks.add(mark(name=odd))
-    marks.add(mark(neighbour=3, name=odd))
+    marks.add(mark(neighbor=3, name=odd))
     marks.remove("train:1", "train", 3)
     assert [row["name"] for row in rows(marks)] == [odd]
 
 
 def test_edits_from_outside_are_seen_and_kept(marks):
     marks.add(mark())
-    marks.add(mark(neighbour=5))
+    marks.add(mark(neighbor=5))
     head, first, _ = marks.file.read_text().splitlines()
     marks.file.write_text(f"\ufeff{head},remark\n{first},mine")  # as an editor saves it, without a last line end
     assert marks.of("train:1", "train") == {2}
-    marks.add(mark(neighbour=9))
+    marks.add(mark(neighbor=9))
     assert marks.of("train:1", "train") == {2, 9}
     assert rows(marks)[0]["remark"] == "mine"
     marks.remove("train:1", "train", 9)
@@ -76,8 +76,8 @@ def test_edits_from_outside_are_seen_and_kept(marks):
 def test_names_beyond_ascii_stay_legible_in_spreadsheets(marks):
     marks.add(mark())
     assert not marks.file.read_bytes().startswith(b"\xef\xbb\xbf")
-    marks.add(mark(neighbour=3, name="Äpfel/1.png"))
-    marks.add(mark(neighbour=4))
+    marks.add(mark(neighbor=3, name="Äpfel/1.png"))
+    marks.add(mark(neighbor=4))
     marks.remove("train:1", "train", 4)
     assert marks.file.read_bytes().count(b"\xef\xbb\xbf") == 1
     assert marks.file.read_text("utf-8-sig").startswith("time,")
@@ -99,7 +99,7 @@ def test_rows_of_separators_that_a_spreadsheet_left_are_no_marks(marks):
     with marks.file.open("a", encoding="utf-8") as file:
         file.write(",,,,,,,,,,\n\n,,\n")
     assert len(marks) == 1
-    marks.add(mark(neighbour=5))
+    marks.add(mark(neighbor=5))
     marks.remove("train:1", "train", 2)
     assert [row["neighbour"] for row in rows(marks)] == ["5"]
 
