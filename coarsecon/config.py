@@ -77,13 +77,15 @@ class BackboneSettings(Settings):
 class OptimizerSettings(Settings):
     """The optimizer and its rates."""
 
-    name: Literal["sgd", "adamw"] = Field("sgd", description="Optimizer; adamw suits transformers.")
+    name: Literal["sgd", "lars", "adamw"] = Field(
+        "sgd", description="Optimizer; lars suits batches of thousands of images, adamw transformers."
+    )
     lr: Positive = Field(0.02, description="Peak learning rate; 1e-5 to 1e-2 for adamw.")
     momentum: Fraction = Field(0.9, description="Momentum; the first beta for adamw.")
     weight_decay: float = Field(
-        5e-4, ge=0, description="Weight decay; adamw usually takes 0.05 and spares biases and norms."
+        5e-4, ge=0, description="Weight decay; lars and adamw spare biases and norms. adamw usually takes 0.05."
     )
-    nesterov: bool = Field(False, description="Use Nesterov momentum (sgd only).")
+    nesterov: bool = Field(False, description="Use Nesterov momentum (sgd and lars).")
 
 
 class ScheduleSettings(Settings):

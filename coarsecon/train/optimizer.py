@@ -1,46 +1,50 @@
-"""The optimiser of a run: SGD as in the papers, or AdamW, which transformers learn better with."""
+"""The optimizer of a run: SGD as in most papers, LARS for very large batches, or AdamW for transformers."""
 
 from typing import Any
 
 import torch
+from timm.optim import create_optimizer_v2
 from torch import nn
 
 from coarsecon.config import OptimizerSettings
 from coarsecon.errors import InputError
 
-FUSED = ("cpu", "cuda")
-"""Devices where torch updates all parameters in one go."""
+FUSED_DEVICES = ("cpu", "cuda")
+"""Devices where torch updates all parameters in one kernel."""
 
-MOST_OF_ADAMW = 0.01
-"""The largest learning rate that is taken for AdamW's: its steps are of the rate's own size, whatever the gradient."""
+MAX_ADAMW_LR = 0.01
+"""Largest learning rate accepted for AdamW: its steps are as large as the learning rate, whatever the gradient."""
 
 
 def check_optimizer(settings: OptimizerSettings) -> None:
-    """Refuse a learning rate that was meant for SGD, as those of methods and recipes are.
+    """Refuse a learning rate for AdamW that was meant for SGD, as those of methods and recipes are.
 
     Raises:
-        InputError: the rate is no use to AdamW.
+        InputError: The learning rate is too large for AdamW.
     """
-    if settings.name == "adamw" and settings.lr > MOST_OF_ADAMW:
+    if settings.name == "adamw" and settings.lr > MAX_ADAMW_LR:
         raise InputError(
-            f"optimizer.lr: {settings.lr} is a rate for SGD; AdamW wants one of about 1e-5 to {MOST_OF_ADAMW}: "
-            "pass --set optimizer.lr=5e-4"
+            "optimizer.lr",
+            f"{settings.lr} is a learning rate for SGD; AdamW needs 1e-5 to {MAX_ADAMW_LR}",
+            "set optimizer.lr to 5e-4, for example",
         )
 
 
-def build_optimizer(method: nn.Module, settings: OptimizerSettings, device: torch.device) -> torch.optim.Optimizer:
-    """The optimiser of the parameters that are trained.
+def build_optimizer(model: nn.Module, settings: OptimizerSettings, device: torch.device) -> torch.optim.Optimizer:
+    """Build the optimizer of the parameters that require gradients.
 
-    SGD decays all of them, as the papers' code does. AdamW leaves biases and the scales of norms alone, as timm's and
-    DINOv2's do; `momentum` is its first beta.
+    SGD applies weight decay to all of them, as the papers' code does. AdamW and LARS spare biases and the scales of
+    norms, as timm and SimCLR do; LARS does not adapt their learning rate either (You et al., 2017).
     """
-    trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    rate, decay, fused = settings.lr, settings.weight_decay, device.type in FUSED
-    if settings.name == "adamw":
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": trained}]
+    if settings.name != "sgd":
+        matrices = [parameter for parameter in trained if parameter.ndim >= 2]
         vectors = [parameter for parameter in trained if parameter.ndim < 2]
-        others = [parameter for parameter in trained if parameter.ndim >= 2]
-        groups: list[dict[str, Any]] = [{"params": others}, {"params": vectors, "weight_decay": 0.0}]
-        return torch.optim.AdamW(groups, lr=rate, betas=(settings.momentum, 0.999), weight_decay=decay, fused=fused)
-    return torch.optim.SGD(
-        trained, lr=rate, momentum=settings.momentum, weight_decay=decay, nesterov=settings.nesterov, fused=fused
-    )
+        groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    options: dict[str, Any] = {"nesterov": settings.nesterov}
+    if settings.name == "adamw":
+        options = {"betas": (settings.momentum, 0.999)}
+    if settings.name != "lars":
+        options["fused"] = device.type in FUSED_DEVICES
+    return create_optimizer_v2(groups, settings.name, settings.lr, settings.weight_decay, settings.momentum, **options)

@@ -62,8 +62,8 @@ def pretrain(
     run, comm, reporter = RunFolder(root), comm or Distributed(), reporter or Reporter()
     if spec.config.run.batch_size % comm.world_size:
         raise InputError(
-            f"run.batch_size ({spec.config.run.batch_size})",
-            f"must be divisible by the number of ranks ({comm.world_size})",
+            "run.batch_size",
+            f"{spec.config.run.batch_size} must be divisible by the number of ranks ({comm.world_size})",
         )
     with ExitStack() as held:
         has_state = comm.broadcast_object(lambda: _lock(run, resume, held))

@@ -14,6 +14,7 @@ from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
 
 ADAMW = {"name": "adamw", "lr": 1e-3, "weight_decay": 0.05}
+LARS = {"name": "lars", "lr": 0.3, "weight_decay": 1e-3}
 CPU = torch.device("cpu")
 
 
@@ -50,18 +51,34 @@ def test_adamw_decays_matrices_alone_and_moves_by_the_rate():
     assert all(torch.equal(before, after) for before, after in frozen)
 
 
+def test_lars_scales_each_matrix_by_its_trust_ratio_and_spares_vectors():
+    """You et al., 2017, eq. 6, with a coefficient of 0.001."""
+    settings = OptimizerSettings(name="lars", lr=0.5, momentum=0.9, weight_decay=0.1)
+    (weight, bias, scale, shift, *frozen) = stepped(settings, 7.0)
+    before, after = weight
+    gradient = torch.full_like(before, 7.0)
+    trust = 0.001 * before.norm() / (gradient.norm() + 0.1 * before.norm())
+    assert torch.allclose(after, before - 0.5 * trust * (gradient + 0.1 * before), atol=1e-7)
+    for before, after in (bias, scale, shift):
+        assert torch.allclose(after, before - 0.5 * 7.0)
+    assert all(torch.equal(before, after) for before, after in frozen)
+
+
 def test_momentum_is_the_first_beta_of_adamw():
     optimizer = build_optimizer(network(), OptimizerSettings(name="adamw", lr=1e-3, momentum=0.8), CPU)
     assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.999)}
 
 
 def test_a_rate_for_sgd_is_refused_before_anything_is_written(tiny_data):
-    with pytest.raises(InputError, match=r"optimizer\.lr: 0\.02 is a rate for SGD; .*--set optimizer\.lr=5e-4"):
+    with pytest.raises(
+        InputError, match=r"optimizer\.lr: 0\.02 is a learning rate for SGD; .*set optimizer\.lr to 5e-4"
+    ):
         build_run_spec(tiny_settings(tiny_data) | {"optimizer": {"name": "adamw"}})
 
 
-def test_a_run_with_adamw_follows_the_schedule_and_resumes_bit_for_bit(tiny_data, tmp_path):
-    settings = tiny_settings(tiny_data) | {"optimizer": ADAMW}
+@pytest.mark.parametrize("optimizer", [ADAMW, LARS], ids=lambda each: each["name"])
+def test_a_run_follows_the_schedule_and_resumes_bit_for_bit(optimizer, tiny_data, tmp_path):
+    settings = tiny_settings(tiny_data) | {"optimizer": optimizer}
     straight = pretrain(build_run_spec(settings), tmp_path / "straight")
     half = {**settings, "schedule": {**settings["schedule"], "epochs": 1}}
     pretrain(build_run_spec(half), tmp_path / "halves")
@@ -70,5 +87,5 @@ def test_a_run_with_adamw_follows_the_schedule_and_resumes_bit_for_bit(tiny_data
     for name, value in states[0]["method"].items():
         assert torch.equal(value, states[1]["method"][name]), name
     rates = [row["lr"] for row in straight.metrics() if "lr" in row]
-    assert max(rates) <= 1e-3
+    assert max(rates) <= optimizer["lr"]
     assert rates[-1] < rates[0]
