@@ -68,7 +68,7 @@ def mean_difference(
     return second - first - margin, second - first + margin
 
 
-def paired_difference(differences: ArrayLike, seed: int = 0) -> Interval:
+def paired_difference(differences: ArrayLike) -> Interval:
     """Return the interval of the mean of `differences` [Q], each between -1 and 1, of the same queries in two runs.
 
     Percentile bootstrap over the queries (Efron, 1979) with two pseudo-queries, half of one at each end and one in the
@@ -81,7 +81,7 @@ def paired_difference(differences: ArrayLike, seed: int = 0) -> Interval:
     steps = np.concatenate([steps, [-BOOTSTRAP_BINS, 0, BOOTSTRAP_BINS]])
     counts = np.concatenate([counts, [0.5, 1, 0.5]])
     total = len(values) + 2
-    drawn = np.random.default_rng(seed).multinomial(total, counts / total, BOOTSTRAP_DRAWS)
+    drawn = np.random.default_rng(0).multinomial(total, counts / total, BOOTSTRAP_DRAWS)
     low, high = np.quantile(drawn @ steps, [0.025, 0.975]) / BOOTSTRAP_BINS / total
     rounding = values.mean() - (values * BOOTSTRAP_BINS).round().mean() / BOOTSTRAP_BINS
     return float(low + rounding), float(high + rounding)

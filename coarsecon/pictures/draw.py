@@ -61,6 +61,11 @@ def write(
     draw.text(at, text, color, font(size, text), anchor)
 
 
+def css(color: Color) -> str:
+    """Return a color as CSS, such as `#00795a`."""
+    return "#" + bytes(color).hex()
+
+
 @cache
 def _installed() -> list[str]:
     from matplotlib.font_manager import fontManager

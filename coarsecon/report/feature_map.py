@@ -115,10 +115,10 @@ def feature_map(
     )
 
 
-def spread(points: NDArray[np.float64], side: float, *, seed: int = 0) -> list[int]:
+def spread(points: NDArray[np.float64], side: float) -> list[int]:
     """Choose as many of the points [N, 2] as fit, in random order, so that squares of `side` do not overlap."""
     taken: dict[tuple[int, int], int] = {}  # a cell of this side holds at most one
-    for i in np.random.default_rng(seed).permutation(len(points)).tolist():
+    for i in np.random.default_rng(0).permutation(len(points)).tolist():
         column, row = (int(value // side) for value in points[i])
         near = [taken.get((column + dx, row + dy)) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
         if all(other is None or np.abs(points[other] - points[i]).max() >= side for other in near):

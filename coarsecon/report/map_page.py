@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from coarsecon.pictures.draw import WELL, Color
+from coarsecon.pictures.draw import WELL, css
 from coarsecon.pictures.images import data_uri, fit, jpeg
 from coarsecon.pictures.origin import Origin
 from coarsecon.pictures.rows import Pixels
@@ -45,13 +45,13 @@ def map_fragment(drawn: FeatureMap, *, level: Literal[1, 2, 3, 4] = 2) -> Fragme
                 "labels": shown.labels.tolist(),
                 "classes": list(shown.classes),
                 "parents": shown.parents,
-                "colors": [_css(color) for color in shown.colors],
+                "colors": [css(color) for color in shown.colors],
                 "note": shown.color_note,
             }
             for shown in drawn.levels
         ],
         "weights": drawn.weights and {"points": drawn.weights.points.round(5).tolist(), "level": drawn.weights.level},
-        "unknown": _css(UNKNOWN),
+        "unknown": css(UNKNOWN),
         "tile": tile,
         "columns": columns,
     }
@@ -76,7 +76,3 @@ def _atlas(drawn: FeatureMap) -> tuple[int, int, Image.Image]:
 
 def _shrunk(pixels: Pixels, side: int) -> Image.Image:
     return fit(pixels, min(side, max(pixels.shape[:2])))
-
-
-def _css(color: Color) -> str:
-    return "#" + bytes(color).hex()

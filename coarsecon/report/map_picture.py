@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coarsecon.pictures.draw import INK, MUTED, PAPER, WELL, Color, families, font, shorten
+from coarsecon.pictures.draw import INK, MUTED, PAPER, WELL, Color, css, families, font, shorten
 from coarsecon.pictures.images import fit
 from coarsecon.pictures.origin import NAME, Origin
 from coarsecon.report.feature_map import FeatureMap, Level, spread
@@ -39,12 +39,12 @@ STYLE: dict[Any, Any] = {
 
 def write_map_png(path: Path | str, drawn: FeatureMap, *, origin: Origin | None = None) -> None:
     """Write the map as a PNG, with a legend of the classes unless there are too many."""
-    atomic_write(path, _draw(drawn, "png", {"Software": None, NAME: json.dumps(origin) if origin else None}))
+    atomic_write(path, _draw(drawn, "png", {"Software": None, NAME: None if origin is None else json.dumps(origin)}))
 
 
 def write_map_svg(path: Path | str, drawn: FeatureMap, *, origin: Origin | None = None) -> None:
     """Write the map as an SVG that contains its images."""
-    about = json.dumps({NAME: origin}) if origin else None
+    about = None if origin is None else json.dumps({NAME: origin})
     atomic_write(path, _draw(drawn, "svg", {"Creator": None, "Date": None, "Description": about}))
 
 
@@ -59,7 +59,7 @@ def _draw(drawn: FeatureMap, kind: str, metadata: dict[str, Any]) -> bytes:
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
 
         def write(x: float, y: float, text: str, size: int, color: Color) -> None:
-            figure.text(x / width, 1 - y / height, text, fontsize=_points(size), color=_css(color))
+            figure.text(x / width, 1 - y / height, text, fontsize=_points(size), color=css(color))
 
         write(MARGIN, MARGIN + 22, shorten(_printable(drawn.title), width - 2 * MARGIN, 28), 28, INK)
         for column, level in enumerate([*drawn.levels, None]):
@@ -69,7 +69,7 @@ def _draw(drawn: FeatureMap, kind: str, metadata: dict[str, Any]) -> bytes:
             write(left + font(20, head).getlength(head) + 16, top - 14, _counts(level, len(drawn)), 15, MUTED)
             box = (left / width, 1 - (top + PANEL) / height, PANEL / width, PANEL / height)
             axes = figure.add_axes(box, xlim=(0, PANEL), ylim=(PANEL, 0), xticks=[], yticks=[])
-            axes.spines[:].set_color(_css(WELL))
+            axes.spines[:].set_color(css(WELL))
             places = _on_panel(drawn.points)
             if level is None:
                 _draw_images(axes, drawn, places)
@@ -77,7 +77,7 @@ def _draw(drawn: FeatureMap, kind: str, metadata: dict[str, Any]) -> bytes:
             # Unlabeled images first, the others in mixed order, so that no class hides the rest.
             order = np.random.default_rng(0).permutation(len(places))
             order = order[np.argsort(level.labels[order] >= 0, kind="stable")]
-            _dots(axes, places[order], [_css(_color(level, i)) for i in order.tolist()], OPACITY)
+            _dots(axes, places[order], [css(_color(level, i)) for i in order.tolist()], OPACITY)
             _Legend(level).draw(axes)
             if drawn.weights and drawn.weights.level == level.name:
                 _draw_class_weights(axes, _on_panel(drawn.weights.points), level)
@@ -95,14 +95,14 @@ def _draw_images(axes: "Axes", drawn: FeatureMap, places: NDArray[np.float64]) -
     """Draw images that do not overlap, framed in the color of the coarsest level, over all points in gray."""
     from matplotlib.patches import Rectangle
 
-    _dots(axes, places, _css(UNKNOWN), OPACITY / 2)
+    _dots(axes, places, css(UNKNOWN), OPACITY / 2)
     for i in spread(places, TILE + 2 * FRAME + 2):
         image = fit(drawn.pixels(i), TILE)
         width, height = (length * TILE / max(image.size) for length in image.size)
         left, top = places[i] - (width / 2, height / 2)
         color = _color(drawn.levels[0], i) if drawn.levels else UNKNOWN
         frame = Rectangle(
-            (left - FRAME, top - FRAME), width + 2 * FRAME, height + 2 * FRAME, color=_css(color), zorder=3
+            (left - FRAME, top - FRAME), width + 2 * FRAME, height + 2 * FRAME, color=css(color), zorder=3
         )
         axes.add_patch(frame)
         axes.imshow(image, extent=(left, left + width, top + height, top), aspect="auto", zorder=4)
@@ -111,8 +111,8 @@ def _draw_images(axes: "Axes", drawn: FeatureMap, places: NDArray[np.float64]) -
 
 def _draw_class_weights(axes: "Axes", places: NDArray[np.float64], level: Level) -> None:
     """Draw a star for each class, with its name where it overlaps no other name and stays on the panel."""
-    colors = [_css(color) for color in level.colors]
-    axes.scatter(places[:, 0], places[:, 1], s=_points(20) ** 2, c=colors, marker="*", edgecolors=_css(INK), zorder=5)
+    colors = [css(color) for color in level.colors]
+    axes.scatter(places[:, 0], places[:, 1], s=_points(20) ** 2, c=colors, marker="*", edgecolors=css(INK), zorder=5)
     taken: list[tuple[float, float, float, float]] = []
     for (x, y), name in zip(places.tolist(), level.classes, strict=True):
         name = shorten(_printable(name), 180, LABEL_SIZE)
@@ -122,7 +122,7 @@ def _draw_class_weights(axes: "Axes", places: NDArray[np.float64], level: Level)
             box = (left, middle - 8, left + length, middle + 8)
             if 0 < left < PANEL - length and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
-                ground = {"facecolor": _css(PAPER), "alpha": 0.75, "pad": 0.8, "linewidth": 0}
+                ground = {"facecolor": css(PAPER), "alpha": 0.75, "pad": 0.8, "linewidth": 0}
                 axes.text(left, middle, name, fontsize=_points(LABEL_SIZE), va="center", bbox=ground, zorder=6)
                 break
 
@@ -146,7 +146,7 @@ class _Legend:
         """Draw it below the panel, column by column."""
         from matplotlib.patches import Patch
 
-        text: dict[str, Any] = {"color": _css(MUTED), "transform": axes.transAxes}
+        text: dict[str, Any] = {"color": css(MUTED), "transform": axes.transAxes}
         if self.level.color_note:
             axes.text(0, -28 / PANEL, self.level.color_note, fontsize=_points(13), **text)
         if len(self.classes) > MAX_CLASSES:
@@ -155,10 +155,10 @@ class _Legend:
             return
         room = PANEL / self.columns - 40
         axes.legend(
-            handles=[Patch(color=_css(self.level.colors[k])) for k in self.classes],
+            handles=[Patch(color=css(self.level.colors[k])) for k in self.classes],
             labels=[shorten(_printable(self.level.classes[k]), room, self.size) for k in self.classes],
             ncols=self.columns, loc="upper left", bbox_to_anchor=(0, -self.above / PANEL), frameon=False,
-            fontsize=_points(self.size), labelcolor=_css(INK), borderpad=0, borderaxespad=0, labelspacing=0.5,
+            fontsize=_points(self.size), labelcolor=css(INK), borderpad=0, borderaxespad=0, labelspacing=0.5,
             handlelength=0.8, handleheight=0.8, handletextpad=0.5,
         )  # fmt: skip
 
@@ -191,7 +191,3 @@ def _printable(text: str) -> str:
 
 def _points(pixels: float) -> float:
     return pixels * 72 / DPI
-
-
-def _css(color: Color) -> str:
-    return "#" + bytes(color).hex()

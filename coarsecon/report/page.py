@@ -14,6 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from coarsecon.errors import InputError
+from coarsecon.pictures.draw import css
 from coarsecon.pictures.images import SMALL, data_uri, jpeg, thumbnail_uri
 from coarsecon.pictures.origin import NAME, Origin
 from coarsecon.report.palette import palette
@@ -56,7 +57,7 @@ def environment(package: str = __package__) -> Environment:
         "jpeg": lambda pixels: data_uri("jpeg", jpeg(Image.fromarray(pixels))),
         "anchor": lambda name: "".join(letter if letter.isalnum() else "-" for letter in name.lower()),
     }
-    templates.filters["series_color"] = lambda series, count: "#" + bytes(palette(count)[series]).hex()
+    templates.filters["series_color"] = lambda series, count: css(palette(count)[series])
     templates.tests["small"] = lambda pixels: max(pixels.shape[:2]) <= SMALL
     return templates
 
@@ -105,7 +106,7 @@ def page(title: str, *parts: Fragment, layout: str = "", origin: Origin | None =
         "page.html",
         policy=Markup(policy),
         title=title,
-        origin=origin and (NAME, json.dumps(origin)),
+        origin=None if origin is None else (NAME, json.dumps(origin)),
         style=Markup(style),
         layout=layout,
         parts=[part.html for part in parts],
