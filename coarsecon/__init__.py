@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coarsecon.data.prepared.store import PreparedDataset
+    from coarsecon.evaluation.base import Result
     from coarsecon.run.facade import Run
 
-__all__ = ["__version__", "load", "prepare"]
+__all__ = ["__version__", "evaluate", "load", "prepare"]
 
 skip_broken_distributions()  # before torch is imported, which looks for entry points
 
@@ -75,3 +76,23 @@ def prepare(name: str, out: "str | Path", **options: Any) -> "PreparedDataset":
     from coarsecon.data.prepare.dataset import prepare_dataset
 
     return prepare_dataset(name, out, **options)
+
+
+def evaluate(run: "str | Path | Run", name: str, **settings: Any) -> "Result":
+    """Evaluate a run, and store the result and its figures in the run folder, as the command of that name does.
+
+    Args:
+        run: The run folder, or an opened run: `coarsecon.load(folder, checkpoint="best")`.
+        name: The name of an evaluation, such as "retrieve" or "fewshot"; `coarsecon plugins` lists them.
+        settings: The settings of the evaluation, named as its options.
+
+    Raises:
+        InputError: There is no such evaluation or setting, or the run or its dataset does not allow it.
+
+    Example:
+        >>> coarsecon.evaluate("runs/birds", "fewshot", shots=5)["accuracy"]  # doctest: +SKIP
+    """
+    from coarsecon.report.evaluate import evaluate as evaluate_run
+    from coarsecon.run.facade import Run
+
+    return evaluate_run(run if isinstance(run, Run) else load(run), name, **settings)

@@ -30,19 +30,7 @@ def load_evaluation(name: str) -> Evaluation:
 
 
 def evaluate(run: Run, name: str, **settings: Any) -> Result:
-    """Evaluate a run, and store the result and its figures in the run folder, as the command of that name does.
-
-    Args:
-        run: The run: `coarsecon.load(folder)`.
-        name: The name of an evaluation: see `coarsecon plugins`.
-        settings: Fields of the evaluation's `Config`.
-
-    Raises:
-        InputError: There is no such evaluation or setting, or the run or its dataset does not allow it.
-
-    Example:
-        >>> coarsecon.evaluate(coarsecon.load("runs/birds"), "fewshot", shots=5)["accuracy"]  # doctest: +SKIP
-    """
+    """Evaluate an opened run, and store the result and its figures: see `coarsecon.evaluate`."""
     evaluation = load_evaluation(name)
     config = validate(evaluation.Config, settings)
     result = evaluation.evaluate(run, config)
