@@ -9,14 +9,11 @@ import numpy as np
 
 from coarsecon.data.formats.archives import read_files
 from coarsecon.data.formats.pickles import as_array, as_text, load_dict
-from coarsecon.data.sources import SourceRequest, SplitData
+from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.originals import Originals, check_size, find_originals
 from coarsecon.errors import InputError
 
 SIZE = 32
-URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
-TERMS = "The authors state no license; the images were collected from the web for research."
-CITATION = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009."
 AGAIN = "download the files again, or set download"
 
 
@@ -42,26 +39,38 @@ class CifarFiles:
     checksums: Mapping[str, str]
 
 
-def read_cifar(files: CifarFiles, request: SourceRequest) -> tuple[dict[str, list[str]], dict[str, SplitData], str]:
-    """Return the class names of each level, the splits with uint8 images [N, 3, 32, 32], and a note on changed files.
+class Cifar(Source):
+    """Read one of the CIFAR datasets."""
 
-    Raises:
-        InputError: Files are missing or differ from the published ones in structure.
-    """
-    check_size(request, SIZE)
-    archive = files.url.rpartition("/")[2]
-    place = find_originals(Originals(files.folder, files.meta, (archive,), files.url, files.md5), request)
-    content = read_files(place, [files.meta, *(name for names in files.batches.values() for name in names)])
-    changed = [name for name, raw in content.items() if _md5(raw) != files.checksums[name]]
-    levels = _read_meta(content[files.meta], files, f"{place}: {files.meta}")
-    splits: dict[str, SplitData] = {}
-    for split, names in files.batches.items():
-        splits[split] = _join([_read_batch(content.pop(name), files, f"{place}: {name}") for name in names])
-        count = len(splits[split].images)
-        if count != files.counts[split]:
-            raise InputError(place, f"{count} {split} images, not {files.counts[split]}", AGAIN)
-    note = f"Not as published, by their MD5: {', '.join(changed)}." if changed else ""
-    return levels, splits, note
+    default_size = SIZE
+    url = "https://www.cs.toronto.edu/~kriz/cifar.html"
+    terms = "The authors state no license; the images were collected from the web for research."
+    citation = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009."
+
+    def __init__(self, name: str, files: CifarFiles, about: str, disk: str) -> None:
+        self.name, self.files, self.disk = name, files, disk
+        archive = files.url.rpartition("/")[2]
+        self.about = f"{about}\nReads the folder {files.folder} or {archive}, which can be downloaded."
+        self.counts = files.counts
+        self.levels = {level: keys.classes for level, keys in files.levels.items()}
+
+    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
+        """Return uint8 images [N, 3, 32, 32] and labels, with a note on files that differ from the published ones."""
+        check_size(request, SIZE)
+        files = self.files
+        archive = files.url.rpartition("/")[2]
+        place = find_originals(Originals(files.folder, files.meta, (archive,), files.url, files.md5), request)
+        content = read_files(place, [files.meta, *(name for names in files.batches.values() for name in names)])
+        changed = [name for name, raw in content.items() if _md5(raw) != files.checksums[name]]
+        levels = _read_meta(content[files.meta], files, f"{place}: {files.meta}")
+        splits: dict[str, SplitData] = {}
+        for split, names in files.batches.items():
+            splits[split] = _join([_read_batch(content.pop(name), files, f"{place}: {name}") for name in names])
+            count = len(splits[split].images)
+            if count != files.counts[split]:
+                raise InputError(place, f"{count} {split} images, not {files.counts[split]}", AGAIN)
+        note = f"Not as published, by their MD5: {', '.join(changed)}." if changed else ""
+        return SourceData(self.name, SIZE, levels, splits, note)
 
 
 def _md5(content: bytes) -> str:

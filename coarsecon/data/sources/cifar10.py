@@ -1,7 +1,6 @@
 """CIFAR-10: 60,000 photos of 10 kinds of objects and animals, 32 px."""
 
-from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest
-from coarsecon.data.sources.cifar import CITATION, SIZE, TERMS, URL, CifarFiles, LevelKeys, read_cifar
+from coarsecon.data.sources.cifar import Cifar, CifarFiles, LevelKeys
 
 FILES = CifarFiles(
     folder="cifar-10-batches-py",
@@ -23,25 +22,6 @@ FILES = CifarFiles(
 )
 
 
-class CIFAR10(Source):
-    """Read CIFAR-10."""
-
-    name = "cifar10"
-    about = """\
-60,000 color photos of 32 px in 10 classes (fine labels only).
-Reads the folder cifar-10-batches-py or cifar-10-python.tar.gz, which can be downloaded."""
-    counts = FILES.counts
-    default_size = SIZE
-    levels = {level: keys.classes for level, keys in FILES.levels.items()}
-    url = URL
-    terms = TERMS
-    citation = CITATION
-    disk = "170 MB packed, 185 MB prepared"
-
-    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """Return CIFAR-10 with its ten classes as fine labels; there are no coarse labels."""
-        levels, splits, note = read_cifar(FILES, request)
-        return SourceData(self.name, SIZE, levels, splits, note)
-
-
-SOURCE = CIFAR10()
+SOURCE = Cifar(
+    "cifar10", FILES, "60,000 color photos of 32 px in 10 classes (fine labels only).", "170 MB packed, 185 MB prepared"
+)

@@ -1,7 +1,6 @@
 """CIFAR-100: 60,000 photos of 100 kinds in 20 superclasses, 32 px."""
 
-from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest
-from coarsecon.data.sources.cifar import CITATION, SIZE, TERMS, URL, CifarFiles, LevelKeys, read_cifar
+from coarsecon.data.sources.cifar import Cifar, CifarFiles, LevelKeys
 
 FILES = CifarFiles(
     folder="cifar-100-python",
@@ -22,25 +21,9 @@ FILES = CifarFiles(
 )
 
 
-class CIFAR100(Source):
-    """Read CIFAR-100."""
-
-    name = "cifar100"
-    about = """\
-60,000 color photos of 32 px in 100 classes (fine) of 20 superclasses (coarse).
-Reads the folder cifar-100-python or cifar-100-python.tar.gz, which can be downloaded."""
-    counts = FILES.counts
-    default_size = SIZE
-    levels = {level: keys.classes for level, keys in FILES.levels.items()}
-    url = URL
-    terms = TERMS
-    citation = CITATION
-    disk = "169 MB packed, 185 MB prepared"
-
-    def read(self, request: SourceRequest, config: SourceConfig) -> SourceData:
-        """Return CIFAR-100 with its 20 superclasses as coarse and its 100 classes as fine labels."""
-        levels, splits, note = read_cifar(FILES, request)
-        return SourceData(self.name, SIZE, levels, splits, note)
-
-
-SOURCE = CIFAR100()
+SOURCE = Cifar(
+    "cifar100",
+    FILES,
+    "60,000 color photos of 32 px in 100 classes (fine) of 20 superclasses (coarse).",
+    "169 MB packed, 185 MB prepared",
+)

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData, cifar10
-from coarsecon.data.sources.cifar import AGAIN, CITATION, SIZE, TERMS, URL
+from coarsecon.data.sources.cifar import AGAIN, SIZE, Cifar
 from coarsecon.data.sources.labels import read_table
 from coarsecon.errors import InputError
 
@@ -16,9 +16,9 @@ class CifarToy(Source):
     counts = {"train": 40_000, "test": 8_000}
     levels = {"coarse": 2, "fine": 8}
     default_size = SIZE
-    url = URL
-    terms = TERMS
-    citation = f"{CITATION} The grouping: Feng & Patras, MaskCon, CVPR 2023."
+    url = Cifar.url
+    terms = Cifar.terms
+    citation = f"{Cifar.citation} The grouping: Feng & Patras, MaskCon, CVPR 2023."
     disk = "170 MB packed, 148 MB prepared"
 
     def __init__(self, grouping: Literal["good", "bad"], about: str) -> None:
@@ -31,7 +31,7 @@ class CifarToy(Source):
         original = cifar10.SOURCE.read(request, config)
         splits = {split: self._select(data) for split, data in original.splits.items()}
         for split, data in splits.items():
-            expected = cifar10.FILES.counts[split] * len(self._rows) // 10
+            expected = cifar10.SOURCE.files.counts[split] * len(self._rows) // 10
             if len(data.images) != expected:
                 raise InputError(
                     self.name,

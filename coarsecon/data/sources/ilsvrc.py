@@ -8,6 +8,7 @@ import numpy as np
 
 from coarsecon.data.formats.image_formats import SUFFIXES
 from coarsecon.data.formats.images import ImageFile
+from coarsecon.data.formats.left_out import some
 from coarsecon.data.formats.tars import stored_files
 from coarsecon.data.formats.walk import visible_files
 from coarsecon.data.sources import SourceData, SourceRequest, SplitData
@@ -151,7 +152,7 @@ def _is_content(entry: Path) -> bool:
 def _class_folders(place: Path, wnids: Collection[str]) -> Images:
     missing = sorted(wnid for wnid in wnids if not (place / wnid).is_dir())
     if missing:
-        raise InputError(place, f"{_some(missing)} missing of {len(wnids)} class folders", "unpack them there")
+        raise InputError(place, f"{some(missing)} missing of {len(wnids)} class folders", "unpack them there")
     return {wnid: [*_image_files(place / wnid)] for wnid in wnids}
 
 
@@ -164,7 +165,7 @@ def _class_tars(archive: Path, wnids: Collection[str], reporter: Reporter) -> Im
     tars = {PurePosixPath(member.name).stem: member for member in stored_files(archive)}
     missing = sorted(set(wnids) - tars.keys())
     if missing:
-        raise InputError(archive, f"{_some(missing)} missing of {len(wnids)} classes", "download it again")
+        raise InputError(archive, f"{some(missing)} missing of {len(wnids)} classes", "download it again")
     images: Images = {}
     with reporter.progress(f"indexing {archive.name}", len(wnids), unit="classes") as progress:
         for wnid in sorted(wnids):
@@ -183,9 +184,3 @@ def _check_counts(place: Path, images: Images, low: int, high: int) -> None:
 def _name(file: ImageFile) -> str:
     assert not isinstance(file, bytes)
     return PurePosixPath(file.name).name
-
-
-def _some(names: list[str]) -> str:
-    """Return the first names, and the number of the others."""
-    more = f" and {len(names) - 3} others" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

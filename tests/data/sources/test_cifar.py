@@ -112,7 +112,9 @@ def test_wrong_content_is_named(
 
 
 def test_a_wrong_count_is_named(cifar100_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, counts={"train": 50_000, "test": 10_000}))
+    monkeypatch.setattr(
+        cifar100.SOURCE, "files", replace(cifar100.SOURCE.files, counts={"train": 50_000, "test": 10_000})
+    )
     with pytest.raises(InputError, match="200 train images, not 50000; download the files again, or set download"):
         read_source(cifar100.SOURCE, cifar100_folder)
 
@@ -157,7 +159,7 @@ def test_download_fetches_to_the_source_or_the_cache(
     published = pack(cifar100_folder / "cifar-100-python").read_bytes()
     served.content["/cifar-100-python.tar.gz"] = published
     url, md5 = f"{served.url}/cifar-100-python.tar.gz", hashlib.md5(published).hexdigest()
-    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=url, md5=md5))
+    monkeypatch.setattr(cifar100.SOURCE, "files", replace(cifar100.SOURCE.files, url=url, md5=md5))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for source, place in ((None, tmp_path / "cache" / "coarsecon"), (tmp_path / "here", tmp_path / "here")):
         data = read_source(cifar100.SOURCE, source, download=True)
@@ -171,7 +173,7 @@ def test_files_that_are_there_are_not_downloaded(cifar100_folder: Path) -> None:
 
 def test_offline_a_download_says_what_to_do_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "http://127.0.0.1:9/cifar-100-python.tar.gz"
-    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, url=url))
+    monkeypatch.setattr(cifar100.SOURCE, "files", replace(cifar100.SOURCE.files, url=url))
     with pytest.raises(
         InputError, match=f"{url}: cannot be downloaded .* manually to {tmp_path}/cifar-100-python.tar.gz"
     ):
@@ -202,5 +204,5 @@ def test_files_that_are_not_the_published_ones_are_told(cifar100_folder: Path, m
     folder = cifar100_folder / "cifar-100-python"
     sums = {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in folder.iterdir()}
     assert read_source(cifar100.SOURCE, cifar100_folder).notes == "Not as published, by their MD5: meta, train, test."
-    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, checksums={**sums, "test": "another"}))
+    monkeypatch.setattr(cifar100.SOURCE, "files", replace(cifar100.SOURCE.files, checksums={**sums, "test": "another"}))
     assert read_source(cifar100.SOURCE, cifar100_folder).notes == "Not as published, by their MD5: test."

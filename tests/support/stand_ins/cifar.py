@@ -22,7 +22,7 @@ def _batch(count: int, start: int, **labels: list[int]) -> bytes:
 def write_cifar100(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Writes `cifar-100-python` with 200 training and 100 test images, which are taken as published."""
     counts = {"train": 200, "test": 100}
-    monkeypatch.setattr(cifar100, "FILES", replace(cifar100.FILES, counts=counts))
+    monkeypatch.setattr(cifar100.SOURCE, "files", replace(cifar100.SOURCE.files, counts=counts))
     folder = place / "cifar-100-python"
     folder.mkdir(parents=True)
     for split, count in counts.items():
@@ -39,7 +39,7 @@ def write_cifar100(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def write_cifar10(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Writes `cifar-10-batches-py` with 100 training and 20 test images, which are taken as published."""
-    monkeypatch.setattr(cifar10, "FILES", replace(cifar10.FILES, counts={"train": 100, "test": 20}))
+    monkeypatch.setattr(cifar10.SOURCE, "files", replace(cifar10.SOURCE.files, counts={"train": 100, "test": 20}))
     folder = place / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     for number in range(1, 6):
