@@ -10,22 +10,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from coarsecon import registry
-from coarsecon.data.formats.images import ImageFile, Stored
+from coarsecon.data.formats.images import ImageFile as ImageFile
+from coarsecon.data.formats.images import Stored as Stored
 from coarsecon.errors import CoarseconError
 from coarsecon.runtime.progress import Reporter
-
-__all__ = [
-    "Chunked",
-    "ImageFile",
-    "Images",
-    "Source",
-    "SourceConfig",
-    "SourceData",
-    "SourceRequest",
-    "SplitData",
-    "Stored",
-    "find_source",
-]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest
 from coarsecon.data.sources.ilsvrc import CITATION, READS, SIZE, TERMS, URL, FineClass, Part, label, read_ilsvrc
-from coarsecon.data.sources.labels import read_table
+from coarsecon.data.sources.labels import class_names, read_table
 
 
 class BreedsConfig(SourceConfig):
@@ -42,7 +42,6 @@ at random, or such that the halves are close to (good) or far from (bad) each ot
     def read(self, request: SourceRequest, config: BreedsConfig) -> SourceData:
         """Return the dataset with superclasses as coarse and subclasses as fine labels."""
         rows = [row for row in read_table("breeds") if (row["dataset"], row["variant"]) == (self.name, config.variant)]
-        coarse = {int(row["coarse"]): row["coarse_name"] for row in rows}
         classes = [FineClass(row["wnid"], label(row["wnid"], row["name"]), int(row["coarse"])) for row in rows]
         wnids: dict[str, list[str]] = {}
         for row in rows:
@@ -61,7 +60,7 @@ at random, or such that the halves are close to (good) or far from (bad) each ot
                 f"Variant {config.variant}: train and val hold the source subclasses, test the target ones, which "
                 "training never sees; val and test are made of ILSVRC's validation images."
             )
-        return read_ilsvrc(request, self.name, [coarse[number] for number in range(len(coarse))], classes, parts, notes)
+        return read_ilsvrc(request, self.name, class_names(rows), classes, parts, notes)
 
 
 LIVING17 = Breeds("living17", "animals", 17, 68, "10 GB of original files; 6 GB prepared for 224 px")

@@ -12,7 +12,7 @@ from coarsecon.data.formats.image_formats import SUFFIXES
 from coarsecon.data.formats.mat import integers, load_mat
 from coarsecon.data.formats.names import canonical
 from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
-from coarsecon.data.sources.labels import read_table
+from coarsecon.data.sources.labels import class_names, read_table
 from coarsecon.errors import InputError
 
 HOME = "https://ai.stanford.edu/~jkrause/cars/car_dataset.html"
@@ -63,7 +63,6 @@ class Cars196(Source):
         else:
             photos = {split: _read_folders(root, split, names) for split in self.counts}
         coarse_of = np.array([int(row["coarse"]) for row in rows])
-        body_types = {int(row["coarse"]): row["coarse_name"] for row in rows}
         splits = {}
         for split, count in self.counts.items():
             if len(photos[split]) != count:
@@ -74,7 +73,7 @@ class Cars196(Source):
                 [root / photo.path for photo in photos[split]],
                 [photo.path for photo in photos[split]],
             )
-        levels = {"coarse": [body_types[i] for i in sorted(body_types)], "fine": names}
+        levels = {"coarse": class_names(rows), "fine": names}
         return SourceData(self.name, request.size or self.default_size, levels, splits)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData, cifar10
 from coarsecon.data.sources.cifar import AGAIN, SIZE, Cifar
-from coarsecon.data.sources.labels import read_table
+from coarsecon.data.sources.labels import class_names, read_table
 from coarsecon.errors import InputError
 
 
@@ -38,10 +38,9 @@ class CifarToy(Source):
                     f"{len(data.images)} {split} images instead of {expected}, not the published CIFAR-10",
                     AGAIN,
                 )
-        coarse_names = {int(row["coarse"]): row["coarse_name"] for row in self._rows}
         names = original.levels["fine"]
         levels = {
-            "coarse": [coarse_names[0], coarse_names[1]],
+            "coarse": class_names(self._rows),
             "fine": [names[int(row["cifar10_class"])] for row in self._rows],
         }
         return SourceData(self.name, original.size, levels, splits, original.notes)

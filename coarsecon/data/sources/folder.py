@@ -1,6 +1,5 @@
 """Your own images: a tree of class folders, or a table of paths and labels."""
 
-import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,10 +10,9 @@ from pydantic import Field
 from coarsecon.data.formats.missing import similar_names
 from coarsecon.data.formats.names import canonical, path_on_disk
 from coarsecon.data.prepared.fine_names import written_names
-from coarsecon.data.prepared.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.coarse_map import check_mapped, read_coarse_map
-from coarsecon.data.sources.image_table import Columns, list_table
+from coarsecon.data.sources.image_table import list_table
 from coarsecon.data.sources.label_options import LabelOptions
 from coarsecon.data.sources.listing import LAYOUT, ListedImage, list_tree
 from coarsecon.errors import InputError
@@ -135,18 +133,9 @@ def _spelling_notes(images: list[ListedImage]) -> list[str]:
 
 
 def _list_table(table: Path, request: SourceRequest, config: FolderConfig) -> tuple[Path, list[ListedImage]]:
-    for name in config.label_columns:
-        if name in ("coarse", "fine"):
-            raise InputError("label_columns", f"{name!r} is already a level", "name further columns")
-        if not re.fullmatch(LEVEL_NAME, name):
-            raise InputError("label_columns", f"{name!r} is not a valid level name", "use letters, digits, - and _")
-    columns = Columns(
-        config.path, config.coarse, config.fine, config.label_columns,
-        has_coarse=bool(config.coarse) or config.coarse_map is None, keep_na=config.keep_na,
-    )  # fmt: skip
     table = path_on_disk(table)
     root = path_on_disk(request.source) if request.source else table.parent
-    images, notes = list_table(table, root, columns)
+    images, notes = list_table(table, root, config)
     for note in notes:
         request.reporter.info(note)
     return root, images

@@ -1,6 +1,5 @@
 """A dataset of the Hugging Face library `datasets`, from disk or from the hub."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from coarsecon.data.formats.columns import CLASSES, ColumnChoice
 from coarsecon.data.formats.missing import LabelColumns
 from coarsecon.data.formats.tables import clean
 from coarsecon.data.prepared.fine_names import written_names
-from coarsecon.data.prepared.schema import LEVEL_NAME
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.coarse_map import check_mapped, read_coarse_map
 from coarsecon.data.sources.hub import HubImages, cache_folder, library, open_hub_dataset, reading
@@ -93,9 +91,6 @@ def _columns(source: Path, config: HubConfig, split: Any) -> tuple[dict[str, str
         raise InputError(
             "coarse", "conflicts with coarse_map, which derives coarse from fine labels", "omit one of them"
         )
-    for level in config.label_columns:
-        if not re.fullmatch(LEVEL_NAME, level):
-            raise InputError("label_columns", f"{level!r} is not a valid level name", "use letters, digits, - and _")
     images = [str(name) for name, feature in split.features.items() if isinstance(feature, hub.Image)]
     if not images:
         raise InputError(source, "no column of images", f"there are {', '.join(split.column_names)}")

@@ -13,7 +13,7 @@ from coarsecon.data.formats.tars import stored_files
 from coarsecon.data.formats.walk import visible_files
 from coarsecon.data.sources import SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.ilsvrc_val import read_val_classes
-from coarsecon.data.sources.labels import read_table
+from coarsecon.data.sources.labels import class_names, read_table
 from coarsecon.errors import InputError
 from coarsecon.runtime.progress import Reporter
 
@@ -61,13 +61,12 @@ def label(wnid: str, words: str) -> str:
 def ilsvrc_classes(wnids: Collection[str] | None = None) -> tuple[list[str], list[FineClass]]:
     """Return the names of the 12 coarse classes, and the fine classes (only `wnids`, if given) in ILSVRC's order."""
     rows = read_table("imagenet")
-    coarse = {int(row["coarse"]): row["coarse_name"] for row in rows}
     fine = [
         FineClass(row["wnid"], label(row["wnid"], row["fine_name"]), int(row["coarse"]))
         for row in rows
         if wnids is None or row["wnid"] in wnids
     ]
-    return [coarse[number] for number in range(len(coarse))], fine
+    return class_names(rows), fine
 
 
 def read_ilsvrc(

@@ -2,34 +2,17 @@
 
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import NamedTuple
 
 from coarsecon.data.formats.columns import CLASSES, ColumnChoice
 from coarsecon.data.formats.missing import LabelColumns, is_missing
 from coarsecon.data.formats.names import path_on_disk
 from coarsecon.data.formats.tables import read_table
+from coarsecon.data.sources.label_options import LabelOptions
 from coarsecon.data.sources.listing import ListedImage, split_name
 from coarsecon.errors import InputError
 
 
-class Columns(NamedTuple):
-    """The columns that the user named; None: find them by their usual names.
-
-    Attributes:
-        more: Further label columns.
-        has_coarse: False if coarse labels are derived from the fine ones.
-        keep_na: Read texts such as `NA` as class names.
-    """
-
-    path: str | None = None
-    coarse: str | None = None
-    fine: str | None = None
-    more: tuple[str, ...] = ()
-    has_coarse: bool = True
-    keep_na: bool = False
-
-
-def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[list[ListedImage], list[str]]:
+def list_table(table: Path, root: Path, options: LabelOptions = LabelOptions()) -> tuple[list[ListedImage], list[str]]:
     """List the images of a CSV or Parquet table, with notes on how it was read.
 
     The table has a column of paths (relative to `root`), columns of labels, and may have one of splits. Missing labels
@@ -40,19 +23,19 @@ def list_table(table: Path, root: Path, columns: Columns = Columns()) -> tuple[l
             `root`, or the table cannot be read.
     """
     opened = read_table(table)
-    choice = ColumnChoice(table, opened.columns, (columns.path, columns.coarse, columns.fine, *columns.more))
-    path_column = choice.require("path", choice.choose("path", columns.path))
+    choice = ColumnChoice(table, opened.columns, (options.path, options.coarse, options.fine, *options.label_columns))
+    path_column = choice.require("path", choice.choose("path", options.path))
     split_column = choice.choose("split")
-    if columns.has_coarse:
+    if options.coarse or not options.coarse_map:
         remedy = ", or derive coarse labels from fine ones with coarse_map"
-        coarse_column = choice.require("coarse", choice.choose("coarse", columns.coarse), remedy)
-        fine_column = choice.choose("fine", columns.fine)
+        coarse_column = choice.require("coarse", choice.choose("coarse", options.coarse), remedy)
+        fine_column = choice.choose("fine", options.fine)
     else:
         coarse_column = None
-        fine_column = choice.require("fine", choice.choose("fine", columns.fine, more=CLASSES))
-    more = [choice.choose(name, name) or name for name in columns.more]
+        fine_column = choice.require("fine", choice.choose("fine", options.fine, more=CLASSES))
+    more = [choice.choose(name, name) or name for name in options.label_columns]
 
-    labels = LabelColumns(keep_na=columns.keep_na)
+    labels = LabelColumns(keep_na=options.keep_na)
     images: list[ListedImage] = []
     seen: dict[PurePosixPath, str] = {}
     for where, row in opened.rows:

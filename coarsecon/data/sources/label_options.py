@@ -1,10 +1,12 @@
 """Options of sources that read labels from columns that the user names."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
 
+from coarsecon.data.prepared.schema import LEVEL_NAME
 from coarsecon.data.sources import SourceConfig
 
 
@@ -43,6 +45,12 @@ class LabelOptions(SourceConfig):
     @field_validator("label_columns", mode="before")
     @classmethod
     def _split(cls, names: Any) -> Any:
-        """Split names at commas."""
-        given = [names] if isinstance(names, str) else names
-        return [part.strip() for name in given for part in name.split(",")] if given else ()
+        """Split names at commas, and refuse those that cannot name a level."""
+        given = [names] if isinstance(names, str) else names or ()
+        parts = [part.strip() for name in given for part in name.split(",")]
+        for name in parts:
+            if name in ("coarse", "fine"):
+                raise ValueError(f"{name!r} is already a level; name further columns")
+            if not re.fullmatch(LEVEL_NAME, name):
+                raise ValueError(f"{name!r} is not a valid level name; use letters, digits, - and _")
+        return parts

@@ -6,7 +6,7 @@ import numpy as np
 
 from coarsecon.data.formats.archives import list_files
 from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
-from coarsecon.data.sources.labels import read_table
+from coarsecon.data.sources.labels import class_names, read_table
 from coarsecon.data.sources.originals import Originals, find_originals
 from coarsecon.errors import InputError
 
@@ -64,9 +64,8 @@ def _paths(row: Mapping[str, str]) -> list[str]:
 
 def _levels(rows: list[dict[str, str]]) -> dict[str, list[str]]:
     """Return the class names of each level; the fine ones are `KIND NUMBER`."""
-    coarse = {int(row["coarse"]): row["coarse_name"] for row in rows}
     fine = {int(row["fine"]): f"{row['coarse_name']} {row['fine_name']}" for row in rows}
-    return {"coarse": [coarse[i] for i in sorted(coarse)], "fine": [fine[i] for i in sorted(fine)]}
+    return {"coarse": class_names(rows), "fine": [fine[i] for i in sorted(fine)]}
 
 
 SPLIT1 = OnlineProducts(

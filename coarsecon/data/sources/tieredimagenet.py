@@ -8,7 +8,7 @@ from coarsecon.data.formats.images import ImageFile
 from coarsecon.data.formats.pickles import as_array, as_text, read_dict, stored_strings
 from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.ilsvrc import label
-from coarsecon.data.sources.labels import read_table
+from coarsecon.data.sources.labels import class_names, read_table
 from coarsecon.errors import InputError
 from coarsecon.runtime.progress import Reporter
 
@@ -49,9 +49,8 @@ Superclasses come from the published lists of classes: most of the labels label_
             hint = f"name the folder with train_images_png.pkl, train_labels.pkl and the others ({URL})"
             raise InputError(request.source or "source", problem, hint)
         rows = read_table("tieredimagenet")
-        coarse_names = {int(row["coarse"]): row["coarse_name"] for row in rows}
         levels = {
-            "coarse": [coarse_names[number] for number in range(len(coarse_names))],
+            "coarse": class_names(rows),
             "fine": [label(row["wnid"], row["fine_name"]) for row in rows],
         }
         splits = {

@@ -290,9 +290,9 @@ def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., P
     ]
     with pytest.raises(InputError, match="no column color"):
         read_source(SOURCE, table=table, coarse="kind", label_columns=("color",))
-    with pytest.raises(InputError, match=r"'\.\./x' is not a valid level name"):
+    with pytest.raises(ValueError, match=r"'\.\./x' is not a valid level name"):
         read_source(SOURCE, table=table, coarse="kind", label_columns=("../x",))
-    with pytest.raises(InputError, match="'fine' is already a level"):
+    with pytest.raises(ValueError, match="'fine' is already a level"):
         read_source(SOURCE, table=table, coarse="kind", label_columns=("fine",))
     with pytest.raises(InputError, match="label_columns: names a column of a table"):
         read_source(SOURCE, source, label_columns=("brand",))

@@ -7,7 +7,8 @@ from unicodedata import normalize
 
 import pytest
 
-from coarsecon.data.sources.image_table import Columns, list_table
+from coarsecon.data.sources.image_table import list_table
+from coarsecon.data.sources.label_options import LabelOptions
 from coarsecon.data.sources.listing import ListedImage
 from coarsecon.errors import InputError
 
@@ -125,7 +126,7 @@ def test_missing_labels_are_unknown_and_counted(write_table: Callable[..., Path]
         "column fine: 2 of 3 labels are missing and stay unknown (1 N/A, 1 null); "
         "set keep_na if N/A or null is a class name",
     ]
-    kept, notes = list_table(table, table.parent, Columns(keep_na=True))
+    kept, notes = list_table(table, table.parent, LabelOptions(keep_na=True))
     assert [(image.coarse, image.fine) for image in kept] == [("NaN", "pug"), ("dog", "N/A"), ("dog", "null")]
     assert notes == []
 
@@ -135,7 +136,7 @@ def test_other_columns_are_found_or_named(write_table: Callable[..., Path]) -> N
     images, notes = list_table(table, table.parent)
     assert images == [ListedImage("a.jpg", "dog", "pug", "train")]
     assert notes[0] == "columns by their usual names: path from 'Image', coarse from 'Category', fine from 'Species'"
-    images, _ = list_table(table, table.parent, Columns(path="place", coarse="Species"))
+    images, _ = list_table(table, table.parent, LabelOptions(path="place", coarse="Species"))
     assert images == [ListedImage("b.jpg", "pug", "", "train")]
 
 
