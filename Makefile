@@ -1,9 +1,12 @@
-# Two commands set everything up on a machine that has Python 3.11 or newer and make:
-#   make quickstart   the main job on the embedded toy images
-#   make test         lint, types and the tests
-# make fuzz damages 10,000 files of all kinds, and fails where a command does anything but answer (COUNT=200 for fewer).
-# make chaos kills, stops and cuts off every command that writes at 100 moments (MOMENTS=3 for fewer), and runs it again.
-# make docs builds the documentation into build/site; make pictures draws its pictures again, in some ten minutes.
+# Requires Python 3.11 or newer. Each target creates the virtual environment that it needs.
+#   make quickstart   train and evaluate on the built-in toy images
+#   make test         lint, type-check, test
+#   make bench        run all benchmarks (BENCHMARKS=views for one)
+#   make fuzz         damage 10,000 files of every kind and run the commands that read them (COUNT=200 for fewer)
+#   make chaos        kill, stop, and cut off every writing command at 100 moments and rerun it (MOMENTS=3 for fewer)
+#   make docs         build the documentation into build/site
+#   make pictures     draw the pictures of the documentation again, in about ten minutes
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,18 +24,9 @@ lint: $(VENV)/developed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+BENCHMARKS ?= $(filter-out images machine,$(basename $(notdir $(wildcard benchmarks/*.py))))
 bench: $(VENV)/developed
-	$(BIN)/python benchmarks/step.py
-	$(BIN)/python benchmarks/views.py
-	$(BIN)/python benchmarks/losses.py
-	$(BIN)/python benchmarks/extraction.py
-	$(BIN)/python benchmarks/prepare.py
-	$(BIN)/python benchmarks/retrieval.py
-	$(BIN)/python benchmarks/candidates.py
-	$(BIN)/python benchmarks/index.py
-	$(BIN)/python benchmarks/serve.py
-	$(BIN)/python benchmarks/precision.py
-	$(BIN)/python benchmarks/toy.py
+	set -e; for each in $(BENCHMARKS); do $(BIN)/python benchmarks/$$each.py; done
 
 COUNT ?= 10000
 fuzz: $(VENV)/developed
@@ -46,19 +40,19 @@ docs: $(VENV)/developed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 TOY := build/pictures
-LEARN := $(CURDIR)/$(BIN)/coarsecon pretrain --data data --set run.monitor_every=2
-SHOWN := $(CURDIR)/docs/pictures
+TRAIN := $(CURDIR)/$(BIN)/coarsecon pretrain --data data --set run.monitor_every=2
+PICTURES := $(CURDIR)/docs/pictures
 
 pictures: $(VENV)/developed
 	rm -rf $(TOY)
 	$(BIN)/coarsecon prepare toy --out $(TOY)/data
-	cd $(TOY) && $(LEARN) --recipe maskcon-toy --out maskcon
-	cd $(TOY) && $(LEARN) --recipe moco-toy --out moco
-	cd $(TOY) && $(LEARN) --recipe supce-toy --out supce
-	cd $(TOY) && $(LEARN) --recipe maskcon-toy --set optimizer.lr=5 --out too-fast
-	cd $(TOY) && $(CURDIR)/$(BIN)/coarsecon retrieve maskcon --png $(SHOWN)/retrieve.png --top-k 8
-	cd $(TOY) && $(CURDIR)/$(BIN)/coarsecon tsne maskcon --png $(SHOWN)/map.png
-	cd $(TOY) && $(CURDIR)/$(BIN)/coarsecon localize maskcon --limit 6 --png $(SHOWN)/localize.png
+	cd $(TOY) && $(TRAIN) --recipe maskcon-toy --out maskcon
+	cd $(TOY) && $(TRAIN) --recipe moco-toy --out moco
+	cd $(TOY) && $(TRAIN) --recipe supce-toy --out supce
+	cd $(TOY) && $(TRAIN) --recipe maskcon-toy --set optimizer.lr=5 --out too-fast
+	cd $(TOY) && $(CURDIR)/$(BIN)/coarsecon retrieve maskcon --png $(PICTURES)/retrieve.png --top-k 8
+	cd $(TOY) && $(CURDIR)/$(BIN)/coarsecon tsne maskcon --png $(PICTURES)/map.png
+	cd $(TOY) && $(CURDIR)/$(BIN)/coarsecon localize maskcon --limit 6 --png $(PICTURES)/localize.png
 	$(BIN)/python docs/pictures.py $(TOY) docs/pictures
 
 $(VENV)/bin/python:

@@ -1,11 +1,11 @@
-"""How many candidates by bfloat16 products hold the k = 100 nearest neighbours, by how tight the classes are.
+"""Number of bfloat16 candidates that contain the k = 100 nearest neighbors, by tightness of the classes.
 
     python benchmarks/candidates.py --items 60000
 
-Searching with half the bits and ranking a few more than k again in float32 is exact where every true neighbour is among
-those candidates. `needed` is the rank of the last true neighbour in the order of bfloat16; `proven` is how many items
-lie so near that rounding alone might hide a true neighbour there (Cauchy-Schwarz over what rounding takes from each
-row, and the rounding of the score). Random classes around random centres: the larger the cosine within, the tighter.
+Searching in bfloat16 and ranking slightly more than k candidates again in float32 is exact if every true neighbor is
+among the candidates. `needed` is the rank of the last true neighbor in bfloat16 order; `proven` is the number of items
+so close that rounding could hide a true neighbor there (Cauchy-Schwarz over the rounding error of each
+row, plus rounding of the score). Random classes around random centers: the larger the cosine within, the tighter.
 """
 
 import argparse
@@ -20,7 +20,7 @@ K, QUERIES, DIM = 100, 300, 512
 
 
 def candidates_needed(features: Tensor) -> tuple[Tensor, Tensor]:
-    """(needed, proven) of a few queries among all others; features [N, D] have unit length."""
+    """Compute (needed, proven) for some queries among all others; features [N, D] are L2-normalized."""
     halved = features.bfloat16()
     lost = (features - halved.float()).norm(dim=1)
     queries = torch.arange(min(QUERIES, len(features)))
@@ -34,20 +34,20 @@ def candidates_needed(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
-    """Print a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=60_000)
     items = parser.parse_args().items
     print(f"{describe_machine()}; {items:,} x {DIM}, k = {K}\n")
-    print("| classes | cosine within a class | needed: median, most | proven: median, most |\n|---|---|---|---|")
+    print("| classes | cosine within a class | needed: median, max | proven: median, max |\n|---|---|---|---|")
     for classes in (1000, 100):
         for noise in (1.0, 0.5, 0.35, 0.2):
             generator = torch.Generator().manual_seed(0)
-            centres = torch.randn(classes, DIM, generator=generator)
+            centers = torch.randn(classes, DIM, generator=generator)
             own = torch.arange(items) % classes
-            features = l2_normalize(centres[own] + noise * torch.randn(items, DIM, generator=generator))
-            told = [f"{int(counts.median())}, {int(counts.max())}" for counts in candidates_needed(features)]
-            print(f"| {classes} | {1 / (1 + noise**2):.2f} | {told[0]} | {told[1]} |", flush=True)
+            features = l2_normalize(centers[own] + noise * torch.randn(items, DIM, generator=generator))
+            counted = [f"{int(counts.median())}, {int(counts.max())}" for counts in candidates_needed(features)]
+            print(f"| {classes} | {1 / (1 + noise**2):.2f} | {counted[0]} | {counted[1]} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Features of a prepared split as the evaluations get them, against the stock way; both in one process.
+"""Feature extraction as in the evaluations, against a plain DataLoader loop in the same process.
 
     python benchmarks/extraction.py --data data/cifar100        (or without --data: the toy images)
 
 Stock: per-image PIL and torchvision transforms in a DataLoader with 2 workers, float32, contiguous layout, batches of
-250. Ours: `FeatureStore` with nothing kept, then again with everything kept. ResNet-18, 32 px, weights as drawn.
+250. Ours: `FeatureStore` with an empty cache, then with a full cache. ResNet-18, 32 px, random weights.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SPLIT = "test"
 
 
 class Stock(Dataset[Tensor]):
-    """Each image alone through PIL transforms."""
+    """Images through per-image PIL transforms."""
 
     def __init__(self, split: Split, size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         self.images = split.images.permute(0, 2, 3, 1).numpy()  # type: ignore[union-attr]
@@ -52,7 +52,7 @@ class Stock(Dataset[Tensor]):
 
 
 def stock(run: RunFolder, dataset: PreparedDataset) -> Callable[[], Tensor]:
-    """The plain loop over a loader."""
+    """Return a plain loop over a DataLoader."""
     device = choose_device("auto")
     encoder = load_encoder(run.encoder("last"), device)
     backbone = encoder.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -67,11 +67,11 @@ def stock(run: RunFolder, dataset: PreparedDataset) -> Callable[[], Tensor]:
     return features
 
 
-def ours(run: RunFolder, dataset: PreparedDataset, *, kept: bool) -> Callable[[], Tensor]:
-    """A store of the run's features, emptied first unless they are `kept`."""
+def ours(run: RunFolder, dataset: PreparedDataset, *, cached: bool) -> Callable[[], Tensor]:
+    """Return an extraction with the feature cache, emptied first unless `cached`."""
 
     def features() -> Tensor:
-        if not kept:
+        if not cached:
             shutil.rmtree(run.features, ignore_errors=True)
         return FeatureStore(run, runtime=Runtime("auto", 0)).split(dataset, SPLIT)
 
@@ -90,8 +90,8 @@ def main() -> None:
         dataset = open_dataset(data)
         settings = {"data": {"path": str(data), "limit": 256}, "schedule": {"epochs": 1}, "run": {"monitor_every": 0}}
         run = pretrain(build_run_spec(settings), folder / "run")
-        sides = {"stock": stock(run, dataset), "ours": ours(run, dataset, kept=False)}
-        sides["ours, kept"] = ours(run, dataset, kept=True)
+        sides = {"stock": stock(run, dataset), "ours": ours(run, dataset, cached=False)}
+        sides["ours, cached"] = ours(run, dataset, cached=True)
         times: dict[str, list[float]] = {name: [] for name in sides}
         found = {}
         for _ in range(arguments.repeats):

@@ -1,9 +1,9 @@
-"""Few-shot episodes on features of CIFAR-100's size: seconds per classifier, on one thread and on all.
+"""Few-shot episodes on features of the size of CIFAR-100: seconds per classifier, on one thread and on all.
 
     python benchmarks/fewshot.py --episodes 1000
 
-The features are random around the centres of their classes, 10,000 x 512 of 100 classes, with 5 copies of each as
-support. Both sides classify the same episodes, a tenth of them at a time, taking turns; they must agree in every one.
+Features are random around the centers of their classes, 10,000 x 512 with 100 classes and 5 augmented copies for the
+support set. Both sides classify the same episodes, a tenth at a time in turns, and must agree on all of them.
 """
 
 import argparse
@@ -24,26 +24,27 @@ TURNS = 10
 
 
 def problem(noise: float) -> tuple[Embedded, Tensor]:
-    """Unit features and their classes; `noise` is per coordinate of a centre of length one."""
+    """Return L2-normalized features and their classes; `noise` is the standard deviation per coordinate."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(IMAGES) % CLASSES
-    centres = l2_normalize(torch.randn(CLASSES, DIM, generator=generator))[labels]
-    shown = [l2_normalize(centres + noise * torch.randn(IMAGES, DIM, generator=generator)) for _ in range(1 + COPIES)]
+    centers = l2_normalize(torch.randn(CLASSES, DIM, generator=generator))[labels]
+    shown = [l2_normalize(centers + noise * torch.randn(IMAGES, DIM, generator=generator)) for _ in range(1 + COPIES)]
     return Embedded(shown[0], torch.stack(shown[1:], dim=1)), labels
 
 
 def ours(predict: Predict, episodes: list[Episode]) -> list[Tensor]:
-    """On one thread, as `few_shot` runs them."""
+    """Classify on one thread, as `few_shot` does."""
     with single_threaded():
         return [predict(episode) for episode in episodes]
 
 
 def plain(predict: Predict, episodes: list[Episode]) -> list[Tensor]:
-    """With as many threads as the libraries take."""
+    """Classify with the default number of threads."""
     return [predict(episode) for episode in episodes]
 
 
 def main() -> None:
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--ways", type=lambda text: text if text == "all" else int(text), default=5)
@@ -55,7 +56,7 @@ def main() -> None:
     episodes = draw_episodes(labels, ways=options.ways, episodes=options.episodes)
     drawing = time.perf_counter() - start
     print(f"{describe_machine()}; {options.episodes} episodes of {options.ways} ways, drawn in {drawing:.2f} s")
-    few_shot(predictor(model, "logistic"), episodes[:2])  # libraries loaded
+    few_shot(predictor(model, "logistic"), episodes[:2])  # load the libraries
     print(f"{'':10}{'ours s':>10}{'plain s':>10}{'ratio':>8}{'accuracy':>10}{'± 95%':>8}")
     for classifier in CLASSIFIERS:
         predict = predictor(model, classifier)

@@ -1,4 +1,4 @@
-"""The images that a benchmark works on where none are named."""
+"""Default images of the benchmarks."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from coarsecon.data.prepare.dataset import prepare_dataset
 
 
 def toy_images(folder: Path) -> Path:
-    """The toy images, prepared in `folder`."""
+    """Prepare the toy images in `folder`."""
     out = folder / "toy"
     prepare_dataset("toy", out)
     return out

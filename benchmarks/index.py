@@ -2,8 +2,8 @@
 
     python benchmarks/index.py --items 1000000
 
-The vectors lie around a thousand centres, with noise half as long again as a centre. Memory is the growth of the
-resident set of a fresh process at its peak, while the index is built, asked and measured.
+Vectors are random around a thousand unit-norm centers with noise of norm 1.5. Memory is the growth of the
+peak resident set of a fresh process while the index is built, queried, and measured.
 """
 
 import argparse
@@ -21,20 +21,20 @@ CLUSTERS = 1000
 
 
 def clustered(items: int, dim: int) -> Tensor:
-    """Vectors [N, D] around unit-norm centres, the noise 1.5 long."""
+    """Return vectors [N, D] around unit-norm centers with noise of norm 1.5."""
     generator = torch.Generator().manual_seed(0)
-    centres = torch.nn.functional.normalize(torch.randn(CLUSTERS, dim, generator=generator), dim=1)
+    centers = torch.nn.functional.normalize(torch.randn(CLUSTERS, dim, generator=generator), dim=1)
     vectors = torch.randn(items, dim, generator=generator).mul_(1.5 / dim**0.5)
     for start in range(0, items, CLUSTERS):
-        vectors[start : start + CLUSTERS] += centres[: items - start]
+        vectors[start : start + CLUSTERS] += centers[: items - start]
     return vectors
 
 
 def measure(spec: str, items: int, dim: int, k: int) -> dict[str, float]:
-    """Seconds, queries a second, MiB and recall of one index; to be called in a fresh process."""
+    """Measure seconds, queries per second, MiB, and recall of an index. Call it in a fresh process."""
     vectors = clustered(items, dim)
     table = ItemTable(names=list(map(str, range(items))))
-    SearchIndex.build(vectors[:4096], ItemTable(names=list(map(str, range(4096)))), "IVF16,Flat")  # libraries loaded
+    SearchIndex.build(vectors[:4096], ItemTable(names=list(map(str, range(4096)))), "IVF16,Flat")  # load the libraries
     added = watch_memory()
     start, cpu = time.perf_counter(), time.process_time()
     index = SearchIndex.build(vectors, table, spec)
@@ -53,6 +53,7 @@ def measure(spec: str, items: int, dim: int, k: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=200_000)
     parser.add_argument("--dim", type=int, default=128)

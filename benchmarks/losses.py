@@ -1,4 +1,4 @@
-"""The losses against long queues and large batches: time and memory, beside the dense way of writing them.
+"""Time and memory of the losses with long queues and large batches, against dense implementations.
 
     python benchmarks/losses.py
 
@@ -37,7 +37,7 @@ class Sizes(NamedTuple):
 
 
 def contrast_inputs(sizes: Sizes, classes: int = 20) -> tuple[Tensor, ...]:
-    """q (learned), k, labels, queue, queue labels."""
+    """Return q (with gradient), k, labels, queue, and queue labels."""
     generator = torch.Generator().manual_seed(0)
     q, k, queue = (torch.randn(n, sizes.dim, generator=generator) for n in (sizes.batch, sizes.batch, sizes.queue))
     labels, queue_labels = (torch.randint(classes, (n,), generator=generator) for n in (sizes.batch, sizes.queue))
@@ -45,14 +45,14 @@ def contrast_inputs(sizes: Sizes, classes: int = 20) -> tuple[Tensor, ...]:
 
 
 def supcon_inputs(sizes: Sizes, classes: int = 20) -> tuple[Tensor, ...]:
-    """Features of two views (learned), labels."""
+    """Return features of two views (with gradient) and labels."""
     generator = torch.Generator().manual_seed(0)
     features = F.normalize(torch.randn(sizes.supcon_batch, 2, sizes.dim, generator=generator), dim=2)
     return features.requires_grad_(), torch.randint(classes, (sizes.supcon_batch,), generator=generator)
 
 
 def dense_maskcon(q: Tensor, k: Tensor, labels: Tensor, queue: Tensor, queue_labels: Tensor) -> Tensor:
-    """The equations word by word, in matrices over batch and queue."""
+    """Compute the equations with matrices over batch and queue."""
     q, k = F.normalize(q, dim=1), F.normalize(k, dim=1)
     with torch.no_grad():
         same = labels[:, None].repeat(1, len(queue)) == queue_labels[None, :].repeat(len(q), 1)
@@ -66,7 +66,7 @@ def dense_maskcon(q: Tensor, k: Tensor, labels: Tensor, queue: Tensor, queue_lab
 
 
 def our_maskcon(*inputs: Tensor) -> Tensor:
-    """The same loss in chunks."""
+    """Compute the same loss in chunks."""
     return maskcon_loss(*inputs, w=W, t0=T0, t=T)
 
 
@@ -76,11 +76,11 @@ SIDES: dict[str, Side] = {
     "MaskCon, ours": (contrast_inputs, our_maskcon),
     "SupCon, ours": (supcon_inputs, supcon_loss),
 }
-"""name -> (sizes -> inputs, the first of them learned; loss of the inputs)."""
+"""Name -> (function from sizes to inputs, the first with gradient; loss of the inputs)."""
 
 
 def forward_backward(side: str, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """Loss and gradient."""
+    """Compute the loss and its gradient."""
     inputs[0].grad = None
     loss = SIDES[side][1](*inputs)
     loss.backward()
@@ -90,8 +90,8 @@ def forward_backward(side: str, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Ten
 
 
 def added_memory(side: str, sizes: Sizes) -> float:
-    """MB that one run adds to its inputs at its peak; to be called in a fresh process."""
-    forward_backward(side, SIDES[side][0](Sizes(8, 64, sizes.dim, 8)))  # libraries loaded and threads started
+    """Return the MB of peak memory beyond the inputs. Call it in a fresh process."""
+    forward_backward(side, SIDES[side][0](Sizes(8, 64, sizes.dim, 8)))  # load libraries and start threads
     inputs = SIDES[side][0](sizes)
     added = watch_memory()
     forward_backward(side, inputs)

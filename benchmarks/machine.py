@@ -1,4 +1,4 @@
-"""On what machine a benchmark ran, and how much memory something took there."""
+"""Description of the machine and measurement of memory for the benchmarks."""
 
 import platform
 import resource
@@ -10,7 +10,7 @@ import torch
 
 
 def describe_machine() -> str:
-    """Processor, threads, accelerator and torch version."""
+    """Return processor, threads, accelerator, and torch version."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -25,15 +25,15 @@ def describe_machine() -> str:
 
 
 def synchronize() -> None:
-    """Wait until the accelerator, if there is one, has done what it was given; a clock read before tells nothing."""
+    """Wait for the accelerator, if there is one, before reading a clock."""
     if torch.accelerator.is_available():
         torch.accelerator.synchronize()
 
 
 def watch_memory() -> Callable[[], float]:
-    """From now on; what it returns tells the MiB that were resident beyond what was now, at the peak so far.
+    """Start measuring; the returned function gives the peak resident MiB beyond the current ones.
 
-    Off Linux what is told is beyond the peak until now.
+    Outside Linux it gives the MiB beyond the current peak.
     """
     forget = Path("/proc/self/clear_refs")
     if not forget.exists():
@@ -45,7 +45,7 @@ def watch_memory() -> Callable[[], float]:
 
 
 def _resident(entry: str) -> float:
-    """MiB of this process: VmRSS now, or VmHWM at the peak."""
+    """Return the MiB of this process: VmRSS now, or VmHWM at the peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(entry)) / 2**10
 

@@ -1,9 +1,9 @@
-"""Does training in bfloat16 end where float32 ends? Fine Recall@1 of both, over several seeds, with the seeds' spread.
+"""Fine Recall@1 after training in bfloat16 and in float32, over several seeds.
 
     python benchmarks/precision.py --seeds 3
     python benchmarks/precision.py --seeds 3 --data data/cifar100 --limit 2000 --epochs 5
 
-The toy recipe, MaskCon with a small ResNet: on the toy images, or with --data on the first of others.
+Uses the toy recipe, MaskCon with a small ResNet, on the toy images or on the images of --data.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from coarsecon.train.resolve import build_run_spec
 
 
 def fine_recall(layers: dict[str, Any], out: Path) -> float:
-    """Train and measure fine Recall@1 on the test images."""
+    """Train and return fine Recall@1 on the test images in percent."""
     run = pretrain(build_run_spec(layers), out)
     metrics, *_ = measure_split(Run(run, None, runtime=Runtime("auto", 0, Reporter())), "test")
     return 100 * metrics["fine"]["recall@1"]
 
 
 def settings(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """The toy recipe, on the toy images or on the first of those that were named."""
+    """Return the settings of the toy recipe for the toy images or for --data."""
     if arguments.data is None:
         data = {"path": toy_images(folder)}
     else:

@@ -1,8 +1,8 @@
-"""Preparing a folder of photos, against the stock way of shrinking one; both with two processes.
+"""Preparing a folder of photos, against resizing it with PIL and torchvision; both with two processes.
 
-    python benchmarks/prepare.py --images photos      (or without --images: drawn photos of 1600 x 1200 px)
+    python benchmarks/prepare.py --images photos      (default: generated photos of 1600 x 1200 px)
 
-Stock: PIL opens each image, torchvision resizes its shorter side, PIL writes a JPEG of quality 95. Ours: the whole of
+Stock: PIL opens each image, torchvision resizes its shorter side, PIL writes a JPEG of quality 95. Ours: the complete
 `coarsecon prepare folder`, which also reads labels, finds duplicates and broken images, and writes checksums.
 """
 
@@ -26,7 +26,7 @@ SIZE, WORKERS = 256, 2
 
 
 def draw(folder: Path, count: int) -> None:
-    """Smooth colours with some grain, which compress about as photos do."""
+    """Generate smooth colors with some noise, which compress about as well as photos."""
     generator = np.random.default_rng(0)
     for number in range(count):
         target = folder / "train" / f"class-{number % 4}" / f"{number}.jpg"
@@ -37,21 +37,21 @@ def draw(folder: Path, count: int) -> None:
 
 
 def shrink(image: Path, *, images: Path, out: Path) -> None:
-    """One image the stock way."""
+    """Resize one image with PIL and torchvision."""
     target = out / image.relative_to(images).with_suffix(".jpg")
     target.parent.mkdir(parents=True, exist_ok=True)
     resize(Image.open(image).convert("RGB"), SIZE).save(target, quality=95)
 
 
 def stock(images: Path, out: Path) -> None:
-    """All images, in a pool."""
+    """Resize all images in a pool of processes."""
     files = sorted(path for path in images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("forkserver")) as pool:
         list(pool.map(partial(shrink, images=images, out=out), files, chunksize=8))
 
 
 def ours(images: Path, out: Path) -> None:
-    """What the command does."""
+    """Run `coarsecon prepare folder`."""
     prepare_dataset("folder", out, source=images, size=SIZE, workers=WORKERS)
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path)
-    parser.add_argument("--count", type=int, default=200, help="images to draw")
+    parser.add_argument("--count", type=int, default=200, help="Number of images to generate.")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     sides, times = {"stock": stock, "ours": ours}, {"stock": [], "ours": []}
@@ -75,7 +75,7 @@ def main() -> None:
                 times[side].append(time.perf_counter() - start)
     usual = statistics.median(times["stock"])
     print(f"{describe_machine()}; {images.name}, to {SIZE} px, {WORKERS} processes\n")
-    print("| way | median s | against stock |\n|---|---|---|")
+    print("| implementation | median s | against stock |\n|---|---|---|")
     for side, values in times.items():
         print(f"| {side} | {statistics.median(values):.2f} | {usual / statistics.median(values):.2f}x |")
 

@@ -1,13 +1,13 @@
-"""Exact retrieval, its metrics, and the kNN vote, each beside the usual way.
+"""Exact retrieval, its metrics, and k-NN voting, each against the usual implementation.
 
     python benchmarks/retrieval.py --items 60000 --dim 512
 
-- search: every item among all others, beside ten chunks of matrix product and topk;
-- metrics: all that `coarsecon retrieve` measures, of 100 fine classes in 20 coarse ones;
-- vote: of 200 neighbours of 10,000 classes, beside the one-hot vote of the published code.
+- search: every item among all others, against ten chunks of matrix product and topk;
+- metrics: all metrics of `coarsecon retrieve` for 100 fine classes in 20 coarse classes;
+- vote: 200 neighbors with 10,000 classes, against the one-hot vote of the published code.
 
-Sides take turns; a ratio is that of their medians. Memory is what a side adds to the resident set at its peak, in a
-fresh process on the CPU. Processor seconds are told too, for machines that have other work.
+Sides take turns; a ratio compares their medians. Memory is the growth of the peak resident set in a
+fresh process on the CPU. Processor seconds are printed for machines under other load.
 """
 
 import argparse
@@ -31,18 +31,18 @@ K, VOTERS, CLASSES = 100, 200, 10_000
 
 
 def ours(features: Tensor) -> Tensor:
-    """Self excluded by identity; each product serves both items."""
+    """Search with the query excluded by identity; each product serves both items."""
     return nearest_others(features, K)[1]
 
 
 def chunked(features: Tensor) -> Tensor:
-    """The usual way: a tenth of the queries at a time, and the first hit is taken for the query itself."""
+    """Search a tenth of the queries at a time, and drop the first hit as the query itself."""
     found = [(chunk @ features.T).topk(K + 1).indices[:, 1:] for chunk in features.chunk(10)]
     return torch.cat(found)
 
 
 def metrics(features: Tensor) -> Tensor:
-    """Fine, coarse, and fine within coarse."""
+    """Compute the metrics of fine, coarse, and fine within coarse labels."""
     fine = torch.arange(len(features)) % 100
     search, pairs = Search.among(features), {"fine": (fine, fine), "coarse": (fine // 5, fine // 5)}
     values = retrieval_values(search, pairs)
@@ -50,8 +50,8 @@ def metrics(features: Tensor) -> Tensor:
     return torch.tensor([summary(values[level], pair[0])["map@r"] for level, pair in pairs.items()])
 
 
-def neighbours(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and classes [Q, k] of made-up neighbours, so that the vote alone is measured."""
+def neighbors(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return random cosines and classes [Q, k], so that only the vote is measured."""
     generator = torch.Generator().manual_seed(1)
     count = len(features) // 25
     cosines = torch.rand(count, VOTERS, generator=generator).sort(descending=True).values
@@ -59,8 +59,8 @@ def neighbours(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def our_vote(features: Tensor) -> Tensor:
-    """In pieces of bounded memory."""
-    cosines, classes = neighbours(features)
+    """Vote in chunks of bounded memory."""
+    cosines, classes = neighbors(features)
     rows = max(1, knn.VOTES_AT_ONCE // CLASSES)
     voted = [
         knn.vote(*piece, CLASSES, ks=[VOTERS], t=0.1)
@@ -70,9 +70,9 @@ def our_vote(features: Tensor) -> Tensor:
 
 
 def one_hot_vote(features: Tensor) -> Tensor:
-    """As published: one row of classes for each neighbour, here of 128 queries at a time."""
+    """Vote with one-hot rows as in the published code, 128 queries at a time."""
     predicted = []
-    for cosines, classes in zip(*(part.split(128) for part in neighbours(features)), strict=True):
+    for cosines, classes in zip(*(part.split(128) for part in neighbors(features)), strict=True):
         one_hot = torch.zeros(classes.numel(), CLASSES).scatter_(1, classes.view(-1, 1), 1.0)
         scores = one_hot.view(len(classes), -1, CLASSES) * (cosines / 0.1).exp()[:, :, None]
         predicted.append(scores.sum(1).argmax(1))
@@ -91,15 +91,16 @@ def random_features(items: int, dim: int) -> Tensor:
 
 
 def memory_of(claim: str, name: str, items: int, dim: int) -> float:
-    """MiB that one side adds to the resident memory at its peak; to be called in a fresh process."""
+    """Return the growth of the peak resident set in MiB. Call it in a fresh process."""
     side, features = CLAIMS[claim][name], random_features(items, dim)
-    side(features[:500].clone())  # libraries loaded and threads started
+    side(features[:500].clone())  # load libraries and start threads
     added = watch_memory()
     side(features)
     return added()
 
 
 def main() -> None:
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--dim", type=int, default=512)
@@ -107,7 +108,7 @@ def main() -> None:
     parser.add_argument("--claims", nargs="+", choices=CLAIMS, default=list(CLAIMS))
     options = parser.parse_args()
     print(f"{describe_machine()}; {options.items:,} x {options.dim}")
-    # Before this process grows itself: a child starts out with the peak of its parent.
+    # First, because a child process starts with the peak of its parent.
     memory = {}
     for claim in options.claims:
         for name in CLAIMS[claim]:
@@ -116,7 +117,7 @@ def main() -> None:
     on_cpu = random_features(options.items, options.dim)
     print(f"{'':10}{'':10}{'median s':>10}{'processor':>10}{'peak MiB':>10}")
     for claim in options.claims:
-        features = on_cpu.to(choose_device("auto")) if claim == "search" else on_cpu  # the others work on the CPU
+        features = on_cpu.to(choose_device("auto")) if claim == "search" else on_cpu  # the others run on the CPU
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in CLAIMS[claim]}
         found = {}
         for _ in range(options.repeats):

@@ -1,11 +1,11 @@
-"""Queries a second of one `coarsecon serve` process, from the bytes of an image to the answer over HTTP.
+"""Queries per second of one `coarsecon serve` process, from the bytes of an image to the HTTP response.
 
     python benchmarks/serve.py --items 100000
 
-The encoder is a ResNet-10 with random weights that sees 64 px, the gallery synthetic features of its width, a query a
-JPEG of 1024 x 768 px. Clients are processes of their own on the same machine, each with one query under way; the
-processor time is the server's alone. Beside searches among all images and within one class of twenty, a third case
-also fetches the pictures of the 12 neighbours, as a browser does that has none of them yet.
+The encoder is a ResNet-10 with random weights at 64 px, the gallery contains synthetic features, and a query is a
+JPEG of 1024 x 768 px. Clients are separate processes on the same machine, each with one query in flight; the
+processor time covers only the server. Cases: searches among all images, within one class of twenty, and with
+downloading the pictures of the 12 neighbors, as a browser with an empty cache does.
 """
 
 import argparse
@@ -42,7 +42,7 @@ CASES = {"all images": ("", False), "within a class": ("&class=coarse/3", False)
 
 
 def finder(items: int, size: int) -> Finder:
-    """A gallery of random features and pictures."""
+    """Create a gallery of random features and pictures."""
     generator = torch.Generator().manual_seed(0)
     backbone = BackboneSettings(name="resnet10t", stem="standard")
     recipe = InputTransform(size=size, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -61,7 +61,7 @@ def finder(items: int, size: int) -> Finder:
 
 
 def photo(seed: int) -> bytes:
-    """A JPEG of 1024 x 768 px with as much detail as a photograph."""
+    """Return a JPEG of 1024 x 768 px with as much detail as a photo."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((1024, 768), Image.BICUBIC)
     noisy = np.asarray(coarse, np.int16) + rng.integers(-8, 9, (768, 1024, 1), dtype=np.int16)
@@ -71,7 +71,7 @@ def photo(seed: int) -> bytes:
 
 
 def client(port: int, token: str, case: str, queries: int, seed: int) -> list[float]:
-    """Send queries one after the other; the seconds that each took. To be called in a process of its own."""
+    """Send queries one after the other and return their seconds. Call it in a separate process."""
     within, pictures = CASES[case]
     connection, body, seconds = HTTPConnection("127.0.0.1", port), photo(seed), []
     for _ in range(queries):
@@ -80,21 +80,22 @@ def client(port: int, token: str, case: str, queries: int, seed: int) -> list[fl
         response = connection.getresponse()
         answer = json.loads(response.read())
         assert response.status == 200, answer
-        for neighbour in answer["neighbors"] if pictures else ():
-            connection.request("GET", f"/images/{neighbour['number']}")
+        for neighbor in answer["neighbors"] if pictures else ():
+            connection.request("GET", f"/images/{neighbor['number']}")
             connection.getresponse().read()
         seconds.append(time.perf_counter() - start)
     return seconds
 
 
 def main() -> None:
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--clients", type=int, default=4)
-    parser.add_argument("--queries", type=int, default=100, help="Of each client.")
+    parser.add_argument("--queries", type=int, default=100, help="Queries per client.")
     options = parser.parse_args()
-    torch.set_num_threads(1)  # as the command has it
+    torch.set_num_threads(1)  # as in the command
     print(describe_machine())
     with TemporaryDirectory() as folder, listen("127.0.0.1", 0) as listening:
         run, port = RunFolder(Path(folder)), listening.getsockname()[1]
@@ -104,8 +105,8 @@ def main() -> None:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         count = options.clients * options.queries
-        print(f"{options.items:,} images, {options.size} px, {options.clients} clients, {count} queries a case")
-        print("| case | queries/s | processor ms a query | median ms | 95th percentile ms |\n|---|---|---|---|---|")
+        print(f"{options.items:,} images, {options.size} px, {options.clients} clients, {count} queries per case")
+        print("| case | queries/s | processor ms per query | median ms | 95th percentile ms |\n|---|---|---|---|---|")
         with get_context("spawn").Pool(options.clients) as pool:
             for case in CASES:
                 warm = [(port, token, case, 5, seed) for seed in range(options.clients)]

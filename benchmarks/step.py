@@ -1,12 +1,12 @@
-"""One MaskCon training step, views included, against the same step done the stock way; both in one process.
+"""One MaskCon training step including views, against a plain implementation in the same process.
 
 Stock: torchvision's per-image PIL transforms in a DataLoader with 2 workers, float32, contiguous layout, targets
 built as dense float matrices with repeated labels. Ours: the training loop's own step. ResNet-18, batch 128,
-queue 8192. The sides take turns, on a GPU of several steps each (whole groups of those whose views are drawn
-together), after which it is waited for; the table tells medians and their ratio. `views alone` is what of our step
-goes to images and views.
+queue 8192. The sides take turns, on a GPU several steps at a time (as many as have their views drawn
+together) before it is synchronized; the table shows medians and their ratio. `views only` is the part of our step
+for images and views.
 
-    python benchmarks/step.py --data data/cifar100        (or without --data: the toy images)
+    python benchmarks/step.py --data data/cifar100        (default: the toy images)
 """
 
 import argparse
@@ -40,7 +40,7 @@ BATCH, QUEUE, DIM = 128, 8192, 256
 
 
 class TwoViews(Dataset[Any]):
-    """Each image twice through PIL transforms, as published code does it."""
+    """Two views of each image through PIL transforms, as in published code."""
 
     def __init__(self, split: Split, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         self.images = split.images.permute(0, 2, 3, 1).numpy()  # type: ignore[union-attr]
@@ -59,7 +59,7 @@ class TwoViews(Dataset[Any]):
 
 
 class StockStep:
-    """The step written plainly: float32, contiguous, dense targets, a loop for the moving average."""
+    """Plain training step: float32, contiguous, dense targets, a loop for the EMA."""
 
     def __init__(self, trainer: Pretraining, split: Split) -> None:
         method, image, self.device = trainer.method, trainer.spec.card.input, trainer.device
@@ -102,26 +102,26 @@ class StockStep:
 
 
 def forever(trainer: Pretraining) -> Iterator[Any]:
-    """Fresh batches, epoch after epoch."""
+    """Yield batches, epoch after epoch."""
     for epoch in range(10**6):
         order = batches.epoch_batches(len(trainer.spec.split), BATCH, seed=0, epoch=epoch)
         yield from trainer.source.draw(order, seeds.VIEWS, epoch * len(order))
 
 
 def our_step(trainer: Pretraining) -> Callable[[], None]:
-    """The loop's step on fresh batches, views included."""
+    """Return the training loop's step including views."""
     items = forever(trainer)
     return lambda: (Loop(trainer).train_step(next(items), 0.02), None)[1]
 
 
 def our_views(trainer: Pretraining) -> Callable[[], None]:
-    """Images and views alone."""
+    """Return the part of the step for images and views."""
     items = forever(trainer)
     return lambda: (next(items), None)[1]
 
 
 def build(data: Path, precision: str, *, compile: bool = False) -> Pretraining:
-    """A trainer with the paper's settings, its queue labelled as if filled."""
+    """Create a trainer with the paper's settings and a labeled queue."""
     settings = {
         "data": {"path": str(data)},
         "method": {"name": "maskcon", "queue_size": QUEUE, "dim": DIM},
@@ -137,8 +137,8 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--steps", type=int, default=7, help="turns of each side")
-    parser.add_argument("--compile", action="store_true", help="compile our networks")
+    parser.add_argument("--steps", type=int, default=7, help="Turns of each side.")
+    parser.add_argument("--compile", action="store_true", help="Compile our networks.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = arguments.data or toy_images(Path(folder))
@@ -172,8 +172,8 @@ def main() -> None:
 
 
 def build_label(name: str) -> str:
-    """What a side is called in the table."""
-    named = {"stock": "stock: PIL views, float32, contiguous, dense targets", "views": "of ours, the views alone"}
+    """Name a side in the table."""
+    named = {"stock": "stock: PIL views, float32, contiguous, dense targets", "views": "ours, views only"}
     return named.get(name, f"ours, precision {name}")
 
 

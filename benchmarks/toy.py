@@ -2,7 +2,7 @@
 
     python benchmarks/toy.py --seeds 3
 
-Each seed draws its own weights, order and views on the same images, through the toy recipes of the quickstart.
+Each seed changes weights, order, and views on the same images, with the toy recipes of the quickstart.
 """
 
 import argparse
@@ -28,7 +28,7 @@ METHODS = ("maskcon", "moco", "supce")
 
 
 def fine_recall(method: str, seed: int, folder: Path) -> float:
-    """Train by the method's toy recipe and measure fine Recall@1 on the test images."""
+    """Train with the toy recipe of a method and return fine Recall@1 on the test images."""
     layers = merge(recipes.read(f"{method}-toy"), {"data": {"path": folder / "toy"}, "run": {"seed": seed}})
     run = pretrain(build_run_spec(layers), folder / f"{method}-{seed}")
     metrics, *_ = measure_split(Run(run, None, runtime=Runtime("auto", 0, Reporter())), "test")
@@ -44,7 +44,7 @@ def main() -> None:
         folder = Path(name)
         toy_images(folder)
         print(f"{describe_machine()}\n")
-        print("| method | fine Recall@1 by seed, % | mean | spread | seconds a run |\n|---|---|---|---|---|")
+        print("| method | fine Recall@1 by seed, % | mean | spread | seconds per run |\n|---|---|---|---|---|")
         for method in METHODS:
             start = time.monotonic()
             values = []

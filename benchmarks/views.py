@@ -1,7 +1,8 @@
-"""Batched views beside torchvision's per-image PIL transforms, in images a second on one CPU thread; ours on a GPU if
-there is one (pass --batch 4096, what the training loop draws together there).
+"""Batched views against torchvision's per-image PIL transforms, in images per second on one CPU thread.
 
-python benchmarks/views.py [--size 32] [--batch 256] [--rounds 9]
+Ours run on a GPU if there is one (pass --batch 4096, the number that the training loop draws together there).
+
+    python benchmarks/views.py [--size 32] [--batch 256] [--rounds 9]
 """
 
 import argparse
@@ -23,7 +24,7 @@ MEAN = STD = (0.5, 0.5, 0.5)
 
 
 def peers(size: int) -> dict[str, list[Callable]]:
-    """torchvision's transforms for the names of our views."""
+    """Return torchvision's transforms by the names of our views."""
     weak = [T.RandomResizedCrop(size, scale=(0.2, 1.0)), T.RandomHorizontalFlip()]
     policy = T.AutoAugment(T.AutoAugmentPolicy.CIFAR10, fill=(128, 128, 128))
     perspective = T.RandomPerspective(0.5, p=0.5)
@@ -48,15 +49,16 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=32, help="side of the images and of the views")
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=32, help="Image size in pixels.")
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=9, help="timed rounds; the medians are shown")
+    parser.add_argument("--rounds", type=int, default=9, help="Timed rounds, of which the median is shown.")
     options = parser.parse_args()
 
     torch.set_num_threads(1)
     device = choose_device("auto")
-    torch.ones(7 << 20)  # 28 MB, freed: from now on the allocator keeps what is freed, as in training
+    torch.ones(7 << 20)  # 28 MB, freed: the allocator then keeps freed memory, as in training
     rng = np.random.default_rng(0)
     arrays = rng.integers(0, 256, (options.batch, options.size, options.size, 3), dtype=np.uint8)
     batch = ImageBatch.full(torch.from_numpy(arrays).permute(0, 3, 1, 2).contiguous().to(device))
