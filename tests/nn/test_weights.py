@@ -130,7 +130,7 @@ def test_the_chosen_part_of_a_file_is_named_and_another_can_be_chosen(tmp_path):
     assert "(state_dict_ema)" in lines[0]
     with pytest.raises(InputError, match=r"no weights called 'teacher'; use one of state_dict, state_dict_ema"):
         started(tmp_path / "c.pth", weights_key="teacher")
-    with pytest.raises(InputError, match=r"weights_key.*--init-from"):
+    with pytest.raises(InputError, match=r"weights_key: needs a checkpoint; set backbone.weights"):
         create_backbone(BackboneSettings(weights_key="teacher"), 32)
 
 
