@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -82,6 +84,25 @@ def test_a_full_disk_is_told_and_nothing_is_lost(coarsecon, photos, small_disk: 
     assert "--debug" not in done.err
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert {path.name for path in small_disk.iterdir()} == {"data", "ballast"}
+
+
+@pytest.mark.parametrize("words", [["prepare", "-h"], ["prepare", "folder", "-h"], ["datasets", "hf"]], ids=" ".join)
+def test_help_texts_of_datasets_do_not_import_torch(words):
+    code = (
+        "import sys\nfrom coarsecon.cli.main import run\ntry:\n    run(sys.argv[1:])\n"
+        "except SystemExit as end:\n    sys.exit(end.code or 'torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True)
+
+
+def test_prepare_lists_the_datasets_and_their_options(coarsecon):
+    listed = coarsecon("prepare", "--help").out
+    assert "tinyimagenet" in listed
+    assert "--table" not in listed
+    assert "--table" in coarsecon("prepare", "folder", "--help").out
+    unknown = coarsecon("prepare", "folde", "--size", "32")
+    assert (unknown.code, "did you mean folder?" in unknown.err) == (2, True)
+    assert coarsecon("prepare").code == 2
 
 
 def test_what_a_dataset_does_not_take_is_said(coarsecon, tmp_path):
