@@ -1,13 +1,14 @@
 """A folder for the Hugging Face hub: what timm loads from there, with a model card filled from the run."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import Field
 
-from coarsecon import __version__, registry
+from coarsecon import registry
 from coarsecon.config import RunConfig
 from coarsecon.data.prepared.store import open_dataset
 from coarsecon.errors import CoarseconError, InputError
@@ -92,7 +93,7 @@ def model_card(run: "Run", encoder: Encoder) -> str:
     rows = [f"| {word} | {_cell(value)} |" for word, value in facts.items() if value]
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
-        f"# {name}\n\nAn image encoder for fine-grained retrieval, trained with coarsecon {__version__}.",
+        f"# {name}\n\nAn image encoder for fine-grained retrieval, trained with coarsecon {version('coarsecon')}.",
         "\n".join(["| | |", "| --- | --- |", *rows]),
         f"## Measured\n\n{_results(run)}",
         f"## Use\n\n{_use(encoder)}",

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-import coarsecon
 from coarsecon.run.folder import FORMAT_VERSION
 
 PACKAGES = ("coarsecon", "torch", "torchvision", "timm", "numpy", "safetensors", "faiss-cpu")
@@ -35,7 +34,7 @@ def describe_environment(device: torch.device, precision: str, *, ranks: int = 1
         "precision": precision,
         "ranks": ranks,
         "threads": torch.get_num_threads(),
-        "git": git_commit(Path(coarsecon.__file__).parents[1]),
+        "git": git_commit(Path(__file__).parents[2]),
     }
 
 
