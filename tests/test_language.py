@@ -55,7 +55,7 @@ NAMES = re.compile(
 SUMMARY = re.compile(r"(?:What|Whether|How|Of|Whose|Which|Where)\b")
 
 EXEMPT = {
-    "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "docs", "plugins",
+    "CHANGELOG.md", "docs",
     "__init__", "cli", "detection", "errors",
     "evaluation", "exporters", "importers", "metrics",
     "registry", "report", "run", "train",

@@ -1,4 +1,4 @@
-"""The loss against its equation written out, and what sets it apart from InfoNCE."""
+"""The loss equals its equation and keeps its gradient where InfoNCE's vanishes."""
 
 import math
 
@@ -13,7 +13,7 @@ def draw(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
 
 
-def test_the_loss_is_its_equation_written_out():
+def test_loss_equals_its_equation():
     q, k, queue = draw(5, 4), draw(5, 4) + 1, F.normalize(draw(7, 4), dim=1)
     total = 0.0
     for i in range(5):
@@ -23,8 +23,8 @@ def test_the_loss_is_its_equation_written_out():
     torch.testing.assert_close(dcl_loss(q, k, queue, t=0.2), torch.tensor(total / 5, dtype=torch.float64))
 
 
-def test_a_positive_that_has_won_still_pulls():
-    """InfoNCE's gradient fades with the positive's share of the denominator; the decoupled one does not."""
+def test_gradient_does_not_vanish_for_easy_positives():
+    """InfoNCE's gradient vanishes as the positive dominates the denominator; the decoupled one does not."""
     k, queue = draw(3, 8), F.normalize(draw(4, 8), dim=1)
     norms = {}
     for loss in (dcl_loss, moco_loss):
@@ -34,7 +34,7 @@ def test_a_positive_that_has_won_still_pulls():
     assert norms[moco_loss] < 0.01 * norms[dcl_loss]
 
 
-def test_half_precision_is_computed_in_full():
+def test_half_precision_input_runs_in_float32():
     q, k, queue = draw(4, 8), draw(4, 8) + 1, F.normalize(draw(6, 8), dim=1)
     loss = dcl_loss(q.bfloat16(), k.bfloat16(), queue.float(), t=0.05)
     assert loss.dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Class-conditional InfoNCE (Chen, Fu et al., ICML 2022, arXiv 2204.07596): contrast within the coarse class alone."""
+"""Class-conditional InfoNCE (Chen, Fu et al., ICML 2022, arXiv 2204.07596): contrast within the coarse class only."""
 
 import torch
 from torch import Tensor
@@ -8,19 +8,18 @@ from coarsecon.losses.precision import full_precision
 
 @full_precision
 def class_conditional_infonce(features: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """Tells each image's other views from the other images of its class; other classes do not count.
+    """Contrast the views of each image with the other images of its class; other classes are ignored.
 
-    The mean over all views a of the mean over the other views p of the same image of
-    -[s(a, p) / T - log sum_x exp(s(a, x) / T)], x running over all views in the batch of a's class except a itself.
-    With two views, an image that is alone of its class adds 0.
+    Mean over all views a and the other views p of the same image of -[s(a, p) / T - log sum_x exp(s(a, x) / T)], where
+    x iterates over all views in the batch of a's class except a. With two views, the only image of a class adds 0.
 
     Args:
-        features: unit-norm projections [B, V, D] of V >= 2 views.
-        labels: coarse labels [B].
-        temperature: T.
+        features: Unit-norm projections [B, V, D] of V >= 2 views.
+        labels: Coarse labels [B].
+        temperature: Temperature T.
 
     Raises:
-        ValueError: there is one view only, and so no positive.
+        ValueError: There is only one view, so there are no positives.
     """
     images, views, _ = features.shape
     if views < 2:
@@ -32,6 +31,8 @@ def class_conditional_infonce(features: Tensor, labels: Tensor, *, temperature: 
     same_class = (labels[image][:, None] == labels[image]) & ~itself
 
     logits = anchors @ anchors.T / temperature
-    log_total = logits.masked_fill(~same_class, float("-inf")).logsumexp(1)  # never empty: it holds the own views
+    log_total = logits.masked_fill(~same_class, float("-inf")).logsumexp(
+        1
+    )  # never empty: it contains the other views of the image
     attraction = (logits * same_image).sum(1) / (views - 1)
     return (log_total - attraction).mean()

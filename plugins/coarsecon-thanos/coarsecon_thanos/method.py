@@ -1,7 +1,7 @@
-"""Spread: SupCon on coarse labels, and InfoNCE inside each coarse class so that the class does not collapse.
+"""Spread: SupCon on coarse labels with InfoNCE inside each coarse class, so that classes do not collapse.
 
-SupCon alone is minimal when a class is one point. Its mixture with the contrast of images within their class keeps
-them apart, and augmented views decide which of them stay near each other.
+SupCon is minimal when a class collapses to one point. Adding a contrastive loss within each class separates its images,
+and augmented views determine which of them stay close to each other.
 Chen, Fu et al., ICML 2022 (arXiv 2204.07596): L_spread = (1 - alpha) L_SupCon + alpha L_cNCE.
 """
 
@@ -28,11 +28,13 @@ class Spread(Method):
     class Config(MethodSettings):
         """Settings of L_spread."""
 
-        alpha: Fraction = Field(0.5, description="share of the class-conditional InfoNCE; 0 is SupCon")
-        temperature: Positive = Field(0.5, description="of both losses")
-        dim: Count = Field(128, description="width of the projection")
-        hidden: Count | None = Field(None, description="width of the projector's hidden layer; default: the features'")
-        smallest_crop: Fraction = Field(0.2, description="least share of an image's area that a view shows")
+        alpha: Fraction = Field(0.5, description="Weight of the class-conditional InfoNCE; 0 is SupCon.")
+        temperature: Positive = Field(0.5, description="Temperature of both losses.")
+        dim: Count = Field(128, description="Dimensions of the projection.")
+        hidden: Count | None = Field(
+            None, description="Width of the projector's hidden layer. Default: the feature dimension."
+        )
+        smallest_crop: Fraction = Field(0.2, description="Minimum area of a crop relative to the image.")
 
     defaults: ClassVar[dict[str, Any]] = {
         "optimizer": {"lr": 0.05, "weight_decay": 1e-4},
@@ -48,11 +50,11 @@ class Spread(Method):
         self._views = {"first": view, "second": view}
 
     def views(self) -> dict[str, View]:
-        """Two draws of the same view of each image."""
+        """Return two independent draws of the same view."""
         return self._views
 
     def step(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        """L_spread of the batch of all ranks, and its two parts."""
+        """Compute L_spread on the global batch, and its two terms."""
         images = torch.cat([views["first"], views["second"]])
         projections = l2_normalize(self.projector(self.encoder(images)).float())
         own = torch.stack(projections.chunk(2), dim=1)

@@ -1,4 +1,4 @@
-"""Class-conditional InfoNCE against its equation written out, and at its edges."""
+"""Class-conditional InfoNCE against its equation and in edge cases."""
 
 import math
 
@@ -30,7 +30,7 @@ def written_out(features: Tensor, labels: list[int], t: float) -> float:
 
 @pytest.mark.parametrize("views", [2, 3])
 @pytest.mark.parametrize("labels", [[0, 1, 0, 1, 1], [0, 0, 0, 0, 0], [3, 1, 2, 0, 4], [7, 7, 7, 7, 2]])
-def test_the_loss_is_its_equation_written_out(labels, views):
+def test_loss_equals_its_equation(labels, views):
     features = draw(5, views)
     loss = class_conditional_infonce(features, torch.tensor(labels), temperature=0.3)
     torch.testing.assert_close(float(loss), written_out(features, labels, 0.3))
