@@ -241,7 +241,7 @@ def test_more_classes_than_colors_to_tell_apart_are_told(tmp_path: Path, classes
     shown = drawn(np.random.default_rng(0).random((64, 2)), levels, IMAGES[:1].repeat(64, 0))
     note = shown.levels[-1].color_note
     assert bool(note) == (classes > 20)
-    assert ("within a class" in note) == (classes > 20 and nested)
+    assert ("within a coarse class" in note) == (classes > 20 and nested)
     write_map_svg(tmp_path / "m.svg", shown)
     assert texts(tmp_path / "m.svg").count(note) == bool(note)
     write_map_html(tmp_path / "m.html", shown)
