@@ -16,9 +16,9 @@ class Metric:
         name: For example `recall@1`.
         value: The number; shares, scores and chance are fractions, shown in percent.
         group: The part of the result that it belongs to, for example a label level.
-        kind: What kind of number it is. A share of `count` queries has a binomial interval.
+        kind: Kind of number. The fraction of `count` queries (`share`) has a binomial interval.
         interval: Half the width of the 95% interval of a mean over `count` draws; None where it is not known.
-        count: Number of queries of a share, or of draws (episodes, repeats) of a mean.
+        count: Number of queries of a fraction, or of draws (episodes, repeats) of a mean.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Metric:
 
     @property
     def is_fraction(self) -> bool:
-        """Whether the value is shown in percent."""
+        """True if the value is shown in percent."""
         return self.kind != "value"
 
     def to_json(self) -> dict[str, Any]:
