@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from coarsecon.data.prepared.store import PreparedDataset
     from coarsecon.evaluation.base import Result
     from coarsecon.run.facade import Run
+    from coarsecon.runtime.progress import Reporter
 
-__all__ = ["__version__", "evaluate", "load", "prepare"]
+__all__ = ["__version__", "evaluate", "load", "prepare", "pretrain"]
 
 skip_broken_distributions()  # before torch is imported, which looks for entry points
 
@@ -96,3 +97,48 @@ def evaluate(run: "str | Path | Run", name: str, **settings: Any) -> "Result":
     from coarsecon.run.facade import Run
 
     return evaluate_run(run if isinstance(run, Run) else load(run), name, **settings)
+
+
+def pretrain(
+    data: "str | Path",
+    /,
+    *,
+    method: "str | dict[str, Any] | None" = None,
+    recipe: str | None = None,
+    out: "str | Path | None" = None,
+    resume: bool = False,
+    reporter: "Reporter | None" = None,
+    **sections: "dict[str, Any]",
+) -> "Run":
+    """Train an encoder on the coarse labels of a prepared dataset.
+
+    Args:
+        data: The prepared dataset.
+        method: Name of the method (default: the recipe's, or "maskcon"), or its settings with the key "name".
+        recipe: Name of a paper recipe to start from.
+        out: Run folder to write (default: runs/METHOD).
+        resume: Continue the run in `out`, which needs the settings it was started with.
+        reporter: Receives messages and progress; silent by default.
+        **sections: Settings by section, for example `data={"labels": "fine"}, schedule={"epochs": 20}`.
+
+    Returns:
+        The run, opened as by `load`.
+
+    Raises:
+        InputError: The dataset or a setting cannot be used, or `out` holds another run.
+        CoarseconError: The loss became infinite or NaN.
+    """
+    from pathlib import Path
+
+    from coarsecon import recipes
+    from coarsecon.config import merge
+    from coarsecon.train.pretrain import pretrain as train
+    from coarsecon.train.resolve import build_run_spec
+
+    layers = recipes.read(recipe) if recipe else {}
+    if method:
+        layers = merge(layers, {"method": {"name": method} if isinstance(method, str) else method})
+    layers = merge(merge(layers, sections), {"data": {"path": Path(data)}})
+    spec = build_run_spec(layers)
+    run = train(spec, Path(out or Path("runs") / spec.config.method["name"]), resume=resume, reporter=reporter)
+    return load(run.root, device=spec.config.run.device)
