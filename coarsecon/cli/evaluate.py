@@ -1,11 +1,12 @@
 """The command of an evaluation, built from its class: options, table, JSON and files."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
 from coarsecon.cli.console import closing, emit_json, table
 from coarsecon.cli.generated import given_as, old_names, option_name, options_of, parse_options
@@ -70,6 +71,7 @@ def _run(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
 def _evaluate(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
     fields = evaluation.Config.model_fields.keys() | old_names(evaluation.Config).keys()
     config = parse_options(evaluation.Config, {key: given[key] for key in given.keys() & fields})
+    _check_files(evaluation, config, given)
     folder, target = open_run(given["run"]), given["json"]
     files = {each.suffix: given[each.suffix] for each in evaluation.formats if given[each.suffix]}
     common = {option: given.get(option, default) for option, (_, default) in COMMON.items() if option not in fields}
@@ -86,6 +88,13 @@ def _evaluate(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
         _print(name, result)
     written = [*folder.stored, *files.values(), *([Path(target)] if target and target != "-" else [])]
     closing(list(dict.fromkeys(written)), ["coarsecon", "report", given["run"]] if result.split else [])
+
+
+def _check_files(evaluation: Evaluation, config: BaseModel, given: Mapping[str, Any]) -> None:
+    for each in evaluation.formats:
+        if given[each.suffix] and each.needs and not getattr(config, each.needs):
+            option = given_as(type(config), each.needs)
+            raise InputError(option_name(each.suffix), f"is written only with {option}", f"pass {option} too")
 
 
 def _print(name: str, result: Result) -> None:

@@ -48,12 +48,14 @@ class Table:
 class FileFormat:
     """A file that an evaluation can write: its suffix, and where it goes unless a path is given.
 
-    `folder` is the folder of the run, None where the file is only written on request.
+    `folder` is the folder of the run, None where the file is only written on request. `needs` is the setting without
+    which there is nothing to write.
     """
 
     suffix: str
     help: str
     folder: Literal["figures", "results"] | None = "figures"
+    needs: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coarsecon.evaluation.localize import Heat
+    from coarsecon.evaluation.localizer import Heat
     from coarsecon.metrics.cluster import Group
     from coarsecon.pictures.rows import GalleryRow, Picture, Pixels
     from coarsecon.run.facade import Run

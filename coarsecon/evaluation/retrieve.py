@@ -139,9 +139,9 @@ class Retrieve(Evaluation):
     def _gallery(self, run: "Run", config: Config, rows: Any, title: str) -> Gallery:
         heat = None
         if config.heat:
-            from coarsecon.evaluation.localize import load_localizer
+            from coarsecon.evaluation.localizer import load_localizer
 
-            localizer = load_localizer(run.folder, None, run.spec.checkpoint, run.store.device, run.reporter)
+            localizer = load_localizer(run.with_features(layer="backbone"))  # apart: results do not depend on the heads
             heat = partial(localizer, reporter=run.reporter)
         return Gallery(rows, title, str(run.folder.root), heat)
 

@@ -186,9 +186,9 @@ class Run:
         """Record that these splits were used, for `origin`."""
         self._used |= {(part.dataset.root, part.split): part for part in splits}
 
-    def origin(self, *others: "Run", heads: bool = False) -> dict[str, Any]:
+    def origin(self, *others: "Run") -> dict[str, Any]:
         """Return the fingerprints of what was used so far: the encoder, its heads, those of other runs, the splits."""
-        encoders = [store_entry(self.store, heads=heads)]
+        encoders = [store_entry(self.store)]
         encoders += [store_entry(other.store, place=str(other.folder.root.resolve())) for other in others]
         return computed_from(encoders, self._used.values())
 

@@ -45,10 +45,10 @@ def encoder_entry(
     return entry | ({"heads": heads_mark(run, which)} if heads else {})
 
 
-def store_entry(store: FeatureStore, *, heads: bool = False, place: str = OWN) -> dict[str, str]:
+def store_entry(store: FeatureStore, *, place: str = OWN) -> dict[str, str]:
     """The `encoder_entry` of the encoder that a store used."""
     return encoder_entry(
-        store.folder, store.spec.checkpoint, mark=store.encoder_mark, heads=heads or store.uses_heads, place=place
+        store.folder, store.spec.checkpoint, mark=store.encoder_mark, heads=store.uses_heads, place=place
     )
 
 

@@ -1,4 +1,4 @@
-"""`coarsecon localize`: files, folders, a split, queries with their neighbours, and what is told of wrong input."""
+"""`coarsecon localize`: files, folders, a split, queries with their neighbors, and messages about wrong input."""
 
 import json
 import shutil
@@ -53,7 +53,7 @@ def test_some_images_of_a_folder_are_a_sample_of_its_classes(coarsecon, tiny_run
         for i in range(8):
             Image.new("RGB", (40, 40), (9 * i, 0, 0)).save(tmp_path / "photos" / name / f"{i}.png")
     folder = ("--image", tmp_path / "photos", "--limit", 8, "--png", tmp_path / "p.png", "--json", "-")
-    for more in ((), ("--neighbours", 1)):
+    for more in ((), ("--neighbors", 1)):
         done = coarsecon("localize", tiny_run, *folder, *more, *QUICK)
         assert done.code == 0, done.err
         names = [entry["image"] for entry in json.loads(done.out) if "photos" in entry["image"]]
@@ -69,9 +69,9 @@ def test_a_sample_of_the_split_goes_into_the_run(coarsecon, tiny_run):
     assert (tiny_run / "figures" / "localize.png").is_file()
 
 
-def test_neighbours_of_a_sample_and_of_a_file(coarsecon, tiny_run, photos, tmp_path):
+def test_neighbors_of_a_sample_and_of_a_file(coarsecon, tiny_run, photos, tmp_path):
     html = tmp_path / "p.html"
-    arguments = ("--neighbours", 2, "--limit", 3, "--html", html, "--png", tmp_path / "p.png", "--json", "-")
+    arguments = ("--neighbors", 2, "--limit", 3, "--html", html, "--png", tmp_path / "p.png", "--json", "-")
     done = coarsecon("localize", tiny_run, *arguments, *QUICK)
     assert done.code == 0, done.err
     assert len(json.loads(done.out)) == 3 * 3
@@ -81,7 +81,7 @@ def test_neighbours_of_a_sample_and_of_a_file(coarsecon, tiny_run, photos, tmp_p
     assert [entry["fine"] is None for entry in json.loads(done.out)] == [True, False, False]
 
 
-def test_a_method_without_projector_is_looked_at_by_its_backbone(coarsecon, tiny_data, tmp_path):
+def test_a_method_without_projector_is_localized_by_its_backbone(coarsecon, tiny_data, tmp_path):
     from tiny import tiny_settings
 
     from coarsecon.train.pretrain import pretrain
@@ -97,12 +97,12 @@ def test_a_method_without_projector_is_looked_at_by_its_backbone(coarsecon, tiny
     ("arguments", "says"),
     [
         (["--image", "nowhere.png"], "nowhere.png"),
-        (["--html", "page.html"], "--neighbours"),
+        (["--html", "page.html"], "--html: is written only with --neighbors; pass --neighbors too"),
         (["--split", "holdout"], "no split holdout"),
         (["--data", "nowhere"], "--data"),
     ],
 )
-def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
+def test_wrong_input_is_reported(coarsecon, tiny_run, arguments, says):
     done = coarsecon("localize", tiny_run, *arguments, *QUICK)
     assert done.code == 2
     assert says in done.err
@@ -114,9 +114,18 @@ def test_a_run_without_heads_falls_back_to_the_backbone_and_says_so(coarsecon, t
     (run / "heads.safetensors").unlink()
     fallen = coarsecon("localize", run, "--limit", 2, "--json", "-", *QUICK)
     assert fallen.code == 0, fallen.err
-    assert "there is no heads.safetensors; using the backbone's features (--layer backbone)" in fallen.err
+    assert "there is no heads.safetensors; using the backbone's features" in fallen.err
     asked = coarsecon("localize", run, "--limit", 2, "--layer", "backbone", "--json", "-", *QUICK)
     assert json.loads(fallen.out) == json.loads(asked.out)
     refused = coarsecon("localize", run, "--limit", 2, "--layer", "projector", *QUICK)
     assert refused.code == 2
     assert "heads.safetensors" in refused.err
+
+
+def test_the_former_spelling_of_neighbors_works_and_warns(coarsecon, tiny_run, tmp_path):
+    words = ("localize", tiny_run, "--limit", 2, "--png", tmp_path / "p.png", "--json", "-", *QUICK)
+    now, before = coarsecon(*words, "--neighbors", 1), coarsecon(*words, "--neighbours", 1)
+    assert before.code == 0, before.err
+    assert before.out == now.out
+    assert "--neighbours is now called --neighbors" in before.err
+    assert "--neighbours" not in coarsecon("localize", "--help").out

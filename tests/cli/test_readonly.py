@@ -39,7 +39,7 @@ def one_warning(err: str) -> bool:
         ("cluster", "--k", "2", "--restarts", "1"),
         ("tsne", "--method", "pca"),
         ("localize", "--limit", "2"),
-        ("localize", "--limit", "2", "--neighbours", "2"),
+        ("localize", "--limit", "2", "--neighbors", "2"),
     ],
     ids=" ".join,
 )
