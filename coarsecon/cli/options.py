@@ -1,7 +1,6 @@
 """What evaluation commands have in common: the run, which features of it, and where results go."""
 
-import inspect
-from collections.abc import Callable, Mapping
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,8 +24,6 @@ Flip = Annotated[bool, typer.Option("--flip", help="Average each image's feature
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that decode image files.")]
 
-EncoderChoice = CheckpointChoice
-
 COMMON: dict[str, tuple[Any, Any]] = {
     "data": (DataFolder, None),
     "checkpoint": (CheckpointChoice, "last"),
@@ -40,7 +37,9 @@ COMMON: dict[str, tuple[Any, Any]] = {
 """The options of every evaluation, with their defaults."""
 
 
-def unusual(command: Callable[..., None], given: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Those of the options `names` of a command that were given another value than their default."""
-    parameters = inspect.signature(command).parameters
-    return {name: given[name] for name in names if given[name] != parameters[name].default}
+def chosen_checkpoint(checkpoint: Checkpoint, encoder: Checkpoint | None) -> Checkpoint:
+    """Return the value of --checkpoint, or that of its former name --encoder, with a warning."""
+    if encoder is None:
+        return checkpoint
+    warnings.warn("--encoder is now called --checkpoint", FutureWarning, stacklevel=3)
+    return encoder

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, percent, processors
-from coarsecon.cli.options import DataFolder, Device, EncoderChoice, Flip, LayerChoice, RunArgument, Workers
+from coarsecon.cli.options import (
+    CheckpointChoice,
+    DataFolder,
+    Device,
+    Flip,
+    LayerChoice,
+    OldCheckpoint,
+    RunArgument,
+    Workers,
+    chosen_checkpoint,
+)
 from coarsecon.cli.processes import single_process
 from coarsecon.run.folder import open_run
 from coarsecon.runtime.extras import require_extra
@@ -29,7 +39,8 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free port.")] = 8765,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    encoder: EncoderChoice = "last",
+    checkpoint: CheckpointChoice = "last",
+    encoder: OldCheckpoint = None,
     layer: LayerChoice = "backbone",
     flip: Flip = False,
     device: Device = "auto",
@@ -52,7 +63,10 @@ def serve(
     marks = Marks(opened.results / "marks.csv")
     before = len(marks)
     with listen(host, port) as listening:  # report a port that is in use before any work
-        spec, runtime = FeatureSpec(encoder, layer, flip), Runtime(device, workers, reporter)
+        spec, runtime = (
+            FeatureSpec(chosen_checkpoint(checkpoint, encoder), layer, flip),
+            Runtime(device, workers, reporter),
+        )
         session = Run(opened, data, features=spec, runtime=runtime)
         finder = Finder.of(session, split, index)
         app = create_app(finder, marks, opened, names=[host], workers=processors())

@@ -51,3 +51,19 @@ def test_the_projector_of_a_run_without_heads_is_told(coarsecon, run, tmp_path, 
     done = coarsecon(command, tmp_path / "old", *COMMANDS[command], "--layer", "projector")
     assert done.code == 2
     assert "kept no heads" in done.err
+
+
+@pytest.mark.parametrize("command", ["knn", "localize"])
+def test_the_former_name_of_checkpoint_works_and_warns(coarsecon, run, command):
+    words = (command, run, "--device", "cpu", "--workers", 0, "--json", "-")
+    now, before = coarsecon(*words, "--checkpoint", "best"), coarsecon(*words, "--encoder", "best")
+    assert before.code == 0, before.err
+    assert before.out == now.out
+    assert "--encoder is now called --checkpoint" in before.err
+    assert "--encoder is now" not in now.err
+
+
+def test_the_search_page_accepts_the_former_name_of_checkpoint(coarsecon, run):
+    done = coarsecon("serve", run, "--port", 0, "--encoder", "best", "--split", "nope", "--device", "cpu")
+    assert "no split nope" in done.err
+    assert "--encoder is now called --checkpoint" in done.err
