@@ -1,5 +1,6 @@
 """The group of all commands: listed from entry points, and each imported only when it is run or its help is shown."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -42,6 +43,19 @@ def load_command(name: str) -> Any:
     if not callable(loaded):
         raise CoarseconError(f"command {name} of {entry.distribution}", "is neither a function nor a typer.Typer")
     return loaded
+
+
+def find_command(words: Sequence[str]) -> Any:
+    """Return the command that a command line runs, in Typer's form: of `data check DIR` the command `check`.
+
+    Raises:
+        CoarseconError: No command is named, or it cannot be loaded: see `load_command`.
+    """
+    names = [word for word in words if not word.startswith("-")]
+    if not names:
+        return TyperCommand("coarsecon")
+    command = _build(names[0], load_command(names[0]), list(words[1:]))
+    return next((command.commands[name] for name in names[1:2] if name in getattr(command, "commands", {})), command)
 
 
 class LazyGroup(TyperGroup):

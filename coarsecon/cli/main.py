@@ -1,4 +1,4 @@
-"""The `coarsecon` command: gathers the commands and turns every error into one or two lines."""
+"""The `coarsecon` command: runs the commands, and prints every error in one or two lines."""
 
 import errno
 import os
@@ -11,13 +11,14 @@ import typer
 
 from coarsecon import __version__
 from coarsecon.cli.console import shortened
+from coarsecon.cli.flags import message_of
 from coarsecon.cli.lazy import LazyGroup
 from coarsecon.cli.processes import wait_for_first_rank
 from coarsecon.cli.streams import plain_warnings, standard_streams
 from coarsecon.errors import CoarseconError
 
 INTERRUPTED = 130
-STOPPED = "interrupted; what was finished is kept and nothing is half-written: run the same command again"
+STOPPED = "Interrupted. Finished work is kept, and no file is incomplete; rerun the command to continue."
 
 app = typer.Typer(
     name="coarsecon",
@@ -36,7 +37,7 @@ def main(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version, with Python's and torch's, and exit.", is_eager=True)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks. Works at any position.")] = False,
 ) -> None:
     """Learn fine-grained image embeddings from coarse labels, and search with them."""
     if version:
@@ -45,7 +46,7 @@ def main(
 
 
 def environment() -> str:
-    """Python, torch and the system, told without importing torch."""
+    """Return the versions of Python, torch and the system, without importing torch."""
     try:
         torch = f"torch {metadata.version('torch')}"
     except metadata.PackageNotFoundError:
@@ -54,7 +55,7 @@ def environment() -> str:
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 well, 1 failed while running, 2 wrong usage or input, 130 interrupted."""
+    """Run the command line and exit: 0 success, 1 failure while running, 2 wrong usage or input, 130 interrupted."""
     with standard_streams(), plain_warnings():
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
     sys.exit(code)
@@ -71,7 +72,7 @@ def _run(words: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        message, code = explain(error)
+        message, code = explain(error, words)
         if message:
             if getattr(error, "said_elsewhere", None) is None:
                 wait_for_first_rank()
@@ -82,28 +83,28 @@ def _run(words: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def explain(error: Exception) -> tuple[str, int]:
-    """What to tell of an error, and the exit code it means."""
+def explain(error: Exception, words: list[str]) -> tuple[str, int]:
+    """Return the message of an error, empty if another rank prints it, and the exit code of the command line `words`."""
     if isinstance(error, CoarseconError):
-        return "" if error.said_elsewhere else str(error), error.exit_code
+        return "" if error.said_elsewhere else message_of(error, words), error.exit_code
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""
-        message = usage().replace("Value error, ", "")  # by whose library it was found does not help
+        message = usage().replace("Value error, ", "")  # added by pydantic
         return (f"{message.rstrip('.')}{hint}" if message else ""), 2
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "out of memory; try a smaller --batch-size or backbone", 1
+        return "out of memory; try a smaller batch size or backbone", 1
     if _is_full_disk(error):
-        return f"{os.strerror(errno.ENOSPC)}: make room where this command writes, and run it again", 1
+        return f"{os.strerror(errno.ENOSPC)}: free space where this command writes, and rerun it", 1
     if isinstance(error, OSError) and error.filename and error.strerror:
         code = 2 if error.errno == errno.ENAMETOOLONG else 1
         return f"{os.fsdecode(error.filename)}: {error.strerror}; check the path and its permissions", code
-    return f"{type(error).__name__}: {error} (run again with --debug for the traceback)", 1
+    return f"{type(error).__name__}: {error} (rerun with --debug for the traceback)", 1
 
 
 def _is_full_disk(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error; libraries tell of it in their own words, or raise others over it."""
+    """Whether a full disk caused an error, which libraries may report in other words or as another exception."""
     while error is not None:
         if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
             return True

@@ -73,5 +73,5 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(coarsecon, tiny_run, s
     (small_disk / "ballast").write_bytes(bytes(500_000))
     done = coarsecon("export", tiny_run, "--to", "timm", "--out", small_disk / "timm")
     assert done.code == 1
-    assert done.err.startswith("error: No space left on device: make room")
+    assert done.err.startswith("error: No space left on device: free space")
     assert [path.name for path in small_disk.iterdir()] == ["ballast"]

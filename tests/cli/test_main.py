@@ -123,8 +123,8 @@ def test_an_interrupt_is_told_in_one_line_and_leaves_no_result(coarsecon, tiny_r
     episodes = ("--episodes", 2, "--queries", 1) if command == "fewshot" else ()
     done = coarsecon(command, run, "--device", "cpu", "--workers", 0, *episodes)
     assert done.code == 130
-    assert done.err.splitlines()[-1].startswith("interrupted; what was finished is kept")
-    assert "run the same command again" in done.err
+    assert done.err.splitlines()[-1].startswith("Interrupted. Finished work is kept")
+    assert "rerun the command to continue" in done.err
     assert not (run / "results").exists()
     assert not (run / "figures").exists()
 

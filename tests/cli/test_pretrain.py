@@ -311,6 +311,6 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_no_half_state(coarsecon, tiny_
     (small_disk / "ballast").write_bytes(bytes(400_000))  # room for the settings and the views, not for a state
     done = coarsecon("pretrain", "--config", config, "--out", out)
     assert done.code == 1
-    assert "error: No space left on device: make room where this command writes" in done.err
+    assert "error: No space left on device: free space where this command writes" in done.err
     assert "Error:" not in done.err
     assert not [*out.glob("checkpoints/*"), *out.glob(".files*"), *out.glob("*.safetensors")]

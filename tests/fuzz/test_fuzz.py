@@ -37,7 +37,7 @@ def test_damaged_files_end_in_one_error_or_a_result(group: int, world: tuple[Pat
     [
         (-11, "", "it ended with -11"),
         (1, "Traceback (most recent call last):\nerror: x", "it shows a traceback"),
-        (1, "error: ValueError: x (run again with --debug for the traceback)", "it shows the text of an exception"),
+        (1, "error: ValueError: x (rerun with --debug for the traceback)", "it shows the text of an exception"),
         (2, "", "it shows 0 error messages"),
         (2, f"error: {'x' * 2000}", "its error message is longer than 1000 characters"),
     ],

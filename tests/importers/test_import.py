@@ -177,7 +177,7 @@ def test_averaged_weights_are_left_beside_plain_ones_unless_they_are_chosen(coar
         "import", tmp_path / "c.pth", "--from", "torchvision", "--out", tmp_path / "x", "--weights-key", "k"
     )
     assert done.code == 2
-    assert "no weights called 'k'; there are model, model_ema" in done.err
+    assert "no weights called 'k'; use one of model, model_ema" in done.err
 
 
 def test_a_transformer_is_imported_for_images_of_another_size(tmp_path):
@@ -216,7 +216,7 @@ def test_an_importer_of_another_package_is_used_by_its_name(install_plugin, coar
     install_plugin("their-importer", "lab", source, group="coarsecon.importers")
     net = resnet()
     torch.save({f"trunk.{name}": value for name, value in net.state_dict().items()}, tmp_path / "c.pth")
-    done = coarsecon("import", tmp_path / "c.pth", "--from", "lab", "--out", tmp_path / "run", "--size", 64)
+    done = coarsecon("import", tmp_path / "c.pth", "--from", "lab", "--out", tmp_path / "run", "--normalize", "cifar10")
     assert done.code == 0, done.err
     assert "by A form of our lab" in done.err
     assert torch.equal(load_file(open_run(tmp_path / "run").encoder())["conv1.weight"], net.conv1.weight)
