@@ -84,7 +84,7 @@ def _run(words: list[str]) -> int:
 
 
 def explain(error: Exception, words: list[str]) -> tuple[str, int]:
-    """Return the message of an error, empty if another rank prints it, and the exit code of the command line `words`."""
+    """Return the message of an error of a command line, empty if another rank prints it, and the exit code."""
     if isinstance(error, CoarseconError):
         return "" if error.said_elsewhere else message_of(error, words), error.exit_code
     usage: Any = getattr(error, "format_message", None)

@@ -12,7 +12,7 @@ from coarsecon.errors import CoarseconError, InputError
     ("words", "error", "message"),
     [
         (["pretrain"], InputError("run.batch_size", "is odd"), "run.batch_size (--batch-size): is odd"),
-        (["pretrain"], InputError("run.log_every", "is 0"), "run.log_every: is 0; change it with --set run.log_every=VALUE"),
+        (["pretrain"], InputError("run.log", "is 0"), "run.log: is 0; change it with --set run.log=VALUE"),
         (["pretrain"], InputError("schedule.cycles", "is 30", "lower it"), "schedule.cycles: is 30; lower it"),
         (["export", "run"], InputError("run.batch_size", "is odd"), "run.batch_size: is odd"),
         (["import", "f", "--from", "moco"], InputError("weights_key", "is unknown"), "--weights-key: is unknown"),
