@@ -209,3 +209,18 @@ def test_the_tables_of_methods_and_datasets_are_complete():
         for entry in registry.entries(group):
             if entry.distribution == "coarsecon":
                 assert f"`{entry.name}`" in text, entry.name
+
+
+def test_the_design_lists_every_package_in_order_of_the_layers():
+    from test_architecture import LAYERS
+    from test_architecture import ROOT as PACKAGE
+
+    rows = re.findall(r"^\| ((?:`[\w.]+/?`(?:, )?)+) \|", (ROOT / "docs" / "design.md").read_text(), flags=re.MULTILINE)
+    listed = [set(re.findall(r"`(\w+)", row)) for row in rows]
+    assert set().union(*listed) == {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"} | {
+        "errors",
+        "config",
+    }
+    height = {name: level for level, names in enumerate(LAYERS) for name in names}
+    lowest = [min(height[name] for name in row) for row in listed[:-1]]
+    assert lowest == sorted(lowest, reverse=True)

@@ -55,7 +55,7 @@ NAMES = re.compile(
 SUMMARY = re.compile(r"(?:What|Whether|How|Of|Whose|Which|Where)\b")
 
 EXEMPT = {
-    "CHANGELOG.md", "docs",
+    "CHANGELOG.md",
     "__init__", "cli", "detection", "errors",
     "evaluation", "exporters", "importers",
     "registry", "report", "run", "train",
