@@ -1,4 +1,4 @@
-"""What commands print: bars on a terminal, plain lines elsewhere, tables, JSON, and where to go next."""
+"""Output of commands: progress bars on a terminal, plain lines elsewhere, tables, JSON, and the next command."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines of progress."""
 
 RATED = 4
-"""Lines back to which a rate reaches: what an earlier run had done, or a faster start, is soon forgotten."""
+"""Number of lines that a rate is computed over, so that a faster start has no lasting effect."""
 
 LONGEST_WORD = 400
 """Characters of a word, such as a path, from which on its middle is left out."""
@@ -52,7 +52,7 @@ def shortened(message: str) -> str:
 
 
 class ConsoleReporter(Reporter):
-    """Reports on stderr, so that stdout holds results alone."""
+    """Reports on stderr, so that stdout holds only results."""
 
     def info(self, text: str) -> None:
         """One line."""
@@ -83,7 +83,7 @@ def _bars(unit: str) -> Any:
 
 
 SHORTEST_RATED = 0.5
-"""Seconds from which on a rate is told: pieces that were done at once tell none."""
+"""Minimum seconds of a rate; shorter ones are not shown."""
 
 
 class BarProgress(Progress):
@@ -174,7 +174,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, 
 
 
 def facts(rows: Mapping[str, str]) -> None:
-    """Print what each word stands for, wrapped beside it; empty ones are left out."""
+    """Print texts next to their titles; empty ones are left out."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

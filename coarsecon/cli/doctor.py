@@ -1,4 +1,4 @@
-"""`coarsecon doctor`: what this installation is and has, and whether it works."""
+"""Check the installation: versions, device, extras, plugins, and a self-test."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ def doctor(device: Device = "auto", json: JsonFile = None) -> None:
 
 
 def _machine(machine: dict[str, Any]) -> dict[str, str]:
-    """What is known of the machine, in the words of the screen."""
+    """Return the facts about the machine, as they are printed."""
     faster = machine["precision"] == "bfloat16"
     return {
         "platform": machine["platform"],

@@ -104,7 +104,7 @@ def explain(error: Exception, words: list[str]) -> tuple[str, int]:
 
 
 def _is_full_disk(error: BaseException | None) -> bool:
-    """Whether a full disk caused an error, which libraries may report in other words or as another exception."""
+    """Return True if a full disk caused an error, which libraries may report in other words or as another exception."""
     while error is not None:
         if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
             return True

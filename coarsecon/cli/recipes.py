@@ -14,7 +14,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True)
 
 @app.command("ls")
 def ls(json: JsonFile = None) -> None:
-    """List the recipes; `show` tells the numbers that a recipe's paper reports, as the JSON does for all."""
+    """List the recipes; `show` prints the published numbers of one, and the JSON those of all."""
     from coarsecon import recipes
 
     named = {command: recipes.names(command) for command in recipes.FOLDERS}
@@ -59,7 +59,7 @@ def show(name: str, json: JsonFile = None) -> None:
 
 
 def _wrapped_comments(text: str) -> str:
-    """A recipe's text with the comments above its settings no wider than the terminal; what they say first stays so."""
+    """A recipe's text with its leading comments wrapped to the terminal; their first line stays first."""
     lines = text.splitlines()
     first, *others = [line.removeprefix("# ") for line in takewhile(lambda line: line.startswith("# "), lines)] or [""]
     comments = [wrapped(part, "# ") for part in (first, "\n".join(others)) if part]
@@ -70,9 +70,9 @@ def _wrapped_comments(text: str) -> str:
 def cp(
     name: str, target: Annotated[Path | None, typer.Argument(help="File to write; default NAME.yaml.")] = None
 ) -> None:
-    """Copy a recipe's settings to a file of your own, to change and pass with --config.
+    """Copy a recipe's settings to a new file, to edit and pass with --config.
 
-    The numbers to expect stay behind: they are of the recipe as it is.
+    The published numbers are not copied, since they hold for the unchanged recipe.
     """
     from coarsecon import recipes
     from coarsecon.runtime.files import atomic_write
@@ -82,7 +82,7 @@ def cp(
     if path.is_dir():
         path = path / f"{name}.yaml"
     if path.exists():
-        raise InputError(f"{path}: exists already; choose another name")
+        raise InputError(path, "exists already", "choose another name")
     atomic_write(path, content)
     command = recipes.command_of(name)
     closing([path], ["coarsecon", command, *["RUN"] * (command == "detect"), "--config", path, "--data", "DIR"])

@@ -22,7 +22,7 @@ def standard_streams() -> Iterator[None]:
 
     Characters that standard output cannot encode become `?`, and text for a reader that has gone is dropped, so that
     results are still written to their files and the exit code is the usual one. No error of standard error ends the
-    work: a log on a full disk loses lines, a training that writes it goes on.
+    work: a log on a full disk loses lines, a training that writes it continues.
     """
     _occupy_descriptors()
     before = sys.stdout, sys.stderr

@@ -1,4 +1,4 @@
-"""What an exporter is: one class with a pydantic `Config` and one verb, registered in `coarsecon.exporters`."""
+"""Base of exporters: one class with a pydantic `Config` and one verb, registered in `coarsecon.exporters`."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -30,7 +30,7 @@ class Exporter(ABC):
     def export(self, run: "Run", folder: Path, config: Any) -> list[str]:
         """Write the encoder of a run to an empty folder; returns notes on how to use it.
 
-        `FOLDER` in a note stands for the folder's later place.
+        `FOLDER` in a note is replaced by the folder's final path.
 
         Raises:
             InputError: The format cannot express the encoder, or an optional package is missing.

@@ -1,4 +1,4 @@
-"""What an importer is: one class that knows where a foreign checkpoint keeps its backbone and heads.
+"""Base of importers: one class that knows where a foreign checkpoint keeps its backbone and heads.
 
 It is registered in `coarsecon.importers` under its name for `coarsecon import --from`.
 """
@@ -18,7 +18,7 @@ Stem = Literal["small", "small-pool", "standard"]
 
 
 class ImporterConfig(BaseModel):
-    """What the user knows about a checkpoint.
+    """Facts about a checkpoint that the user knows.
 
     None: taken from the card next to the file, else from the weights, the dataset or the usual choice.
     """
@@ -59,9 +59,9 @@ class Importer:
 
     Config: ClassVar[type[ImporterConfig]] = ImporterConfig
     prefixes: ClassVar[Sequence[str]] = ("",)
-    """What precedes the names of the backbone's weights; the first that occurs counts."""
+    """Prefixes of the names of the backbone's weights; the first that occurs is used."""
     needs_filter: ClassVar[bool] = False
-    """Whether images may have been filtered, which the weights do not show."""
+    """True if images may have been filtered, which the weights do not show."""
 
     def heads(self, state: State) -> Heads | None:
         """Find the heads of the method that has the importer's name; None if there are none."""

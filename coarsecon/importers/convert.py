@@ -28,7 +28,7 @@ from coarsecon.train.environment import describe_environment
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What was loaded from a checkpoint, what was assumed, and which weights and other contents were not loaded."""
+    """Contents of a checkpoint that were loaded, assumed, or not loaded, and its other contents."""
 
     loaded: list[str]
     assumed: list[str]

@@ -1,4 +1,4 @@
-"""What a checkpoint does not record: the network, and the input transform of its images."""
+"""Facts that a checkpoint does not record: the network, and the input transform of its images."""
 
 import json
 from collections.abc import Sequence

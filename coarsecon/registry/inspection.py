@@ -104,7 +104,7 @@ def _is_installed(package: str) -> bool:
 
 
 def settings_of(value: str) -> list[Setting]:
-    """Read the fields of the nested `Config` of the class behind an entry point, inherited fields first.
+    """Read the fields of the nested `Config` of the class of an entry point, inherited fields first.
 
     Raises:
         CoarseconError: A source file on the way cannot be read.
