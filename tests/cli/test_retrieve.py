@@ -345,6 +345,6 @@ def test_a_run_that_is_not_finished_is_told(coarsecon, tiny_run, tmp_path):
     assert "not finished" not in coarsecon("retrieve", run, "--device", "cpu").err
     (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("epochs: 2\n", "epochs: 9\n", 1))
     told = coarsecon("retrieve", run, "--device", "cpu").err
-    assert f"{run} is at epoch 2 of 9, not finished; to go on: coarsecon pretrain --out {run} --resume" in told
+    assert f"{run} is not finished: at epoch 2 of 9; to continue: coarsecon pretrain --out {run} --resume" in told
     shutil.rmtree(run / "checkpoints")
     assert "not finished" not in coarsecon("retrieve", run, "--device", "cpu").err
