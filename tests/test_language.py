@@ -57,7 +57,7 @@ SUMMARY = re.compile(r"(?:What|Whether|How|Of|Whose|Which|Where)\b")
 EXEMPT = {
     "CHANGELOG.md",
     "__init__", "cli", "detection", "errors",
-    "evaluation", 
+    "evaluation",
     "report", "run", "train",
 }  # fmt: skip
 """Rooms that are not rewritten yet."""

@@ -80,7 +80,7 @@ def test_a_dataset_with_known_terms_brings_them_along(tmp_path, tiny_data):
     for file in tiny_data.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
     (copy / "dataset.json").write_text(json.dumps({**info, "name": "cifar100"}))
-    assert "The authors state no licence" in hub._terms(RunConfig(data=DataSettings(path=copy)))
+    assert "The authors state no license" in hub._terms(RunConfig(data=DataSettings(path=copy)))
 
 
 class FakeHub:
