@@ -55,7 +55,6 @@ NAMES = re.compile(
 SUMMARY = re.compile(r"(?:What|Whether|How|Of|Whose|Which|Where)\b")
 
 EXEMPT = {
-    "CHANGELOG.md",
     "__init__", "cli", "detection", "errors",
     "evaluation",
     "report", "run", "train",
