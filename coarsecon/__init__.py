@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "evaluate", "load", "prepare", "pretrain"]
 
-skip_broken_distributions()  # before torch is imported, which looks for entry points
+skip_broken_distributions()  # before torch is imported, which searches entry points
 
 try:
     __version__ = version("coarsecon")

@@ -14,7 +14,7 @@ class CoarseconError(Exception):
 
     exit_code = 1
     said_elsewhere: bool | None = None
-    """Whether another rank reports it; None where that is not known."""
+    """True if another rank reports it; None if that is not known."""
 
     def __init__(self, subject: object, problem: str = "", hint: str = "") -> None:
         super().__init__(subject, problem, hint)

@@ -1,4 +1,4 @@
-"""What an evaluation is: one class with a pydantic `Config` and one verb, registered in `coarsecon.evaluations`."""
+"""The interface of evaluations: one class with a pydantic `Config` and one verb."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ class FileFormat:
 
 @dataclass(frozen=True)
 class Result:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Args:
         metrics: The numbers, in the order of display.
@@ -148,10 +148,10 @@ class Evaluation(ABC):
     """The files it can write, drawn from `Result.figure`."""
 
     only_named_files: ClassVar[bool] = False
-    """Whether naming one file means that the others are not wanted."""
+    """If true, naming one file on the command line means that the others are not wanted."""
 
     shares_ranks: ClassVar[bool] = True
-    """Whether several ranks may run it: they extract features together. False: it runs in one process only."""
+    """If true, several ranks may run it and extract features together; else it runs in one process only."""
 
     features_options: ClassVar[Sequence[str]] = ("checkpoint", "layer", "flip")
     """The options on the command line that choose features of the run."""

@@ -130,8 +130,8 @@ def _agreements(clusters: "Tensor", known: "Mapping[str, Tensor]") -> dict[str, 
 
 def _nothing_stable(found: Mapping[str, Any], within: str) -> str:
     text = f"no stable groups were found: every {within} class is one cluster; a number k makes k of each"
-    if len(found) > 1:  # besides the classes: agreement with other labels
-        text += f". The agreement in the row all is that of the {within} labels alone"
+    if len(found) > 1:
+        text += f". The agreement in the row all is then that of the {within} labels"
     return text
 
 

@@ -1,4 +1,4 @@
-"""What evaluations show, as data; `coarsecon.report.figures` draws it."""
+"""Figures of evaluations as data; `coarsecon.report.figures` draws them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

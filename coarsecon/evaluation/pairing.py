@@ -72,7 +72,7 @@ def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef)
     `WITHIN_ALL`, with the number of "coarse_classes" in each, and "by_coarse_class": a list of the metrics "fine" and
     `WITHIN` of each coarse class, the worst first.
 
-    The ranks of the store share the queries out, and all have the whole result.
+    Each rank searches for a part of the queries; all return the complete result.
 
     Raises:
         InputError: no class of a level is known on both sides, or a split cannot be read.
@@ -100,7 +100,7 @@ def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef)
         report["by_coarse_class"] = by_group(kinds, fine, coarse, names)
         if not several.any():
             store.runtime.reporter.info(
-                "no coarse class has two fine classes in the gallery, so there are none to tell apart: fine within "
+                "no coarse class has two fine classes in the gallery, so fine within "
                 "coarse is reported over all queries only"
             )
     return report
@@ -121,7 +121,7 @@ def _tell_missed(reporter: Reporter, names: list[str], level: str, labels: Tenso
 
 
 def _with_several(fine: tuple[Tensor, Tensor], coarse: tuple[Tensor, Tensor]) -> Tensor:
-    """Which queries [Q] are of a coarse class with at least two fine classes in the gallery."""
+    """Return a mask [Q] of the queries whose coarse class has at least two fine classes in the gallery."""
     known = (fine[1] >= 0) & (coarse[1] >= 0)
     pairs = torch.stack([coarse[1][known], fine[1][known]]).unique(dim=1)
     classes, counts = pairs[0].unique(return_counts=True)
@@ -187,7 +187,7 @@ def paired_labels(queries: SplitRef, gallery: SplitRef) -> LabelPairs:
     if not pairs:
         same = queries.checksum == gallery.checksum
         where = queries.title if same else f"{queries.title} and {gallery.title} together"
-        raise InputError(f"{where}: no level of labels is known" + ("" if same else NO_COMMON))
+        raise InputError(where, "no level of labels is known" + ("" if same else NO_COMMON))
     return pairs
 
 

@@ -147,7 +147,7 @@ class Retrieve(Evaluation):
 
 
 def _metrics(values: Mapping[str, Any]) -> "Sequence[Metric]":
-    """Return the scores of every part; shares of queries are Recall@k."""
+    """Return the metrics of every part; Recall@k are fractions of queries."""
     return [
         Metric(name, value, part, "share" if name.startswith("recall@") else "chance" if name == "chance" else "score",
                count=scores["queries"] if name.startswith("recall@") else None)

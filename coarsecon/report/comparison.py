@@ -1,16 +1,17 @@
-"""Which scores of runs differ by more than chance: every run against the first, with 95% intervals.
+"""Compare the scores of runs: every run against the first, with 95% intervals of the differences.
 
-An interval is made by the first of these that is possible, and `Difference.by` says by which:
+An interval is computed in the first of these ways that is possible; `Difference.by` names it:
 
-- paired: both runs answered the same queries, and how each query fared is known; bootstrap over the queries.
-- same draws: both scores are means over the same episodes or draws of labels, and what each gave is kept; Student's
-  t-interval of their differences.
-- draws: both scores are means over episodes or draws; Welch's t-interval of two such means, wider than it need be where
-  the draws were the same.
-- queries: both are shares of queries; Newcombe's interval of independent shares, wider than it need be for the same.
+- paired: both runs were evaluated on the same queries, and how each query fared is known; bootstrap over the queries.
+- same draws: both scores are means over the same episodes or draws of labels, which are stored; Student's t-interval of
+  their differences.
+- draws: both scores are means over episodes or draws; Welch's t-interval of two means, wider than necessary where the
+  draws were the same.
+- queries: both are fractions of queries; Newcombe's interval of independent proportions, wider than necessary for the
+  same queries.
 
-A mean of anything else, mAP@R for one, has none unless it is paired: how much it varies, the mean does not tell.
-All speak of other queries or draws of the same kind. None speaks of what another training seed would give.
+The mean of anything else, such as mAP@R, has no interval unless it is paired. The intervals are about other queries or
+draws of the same kind, not about other training seeds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +26,10 @@ from coarsecon.metrics.metric import Metric
 from coarsecon.run.results import StoredResult
 
 Outcomes = Mapping[tuple[str, str], ArrayLike]
-"""How each query fared [Q], between 0 and 1, by (level, score); the score is the mean. NaN: it does not count."""
+"""Outcome of each query [Q], between 0 and 1, by (group, metric), whose mean is the metric. NaN: it does not count."""
 
 SAME = 2e-3
-"""How far the mean of outcomes computed anew may be from the score that was saved, for rounding that turns a rank."""
+"""Largest difference of the mean of recomputed outcomes from the stored score, for rounding that swaps ranks."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ class Difference:
     value: float
     interval: tuple[float, float] | None
     by: Literal["paired", "same draws", "draws", "queries", "other data", "none"]
-    """How the interval is made: see `coarsecon.report.comparison`; none, and none where the data differ."""
+    """The way the interval was computed: see `coarsecon.report.comparison`."""
 
     @property
     def exceeds(self) -> bool | None:
-        """Whether the interval leaves 0 out; None without interval."""
+        """True if the interval excludes 0; None without interval."""
         return None if self.interval is None else not self.interval[0] <= 0 <= self.interval[1]
 
 
@@ -58,7 +59,7 @@ class Comparison:
 
 
 Ask = Callable[[StoredResult], Outcomes | None]
-"""The outcomes behind a run's result; None where they are not at hand."""
+"""Returns the outcomes of the queries of a run's result; None if they are not available."""
 
 
 def compare(runs: Sequence[Sequence[StoredResult]], ask: Sequence[Ask] = ()) -> list[Comparison]:
@@ -125,7 +126,7 @@ def _compare_result(name: str, results: list[StoredResult | None], ask: Sequence
 
 
 def _fitting(outcomes: ArrayLike | None, score: Metric) -> NDArray[np.float64] | None:
-    """The outcomes, if they are those behind the score: a result may be older than the features, or ask otherwise."""
+    """Return the outcomes if their mean is the score: a result may be older than the features."""
     values = np.asarray([] if outcomes is None else outcomes, np.float64)
     counting = values[~np.isnan(values)]
     return values if len(counting) and abs(counting.mean() - score.value) < SAME else None
@@ -137,7 +138,7 @@ def _compared_metrics(result: StoredResult | None) -> dict[tuple[str, str], Metr
 
 
 def _same_data(one: StoredResult, other: StoredResult | None) -> bool:
-    """Whether two results were computed on the same images, by the fingerprints of the splits where both have them."""
+    """Return whether two results were computed on the same images, by fingerprints of the splits if both have them."""
     if other is None:
         return False
     if one.fingerprints and other.fingerprints:

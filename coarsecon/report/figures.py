@@ -26,7 +26,7 @@ Writers = Mapping[str, Callable[[Path], Any]]
 
 @singledispatch
 def writers(figure: Any, origin: Mapping[str, Any]) -> Writers:
-    """Return the functions that write a figure, by suffix. Other packages may register kinds of their own.
+    """Return the functions that write a figure, by suffix. Other packages may register further kinds.
 
     Args:
         figure: What an evaluation returned as `Result.figure`.

@@ -18,7 +18,7 @@ def proposed_table(groups: Sequence[Group], collection: Collection, level: str, 
     """Every image with its proposed label, as CSV: by class, by cluster, and the most typical images first.
 
     The columns path, coarse, fine and split are those that `coarsecon prepare folder --table` reads: once names
-    stand in the column fine, the table is a dataset with fine labels.
+    are in the column fine, the table is a dataset with fine labels.
     """
     items = collection.items
     rows: list[list[object]] = []

@@ -1,4 +1,4 @@
-"""Everything that can be told of runs without computing anything long: what `coarsecon report` shows."""
+"""Summaries of runs for `coarsecon report`, from stored results and cached features."""
 
 import json
 import shlex
@@ -40,7 +40,7 @@ from coarsecon.train.monitor import monitored_name
 WIDEST = 1600
 """Pixels of a picture on a page."""
 MOST_FIGURES = 12
-GALLERY_QUERIES, GALLERY_NEIGHBOURS = 6, 8
+GALLERY_QUERIES, GALLERY_NEIGHBORS = 6, 8
 MAP_IMAGES = 500
 MAPS = ("tsne", "umap", "pca")
 
@@ -52,7 +52,7 @@ class Summary:
         self.names = run_names(runs)
         self._kept = [KeptFeatures(run, reporter, Verifier(run)) for run in runs]
         self.reports = [
-            replace(summarise(run, name, kept.verifier), fragments=kept.fragments(name))
+            replace(summarize(run, name, kept.verifier), fragments=kept.fragments(name))
             for run, name, kept in zip(runs, self.names, self._kept, strict=True)
         ]
 
@@ -65,18 +65,18 @@ class Summary:
 
 
 class KeptFeatures:
-    """What a run's kept features tell: nothing is computed from images."""
+    """Galleries, maps and outcomes of a run from its cached features: nothing is computed from images."""
 
     def __init__(self, run: RunFolder, reporter: Reporter, verifier: Verifier) -> None:
         self.run, self.reporter, self.verifier = run, reporter, verifier
 
     def fragments(self, name: str) -> dict[str, Fragment]:
-        """A gallery and a map of the split that is usually looked at, where its features are kept."""
+        """Return a gallery and a map of the default split, if its features are cached."""
         session = self._session({}, "")
         if session is None:
             return {}
         split = session.default_split()
-        rows = example_rows(session, split, GALLERY_QUERIES, GALLERY_NEIGHBOURS)
+        rows = example_rows(session, split, GALLERY_QUERIES, GALLERY_NEIGHBORS)
         gallery = gallery_fragment(rows, title=f"Images of {split} with their nearest, by {name}", level=3)
         return {"Gallery": gallery, "Map": map_fragment(self._map(session, split), level=3)}
 
@@ -119,8 +119,8 @@ class KeptFeatures:
             return None
 
 
-def summarise(run: RunFolder, name: str, verifier: Verifier) -> RunReport:
-    """The run's settings, log, results and pictures; what is missing, broken or stale is told instead.
+def summarize(run: RunFolder, name: str, verifier: Verifier) -> RunReport:
+    """Return the settings, log, results and pictures of a run, and what is missing, broken or stale.
 
     Raises nothing of a run's own making: half of a run gives half a report.
     """
@@ -162,7 +162,7 @@ def summarise(run: RunFolder, name: str, verifier: Verifier) -> RunReport:
 
 
 def _stale(run: RunFolder, results: Sequence[StoredResult], verifier: Verifier) -> list[str]:
-    """What is stale in a run: its results, the dataset itself, and exports."""
+    """Return notes about stale results, a replaced dataset and stale exports."""
     told = [
         f"{result.name}.json is {result.freshness}; evaluate again"
         for result in results
@@ -177,13 +177,13 @@ def _stale(run: RunFolder, results: Sequence[StoredResult], verifier: Verifier) 
 
 
 def run_names(runs: Sequence[RunFolder]) -> list[str]:
-    """What to call each run: its folder's name, or its path where two folders are called the same."""
+    """Return a name for each run: that of its folder, or its path if two folders have the same name."""
     names = [run.root.resolve().name for run in runs]
     return [str(run.root) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
 
 
 def _facts(run: RunFolder, settings: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What one wants to know first."""
+    """Return the facts at the top of a report."""
 
     def setting(section: str, key: str) -> Any:
         part = settings.get(section)
@@ -205,7 +205,7 @@ def _facts(run: RunFolder, settings: Mapping[str, Any], log: Sequence[Mapping[st
 
 
 def _monitored(score: str | None, data: Any) -> str | None:
-    """A score with the split it is of, where the dataset is still there to tell."""
+    """Return a score with the split it was computed on, if the dataset is still there."""
     try:
         return score and f"{score} of {monitored_name(open_dataset(Path(str(data))))}"
     except InputError:
@@ -239,7 +239,7 @@ def _plain_tree(value: Any) -> Any:
 
 
 def _picture(path: Path) -> str:
-    """A PNG of a run as a `data:` address, decoded and drawn anew."""
+    """A PNG of a run as a `data:` address, decoded and encoded again."""
     with opened(path) as image:
         picture = image.convert("RGB")
     if picture.width > WIDEST:

@@ -1,4 +1,4 @@
-"""Rows of numbers made once and kept: the file grows as they come, so that a killed command is taken up again."""
+"""Cache rows of numbers: the file grows as they are computed, so that a killed command can be continued."""
 
 import io
 import os
@@ -28,7 +28,7 @@ KEPT_OF_A_NAME = 8
 """Files kept of one name and one encoder, for example of a folder whose images change."""
 
 ASK_AGAIN = 0.2
-"""Seconds after which a file that another command is making is looked at again."""
+"""Seconds after which a file that another command is making is checked again."""
 
 Rows = Callable[[int], Iterator[Tensor]]
 """`rows(start)` gives the rows from `start` on, as float32 [B, W] pieces of one width W; on every rank the same."""
@@ -39,10 +39,10 @@ def cached_rows(
 ) -> Tensor:
     """float32 [count, W], mapped from the .npy file `path`; what it lacks comes from `rows`.
 
-    Rows are appended to a hidden sibling, which becomes `path` once it is whole. One that a killed process left is
+    Rows are appended to a hidden sibling, which becomes `path` once it is complete. One that a killed process left is
     continued from a multiple of `piece` rows. A second process that wants the same file waits for the first.
 
-    Of several ranks, which all call this, the first alone writes; the others look at the file once it is whole.
+    Of several ranks, which all call this, only the first writes; the others read the file once it is complete.
 
     Raises:
         CoarseconError: the disk refuses, or a rank does not see what the first has written.
@@ -119,7 +119,7 @@ def remove_dead(folder: Path, alive: Collection[str]) -> None:
 
 
 def _manifest(folder: Path) -> Path:
-    """The list, beside a folder, of the names of all files that `cached_rows` has made in it, one a line."""
+    """Return the sibling of a folder that lists the files that `cached_rows` has made in it, one per line."""
     return folder.with_name(f".{folder.name}.files")
 
 
@@ -163,7 +163,7 @@ class _Growing:
         return self.has_lock
 
     def resumed(self, piece: int) -> int | None:
-        """How many rows are there to go on from; None when another process has made the whole in the meantime."""
+        """Return how many rows there are to continue from; None if another process has completed the file."""
         if _is_whole(self.path, self.count):
             return None
         _record(self.path)

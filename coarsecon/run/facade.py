@@ -70,7 +70,7 @@ class Run:
 
     @property
     def reporter(self) -> Reporter:
-        """Where progress and warnings go."""
+        """Receives progress and warnings."""
         return self.runtime.reporter
 
     @cached_property
@@ -105,7 +105,7 @@ class Run:
 
     @property
     def uses_own_dataset(self) -> bool:
-        """Whether the dataset is the one that the run was trained on."""
+        """True if the dataset is the one that the run was trained on."""
         own = self.folder.config().data.path
         return own is not None and own.resolve() == self.dataset.root.resolve()
 
@@ -193,7 +193,7 @@ class Run:
         return computed_from(encoders, self._used.values())
 
     def warn_if_trained_on(self, split: str) -> None:
-        """Warn where the run was trained on this split of its own dataset."""
+        """Warn if the run was trained on this split."""
         if split == "train" and self.uses_own_dataset:
             self.reporter.info(
                 "Warning: evaluating on the training split. Prepare a held-out split (train/ and test/ folders) for an "

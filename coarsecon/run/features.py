@@ -64,7 +64,7 @@ class FeatureStore:
             raise InputError(folder.root, f"its method {name} has no projector", "use the layer backbone")
 
     def has_projector(self) -> bool:
-        """Whether the run's method projects features."""
+        """Return whether the run's method projects features."""
         return self.method.project(torch.zeros(1, self.encoder.dim, device=self.device)) is not None
 
     @cached_property
@@ -72,7 +72,7 @@ class FeatureStore:
         """The run's encoder, on the device.
 
         Raises:
-            InputError: It cannot be read, or a training has saved another one since this store looked at it.
+            InputError: It cannot be read, or a training has replaced it since this store read it.
         """
         mark = self.encoder_mark
         encoder = open_encoder(self.folder, self.spec.checkpoint, self.device)
@@ -88,16 +88,16 @@ class FeatureStore:
 
     def _check_unchanged(self, mark: str) -> None:
         if encoder_mark(self.folder, self.spec.checkpoint) != mark:
-            raise InputError(f"{self.folder.root}: a training saved this run while it was read; run the command again")
+            raise InputError(self.folder.root, "was saved by a training while it was read", "run the command again")
 
     @cached_property
     def encoder_mark(self) -> str:
-        """What the kept rows depend on besides the images: 12 characters of the encoder's weights and card."""
+        """The fingerprint of the encoder, on which cached rows depend."""
         return encoder_mark(self.folder, self.spec.checkpoint)
 
     @property
     def uses_heads(self) -> bool:
-        """Whether the heads of the method were used, beside the encoder."""
+        """True if the heads of the method were used."""
         return "method" in self.__dict__
 
     def mark(self, content: str) -> str:
@@ -107,7 +107,7 @@ class FeatureStore:
         return f"{spec.layer}{'+mirror' * spec.flip} {' '.join([self.encoder_mark, *heads, content])}"
 
     def split(self, dataset: PreparedDataset, split: str) -> Tensor:
-        """Features [N, D] of a prepared split, in its order, on the CPU.
+        """Return features [N, D] of a prepared split, in its order, on the CPU.
 
         Raises:
             InputError: there is no such split, or an image cannot be read.
@@ -115,7 +115,7 @@ class FeatureStore:
         return self._both_sides(lambda mirrored: self._split_rows(dataset, split, mirrored))
 
     def files(self, files: Sequence[Path], *, name: str | None = None) -> Tensor:
-        """Features [N, D] of image files, shrunk as `coarsecon prepare` shrinks them; kept where there is a `name`.
+        """Return features [N, D] of image files, shrunk as `coarsecon prepare` does; cached if there is a `name`.
 
         Raises:
             InputError: a file is missing or broken.
@@ -123,7 +123,7 @@ class FeatureStore:
         return self._file_features(files, name, skip_broken=False)[1]
 
     def readable_files(self, files: Sequence[Path], *, name: str | None = None) -> tuple[list[Path], Tensor]:
-        """The image files that can be read, and their features [M, D] as by `files`; the others are reported.
+        """Return the image files that can be read and their features [M, D]; the others are reported.
 
         Raises:
             InputError: none of the files can be read.
@@ -135,12 +135,12 @@ class FeatureStore:
         return [file for i, file in enumerate(files) if i not in broken], features
 
     def images(self, pixels: list[np.ndarray]) -> Tensor:
-        """Features [N, D] of N images uint8 [H, W, 3], as `coarsecon prepare` would have kept them; nothing is kept."""
+        """Return features [N, D] of N images uint8 [H, W, 3] of the prepared form; they are not cached."""
         batch = padded(pixels).to(self.device)
         return self._both_sides(lambda mirrored: self.encoder.features(batch, mirrored=mirrored).cpu())
 
     def coarse_logits(self, dataset: PreparedDataset, split: str) -> Tensor | None:
-        """Logits [N, C] of the classes the run learned from, by its classifier; None where its method has none.
+        """Return logits [N, C] of the classes the run was trained on; None if its method has no classifier.
 
         Raises:
             InputError: as `split`; or the run kept no heads.
@@ -148,7 +148,7 @@ class FeatureStore:
         return self.logits(self._split_rows(dataset, split, mirrored=False))
 
     def logits(self, rows: Tensor) -> Tensor | None:
-        """The classifier's logits [N, C] of kept rows [N, F]; None where the method has no classifier."""
+        """Return the classifier's logits [N, C] of cached rows [N, F]; None if the method has no classifier."""
         return self._through(self.method.coarse_logits, rows)
 
     def _split_rows(self, dataset: PreparedDataset, split: str, mirrored: bool) -> Tensor:
@@ -161,7 +161,7 @@ class FeatureStore:
     def _file_features(
         self, files: Sequence[Path], name: str | None, *, skip_broken: bool
     ) -> tuple[dict[int, str], Tensor]:
-        """What is wrong with the broken files, by number, and the features [M, D] of the others."""
+        """Return the problems of broken files by number, and the features [M, D] of the others."""
         size = self.encoder.card.input.size
         images = ImageFiles(files, size, workers=self.runtime.workers, skip_broken=skip_broken)
         rows = [self._file_rows(images, name, mirrored) for mirrored in (False, True)[: 1 + self.spec.flip]]
@@ -199,10 +199,10 @@ class FeatureStore:
         return lambda starts: (self.encoder.features(batch, mirrored=mirrored).cpu() for batch in batches(starts))
 
     def kept(self, name: str, content: str, count: int, pieces: Pieces, *, piece: int, what: str) -> Tensor:
-        """Rows [count, W] of images of this `content` from the run folder; what is not there comes from `pieces`.
+        """Return rows [count, W] of images of this `content` from the cache; missing ones come from `pieces`.
 
-        These are of `piece` images each; `what` they are is told while they are made. In a run that cannot be written
-        to, they are kept in memory.
+        Pieces are of `piece` images each; `what` describes them in progress messages. In a run that cannot be written
+        to, the rows are kept in memory.
         """
         path = self._path(name, content)
         if path in self._in_memory:
@@ -232,13 +232,13 @@ class FeatureStore:
                 progress.advance(len(made))
 
     def holds(self, dataset: PreparedDataset, split: str) -> bool:
-        """Whether the features of a split are kept already, so that they cost next to nothing."""
+        """Return whether the features of a split are cached."""
         content = dataset.info.splits[split].checksum
         paths = [self._path(name, content) for name in [split, *[_mirrored(split)] * self.spec.flip]]
         return all(path.is_file() and self.folder.owns(path) for path in paths)
 
     def _path(self, name: str, content: str) -> Path:
-        """Where the rows of images of this `content` are kept."""
+        """Return the file of the rows of images of this `content`."""
         place = hashlib.sha256(content.encode()).hexdigest()[:12]
         return self.folder.features / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{place}-{self.encoder_mark}.npy"
 
@@ -248,7 +248,7 @@ class FeatureStore:
         return l2_normalize(features + self.finished(rows(True))) if self.spec.flip else features
 
     def finished(self, rows: Tensor) -> Tensor:
-        """Features [N, D] of kept rows [N, F]: through the projector if that is the layer, and normalised."""
+        """Features [N, D] of kept rows [N, F]: through the projector if that is the layer, and L2-normalized."""
         projected = self._through(self.method.project, rows) if self.spec.layer == "projector" else rows
         assert projected is not None
         return l2_normalize(projected)

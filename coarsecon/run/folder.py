@@ -1,4 +1,4 @@
-"""The run folder, the unit users keep: where everything in it lies."""
+"""The run folder, the unit users keep: the path of everything in it."""
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from coarsecon.config import Checkpoint, RunConfig
 
 FORMAT_VERSION = 1
-"""What `pretrain` writes today. Runs without a number are of version 1; older versions stay readable."""
+"""Version that `pretrain` writes. Runs without a number are of version 1; older versions stay readable."""
 
 LOCK = ".lock"
 """A file in a run folder that the process which trains it holds locked."""
@@ -51,7 +51,7 @@ class RunFolder:
         return current_file(self.root, f"checkpoints/{which}.pt")
 
     def encoder(self, which: "Checkpoint" = "last") -> Path:
-        """The encoder's weights; its card lies beside them."""
+        """Return the encoder's weights; its card has the same name with the suffix .json."""
         return current_file(self.root, f"encoder{_suffix(which)}.safetensors")
 
     def heads(self, which: "Checkpoint" = "last") -> Path:
@@ -99,12 +99,12 @@ class RunFolder:
                 self.root.rmdir()
 
     def is_empty(self) -> bool:
-        """Whether there is nothing yet but what a training leaves that is killed before it begins."""
+        """Return whether the folder has no more than a training leaves that is killed before it begins."""
         own = (LOCK, STAGED, f"{COMMITTED}.lock", ".config.yaml.")
         return not self.root.is_dir() or all(path.name.startswith(own) for path in self.root.iterdir())
 
     def owns(self, path: Path) -> bool:
-        """Whether `path` is in this run, and no symbolic link leads out of it."""
+        """Return whether `path` is in this run, without a symbolic link that leads out of it."""
         return is_inside(path, self.root)
 
     def files(self, folder: Path, pattern: str) -> list[Path]:
@@ -130,7 +130,7 @@ class RunFolder:
     ) -> None:
         """Write a result or a figure to `path` in the run, or to the place that was `given` instead.
 
-        A run that this user cannot write to is reported once, and the command goes on; as for any other file, the
+        A run that this user cannot write to is reported once, and the command continues; as for any other file, the
         error is raised where a place was given. What is written is `stored`, if it is to be listed there.
         """
         try:
@@ -181,7 +181,7 @@ class RunFolder:
         """Make sure that this version of the program understands the run.
 
         Raises:
-            InputError: a newer one wrote it. What it wrote about itself and cannot be read tells of no newer one.
+            InputError: A newer version wrote it. A file that cannot be read does not count as one.
         """
         if not self.environment_file.exists():
             return
@@ -191,7 +191,7 @@ class RunFolder:
             return
         version, packages = environment.get("format_version", 1), environment.get("packages")
         if not isinstance(version, int) or version < 1:
-            raise InputError(f"{self.environment_file}: {version!r:.40} is no format version; restore the file")
+            raise InputError(self.environment_file, f"{version!r:.40} is no format version", "restore the file")
         if version > FORMAT_VERSION:
             made_by = packages.get("coarsecon", "?") if isinstance(packages, dict) else "?"
             raise InputError(
@@ -266,7 +266,7 @@ def _suffix(which: "Checkpoint") -> str:
 
 
 def last_epoch(log: Iterable[Mapping[str, Any]]) -> int:
-    """The last epoch that the rows of a log tell of; 0 where none does."""
+    """Return the last epoch in the rows of a log; 0 if there is none."""
     told = (row.get("epoch") for row in log)
     return max((epoch for epoch in told if isinstance(epoch, int)), default=0)
 
@@ -275,11 +275,13 @@ def no_encoder(path: Path) -> InputError:
     """The error for a missing file of an encoder: why a run has none yet, or no best one, and what to do."""
     run = RunFolder(path.parent)
     if path.with_suffix("") == run.encoder("best").with_suffix("") and run.encoder().exists():
-        return InputError(f"{path}: {run.root} has no best encoder, because {_why_no_best(run)}; use --encoder last")
+        return InputError(
+            path, f"{run.root} has no best encoder, because {_why_no_best(run)}", "use the checkpoint last"
+        )
     remedy = ""
     if run.config_file.is_file() and not run.encoder().exists():
         remedy = f" Resume it: {shlex.join(['coarsecon', 'pretrain', '--out', str(run.root), '--resume'])}"
-    return InputError(f"{path}: no encoder here; has the run finished its first epoch?{remedy}")
+    return InputError(path, "no encoder here", f"has the run finished its first epoch?{remedy}")
 
 
 def _why_no_best(run: RunFolder) -> str:
@@ -295,10 +297,10 @@ def _why_no_best(run: RunFolder) -> str:
 
 
 def no_dataset(path: Path | str | None, run: Path) -> InputError:
-    """What to tell where the dataset of a run is missing."""
+    """Return the error for a run whose dataset is missing."""
     if path is None:
-        return InputError(f"{run}: the run names no dataset; pass --data DIR")
-    return InputError(f"{path}: the dataset of {run} is not there any more; pass --data DIR")
+        return InputError(run, "names no dataset", "name one (data)")
+    return InputError(path, f"the dataset of {run} is not there any more", "name where it is now (data)")
 
 
 def open_run(path: Path) -> RunFolder:
@@ -309,7 +311,7 @@ def open_run(path: Path) -> RunFolder:
     """
     run = RunFolder(path)
     if not run.config_file.is_file():
-        raise InputError(f"{path}: not a run folder (no config.yaml); `coarsecon pretrain --out {path}` makes one")
+        raise InputError(path, "not a run folder (no config.yaml)", "`coarsecon pretrain` makes one")
     run.check_format()
     recover_files(path)
     return run

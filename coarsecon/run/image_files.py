@@ -63,7 +63,7 @@ class ImageFiles:
 
 
 def files_fingerprint(files: Sequence[Path]) -> str:
-    """What a list of files is, by name, size and time of change."""
+    """Return the fingerprint of a list of files: their names, sizes and times of change."""
     digest = hashlib.sha256()
     for file in files:
         status = file.stat()

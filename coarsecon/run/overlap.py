@@ -1,4 +1,4 @@
-"""How many images of a split are among those that a run was trained on, by their pixels."""
+"""Count the images of a split that a run was trained on, by their pixels (leakage)."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What results, figures and exports were computed from, as fingerprints, and whether that is still what is there."""
+"""Fingerprints of what results, figures and exports were computed from, to recognize stale ones."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from coarsecon.run.marks import encoder_mark, heads_mark
 from coarsecon.run.results import COMPUTED_FROM, Freshness, StoredResult, read_results
 
 OWN = "."
-"""How `computed_from` names the run that it is kept in, so that the run can be moved."""
+"""Name of the run itself in `computed_from`, so that the run can be moved."""
 
 NO_RECORD = Freshness(
     "unverified", "it does not say which checkpoint and dataset it was computed from (an earlier version wrote it)"
@@ -53,7 +53,7 @@ def store_entry(store: FeatureStore, *, place: str = OWN) -> dict[str, str]:
 
 
 def split_mark(part: SplitRef) -> str:
-    """Which images, labels and class names a split has, in 12 characters: its checksum covers no names."""
+    """Return the fingerprint of the images, labels and class names of a split: its checksum covers no names."""
     levels = sorted(part.dataset.info.levels.items())
     return sha256(json.dumps([part.checksum, levels]).encode()).hexdigest()[:12]
 
@@ -78,7 +78,7 @@ class Verifier:
         return replace(result, freshness=self.check(result.record.get(COMPUTED_FROM), result.path, which))
 
     def dataset_note(self) -> str:
-        """What to report where another dataset took the place of the one that the run was trained on."""
+        """Return a note if another dataset replaced the one that the run was trained on, else an empty text."""
         dataset, trained_on = self._own_data and self._dataset(self._own_data), self.run.trained_on()
         if not dataset or trained_on is None or dataset.info.splits["train"].checksum == trained_on:
             return ""
@@ -130,7 +130,7 @@ class Verifier:
         return Freshness(note=f"its dataset {data} is not there to compare with")
 
     def _places(self, data: str) -> list[Path]:
-        """Where a dataset may be: where it was, and where the run has it now, which may have moved."""
+        """Return the places a dataset may be at: its recorded path, and the run's dataset, which may have moved."""
         return list(dict.fromkeys([Path(data), *([self._own_data] if self._own_data else [])]))
 
     @cached_property
@@ -149,7 +149,7 @@ class Verifier:
         return self._datasets[place]
 
     def _by_time(self, file: Path, which: Any) -> Freshness:
-        """What the times of the files tell of one without fingerprints: it may be older than what it should be of."""
+        """Return the freshness of a file without fingerprints: it is suspect if its encoder or dataset is newer."""
         weights = self.run.encoder(which if which in get_args(Checkpoint) else "last")
         data = [] if self._own_data is None else [self._own_data / "dataset.json"]
         older = [

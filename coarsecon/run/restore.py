@@ -37,7 +37,7 @@ def open_encoder(run: RunFolder, checkpoint: Checkpoint = "last", device: torch.
 
 
 def save_heads(method: Method, classes: Sequence[str], path: Path, *, encoder: Path) -> None:
-    """Write the weights of the method's heads, with the names of the classes it learns from, in one move.
+    """Write the weights of the method's heads, with the names of the classes it is trained on, in one move.
 
     `encoder` is the file of the encoder they belong to; its digest is kept with them.
     """
@@ -69,7 +69,7 @@ def load_method(
     """The method of a run with its saved encoder and heads, in evaluation mode on `device`.
 
     `encoder` is that encoder where it was loaded before. The memory of keys is empty. Neither the dataset nor the
-    files that weights once started from are looked at.
+    files that the weights were initialized from are read.
 
     Raises:
         InputError: the run keeps no heads, its method is not installed, or the files do not fit each other.
@@ -113,7 +113,7 @@ def load_method(
 
 
 def coarse_classes(run: RunFolder, which: Checkpoint = "last") -> list[str]:
-    """The names of the classes the run learned from, in the order of its method's `coarse_logits`.
+    """Return the names of the classes the run was trained on, in the order of its method's `coarse_logits`.
 
     Raises:
         InputError: the run keeps no heads.
@@ -144,7 +144,7 @@ def _read_heads(path: Path) -> tuple[dict[str, Tensor], list[str], str | None]:
             metadata = file.metadata()
             classes = parse_json(metadata["classes"], f"{path}, classes", remedy=TRAIN_AGAIN)
             if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-                raise InputError(f"{path}: the classes are not a list of names; {TRAIN_AGAIN}")
+                raise InputError(path, "the classes are not a list of names", TRAIN_AGAIN)
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return state, classes, metadata.get("encoder")
     except FileNotFoundError:
@@ -155,4 +155,4 @@ def _read_heads(path: Path) -> tuple[dict[str, Tensor], list[str], str | None]:
             "the backbone's features can be evaluated, its projector and classifier cannot: train it again for those"
         ) from None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the heads cannot be read ({str(error).splitlines()[0]}); {TRAIN_AGAIN}") from None
+        raise InputError(path, f"the heads cannot be read ({str(error).splitlines()[0]})", TRAIN_AGAIN) from None

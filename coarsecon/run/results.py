@@ -26,7 +26,7 @@ ABOUT = ("evaluation", "config", "metrics")
 
 @dataclass(frozen=True)
 class Freshness:
-    """Whether something was computed from the present encoder and dataset of a run.
+    """Freshness of something computed from the encoder and the dataset of a run.
 
     `status` is "current", "stale", or "unverified" where that cannot be known; `note` says why. `is_usable` is False
     for what is stale or probably is: it is shown with its note, and enters no comparison and no model card.
@@ -58,7 +58,7 @@ class StoredResult:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What it was computed on."""
+        """The split, checkpoint and features it was computed on."""
         return {name: self.record[name] for name in CONTEXT if name in self.record}
 
     @property
@@ -131,5 +131,5 @@ def word(text: str) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a finite number."""
+    """Return whether a JSON value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

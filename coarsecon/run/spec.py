@@ -1,4 +1,4 @@
-"""Which features of a run are meant, and where and how they are computed."""
+"""The choice of features of a run, and the device and processes that compute them."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ class FeatureSpec:
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where a run is evaluated: the device, the processes that decode images, and who is told about progress.
+    """The device that evaluates a run, the processes that decode images, and the receiver of progress.
 
     Several ranks extract features together; all of them must then ask for the same.
     """

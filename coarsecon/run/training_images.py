@@ -34,12 +34,12 @@ def trained_images(run: RunFolder, part: SplitRef) -> Split:
     """
     level = run.config().data.labels
     if level not in part.dataset.info.levels:
-        raise InputError(f"{part.dataset.root} has no {level!r} labels, which {run.root} was trained on")
+        raise InputError(part.dataset.root, f"has no {level!r} labels, which {run.root} was trained on")
     return training_images(part.dataset.split(part.split), run.config(), needs_labels=needs_labels(run))
 
 
 def needs_labels(run: RunFolder) -> bool:
-    """Whether the run's method leaves out images without a label; no where the method is not installed."""
+    """Return whether the run's method leaves out images without a label; False if the method is not installed."""
     try:
         return bool(registry.load(registry.METHODS, run.config().method["name"]).needs_labels)
     except (CoarseconError, AttributeError):
@@ -54,8 +54,8 @@ def training_part(run: RunFolder) -> SplitRef:
     """
     path = run.config().data.path
     if path is None:
-        raise InputError(f"{run.root} names no dataset")
+        raise InputError(run.root, "names no dataset")
     dataset = open_dataset(path)
     if run.trained_on() not in (None, dataset.info.splits["train"].checksum):
-        raise InputError(f"{path}: not the dataset that {run.root} was trained on")
+        raise InputError(path, f"is not the dataset that {run.root} was trained on")
     return SplitRef(dataset, "train")
