@@ -31,7 +31,7 @@ BY = {
         "each query fared is not available",
     ),
 }
-"""How an interval was computed: a short name and its explanation."""
+"""Ways an interval is computed: a short name and its explanation."""
 
 MARKS = {
     True: ("above", "▲", "more than chance"),

@@ -37,7 +37,7 @@ class RunReport:
     """Galleries and maps by title."""
     problems: Sequence[str] = ()
     missing: Sequence[str] = ()
-    """What is missing, with the command that makes it."""
+    """Missing parts, each with the command that creates it."""
 
 
 def write_report(path: Path, runs: Sequence[RunReport], comparison: Sequence[Comparison], *, title: str) -> None:

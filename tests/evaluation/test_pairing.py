@@ -15,7 +15,7 @@ from coarsecon.evaluation.pairing import measure_retrieval, paired_labels, searc
 from coarsecon.metrics.retrieval import retrieval_metrics
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import open_run
-from coarsecon.runtime.distributed import Distributed
+from coarsecon.run.spec import Runtime
 from coarsecon.runtime.progress import Reporter
 
 
@@ -89,10 +89,9 @@ class Vectors:
     """A store of given features, by split."""
 
     device = torch.device("cpu")
-    comm = Distributed()
 
     def __init__(self, **features: list[list[float]]) -> None:
-        self.features, self.reporter = features, Lines()
+        self.features, self.runtime = features, Runtime("cpu", 0, Lines())
 
     def split(self, dataset: PreparedDataset, split: str) -> torch.Tensor:
         return torch.tensor(self.features[split])
@@ -178,7 +177,7 @@ def test_a_gallery_with_one_fine_class_in_each_coarse_class_has_nothing_to_tell_
     report = measure_retrieval(store, SplitRef(data, "test"), SplitRef(data, "train"))
     assert "fine_within_coarse" not in report
     assert report["fine_within_coarse_all_queries"]["recall@1"] == 1
-    assert any("no coarse class has two fine classes in the gallery" in line for line in store.reporter.seen)
+    assert any("no coarse class has two fine classes in the gallery" in line for line in store.runtime.reporter.seen)
 
 
 def test_queries_without_an_image_to_find_are_counted_and_named(tmp_path):
@@ -190,9 +189,9 @@ def test_queries_without_an_image_to_find_are_counted_and_named(tmp_path):
     assert [report[level]["queries_without_match"] for level in ("fine", "coarse")] == [2, 1]
     assert (
         "2 of 4 queries have no other image of their fine class in the gallery (2 classes: a2, b1)"
-        in (store.reporter.seen[0])
+        in (store.runtime.reporter.seen[0])
     )
-    assert "1 of 4 queries" in store.reporter.seen[1]
+    assert "1 of 4 queries" in store.runtime.reporter.seen[1]
     across = measure_retrieval(store, part, SplitRef(data, "test"))
     assert [across[level]["queries_without_match"] for level in ("fine", "coarse")] == [1, 0]
 

@@ -185,7 +185,7 @@ def test_a_state_saved_while_features_are_made_does_not_mix_with_the_former(fres
     assert late.encoder is not None
     weights = load_file(fresh.encoder())
     save_file({name: value + 1 for name, value in weights.items()}, fresh.encoder())
-    with pytest.raises(InputError, match="a training saved this run while it was read; run the command again"):
+    with pytest.raises(InputError, match="was saved by a training while it was read; run the command again"):
         early.split(dataset, "test")
     with pytest.raises(InputError, match=r"these heads were saved with another encoder|a training saved this run"):
         assert late.method
@@ -249,7 +249,7 @@ def test_weights_that_do_not_belong_to_their_card_are_refused(run, tmp_path):
     path = tmp_path / "encoder.safetensors"
     shutil.copy(run.encoder().with_suffix(".json"), path.with_suffix(".json"))
     save_file({"other": torch.zeros(1)}, path)
-    with pytest.raises(InputError, match="do not belong"):
+    with pytest.raises(InputError, match="the weights are not those of resnet18"):
         load_encoder(path)
     path.with_suffix(".json").write_text('{"backbone": {}}')
     with pytest.raises(InputError, match="cannot be read"):

@@ -42,7 +42,7 @@ def test_a_run_without_monitoring_says_why_it_has_no_best_encoder(command, coars
     done = coarsecon(command, unmonitored.root, "--encoder", "best", *more)
     assert done.code == 2
     assert "has no best encoder, because it was trained without monitoring (run.monitor_every=0)" in done.err
-    assert "use --encoder last" in done.err
+    assert "use the checkpoint last" in done.err
     assert "first epoch" not in done.err
 
 
