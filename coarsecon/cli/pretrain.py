@@ -7,7 +7,8 @@ import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing
 from coarsecon.errors import InputError
-from coarsecon.run.folder import RunFolder, no_dataset
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.missing import no_dataset
 from coarsecon.runtime.progress import Reporter
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import typer
 from coarsecon.cli.console import ConsoleReporter
 from coarsecon.cli.options import chosen_checkpoint
 from coarsecon.errors import InputError
-from coarsecon.run.folder import RunFolder, last_epoch
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.log import last_epoch
 from coarsecon.runtime.progress import Reporter
 
 if TYPE_CHECKING:

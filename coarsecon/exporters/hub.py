@@ -17,7 +17,7 @@ from coarsecon.exporters.base import Exporter, ExporterConfig
 from coarsecon.exporters.comparison import encoder_of
 from coarsecon.metrics.metric import Metric
 from coarsecon.nn.encoder import Encoder
-from coarsecon.run.folder import last_epoch
+from coarsecon.run.log import last_epoch
 from coarsecon.run.provenance import Verifier
 from coarsecon.run.results import StoredResult
 

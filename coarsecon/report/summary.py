@@ -28,7 +28,8 @@ from coarsecon.report.page import Fragment
 from coarsecon.report.projection import draw_map, saved_map
 from coarsecon.report.run_report import ReportPicture, RunReport
 from coarsecon.run.facade import Run
-from coarsecon.run.folder import RunFolder, last_epoch
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.log import last_epoch
 from coarsecon.run.provenance import Verifier
 from coarsecon.run.results import StoredResult, is_number
 from coarsecon.run.searching import example_rows

@@ -18,7 +18,8 @@ from coarsecon.errors import InputError
 from coarsecon.pictures.rows import Picture
 from coarsecon.run.embedding import Images, embed_images
 from coarsecon.run.features import FeatureStore
-from coarsecon.run.folder import RunFolder, no_dataset, open_run
+from coarsecon.run.folder import RunFolder, open_run
+from coarsecon.run.missing import no_dataset
 from coarsecon.run.neighbors import Neighbors, find_neighbors
 from coarsecon.run.overlap import training_overlap
 from coarsecon.run.provenance import computed_from, store_entry

@@ -1,13 +1,13 @@
 """The run folder, the unit users keep: the path of everything in it."""
 
-import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coarsecon.errors import InputError, NotWritableError
-from coarsecon.runtime.documents import parse_json, read_json_object
+from coarsecon.run.log import read_log
+from coarsecon.runtime.documents import read_json_object
 from coarsecon.runtime.file_sets import COMMITTED, STAGED, current_file, current_files, files_together, recover_files
 from coarsecon.runtime.files import cannot_write, is_inside
 from coarsecon.runtime.locks import acquire_or_raise
@@ -237,70 +237,11 @@ class RunFolder:
 
     def readable_metrics(self) -> tuple[list[dict[str, Any]], str]:
         """Return the rows of the log that can be read, and what is wrong with the first that cannot (else empty)."""
-        file, rows, problem, remedy = self.metrics_file, [], "", "delete that line"
-        try:
-            lines = file.read_bytes().splitlines()
-        except FileNotFoundError:
-            return [], ""
-        except OSError as error:
-            return [], f"{file}: cannot be read ({error.strerror})"
-        for number, line in enumerate(lines, 1):
-            try:
-                row = parse_json(line, f"{file}, line {number}", remedy=remedy)
-            except InputError as error:
-                problem = problem or str(error) * (number < len(lines))
-                continue
-            if isinstance(row, dict) and all(_is_count(row.get(key, 0)) for key in ("step", "epoch")):
-                rows.append({"step": 0, **row})
-            else:
-                problem = problem or f"{file}, line {number}: not a row of the log (step, epoch and numbers); {remedy}"
-        return rows, problem
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        return read_log(self.metrics_file)
 
 
 def _suffix(which: "Checkpoint") -> str:
     return "" if which == "last" else f"-{which}"
-
-
-def last_epoch(log: Iterable[Mapping[str, Any]]) -> int:
-    """Return the last epoch in the rows of a log; 0 if there is none."""
-    told = (row.get("epoch") for row in log)
-    return max((epoch for epoch in told if isinstance(epoch, int)), default=0)
-
-
-def no_encoder(path: Path) -> InputError:
-    """The error for a missing file of an encoder: why a run has none yet, or no best one, and what to do."""
-    run = RunFolder(path.parent)
-    if path.with_suffix("") == run.encoder("best").with_suffix("") and run.encoder().exists():
-        return InputError(
-            path, f"{run.root} has no best encoder, because {_why_no_best(run)}", "use the checkpoint last"
-        )
-    remedy = ""
-    if run.config_file.is_file() and not run.encoder().exists():
-        remedy = f" Resume it: {shlex.join(['coarsecon', 'pretrain', '--out', str(run.root), '--resume'])}"
-    return InputError(path, "no encoder here", f"has the run finished its first epoch?{remedy}")
-
-
-def _why_no_best(run: RunFolder) -> str:
-    if not run.checkpoint("last").exists():
-        return "it was imported, or copied without it"
-    try:
-        every = run.config().run.monitor_every
-    except InputError:
-        return "no epoch was monitored"
-    if not every:
-        return "it was trained without monitoring (run.monitor_every=0)"
-    return f"no epoch has been monitored yet (run.monitor_every={every})"
-
-
-def no_dataset(path: Path | str | None, run: Path) -> InputError:
-    """Return the error for a run whose dataset is missing."""
-    if path is None:
-        return InputError(run, "names no dataset", "name one (data)")
-    return InputError(path, f"the dataset of {run} is not there any more", "name where it is now (data)")
 
 
 def open_run(path: Path) -> RunFolder:

@@ -3,7 +3,8 @@
 import hashlib
 
 from coarsecon.config import Checkpoint
-from coarsecon.run.folder import RunFolder, no_encoder
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.missing import no_encoder
 
 
 def encoder_mark(folder: RunFolder, checkpoint: Checkpoint) -> str:

@@ -15,7 +15,8 @@ from coarsecon.config import Checkpoint, validate
 from coarsecon.errors import InputError
 from coarsecon.methods.base import Method, Setup
 from coarsecon.nn.encoder import Encoder, load_encoder, plain_state
-from coarsecon.run.folder import RunFolder, no_encoder
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.missing import no_encoder
 from coarsecon.runtime.device import to_device
 from coarsecon.runtime.documents import parse_json
 from coarsecon.runtime.file_sets import settled_file

@@ -9,7 +9,9 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_settings
 
 from coarsecon.errors import InputError
-from coarsecon.run.folder import RunFolder, last_epoch, no_encoder
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.log import last_epoch
+from coarsecon.run.missing import no_encoder
 from coarsecon.runtime.files import atomic_write
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train.pretrain import pretrain
