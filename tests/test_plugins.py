@@ -101,7 +101,7 @@ def test_the_settings_file_of_a_plugin_fits_it(examples, coarsecon, monkeypatch)
     monkeypatch.syspath_prepend(examples.site)
     done = coarsecon("pretrain", "--config", ROOT / "plugins" / "coarsecon-thanos" / "spread-cifar100.yaml")
     assert done.code == 2
-    assert "which images?" in done.err, "every setting was accepted, and only the data is missing"
+    assert "no dataset is given" in done.err, "every setting was accepted, and only the data is missing"
 
 
 def test_the_plugins_own_tests_pass(examples):

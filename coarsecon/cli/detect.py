@@ -12,6 +12,7 @@ from coarsecon.cli.options import JsonFile, RunArgument
 from coarsecon.cli.pretrain import given, moved, refuse_changes
 from coarsecon.cli.processes import single_process
 from coarsecon.config import Checkpoint
+from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder, open_run
 
 if TYPE_CHECKING:
@@ -26,27 +27,37 @@ def detect(
     run: RunArgument,
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="A folder in VOC's or COCO's form; repeatable, as for VOC2007 with VOC2012."),
+        typer.Option(help="Dataset folder in VOC's or COCO's form; repeatable, as for VOC2007 with VOC2012."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Default: voc-c4-24k or coco-mask-c4-1x; `coarsecon recipes ls` lists all.")
+        str | None,
+        typer.Option(help="Paper recipe (default: voc-c4-24k or coco-mask-c4-1x); `coarsecon recipes ls` lists all."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A file of settings, as detection.yaml is.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a step; default: the recipe's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the detector; default in RUN/detection.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the training in --out, or measure it.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings, such as a detector's detection.yaml.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of training steps (default: the recipe's).")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Batch size in images (default: the recipe's).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the detector (default: in RUN/detection).")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume the training in --out; evaluate it if it is finished.")
+    ] = False,
     encoder: Annotated[Checkpoint | None, typer.Option(help="The run's last or best encoder.")] = None,
     json: JsonFile = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
-    precision: Annotated[str | None, typer.Option(help="Of training: auto, float32 or bfloat16.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of the new layers, the order of images, the views.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode image files.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device: auto (default), cpu, cuda, cuda:1, ...")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Training precision: auto (default), float32 or bfloat16.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed of new layers, image order and views.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Number of processes that decode image files.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any other setting, for example schedule.steps=1000; repeatable."
+        ),
     ] = None,
 ) -> None:
-    """Train Faster or Mask R-CNN around the run's ResNet on VOC or COCO data, and tell its AP, AP50 and AP75."""
+    """Train Faster or Mask R-CNN around the run's ResNet on VOC or COCO data, and report AP, AP50 and AP75."""
     opened = open_run(run)
     from coarsecon import recipes
     from coarsecon.config import merge, parse_assignments, read_config_file
@@ -73,6 +84,8 @@ def detect(
     reporter = ConsoleReporter()
     resolved = resolve_config(layers)
     target = out or default_output_dir(opened, resolved)
+    if not resume and RunFolder(target).checkpoint("last").exists():
+        raise InputError(target, "holds a training already", "pass --resume to continue it, or another --out")
     check_folder(target, resume=resume)
     if resume:
         saved = moved(read_config_file(target / "detection.yaml"), layers)
@@ -119,7 +132,7 @@ def _measure(model: Any, planned: "DetectionSpec", reporter: ConsoleReporter) ->
 def _save(
     opened: RunFolder, planned: "DetectionSpec", metrics: dict[str, dict[str, Any]], reporter: ConsoleReporter
 ) -> None:
-    """Write the result file, with the settings and what they were computed from beside the scores."""
+    """Write the result file: scores, settings and the fingerprints they were computed from."""
     from coarsecon.detection.samples import annotations_mark
     from coarsecon.detection.spec import result_name
     from coarsecon.run.provenance import computed_from, encoder_entry

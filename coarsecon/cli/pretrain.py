@@ -1,4 +1,4 @@
-"""`coarsecon pretrain`: learn an embedding from coarse labels."""
+"""`coarsecon pretrain`: train an encoder on coarse labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,24 +16,29 @@ if TYPE_CHECKING:
 
 
 def pretrain(
-    data: Annotated[Path | None, typer.Option(help="A folder made by `coarsecon prepare`.")] = None,
-    method: Annotated[str | None, typer.Option(help="`coarsecon methods` lists them; default maskcon.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Start from a paper's settings; `coarsecon recipes ls`.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A file of settings, as RUN/config.yaml is.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="Any timm model; default resnet18.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training images; default 200.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Images in a step; default 128.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=2, help="Use N training images only, drawn evenly over the classes by --seed.")
+    data: Annotated[Path | None, typer.Option(help="Prepared dataset, made by `coarsecon prepare`.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Training method (default: maskcon); `coarsecon methods` lists them.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder to write; default runs/METHOD.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-    init_from: Annotated[Path | None, typer.Option(help="Start the backbone from this file of weights.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Paper recipe to start from; `coarsecon recipes ls` lists them.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings, such as RUN/config.yaml.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Name of any timm model (default: resnet18).")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of training epochs (default: 200).")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Global batch size in images (default: 128).")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="Train on N images only, drawn evenly over the classes by --seed.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to write (default: runs/METHOD).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
+    init_from: Annotated[Path | None, typer.Option(help="Checkpoint file to initialize the backbone from.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device: auto (default), cpu, cuda, cuda:1, ...")] = None,
+    precision: Annotated[str | None, typer.Option(help="Precision: auto (default), float32 or bfloat16.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed (default: 0).")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, for example optimizer.lr=0.1; repeatable."),
     ] = None,
 ) -> None:
     """Train an encoder on coarse labels. Later settings win: recipe, config file, --set, flags."""
@@ -64,8 +69,10 @@ def pretrain(
     path = (layers.get("data") or {}).get("path")
     if resume and isinstance(path, str) and not Path(path).exists():
         raise no_dataset(path, target)
-    if not resume and "path" not in (layers.get("data") or {}) and RunFolder(target).config_file.is_file():
-        raise InputError(f"{target}: holds a run; pass --resume to continue it, or --data DIR to begin another")
+    run = RunFolder(target)
+    is_known = "path" not in (layers.get("data") or {}) and run.config_file.is_file()
+    if not resume and (is_known or run.checkpoint("last").exists()):
+        raise InputError(target, "holds a run already", "pass --resume to continue it, or another --out")
 
     from coarsecon.runtime.distributed import connected
     from coarsecon.train.pretrain import pretrain
@@ -93,7 +100,7 @@ def pretrain(
 
 
 def given(flags: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The flags that were given, as a layer of settings."""
+    """Return the options that were given, as a layer of settings."""
     layer = {
         section: {key: value for key, value in values.items() if value is not None} for section, values in flags.items()
     }
@@ -103,15 +110,15 @@ def given(flags: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def _saved_settings(out: Path) -> dict[str, Any]:
     run = RunFolder(out)
     if not run.config_file.exists():
-        raise InputError(f"{out}: holds no run to resume (no config.yaml); leave --resume out to start one")
+        raise InputError(out, "holds no run to resume (no config.yaml)", "leave --resume out to start one")
     run.check_format()
     return run.settings()
 
 
 def moved(saved: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """The saved settings of a run, with those as asked that may change when it is resumed, elsewhere for example.
+    """Return the saved settings of a run, with those of `asked` that may change when it is resumed.
 
-    A path that the run was made without cannot be added.
+    A path that the run was started without cannot be added.
     """
     from coarsecon.config import RESUMABLE, merge
 
@@ -124,10 +131,10 @@ def moved(saved: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(saved: "Settings", asked: "Settings", out: Path) -> None:
-    """Refuse to resume a run with other settings than it began with; settings it was made without had their default.
+    """Refuse to resume a run with other settings than it was started with.
 
     Raises:
-        InputError: a setting differs; it is named with both values.
+        InputError: A setting differs; it is named with both values.
     """
     saved_sections = saved.model_dump(mode="json")
     for section, values in asked.model_dump(mode="json").items():
@@ -137,6 +144,6 @@ def refuse_changes(saved: "Settings", asked: "Settings", out: Path) -> None:
             before = saved_sections[section].get(key)
             if value != before:
                 raise InputError(
-                    f"--resume continues {out} as it began: {section}.{key} was {before!r}, "
-                    f"now {value!r}; choose another --out for other settings"
-                )
+                    out, f"cannot resume: {section}.{key} was {before!r}, now {value!r}",
+                    "choose another --out for other settings",
+                )  # fmt: skip

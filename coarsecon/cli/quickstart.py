@@ -1,4 +1,4 @@
-"""`coarsecon quickstart`: the main job on toy images, from drawing them to a gallery and a map."""
+"""`coarsecon quickstart`: train and search on toy images, from drawing them to a gallery and a map."""
 
 import json
 import time
@@ -16,18 +16,20 @@ from coarsecon.runtime.files import atomic_write, several
 
 METHODS = {
     "maskcon": "MaskCon: coarse labels and images",
-    "moco": "MoCo: images alone",
-    "supce": "cross-entropy: coarse labels alone",
+    "moco": "MoCo: images only",
+    "supce": "cross-entropy: coarse labels only",
 }
 
 
 @single_process
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("quickstart"),
-    epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more epochs than the toy recipes have.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Number of training epochs (default: the toy recipes').")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the images and of training.")] = 0,
 ) -> None:
-    """Draw toy images, learn from their coarse labels in three ways, and see which finds the fine kinds."""
+    """Draw toy images, train on their coarse labels with three methods, and compare their fine-grained retrieval."""
     from coarsecon import recipes
     from coarsecon.config import merge, read_config_file
     from coarsecon.data.prepare.dataset import prepare_dataset
@@ -98,11 +100,11 @@ def quickstart(
 
 
 def _check_output(out: Path, data: Path) -> None:
-    """Raise InputError where the folder holds anything but an earlier quickstart."""
+    """Raise InputError if the folder holds anything but an earlier quickstart."""
     from coarsecon.data.prepared.store import is_prepared
 
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; --out names a folder")
+        raise InputError(out, "is a file", "--out names a folder")
     others = [path.name for path in out.iterdir() if not path.name.startswith(".data.")] if out.is_dir() else []
     if others and not is_prepared(data):
-        raise InputError(f"{out}: holds other files ({several(sorted(others))}); --out names a new folder")
+        raise InputError(out, f"holds other files ({several(sorted(others))})", "--out names a new folder")

@@ -30,8 +30,9 @@ def resnet_of(encoder: Encoder, *, frozen: bool) -> ResNet:
     if not isinstance(backbone, ResNet):
         name = split_model_name_tag(encoder.card.backbone.name)[0]
         raise InputError(
-            f"detect works with timm's ResNets (resnet18, resnet34, resnet50, resnet101, resnext50_32x4d, ...); "
-            f"this run's backbone is {name}"
+            f"backbone {name}",
+            "detection supports timm's ResNets only",
+            "train a run with resnet18, resnet34, resnet50, resnet101, resnext50_32x4d, ...",
         )
     if frozen:
         freeze_batch_norm_2d(backbone)  # type: ignore[no-untyped-call]

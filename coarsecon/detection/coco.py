@@ -29,49 +29,49 @@ def read_coco(folder: Path, split: str, *, masks: bool) -> DetectionSet:
         InputError: something is missing, malformed, or leads out of the folder.
     """
     if not re.fullmatch(r"[\w-]+", split):
-        raise InputError(f"data: {split!r} is not the name of a split, as train2017 is")
+        raise InputError("data", f"{split!r} is not the name of a split, as train2017 is")
     path = folder / "annotations" / f"instances_{split}.json"
     content = _parse(path)
     names = {_integer(row, "id", path): canonical(_text(row, "name", path)) for row in content["categories"]}
     if len(set(names.values())) < len(content["categories"]):
-        raise InputError(f"{path}: two categories share an id or a name")
+        raise InputError(path, "two categories share an id or a name")
     rows: dict[int, list[Record]] = defaultdict(list)
     for row in content["annotations"]:
         rows[_integer(row, "image_id", path)].append(row)
     places = [folder / split, folder / "images" / split, folder / "images"]
     place = next((place for place in places if place.is_dir()), None)
     if place is None:
-        raise InputError(f"{folder}: no folder {split}, images/{split} or images with the images of {path.name}")
+        raise InputError(folder, f"no folder {split}, images/{split} or images with the images of {path.name}")
     images: dict[int, Annotated] = {}
     for row in content["images"]:
         number = _integer(row, "id", path)
         if number in images:
-            raise InputError(f"{path}: two images have the id {number}")
+            raise InputError(path, f"two images have the id {number}")
         where = f"{path}, image {number}"
         size = image_size(_maybe_number(row.get("height")), _maybe_number(row.get("width")), where)
         found = [_instance(each, size, names, path, masks=masks) for each in rows.pop(number, ())]
         image = file_in(place, _text(row, "file_name", path), where)
         images[number] = Annotated(image, size, [each for each in found if each is not None])
     if rows:
-        raise InputError(f"{path}: there are boxes of image {next(iter(rows))}, which is not among its images")
+        raise InputError(path, f"there are boxes of image {next(iter(rows))}, which is not among its images")
     if not images:
-        raise InputError(f"{path}: names no image")
+        raise InputError(path, "names no image")
     return DetectionSet(str(path), list(images.values()))
 
 
 def _parse(path: Path) -> dict[str, list[Record]]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: more than {MAX_BYTES:,} bytes are not read")
+            raise InputError(path, f"more than {MAX_BYTES:,} bytes are not read")
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path}: not a readable file of annotations ({error.strerror})") from None
+        raise InputError(path, f"not a readable file of annotations ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable file of annotations ({str(error)[:200]})") from None
+        raise InputError(path, f"not a readable file of annotations ({str(error)[:200]})") from None
     for part in ("images", "annotations", "categories"):
         rows = content.get(part) if isinstance(content, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise InputError(f"{path}: no list of {part} in it, which instances_*.json of COCO has")
+            raise InputError(path, f"no list of {part} in it, which instances_*.json of COCO has")
     return content
 
 
@@ -79,12 +79,12 @@ def _instance(row: Record, size: Size, names: dict[int, str], path: Path, *, mas
     where = f"{path}, annotation {row.get('id')!r:.40}"
     category = _integer(row, "category_id", path)
     if category not in names:
-        raise InputError(f"{where}: there is no category {category}")
+        raise InputError(where, f"there is no category {category}")
     box = row.get("bbox")
     sides = [_maybe_number(side) for side in box] if isinstance(box, list) else []
     numbers = [side for side in sides if side is not None]
     if len(sides) != 4 or len(numbers) != 4:
-        raise InputError(f"{where}: bbox is {box!s:.60}, not left, top, width and height")
+        raise InputError(where, f"bbox is {box!s:.60}, not left, top, width and height")
     left, top, width, height = numbers
     inside = clipped((left, top, left + width, top + height), size, where)
     if inside is None:
@@ -101,12 +101,12 @@ def _maybe_number(value: Any) -> float | None:
 def _integer(row: Record, key: str, path: Path) -> int:
     value = row.get(key)
     if type(value) is not int:
-        raise InputError(f"{path}: {key} is {value!s:.60}, not a whole number")
+        raise InputError(path, f"{key} is {value!s:.60}, not a whole number")
     return value
 
 
 def _text(row: Record, key: str, path: Path) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value:
-        raise InputError(f"{path}: {key} is {value!s:.60}, not a text")
+        raise InputError(path, f"{key} is {value!s:.60}, not a text")
     return value

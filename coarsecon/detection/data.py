@@ -34,14 +34,15 @@ def format_of(path: Path) -> str:
         InputError: there is no such folder, or it is in neither form.
     """
     if not path.is_dir():
-        raise InputError(f"{path}: no such folder")
+        raise InputError(path, "no such folder")
     if is_coco(path):
         return "coco"
     if voc_folders(path):
         return "voc"
     raise InputError(
-        f"{path}: neither VOC's form (ImageSets/Main and Annotations, there or in VOC2007, ...) nor COCO's "
-        "(annotations/instances_*.json)"
+        path,
+        "neither in VOC's form (ImageSets/Main and Annotations, there or in VOC2007, ...) nor in COCO's "
+        "(annotations/instances_*.json)",
     )
 
 
@@ -56,16 +57,16 @@ def read_split(paths: Sequence[Path], split: str, *, masks: bool) -> DetectionSe
         if format_of(path) == "coco":
             sets.append(read_coco(path, split, masks=masks))
         elif masks:
-            raise InputError(f"{path}: VOC's annotations hold no masks; pass --set model.masks=false")
+            raise InputError(path, "VOC's annotations hold no masks", "set model.masks to false")
         else:
             sets += [read_voc(folder, split) for folder in voc_folders(path) if has_split(folder, split)]
     if not sets:
-        raise InputError(f"{', '.join(map(str, paths))}: no ImageSets/Main/{split}.txt there")
+        raise InputError(", ".join(map(str, paths)), f"no ImageSets/Main/{split}.txt there")
     return joined(sets)
 
 
-class Examples(Dataset[Arrays | str]):
-    """Decoded images with their targets; in place of a broken one, what is wrong with it."""
+class Examples(Dataset[Arrays | InputError]):
+    """Decoded images with their targets; an error in place of a broken one."""
 
     def __init__(self, images: Sequence[Annotated], classes: Sequence[str]) -> None:
         self.images = images
@@ -74,13 +75,13 @@ class Examples(Dataset[Arrays | str]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Arrays | str:
-        """An error raised in a worker would arrive as a traceback."""
+    def __getitem__(self, index: int) -> Arrays | InputError:
+        """Return an error instead of raising it: from a worker process it would arrive as a traceback."""
         annotated = self.images[index]
         try:
             pixels = read_pixels(annotated).transpose(2, 0, 1)
         except InputError as error:
-            return str(error)
+            return error
         labels = np.array([self.labels[each.label] for each in annotated.instances], np.int64)
         target: dict[str, NDArray[Any]] = {"boxes": annotated.boxes(), "labels": labels}
         masks = [decode(each.mask, annotated.size) for each in annotated.instances if each.mask is not None]
@@ -100,7 +101,7 @@ def read_pixels(annotated: Annotated) -> NDArray[np.uint8]:
     if pixels.shape[:2] != annotated.size:
         height, width = annotated.size
         raise InputError(
-            f"{annotated.image}: {pixels.shape[1]} x {pixels.shape[0]} px, but its annotation says {width} x {height}"
+            annotated.image, f"{pixels.shape[1]} x {pixels.shape[0]} px, but its annotation says {width} x {height}"
         )
     return pixels
 
@@ -119,9 +120,9 @@ def load_batches(examples: Examples, batches: Iterable[list[int]], workers: int)
         yield [_as_tensors(example) for example in batch]
 
 
-def _as_tensors(example: Arrays | str) -> Example:
-    if isinstance(example, str):
-        raise InputError(example)
+def _as_tensors(example: Arrays | InputError) -> Example:
+    if isinstance(example, InputError):
+        raise example
     image, target = example
     return torch.from_numpy(image), {name: torch.from_numpy(value) for name, value in target.items()}
 

@@ -42,7 +42,7 @@ def read_segmentation(value: Any, size: tuple[int, int], where: str) -> Segmenta
         numbers = lengths if isinstance(lengths, list) else [None]
         if all(type(number) is int and number >= 0 for number in numbers) and sum(numbers) == size[0] * size[1]:
             return Segmentation(counts=np.array(numbers, np.int64))
-    raise InputError(f"{where}: segmentation is neither polygons nor the run lengths of {size[1]} x {size[0]} px")
+    raise InputError(where, f"segmentation is neither polygons nor the run lengths of {size[1]} x {size[0]} px")
 
 
 def _polygon(points: Any, size: tuple[int, int], where: str) -> NDArray[np.float32]:
@@ -51,7 +51,7 @@ def _polygon(points: Any, size: tuple[int, int], where: str) -> NDArray[np.float
     except (TypeError, ValueError, OverflowError):
         corners = np.zeros(0, np.float32)
     if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2 or not np.isfinite(corners).all():
-        raise InputError(f"{where}: a polygon of a segmentation is x, y, x, y, ... of three corners or more")
+        raise InputError(where, "a polygon of a segmentation is x, y, x, y, ... of three corners or more")
     height, width = size
     return corners.reshape(-1, 2).clip(0, np.array([width, height], np.float32))
 
@@ -66,7 +66,7 @@ def _decompressed(text: str, where: str) -> list[int]:
     for character in text.encode("ascii", "replace"):
         code = character - 48
         if not 0 <= code < 64 or shift > 35:
-            raise InputError(f"{where}: the run lengths of a segmentation are malformed")
+            raise InputError(where, "the run lengths of a segmentation are malformed")
         value |= (code & 31) << shift
         shift += 5
         if code & 32:
@@ -76,7 +76,7 @@ def _decompressed(text: str, where: str) -> list[int]:
         lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
         value, shift = 0, 0
     if shift:
-        raise InputError(f"{where}: the run lengths of a segmentation end too early")
+        raise InputError(where, "the run lengths of a segmentation end too early")
     return lengths
 
 

@@ -59,7 +59,7 @@ def build_detector(encoder: Encoder, settings: ModelSettings, sizes: SizeSetting
 def _proposals(width: int, settings: ModelSettings) -> RegionProposalNetwork:
     sides, is_c4 = tuple(settings.anchors), settings.head == "c4"
     if not is_c4 and len(sides) != 5:
-        raise InputError(f"model.anchors: a feature pyramid has 5 levels with one side each, not {len(sides)}")
+        raise InputError("model.anchors", f"a feature pyramid has 5 levels with one side each, not {len(sides)}")
     groups = (sides,) if is_c4 else tuple((side,) for side in sides)
     anchors = AnchorGenerator(groups, (RATIOS,) * len(groups))
     # detectron2's numbers; of a pyramid, those before suppression are of each level.

@@ -69,7 +69,7 @@ class DetectionSet:
         """
         images = [image.trainable(difficult=difficult) for image in self.images]
         if not any(image.instances for image in images):
-            raise InputError(f"{self.origin}: no box to learn from")
+            raise InputError(self.origin, "no box to train on")
         return DetectionSet(self.origin, [image for image in images if image.instances])
 
 
@@ -97,11 +97,12 @@ def check_classes(train: DetectionSet, test: DetectionSet) -> list[str]:
     unknown = [name for name in asked if name not in known]
     if unknown:
         raise InputError(
-            f"{test.origin}: {', '.join(map(repr, unknown[:5]))} cannot be found by a detector that sees no box of it "
-            f"in {train.origin}; add some there, or take it out here"
+            test.origin,
+            f"{', '.join(map(repr, unknown[:5]))} has no box in the training images ({train.origin})",
+            "add some there, or remove the class here",
         )
     if not any(not (each.crowd or each.difficult) for image in test.images for each in image.instances):
-        raise InputError(f"{test.origin}: no box to measure by")
+        raise InputError(test.origin, "no box to evaluate on")
     return known
 
 
@@ -113,7 +114,7 @@ def clipped(box: Sequence[float], size: Size, where: str) -> tuple[float, float,
     """
     left, top, right, bottom = box
     if not all(map(isfinite, box)) or right < left or bottom < top:
-        raise InputError(f"{where}: {[round(side, 2) for side in box]} is no box (left, top, right, bottom)")
+        raise InputError(where, f"{[round(side, 2) for side in box]} is no box (left, top, right, bottom)")
     height, width = size
     left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
     return (left, top, right, bottom) if right > left and bottom > top else None
@@ -126,9 +127,9 @@ def image_size(height: float | None, width: float | None, where: str) -> Size:
         InputError: it is none, or that of an image too large to read.
     """
     if height is None or width is None or not (height >= 1 and width >= 1 and height % 1 == 0 and width % 1 == 0):
-        raise InputError(f"{where}: width and height of the image are {width} and {height}")
+        raise InputError(where, f"width and height of the image are {width} and {height}")
     if height * width > MAX_PIXELS:
-        raise InputError(f"{where}: {width:.0f} x {height:.0f} px is more than is read; shrink or remove the image")
+        raise InputError(where, f"{width:.0f} x {height:.0f} px is more than is read", "shrink or remove the image")
     return int(height), int(width)
 
 
@@ -140,8 +141,8 @@ def file_in(folder: Path, name: str, where: str) -> Path:
     """
     parts = re.split(r"[/\\]", name)
     if "\0" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
-        raise InputError(f"{where}: {name!r} is not the name of a file inside {folder}")
+        raise InputError(where, f"{name!r} is not the name of a file inside {folder}")
     path = path_on_disk(folder.joinpath(*parts))
     if not path.is_file():
-        raise InputError(f"{where}: there is no image {path}")
+        raise InputError(where, f"there is no image {path}")
     return path

@@ -1,4 +1,4 @@
-"""From layers of settings to a detector's training that is ready to start."""
+"""Resolve layers of settings to a detector's training that is ready to start."""
 
 import hashlib
 import json
@@ -26,16 +26,16 @@ from coarsecon.runtime.device import choose_device, choose_precision
 
 DEFAULT_RECIPES = {"voc": "voc-c4-24k", "coco": "coco-mask-c4-1x"}
 
-UNTOLD = RESUMABLE | {"data.paths", "recipe"}
-"""Settings that do not stand in a result's name as others do: where it ran, or told otherwise."""
+NOT_IN_NAME = RESUMABLE | {"data.paths", "recipe"}
+"""Settings that a result's name leaves out: where it ran, or what the name says otherwise."""
 
-LONGEST = 120
-"""Characters of the settings in a result's name, which leaves room for the rest in the 255 of a file's name."""
+MAX_SETTINGS_LENGTH = 120
+"""Characters of the settings in a result's name; a file name has at most 255."""
 
 
 @dataclass(frozen=True)
 class DetectionSpec:
-    """A training that is ready to start."""
+    """A detector's training that is ready to start."""
 
     run: RunFolder
     config: DetectionConfig
@@ -46,11 +46,11 @@ class DetectionSpec:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches in a pass over the training images."""
+        """Number of full batches in a pass over the training images."""
         return len(self.train.images) // self.config.run.batch_size
 
     def build(self) -> GeneralizedRCNN:
-        """The detector on its device, its new layers drawn by the seed."""
+        """Build the detector on its device; the seed decides its new layers."""
         encoder = open_encoder(self.run, self.config.model.encoder)
         with torch.random.fork_rng():
             torch.manual_seed(self.config.run.seed)
@@ -59,7 +59,7 @@ class DetectionSpec:
 
 
 def resolve_config(layers: Mapping[str, Any]) -> DetectionConfig:
-    """Checked settings without any `auto` left but the device's, above the usual recipe where they name none.
+    """Check and resolve settings (only the device may stay `auto`), on top of the data form's recipe if they name none.
 
     Raises:
         InputError: a setting, a folder or the device cannot be used, or pycocotools is missing.
@@ -67,7 +67,7 @@ def resolve_config(layers: Mapping[str, Any]) -> DetectionConfig:
     require_pycocotools()
     config = validate(DetectionConfig, layers)  # first, for what follows reads folders
     if not config.data.paths:
-        raise InputError("which images? Pass --data DIR, a folder in VOC's or COCO's form")
+        raise InputError("data.paths", "no dataset is given", "name a folder in VOC's or COCO's form")
     if "recipe" not in layers:
         name = DEFAULT_RECIPES[format_of(config.data.paths[0])]
         config = validate(DetectionConfig, merge(recipes.read(name, "detect"), layers))
@@ -81,7 +81,7 @@ def resolve_config(layers: Mapping[str, Any]) -> DetectionConfig:
 
 
 def build_detection_spec(run: RunFolder, config: DetectionConfig) -> DetectionSpec:
-    """Read the annotations that settled settings name, after a look at the encoder.
+    """Check the encoder, and read the annotations that resolved settings name.
 
     Raises:
         InputError: the encoder, images or annotations cannot be used, or images are fewer than a batch.
@@ -92,19 +92,20 @@ def build_detection_spec(run: RunFolder, config: DetectionConfig) -> DetectionSp
     train = whole.trainable(difficult=data.difficult)
     if len(train.images) < size:
         raise InputError(
-            f"run.batch_size: {size} is more than the {len(train.images)} training images with a box; "
-            f"pass --batch-size {max(1, min(16, len(train.images) // 2))}"
+            "run.batch_size",
+            f"{size} is more than the {len(train.images)} training images with a box",
+            f"set it to {max(1, min(16, len(train.images) // 2))}",
         )
     return DetectionSpec(run, config, train, test, check_classes(train, test), choose_device(config.run.device))
 
 
 def result_name(config: DetectionConfig) -> str:
-    """What a result of these settings is called: its recipe, its data, and what differs from the recipe."""
+    """Name a result after its recipe, its data, and the settings that differ from the recipe."""
     base = DetectionConfig() if config.recipe is None else _recipe(config.recipe)
     before, after = (dict(_flat(each.model_dump(mode="json"))) for each in (base, config))
-    changed = {key: value for key, value in after.items() if key not in UNTOLD and value != before[key]}
+    changed = {key: value for key, value in after.items() if key not in NOT_IN_NAME and value != before[key]}
     words = [word(f"{key}={str(value).replace(' ', '')}") for key, value in changed.items()]
-    if len("-".join(words)) > LONGEST:
+    if len("-".join(words)) > MAX_SETTINGS_LENGTH:
         words = [f"settings={hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]}"]
     return "-".join([config.recipe or "own", word(f"data={'+'.join(map(str, config.data.paths))}"), *words])
 
@@ -122,5 +123,5 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def default_output_dir(run: RunFolder, config: DetectionConfig) -> Path:
-    """Where a training of these settings is kept, unless another place is named."""
+    """Return the folder of a training with these settings."""
     return run.root / "detection" / result_name(config)

@@ -43,19 +43,19 @@ def read_voc(folder: Path, split: str) -> DetectionSet:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable list of images ({error})") from None
+        raise InputError(path, f"not a readable list of images ({error})") from None
     names = [line.split()[0] for line in lines if line.strip()]
     for name in names:
         if not re.fullmatch(r"\w[\w.-]*", name):
-            raise InputError(f"{path}: {name!r} is not the name of an image")
+            raise InputError(path, f"{name!r} is not the name of an image")
     if not names:
-        raise InputError(f"{path}: names no image")
+        raise InputError(path, "names no image")
     return DetectionSet(str(path), [_read_image(folder, name) for name in names])
 
 
 def _list_of(folder: Path, split: str) -> Path:
     if not re.fullmatch(r"\w+", split):
-        raise InputError(f"data: {split!r} is not the name of a list in ImageSets/Main")
+        raise InputError("data", f"{split!r} is not the name of a list in ImageSets/Main")
     return folder / "ImageSets" / "Main" / f"{split}.txt"
 
 
@@ -71,7 +71,7 @@ def _read_image(folder: Path, name: str) -> Annotated:
 def _read_object(element: Element, size: tuple[int, int], path: Path) -> Instance | None:
     name = canonical((element.findtext("name") or "").strip())
     if not name:
-        raise InputError(f"{path}: an object has no name")
+        raise InputError(path, "an object has no name")
     left, top, right, bottom = (_number(element, f"bndbox/{side}", path) for side in SIDES)
     box = clipped((left - 1, top - 1, right, bottom), size, f"{path}: {name}")
     is_difficult = (element.findtext("difficult") or "0").strip() == "1"
@@ -83,7 +83,7 @@ def _number(element: Element, place: str, path: Path) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{path}: {place} is {text!r}, which is no number") from None
+        raise InputError(path, f"{place} is {text!r}, which is no number") from None
 
 
 class _WithoutDoctype(TreeBuilder):
@@ -103,12 +103,12 @@ def parse_xml(path: Path) -> Element:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path}: not a readable annotation ({error.strerror})") from None
+        raise InputError(path, f"not a readable annotation ({error.strerror})") from None
     if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: more than {MAX_BYTES:,} bytes are no annotation of one image")
+        raise InputError(path, f"more than {MAX_BYTES:,} bytes are no annotation of one image")
     parser = XMLParser(target=_WithoutDoctype())
     try:
         parser.feed(content)
         return parser.close()
     except (ParseError, ValueError, LookupError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable annotation ({error})") from None
+        raise InputError(path, f"not a readable annotation ({error})") from None

@@ -1,4 +1,4 @@
-"""From layers of settings to a run ready to start; mistakes are found here, before anything is written."""
+"""Resolve layers of settings to a run that is ready to start; mistakes are reported before anything is written."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from coarsecon.train.schedule import cycles_of, warmup_of
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run that is ready to start: settings without any `auto` left but the device's, and what they name."""
+    """A run that is ready to start: resolved settings (only the device may be `auto`) and the objects they name."""
 
     config: RunConfig
     method_class: type[Method]
@@ -37,17 +37,17 @@ class RunSpec:
     card: EncoderCard
     device: torch.device
     left_out: str = ""
-    """A sentence on the training images that have no label to train on, if there are any."""
+    """A sentence on training images without a label, if there are any."""
     restored: bool = False
-    """Whether a saved state is loaded into the method, which needs no initial weights then."""
+    """Whether a saved state will be loaded, so that no initial weights are needed."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches in an epoch."""
+        """Number of full batches in an epoch."""
         return _full_batches(self.split, self.config)
 
     def summary(self) -> str:
-        """What is trained on what, in a line."""
+        """Describe the training in one line."""
         config, epochs = self.config, self.config.schedule.epochs
         return (
             f"{config.method['name']} with {config.backbone.name} on {len(self.split):,} images at "
@@ -62,9 +62,9 @@ class RunSpec:
     def build_method(
         self, comm: Distributed | None = None, on_weights: Callable[[LoadedWeights], None] | None = None
     ) -> Method:
-        """The method with its initial weights, the same for the same seed, on the run's device.
+        """Build the method with its initial weights, which depend on the seed only, on the run's device.
 
-        `on_weights` is called with what a file of weights for the backbone, or timm's, gave.
+        `on_weights` is called with a report of pretrained weights that were loaded into the backbone.
         """
         backbone, image, batch_norm = self.config.backbone, self.card.input, self.config.run.batch_norm
         comm, settings = comm or Distributed(), self.method_settings
@@ -94,21 +94,23 @@ class RunSpec:
 
 
 def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -> RunSpec:
-    """Check merged layers of settings against the method, the dataset and the machine; ranks compute as the first does.
+    """Check merged layers of settings against the method, the dataset and the machine.
 
     Raises:
-        InputError: a setting, the dataset or the device cannot be used.
+        InputError: A setting, the dataset or the device cannot be used.
     """
     name = str((layers.get("method") or {}).get("name", "maskcon"))
     method_class = registry.load(registry.METHODS, name)
     if not (isinstance(method_class, type) and issubclass(method_class, Method)):
-        raise CoarseconError(f"the method {name!r} is broken: it is not a subclass of coarsecon.methods.Method")
+        raise CoarseconError(
+            f"method {name!r}", "is not a subclass of coarsecon.methods.Method", "fix or uninstall its package"
+        )
     config = validate(RunConfig, merge(method_class.defaults, layers))
     own = {key: value for key, value in config.method.items() if key != "name"}
     method_settings = validate(method_class.Config, own, section="method")
 
     if config.data.path is None:
-        raise InputError("which images? Pass --data DIR, a dataset made by `coarsecon prepare`")
+        raise InputError("data.path", "no dataset is given", "make one with `coarsecon prepare`")
     dataset = open_dataset(config.data.path)
     split, left_out = _training_split(dataset, config, needs_labels=method_class.needs_labels)
     if method_class.needs_labels:
@@ -124,8 +126,9 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
         and (comm or Distributed()).world_size > 1
     ):
         raise InputError(
-            "run.batch_norm: sync shares batch statistics that backbone.batch_norm_splits separates; "
-            "set backbone.batch_norm_splits to 1, or use shuffle or local"
+            "run.batch_norm",
+            "sync shares the batch statistics that backbone.batch_norm_splits separates",
+            "set backbone.batch_norm_splits to 1, or run.batch_norm to shuffle or local",
         )
     check_optimizer(config.optimizer)
     device = choose_device(config.run.device)
@@ -160,58 +163,61 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
 
 
 def _check_lengths(config: RunConfig) -> None:
-    """Refuse what would not fail, or only once it runs: cosines without an epoch, batch statistics of one image."""
+    """Refuse settings that would fail late or not at all: more cycles than epochs, batch statistics of one image."""
     cycles, epochs = cycles_of(config.schedule), config.schedule.epochs
     if config.schedule.name == "cyclic" and cycles > epochs:
         raise InputError(
-            f"schedule.cycles: {cycles} cosines do not go into {epochs} epochs; pass --set schedule.cycles=1"
+            "schedule.cycles", f"{cycles} must not exceed schedule.epochs ({epochs})", "set schedule.cycles to 1"
         )
     splits, images = config.backbone.batch_norm_splits, config.run.batch_size
     if splits > 1 and images < 2 * splits:
         raise InputError(
-            f"backbone.batch_norm_splits: {splits} groups of a batch of {images} have fewer than 2 images each; "
-            f"use at most {images // 2}, or a batch of at least {2 * splits}"
+            "backbone.batch_norm_splits",
+            f"{splits} groups of a batch of {images} have fewer than 2 images each",
+            f"use at most {images // 2}, or a batch of at least {2 * splits}",
         )
 
 
 def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels: bool) -> tuple[Split, str]:
-    """The images to train on, and a sentence on those that have no label and are left out."""
+    """Return the training images, and a sentence on those left out for want of a label."""
     level, root = config.data.labels, dataset.root
     if level not in dataset.info.levels:
-        raise InputError(f"data.labels: {root} has no {level!r} labels; it has {', '.join(dataset.info.levels)}")
+        raise InputError("data.labels", f"{root} has no {level!r} labels", f"it has {', '.join(dataset.info.levels)}")
     split, left_out = training_images(dataset.split("train"), config, needs_labels=needs_labels), ""
     if needs_labels:
         if not len(split):
             raise InputError(
-                f"data.labels: the training images of {root} have no {level} label; train on another level"
+                "data.labels", f"no training image of {root} has a {level} label", "train on another level"
             )
         columns = {"train": dataset.split("train").labels[level]}
         left_out = unlabeled_note(level, columns, f"and are left out (data.labels={level})")
     if len(split) < 2:
         raise InputError(
-            f"{root}: training needs at least 2 images, found {len(split)}{f' ({left_out})' * bool(left_out)}; "
-            "add images to the training split, or raise data.limit if it is set"
+            root,
+            f"training needs at least 2 images, found {len(split)}{f' ({left_out})' * bool(left_out)}",
+            "add images to the training split, or raise data.limit if it is set",
         )
     if len(split) < config.run.batch_size:
         raise InputError(
-            f"run.batch_size: {config.run.batch_size} is more than the {len(split)} training images"
-            f"{f' ({left_out})' * bool(left_out)}; pass --batch-size {max(2, min(32, len(split) // 2))}"
+            "run.batch_size",
+            f"{config.run.batch_size} is more than the {len(split)} training images{f' ({left_out})' * bool(left_out)}",
+            f"set it to {max(2, min(32, len(split) // 2))}",
         )
     return split, left_out
 
 
 def _single_class_note(split: Split, config: RunConfig, dataset: PreparedDataset, method: type[Method]) -> str:
-    """A sentence for training images of one class, which raises InputError where the method cannot learn from them."""
+    """Return a warning if all training images have one class; raise InputError if the method needs several."""
     level = config.data.labels
     classes = split.labels[level].unique()
     if len(classes) > 1:
         return ""
     name = dataset.info.levels[level][int(classes[0])]
     problem = f"all {len(split):,} training images are of one {level} class ({name})"
-    remedy = "train on another level (data.labels), or without labels (--method moco)"
+    remedy = "train on another level (data.labels), or with a method that needs no labels (moco)"
     if method.min_classes > 1:
         method_name = config.method["name"]
-        raise InputError(f"{dataset.root}: {problem}, and {method_name} learns what separates classes; {remedy}")
+        raise InputError(dataset.root, f"{problem}, and {method_name} needs several classes", remedy)
     return f"Warning: {problem}: its label says nothing about the images; {remedy}."
 
 

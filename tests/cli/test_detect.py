@@ -121,9 +121,9 @@ def test_ctrl_c_saves_and_tells_how_to_go_on(coarsecon, made, run, tmp_path, mon
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "Pass --data DIR"),
+        ([], "no dataset is given"),
         (["--data", "nowhere"], "nowhere: no such folder"),
-        (["--data", "{made}/run"], "neither VOC's form"),
+        (["--data", "{made}/run"], "neither in VOC's form"),
         (["--data", "{made}/coco", "--recipe", "maskcon-toy"], "is for `coarsecon pretrain`"),
         (["--data", "{made}/coco", "--recipe", "coco-mask-c4"], "did you mean coco-mask-c4-1x?"),
         (["--data", "{made}/coco", "--set", "model.heads=fpn"], "did you mean model.head?"),
@@ -149,7 +149,7 @@ def test_a_backbone_without_such_a_detector_leaves_nothing(coarsecon, made, tmp_
     run = encoder_run(tmp_path / "other", "resnet12").root
     done = coarsecon("detect", run, "--data", made / "VOCdevkit", *QUICK)
     assert done.code == 2
-    assert "this run's backbone is resnet12" in done.err
+    assert "backbone resnet12: detection supports timm's ResNets only" in done.err
     assert not (run / "detection").exists()
 
 

@@ -90,7 +90,7 @@ def test_a_run_resumes_with_a_dataset_that_moved_and_with_no_other_images(coarse
     other = write_tiny_dataset(tmp_path / "other", train=64)
     told = coarsecon("pretrain", "--out", out, "--resume", "--data", other)
     assert told.code == 2
-    assert f"{other}: other images than those {out} learned from so far" in told.err
+    assert f"{other}: cannot resume: the dataset differs from the one {out} was trained on" in told.err
 
 
 def test_a_run_made_before_there_was_a_setting_resumes_with_its_default(coarsecon, tiny_data, tmp_path):

@@ -22,7 +22,7 @@ def test_the_quickstart_writes_its_table_gallery_and_map_and_can_be_repeated(coa
     out = tmp_path / "quick"
     done = coarsecon("quickstart", "--out", out, "--epochs", 1)
     assert done.code == 0, done.err
-    assert "MoCo: images alone" in done.out
+    assert "MoCo: images only" in done.out
     results = json.loads((out / "results.json").read_text())
     assert set(results) == {"maskcon", "moco", "supce"}
     assert results["maskcon"]["fine"]["queries"] == 1000

@@ -108,7 +108,7 @@ def test_a_level_that_no_training_image_has_is_an_error(coarsecon, half, tmp_pat
     words = ("--data", tmp_path / "none", "--set", "data.labels=fine", "--batch-size", 8, "--out", tmp_path / "run")
     done = coarsecon("pretrain", *words)
     assert done.code == 2
-    assert "have no fine label; train on another level" in done.err
+    assert "has a fine label; train on another level" in done.err
     assert not (tmp_path / "run").exists()
 
 

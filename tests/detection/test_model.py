@@ -62,7 +62,7 @@ def test_the_pyramid_stands_on_the_encoders_layers_and_frozen_norms_give_the_sam
 
 def test_a_backbone_that_is_no_resnet_is_refused(tmp_path):
     encoder = load_encoder(encoder_run(tmp_path / "run", "resnet12").encoder())
-    with pytest.raises(InputError, match=r"resnet50.*this run's backbone is resnet12"):
+    with pytest.raises(InputError, match=r"backbone resnet12: .*resnet50"):
         build_detector(encoder, ModelSettings(), SIZES, 2)
 
 

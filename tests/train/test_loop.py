@@ -290,7 +290,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_data, tmp_path):
         ({"method": {"name": "salmask", "saliency": "resnet_18"}}, r"method\.saliency: timm has no model .*resnet18"),
         ({"method": {"name": "salmask", "saliency_weights": "x.pt"}}, r"saliency_weights: needs a timm model"),
         ({"backbone": {"batch_norm_splits": 17}}, r"use at most 16, or a batch of at least 34"),
-        ({"schedule": {"name": "cyclic", "cycles": 3, "epochs": 2}}, r"schedule\.cycles: 3 cosines do not go into 2"),
+        ({"schedule": {"name": "cyclic", "cycles": 3, "epochs": 2}}, r"schedule\.cycles: 3 must not exceed schedule"),
         ({"method": {"name": "masccon"}}, "did you mean maskcon"),
     ],
 )
