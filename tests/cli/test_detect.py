@@ -130,7 +130,7 @@ def test_ctrl_c_saves_and_tells_how_to_go_on(coarsecon, made, run, tmp_path, mon
         (["--data", "{made}/coco", "--set", "data.test=none"], "instances_none.json"),
         (["--data", "{made}/VOCdevkit", "--set", "data.test=none"], "Main/none.txt"),
         (["--data", "{made}/VOCdevkit", "--recipe", "coco-mask-c4-1x"], "no masks"),
-        (["--data", "{made}/VOCdevkit", "--batch-size", 200], "--batch-size"),
+        (["--data", "{made}/VOCdevkit", "--batch-size", 200], "200 is more than the 12 training images"),
         (["--data", "{made}/VOCdevkit", "--device", "abacus"], "abacus"),
         (["--data", "{made}/VOCdevkit", "--resume"], "no training to resume"),
         (["--data", "{made}/VOCdevkit", "--encoder", "best", "--batch-size", 2], "has no best encoder"),
