@@ -1,1 +1,1 @@
-"""The run folder, its results, its features and their cache, and what commands and Python use to open it."""
+"""The run folder, its results, its features and their cache, and the facade for commands and Python."""

@@ -24,20 +24,20 @@ from coarsecon.runtime.progress import Reporter
 T = TypeVar("T")
 
 NAME = re.compile(r"(?P<name>.+)-[0-9a-f]{12}-(?P<encoder>[0-9a-f]{12})\.npy")
-KEPT_OF_A_NAME = 8
-"""Files kept of one name and one encoder, for example of a folder whose images change."""
+MAX_FILES_PER_NAME = 8
+"""Cached files per name and encoder, for example of a folder whose images change."""
 
-ASK_AGAIN = 0.2
+POLL_SECONDS = 0.2
 """Seconds after which a file that another command is making is checked again."""
 
 Rows = Callable[[int], Iterator[Tensor]]
-"""`rows(start)` gives the rows from `start` on, as float32 [B, W] pieces of one width W; on every rank the same."""
+"""`rows(start)` yields the rows from `start`, as float32 [B, W] chunks of one width W; the same on every rank."""
 
 
 def cached_rows(
     path: Path, count: int, rows: Rows, *, piece: int, reporter: Reporter, comm: Distributed | None = None
 ) -> Tensor:
-    """float32 [count, W], mapped from the .npy file `path`; what it lacks comes from `rows`.
+    """Return float32 [count, W], memory-mapped from the .npy file `path`; `rows` computes missing rows.
 
     Rows are appended to a hidden sibling, which becomes `path` once it is complete. One that a killed process left is
     continued from a multiple of `piece` rows. A second process that wants the same file waits for the first.
@@ -45,8 +45,8 @@ def cached_rows(
     Of several ranks, which all call this, only the first writes; the others read the file once it is complete.
 
     Raises:
-        CoarseconError: the disk refuses, or a rank does not see what the first has written.
-        NotWritableError: the rows are not there, and this user cannot write them.
+        CoarseconError: Writing fails, or a rank does not see the file of the first.
+        NotWritableError: Rows are missing, and this user cannot write them.
     """
     comm = comm or Distributed()
 
@@ -59,7 +59,7 @@ def cached_rows(
             if not first(growing.acquire):
                 reporter.info(f"another command is making {path.name}; waiting for it")
                 while not first(growing.acquire):  # asked again and again: no rank could wait for long
-                    time.sleep(ASK_AGAIN)
+                    time.sleep(POLL_SECONDS)
             start = first(lambda: growing.resumed(piece))
             if start is not None:
                 for chunk in rows(start):
@@ -90,7 +90,7 @@ def _on_disk(path: Path, act: Callable[[], T]) -> T:
 
 
 def read_rows(path: Path, count: int) -> Tensor | None:
-    """The file at `path`, mapped; None when it is not there, is broken, or has another number of rows."""
+    """Return the file at `path`, memory-mapped; None if it is missing, broken, or has another number of rows."""
     try:
         array = npy.open_memmap(path, mode="c")  # `np.load` would also open archives and pickles
     except Exception:  # a broken header can raise anything
@@ -100,9 +100,9 @@ def read_rows(path: Path, count: int) -> Tensor | None:
 
 
 def remove_dead(folder: Path, alive: Collection[str]) -> None:
-    """Remove the files of encoders other than those `alive`, and of each name the least used beyond a few.
+    """Remove the files of encoders other than those `alive`, and the least recently used files of each name.
 
-    Only files called NAME-CONTENT-ENCODER.npy that `cached_rows` has recorded as its own are removed, and nothing
+    Only files called NAME-CONTENT-ENCODER.npy that `cached_rows` has recorded are removed, and nothing
     in a folder that is a symbolic link.
     """
     if folder.is_symlink() or not folder.is_dir():
@@ -113,7 +113,7 @@ def remove_dead(folder: Path, alive: Collection[str]) -> None:
     for file, match in sorted(made, key=lambda each: each[0].stat().st_mtime, reverse=True):
         kind = match["name"], match["encoder"]
         kept[kind] = kept.get(kind, 0) + 1
-        if match["encoder"] not in alive or kept[kind] > KEPT_OF_A_NAME:
+        if match["encoder"] not in alive or kept[kind] > MAX_FILES_PER_NAME:
             with suppress(OSError):
                 file.unlink()
 
@@ -131,7 +131,7 @@ def _recorded(folder: Path) -> set[str]:
 
 
 def _record(file: Path) -> None:
-    """Add a file to its folder's manifest, before it is made: what a killed process left is then known too."""
+    """Add a file to the manifest of its folder before creating it, so that files of killed processes are listed too."""
     if NAME.fullmatch(file.name) and file.name not in _recorded(file.parent):
         with _manifest(file.parent).open("a", encoding="utf-8") as manifest:
             manifest.write(f"{file.name}\n")
@@ -146,7 +146,7 @@ def _is_regular(file: Path) -> bool:
 
 
 class _Growing:
-    """The hidden sibling of `path`, open while its rows come."""
+    """Hidden file next to `path`, open while rows are appended."""
 
     file: BinaryIO
 
@@ -157,7 +157,7 @@ class _Growing:
         self.has_lock = False
 
     def acquire(self) -> bool:
-        """Take the lock if no other process has it."""
+        """Acquire the lock unless another process has it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.has_lock = self.lock.acquire()
         return self.has_lock
@@ -189,7 +189,7 @@ class _Growing:
 
 
 def _resumed(file: BinaryIO, count: int, piece: int) -> int:
-    """Cut the file to a multiple of `piece` rows, and say how many that are; 0 when it holds anything else."""
+    """Truncate the file to a multiple of `piece` rows and return their number; 0 if it contains anything else."""
     file.seek(0)
     start, size = 0, 0
     try:

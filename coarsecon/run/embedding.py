@@ -24,7 +24,7 @@ Images = OneImage | Iterable[OneImage]
 
 
 class _Given(NamedTuple):
-    """An image to embed, and whether it is a file that was found in a folder."""
+    """Image to embed, with a flag for files that were found in a folder."""
 
     image: OneImage
     in_folder: bool = False

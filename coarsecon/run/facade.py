@@ -1,4 +1,4 @@
-"""A run in use: what the command line, Python, evaluations, exports and the search page open a run folder with."""
+"""Facade of a run, used by the command line, Python, evaluations, exports, and the search page."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -40,8 +40,8 @@ class Run:
     Args:
         folder: The run folder.
         data: The prepared dataset to evaluate on and to search in; by default the run's.
-        features: Which features of the run are used.
-        runtime: Where and how they are computed.
+        features: The features of the run to use.
+        runtime: Device, workers, and progress.
 
     Raises:
         InputError: There is no run in the folder, or `features` names no checkpoint or layer.
@@ -111,7 +111,7 @@ class Run:
         return own is not None and own.resolve() == self.dataset.root.resolve()
 
     def default_split(self) -> str:
-        """Return the split that is evaluated where none is named: test, else val, else train."""
+        """Return the default split to evaluate: test, else val, else train."""
         return next(name for name in ("test", "val", "train") if name in self.dataset.splits)
 
     def held_out_split(self) -> str:
@@ -202,9 +202,9 @@ class Run:
             )
 
     def training_images(self, split: str) -> int | None:
-        """Count the images of a split that the run was trained on, and warn where there are any; None where unknown.
+        """Count the images of a split that the run was trained on, and warn if there are any; None if unknown.
 
-        The other splits of the run's own dataset are taken as held out: `data check` finds what leaks between them.
+        Other splits of the training dataset count as held out: `data check` finds leakage between them.
         """
         part, own = SplitRef(self.dataset, split), self.folder.trained_on()
         if self.uses_own_dataset and own in (None, self.dataset.info.splits["train"].checksum):
@@ -224,11 +224,11 @@ class Run:
         return found
 
     def continue_on_first_rank(self) -> None:
-        """Let the first rank go on without the others, which have helped to extract features."""
+        """End all ranks except the first after feature extraction."""
         self.runtime = self.store.runtime = replace(self.runtime, distributed=Distributed())
 
     def report_unlabeled(self, *splits: str, levels: Iterable[str] | None = None, consequence: str = LEFT_OUT) -> None:
-        """Report how many images of the splits have no label, a line for each of `levels` (default: every level)."""
+        """Report how many images of the splits have no label, one line per level in `levels` (default: all)."""
         for level in self.dataset.info.levels if levels is None else levels:
             columns = {split: self.dataset.split(split).labels[level] for split in dict.fromkeys(splits)}
             if note := unlabeled_note(level, columns, consequence):
@@ -280,7 +280,7 @@ class Run:
         return self.embed(X)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return which features are used."""
+        """Return the features in use."""
         return asdict(self.spec)
 
     def set_params(self, **params: Any) -> Self:

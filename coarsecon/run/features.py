@@ -1,4 +1,4 @@
-"""Features of a run: each image passes its encoder once, and every evaluation reads what was kept."""
+"""Features of a run, extracted once per image and cached for all evaluations."""
 
 import hashlib
 import re
@@ -30,21 +30,21 @@ from coarsecon.views.batch import ImageBatch
 
 BATCH = 250
 ROWS_AT_ONCE = 8192
-"""Features that pass through a head at one time."""
+"""Batch size for heads."""
 
 Batches = Callable[[range], Iterator[ImageBatch]]
-"""`batches(starts)` gives the batches of images that begin at those numbers, on the device."""
+"""`batches(starts)` yields the batches of images that start at these indices, on the device."""
 
 Pieces = Callable[[range], Iterator[Tensor]]
-"""`pieces(starts)` gives the rows [B, W] of the batches of images that begin at those numbers, on the CPU."""
+"""`pieces(starts)` yields the rows [B, W] of the batches of images that start at these indices, on the CPU."""
 
 
 class FeatureStore:
     """Features of images by one encoder of a run, each computed once and cached in the run's folder `features`.
 
-    The backbone's output is cached as it is, for an image and, once it is asked for, for its mirror image. From it
-    follow the features of `spec.layer`: L2-normalized float32 [N, D], with `spec.flip` the normalized mean of those of
-    the image and of its mirror. Nothing is loaded before it is needed; the layer "projector" needs the heads at once.
+    The raw backbone output is cached, for an image and, with `spec.flip`, for its mirror image. The features of
+    `spec.layer` are derived from it: L2-normalized float32 [N, D], with `spec.flip` the normalized mean over the
+    image and its mirror image. Everything is loaded lazily, except for the heads with the layer "projector".
 
     Raises:
         InputError: There is no encoder yet; the projector is asked for and the run has none.
@@ -69,7 +69,7 @@ class FeatureStore:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The run's encoder, on the device.
+        """Encoder of the run, on the device.
 
         Raises:
             InputError: It cannot be read, or a training has replaced it since this store read it.
@@ -81,7 +81,7 @@ class FeatureStore:
 
     @cached_property
     def method(self) -> Method:
-        """The run's method around that encoder, with its heads."""
+        """Method of the run with this encoder and its heads."""
         method = load_method(self.folder, self.spec.checkpoint, self.device, encoder=self.encoder)
         self._check_unchanged(self.encoder_mark)
         return method
@@ -175,7 +175,7 @@ class FeatureStore:
         return broken, self._both_sides(lambda mirrored: rows[mirrored])
 
     def _file_rows(self, images: ImageFiles, name: str | None, mirrored: bool) -> Tensor:
-        """The rows [N, F] of image files; kept where there is a `name`."""
+        """Return the rows [N, F] of image files, cached if there is a `name`."""
         files = images.files
 
         def batches(starts: range) -> Iterator[ImageBatch]:
@@ -243,7 +243,7 @@ class FeatureStore:
         return self.folder.features / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{place}-{self.encoder_mark}.npy"
 
     def _both_sides(self, rows: Callable[[bool], Tensor]) -> Tensor:
-        """Features [N, D] of the images' rows and, with `flip`, of their mirror images'."""
+        """Return features [N, D] from the rows of images and, with `flip`, of their mirror images."""
         features = self.finished(rows(False))
         return l2_normalize(features + self.finished(rows(True))) if self.spec.flip else features
 
@@ -261,7 +261,7 @@ class FeatureStore:
 
 
 def split_batches(loader: ImageLoader, size: int, starts: range) -> Iterator[ImageBatch]:
-    """The batches of `size` of a split's images that begin at those numbers."""
+    """Yield the batches of `size` images of a split that start at these indices."""
     images = torch.arange(len(loader.split))
     return loader.batches([images[start : start + size] for start in starts])
 

@@ -1,4 +1,4 @@
-"""Read image files in batches as an encoder sees them; broken files become rows of NaN instead of an error."""
+"""Read image files in batches for an encoder; broken files become rows of NaN instead of an error."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ FILES_AT_ONCE = 32
 
 
 class ImageFiles:
-    """Image files for an encoder of `size` px, as `coarsecon prepare` would have kept them.
+    """Image files for an encoder of `size` px, resized as by `coarsecon prepare`.
 
     A broken file is an error, or, with `skip_broken`, a black image in its batch and a row of NaN after `mark`.
     """
@@ -29,16 +29,16 @@ class ImageFiles:
         self._broken: set[int] = set()
 
     def batches(self, starts: range) -> Iterator[ImageBatch]:
-        """The batches of `FILES_AT_ONCE` files that begin at those numbers."""
+        """Yield the batches of `FILES_AT_ONCE` files that start at these indices."""
         return map_ahead(self._batch, starts, pool=ThreadPoolExecutor(self.threads), ahead=self.threads)
 
     def mark(self, start: int, rows: Tensor) -> Tensor:
-        """The rows [B, F] of the batch that begins at `start`, with NaN for its broken files."""
+        """Return the rows [B, F] of the batch that starts at `start`, with NaN for broken files."""
         broken = torch.tensor([start + i in self._broken for i in range(len(rows))])
         return torch.where(broken[:, None], torch.nan, rows)
 
     def problems(self, rows: Tensor) -> dict[int, str]:
-        """The numbers of broken files by their marked rows [N, F], and what is wrong with each."""
+        """Return the problems of broken files by index, from their marked rows [N, F]."""
         suspects = rows.isnan().all(1).nonzero().flatten().tolist()
         return {i: problem for i in suspects if (problem := self._problem(self.files[i]))}
 

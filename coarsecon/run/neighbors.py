@@ -1,4 +1,4 @@
-"""The nearest images of queries, as Python gets them."""
+"""Nearest neighbors of queries for the Python API."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from coarsecon.search.index import SearchIndex
 
 @dataclass(frozen=True)
 class Neighbors:
-    """The images nearest to Q queries, best first, at most k of each.
+    """Nearest neighbors of Q queries, best first, at most k per query.
 
     Row i has the `scores` (cosines), the `indices` into the searched images, their `names`, and their class names by
     level in `labels`, None where a label is unknown.

@@ -1,4 +1,4 @@
-"""The metrics in result files without a list of them, which earlier versions wrote: recognized by their names."""
+"""Metrics in result files of earlier versions, recognized by their names."""
 
 import math
 import re

@@ -18,12 +18,12 @@ from coarsecon.runtime.progress import Reporter
 
 
 def training_overlap(run: RunFolder, part: SplitRef, *, workers: int = 2, reporter: Reporter | None = None) -> int:
-    """Count the images of a split that the run was trained on, whatever dataset they are in.
+    """Count the images of a split that the run was trained on, in any dataset.
 
-    The hashes are kept in the run, so that they are computed once for each split.
+    The hashes are cached in the run.
 
     Raises:
-        InputError: the images that the run was trained on are not there to compare with.
+        InputError: The training images of the run are not available.
     """
     trained = _training_hashes(run, workers, reporter)
     asked = _hashes(run, part.dataset.split(part.split), [part.checksum], workers, reporter)
@@ -43,7 +43,7 @@ def _training_hashes(run: RunFolder, workers: int, reporter: Reporter | None) ->
 
 
 def _hashes(run: RunFolder, split: Split, content: list[str], workers: int, reporter: Reporter | None) -> Hashes:
-    """The hashes of a split that `content` identifies, from the run where it keeps them."""
+    """Return the hashes of the split with this `content`, cached in the run."""
     kept = _kept(run, content)
     if kept is not None and len(kept) == len(split):
         return kept

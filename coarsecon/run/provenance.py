@@ -26,7 +26,7 @@ NO_RECORD = Freshness(
 
 
 def computed_from(encoders: Sequence[dict[str, str]], parts: Iterable[SplitRef] = ()) -> dict[str, Any]:
-    """The fingerprints of encoders, each an `encoder_entry`, and of splits, for JSON."""
+    """Return the fingerprints of encoders, each an `encoder_entry`, and of splits, for JSON."""
     splits = {(str(part.dataset.root.resolve()), part.split): split_mark(part) for part in parts}
     return {
         "encoders": list(encoders),
@@ -37,16 +37,16 @@ def computed_from(encoders: Sequence[dict[str, str]], parts: Iterable[SplitRef] 
 def encoder_entry(
     run: RunFolder, which: Checkpoint, *, mark: str | None = None, heads: bool = False, place: str = OWN
 ) -> dict[str, str]:
-    """The fingerprint of an encoder (`mark` where it is known), and of its `heads` where they were used.
+    """Return the fingerprint of an encoder (`mark` if it is known) and of its `heads` if they were used.
 
-    `place` is the run as seen from where this is kept.
+    `place` is the path of the run relative to the file that contains the entry.
     """
     entry = {"run": place, "checkpoint": which, "fingerprint": mark or encoder_mark(run, which)}
     return entry | ({"heads": heads_mark(run, which)} if heads else {})
 
 
 def store_entry(store: FeatureStore, *, place: str = OWN) -> dict[str, str]:
-    """The `encoder_entry` of the encoder that a store used."""
+    """Return the `encoder_entry` of the encoder of a store."""
     return encoder_entry(
         store.folder, store.spec.checkpoint, mark=store.encoder_mark, heads=store.uses_heads, place=place
     )
@@ -59,7 +59,7 @@ def split_mark(part: SplitRef) -> str:
 
 
 class Verifier:
-    """Compares what things in a run were computed from with the encoder and the datasets that are there now."""
+    """Compare the fingerprints of results in a run with the current encoder and datasets."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
@@ -67,11 +67,11 @@ class Verifier:
         self._datasets: dict[Path, PreparedDataset | None] = {}
 
     def results(self) -> list[StoredResult]:
-        """The run's results with the freshness of each."""
+        """Return the results of the run with their freshness."""
         return [self.verified(result) for result in read_results(self.run)]
 
     def verified(self, result: StoredResult) -> StoredResult:
-        """The result with its freshness; one that cannot be read stays as it is."""
+        """Return a result with its freshness; an unreadable one stays unchanged."""
         if result.problem or result.path is None:
             return result
         which = result.record.get("checkpoint", "last")
@@ -85,7 +85,7 @@ class Verifier:
         return f"{dataset.root} holds another dataset than the one that this run was trained on"
 
     def check(self, source: Any, file: Path, which: Any = "last") -> Freshness:
-        """The freshness of `file`, whose `computed_from` is `source`; by the times of the files where it is None."""
+        """Return the freshness of `file` with `computed_from` in `source`; by modification times if it is None."""
         try:
             if source is None:
                 return self._by_time(file, which)
@@ -109,7 +109,7 @@ class Verifier:
         return Freshness()
 
     def _encoder_marks(self, run: RunFolder, which: Checkpoint) -> tuple[str, str]:
-        """The marks of an encoder and its heads, computed again where a file has changed."""
+        """Return the fingerprints of an encoder and its heads, recomputed if a file has changed."""
         weights = run.encoder(which)
         files = [file for file in (weights, weights.with_suffix(".json"), run.heads(which)) if file.exists()]
         state = [(file.stat().st_mtime_ns, file.stat().st_size, file.stat().st_ino) for file in files]

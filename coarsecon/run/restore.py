@@ -1,4 +1,4 @@
-"""A run's method again, as evaluations need it: the trained encoder and heads, without what only training needs."""
+"""Restore the method of a run for evaluation: the trained encoder and heads, without training state."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def open_encoder(run: RunFolder, checkpoint: Checkpoint = "last", device: torch.
 def save_heads(method: Method, classes: Sequence[str], path: Path, *, encoder: Path) -> None:
     """Write the weights of the method's heads, with the names of the classes it is trained on, in one move.
 
-    `encoder` is the file of the encoder they belong to; its digest is kept with them.
+    `encoder` is the file of their encoder; its digest is saved with them.
     """
     state = {
         f"{name}.{key}": value
@@ -52,9 +52,9 @@ def save_heads(method: Method, classes: Sequence[str], path: Path, *, encoder: P
 
 
 def heads_file(state: Mapping[str, Tensor], classes: Sequence[str], encoder: Path) -> bytes:
-    """The weights of heads as safetensors, with the classes and the digest of the encoder's file as metadata.
+    """Return weights of heads as safetensors, with the classes and the digest of the encoder's file as metadata.
 
-    The same input gives the same bytes: safetensors itself writes several entries of metadata in a random order.
+    The same input gives the same bytes: safetensors itself writes metadata in random order.
     """
     content = save(dict(state))
     end = 8 + int.from_bytes(content[:8], "little")
@@ -123,7 +123,11 @@ def coarse_classes(run: RunFolder, which: Checkpoint = "last") -> list[str]:
 
 
 def _heads_file(run: RunFolder, which: Checkpoint) -> Path:
-    """The file of heads; raises InputError where there is no such encoder, which heads would belong to."""
+    """Return the file of heads.
+
+    Raises:
+        InputError: There is no such encoder.
+    """
     encoder = run.encoder(which)
     if not encoder.is_file() and not settled_file(encoder).is_file():
         raise no_encoder(encoder)
@@ -139,7 +143,7 @@ def _digest(path: Path) -> str:
 
 
 def _read_heads(path: Path) -> tuple[dict[str, Tensor], list[str], str | None]:
-    """The weights, the names of the classes, and the digest of the encoder they belong to, if it is recorded."""
+    """Return the weights, the class names, and the digest of their encoder if it is recorded."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()

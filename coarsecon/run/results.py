@@ -15,13 +15,13 @@ from coarsecon.run.old_results import old_metrics
 from coarsecon.runtime.documents import read_json_object
 
 CONTEXT = ("split", "checkpoint", "layer", "flip", "data", "run2", "training_images")
-"""Entries that say what a result was computed on."""
+"""Entries that describe the features and the split of a result."""
 
 COMPUTED_FROM = "computed_from"
-"""The entry with the fingerprints of the encoder and of the splits that a result was computed from."""
+"""Entry with the fingerprints of the encoder and the splits."""
 
 ABOUT = ("evaluation", "config", "metrics")
-"""Entries that identify the evaluation, its settings and its metrics; files of earlier versions lack them."""
+"""Entries with the evaluation, its settings, and its metrics; missing in files of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Freshness:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """One result file: its name without suffix, and the object in it or what is wrong with it."""
+    """Result file: its name without suffix, and its content or problem."""
 
     name: str
     record: dict[str, Any] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class StoredResult:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Everything else."""
+        """All other entries."""
         return {name: value for name, value in self.record.items() if name not in (*CONTEXT, COMPUTED_FROM, *ABOUT)}
 
     @cached_property
@@ -122,7 +122,7 @@ def _current_name(name: str, value: Any) -> str:
 
 
 def word(text: str) -> str:
-    """`text` as a part of a result file's name; its end and a digest where it is long or has other characters."""
+    """Return `text` for use in a file name; its end and a digest if it is long or has other characters."""
     plain = re.sub(r"[^A-Za-z0-9=.,+_]+", "_", text)
     if plain == text and len(plain) <= 40:
         return plain

@@ -23,7 +23,7 @@ from coarsecon.search.index import Neighbors, SearchIndex, index_recall
 
 @dataclass(frozen=True)
 class Gallery:
-    """The images that are searched: those of a split called `name`, or the image `files` of a folder of that name."""
+    """Images to search: those of the split `name`, or the image `files` of a folder with that name."""
 
     name: str
     images: Collection
@@ -32,7 +32,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A row per query, and the fraction of the true neighbors that the index finds (None: it is exact)."""
+    """One row per query, and the recall of the index (None if it is exact)."""
 
     rows: list[GalleryRow]
     index_recall: float | None

@@ -9,7 +9,7 @@ from coarsecon.runtime.progress import Reporter
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Features of one checkpoint at one layer; with `flip` averaged with those of the mirror image."""
+    """Features of one checkpoint at one layer, with `flip` averaged with those of the mirror image."""
 
     checkpoint: Checkpoint = "last"
     layer: FeatureLayer = "backbone"

@@ -1,4 +1,4 @@
-"""The images a run is trained on: those of its training split with a label where one is needed, within data.limit."""
+"""Training images of a run: those of its training split with a label if needed, within data.limit."""
 
 from coarsecon import registry
 from coarsecon.config import RunConfig
@@ -11,9 +11,9 @@ from coarsecon.runtime.seeds import SUBSET, derived_seed
 
 
 def training_images(split: Split, config: RunConfig, *, needs_labels: bool) -> Split:
-    """The images of the training split that are trained on: those with a label where one is needed, within data.limit.
+    """Select the training images of a split: those with a label if needed, within data.limit.
 
-    Empty where no image has a label.
+    Empty if no image has a label.
     """
     known, limit = split.labels[config.data.labels] >= 0, config.data.limit
     if needs_labels and not known.all():
@@ -27,10 +27,10 @@ def training_images(split: Split, config: RunConfig, *, needs_labels: bool) -> S
 
 
 def trained_images(run: RunFolder, part: SplitRef) -> Split:
-    """The images of the run's training split that it was trained on.
+    """Return the training images of a run.
 
     Raises:
-        InputError: the split does not have the labels that the run was trained on.
+        InputError: The split does not have the labels that the run was trained on.
     """
     level = run.config().data.labels
     if level not in part.dataset.info.levels:
@@ -47,10 +47,10 @@ def needs_labels(run: RunFolder) -> bool:
 
 
 def training_part(run: RunFolder) -> SplitRef:
-    """The split that the run was trained on.
+    """Return the training split of a run.
 
     Raises:
-        InputError: its dataset is not there, or another one took its place.
+        InputError: Its dataset is missing or was replaced by another one.
     """
     path = run.config().data.path
     if path is None:

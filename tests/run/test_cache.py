@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from coarsecon.errors import CoarseconError
-from coarsecon.run.cache import KEPT_OF_A_NAME, cached_rows, read_rows, remove_dead
+from coarsecon.run.cache import MAX_FILES_PER_NAME, cached_rows, read_rows, remove_dead
 from coarsecon.runtime.progress import Reporter
 
 ROWS = torch.arange(60, dtype=torch.float32).view(20, 3)
@@ -144,7 +144,7 @@ NEW, OTHER, OLD, CONTENT = "a" * 12, "b" * 12, "c" * 12, "0123456789ab"
 
 
 def test_files_of_older_encoders_go_and_of_one_name_the_last_used_stay(tmp_path):
-    names = [f"files-photos-{i:012d}-{NEW}.npy" for i in range(KEPT_OF_A_NAME + 3)]
+    names = [f"files-photos-{i:012d}-{NEW}.npy" for i in range(MAX_FILES_PER_NAME + 3)]
     others = [f"test-{CONTENT}-{NEW}.npy", f"test-{CONTENT}-{OTHER}.npy"]
     dead = [f"test-{CONTENT}-{OLD}.npy"]
     folder = tmp_path / "features"
