@@ -20,15 +20,15 @@ FORMAT_VERSION = 1
 """Version that `pretrain` writes. Runs without a number are of version 1; older versions stay readable."""
 
 LOCK = ".lock"
-"""A file in a run folder that the process which trains it holds locked."""
+"""File in a run folder that is locked during training."""
 
 
 Postponed = tuple[Path, Callable[[Path], object], bool]
-"""A file that `RunFolder.store` is to write, the function that writes it, and whether it is listed."""
+"""File for `RunFolder.store` to write, the function that writes it, and a flag for listing it."""
 
 
 class RunFolder:
-    """A run folder: settings, log, training states, encoders, features, results and figures."""
+    """Run folder: settings, log, checkpoints, encoders, features, results, and figures."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -42,12 +42,12 @@ class RunFolder:
         self.index = root / "index"
         self.image_hashes = root / "image-hashes"
         self.stored: list[Path] = []
-        """Results and figures that `store` wrote, for the last lines of a command."""
+        """Results and figures that `store` wrote, for the final messages of a command."""
         self._is_reported_unwritable = False
         self._postponed: list[Postponed] | None = None
 
     def checkpoint(self, which: "Checkpoint") -> Path:
-        """The training state."""
+        """Return the path of the training state."""
         return current_file(self.root, f"checkpoints/{which}.pt")
 
     def encoder(self, which: "Checkpoint" = "last") -> Path:
@@ -55,29 +55,29 @@ class RunFolder:
         return current_file(self.root, f"encoder{_suffix(which)}.safetensors")
 
     def heads(self, which: "Checkpoint" = "last") -> Path:
-        """The weights of the method's heads, as they were with that encoder."""
+        """Return the path of the weights of the heads saved with this encoder."""
         return current_file(self.root, f"heads{_suffix(which)}.safetensors")
 
     @contextmanager
     def writing(self) -> Iterator["RunFolder"]:
-        """A run folder to write files to that take their places in this one together, at the end of the block.
+        """Yield a run folder whose files replace those of this one together, at the end of the block.
 
-        A process that is killed leaves all of them, or none. Commands that write to one run in this way wait for each
+        A killed process leaves all of them or none. Commands that write to one run in this way wait for each
         other.
 
         Raises:
-            CoarseconError: The disk refuses.
+            CoarseconError: Writing fails.
         """
         with files_together(self.root) as folder:
             yield RunFolder(folder)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in this folder within the `with` block. A new folder is made.
+        """Prevent other processes from training in this folder within the `with` block. Creates the folder if needed.
 
         Raises:
             InputError: Another process trains there.
-            CoarseconError: The disk refuses.
+            CoarseconError: Writing fails.
         """
         is_new = not self.root.exists()
         try:
@@ -108,12 +108,12 @@ class RunFolder:
         return is_inside(path, self.root)
 
     def files(self, folder: Path, pattern: str) -> list[Path]:
-        """The regular files of a folder of the run that match `pattern`, by name; those that it `owns`."""
+        """Return the regular files in a folder that match `pattern`, by name, without links out of the run."""
         found = current_files(self.root, f"{folder.relative_to(self.root)}/{pattern}")
         return [file for file in found if file.is_file() and self.owns(file)]
 
     def linked_out(self) -> list[Path]:
-        """The symbolic links in the run's folders that lead out of it, which nothing follows."""
+        """Return the symbolic links in the run that lead out of it; they are never followed."""
         folders = [self.figures, self.results, self.features, self.index]
         places = [self.config_file, self.environment_file, self.metrics_file, self.views_picture, *folders]
         places += [file for folder in folders if self.owns(folder) for file in folder.glob("*")]
@@ -148,9 +148,9 @@ class RunFolder:
 
     @contextmanager
     def storing_together(self, reporter: Reporter) -> Iterator[None]:
-        """Postpone what `store` writes in the run to the end of the block, where it takes its place together.
+        """Postpone the files of `store` to the end of the block, where they are replaced together.
 
-        A run that this user cannot write to is reported once, as `store` does.
+        A read-only run is reported once, as in `store`.
         """
         postponed: list[Postponed] = []
         self._postponed = postponed
@@ -167,18 +167,18 @@ class RunFolder:
             self.report_unwritable(error, reporter)
 
     def check_owned(self, path: Path) -> None:
-        """Raise NotWritableError where a symbolic link leads out of the run on the way to `path`."""
+        """Raise NotWritableError if a symbolic link on the way to `path` leads out of the run."""
         if not self.owns(path):
             raise NotWritableError(path, "cannot be written (a symbolic link leads out of the run)")
 
     def report_unwritable(self, error: NotWritableError, reporter: Reporter) -> None:
-        """Report once that nothing can be stored in this run."""
+        """Report once that this run is read-only."""
         if not self._is_reported_unwritable:
             reporter.info(f"Warning: {error}. Results, figures and features are not stored in {self.root}.")
         self._is_reported_unwritable = True
 
     def check_format(self) -> None:
-        """Make sure that this version of the program understands the run.
+        """Check that this version supports the format of the run.
 
         Raises:
             InputError: A newer version wrote it. A file that cannot be read does not count as one.
@@ -200,15 +200,15 @@ class RunFolder:
             )
 
     def config(self) -> "RunConfig":
-        """The settings this run was made with."""
+        """Return the settings of this run."""
         from coarsecon.config import RunConfig, validate  # every command passes here, few need it
 
         return validate(RunConfig, self.settings())
 
     def settings(self) -> dict[str, Any]:
-        """The settings as `config.yaml` has them, before they are checked.
+        """Return the settings in `config.yaml` without validation.
 
-        Earlier versions do not say how `data.limit` chooses images: they took the first.
+        Earlier versions have no `data.limit_draw`: they took the first images.
         """
         from coarsecon.config import merge, read_config_file
 
@@ -217,7 +217,7 @@ class RunFolder:
         return merge({"data": {"limit_draw": "first"}} if is_limited else {}, layers)
 
     def trained_on(self) -> str | None:
-        """The checksum of the training split; None where the run does not say (an earlier version made it)."""
+        """Return the checksum of the training split; None for runs of earlier versions without it."""
         try:
             checksum = read_json_object(self.environment_file).get("training_images")
         except (OSError, InputError):
@@ -225,10 +225,10 @@ class RunFolder:
         return checksum if isinstance(checksum, str) else None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of the log: objects with an integer `step`; a last line that a crash cut short is left out.
+        """Return the rows of the log, objects with an integer `step`; an incomplete last line is ignored.
 
         Raises:
-            InputError: the file cannot be read, or another line is no such row.
+            InputError: The file or another line is invalid.
         """
         rows, problem = self.readable_metrics()
         if problem:
@@ -236,7 +236,7 @@ class RunFolder:
         return rows
 
     def readable_metrics(self) -> tuple[list[dict[str, Any]], str]:
-        """Return the rows of the log that can be read, and what is wrong with the first that cannot (else empty)."""
+        """Return the valid rows of the log, and the problem of the first invalid one (else empty)."""
         return read_log(self.metrics_file)
 
 
@@ -245,10 +245,10 @@ def _suffix(which: "Checkpoint") -> str:
 
 
 def open_run(path: Path) -> RunFolder:
-    """The run at `path`.
+    """Open the run at `path`.
 
     Raises:
-        InputError: there is no run, or one of a newer format.
+        InputError: There is no run, or it has a newer format.
     """
     run = RunFolder(path)
     if not run.config_file.is_file():
