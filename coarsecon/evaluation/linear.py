@@ -62,7 +62,7 @@ class Linear(Evaluation):
 
         @property
         def uses_views(self) -> bool:
-            """Whether the classifier is trained on random views, not on cached features."""
+            """True if the classifier is trained on random views instead of cached features."""
             return self.augment or self.finetune
 
         @model_validator(mode="after")
@@ -166,7 +166,7 @@ def _settings(config: Linear.Config) -> "ClassifierSettings":
 
 
 def _metrics(values: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
-    """Yield the scores of every label level: shares of the queries, or means over draws of the labels."""
+    """Yield the scores of every label level: fractions of queries, or means over draws of the labels."""
     for level, part in values.items():
         for name, interval in (("top1", "ci95"), ("top5", "top5_ci95")):
             if "draws" in part:

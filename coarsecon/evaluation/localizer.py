@@ -103,7 +103,7 @@ def _missing_heads(run: Run) -> str:
 def location_features(backbone: Any, images: Tensor) -> Tensor:
     """Return the features [N, h, w, F] of each location of the last feature map of images [N, 3, S, S].
 
-    Each location passes timm's `forward_head` as a map of its own: pooling a single location changes nothing, and the
+    Each location passes timm's `forward_head` as a separate map: pooling a single location changes nothing, and the
     rest of the head (a norm, a convolution) is applied. For a transformer, patch tokens are the locations, and each
     also replaces the class token. Where the pooling is a mean and the head is linear, the mean over the locations is
     the pooled feature.
