@@ -90,9 +90,9 @@ def pretrain(
             if not RunFolder(target).config_file.is_file():  # it had not begun
                 raise
             how = str(stopped) or "stopped at once, without saving"
-            told = InterruptedRunError(f"{how}; continue with: coarsecon pretrain --out {target} --resume")
-            told.said_elsewhere = comm.rank > 0
-            raise told from None
+            interrupted = InterruptedRunError(f"{how}; continue with: coarsecon pretrain --out {target} --resume")
+            interrupted.said_elsewhere = comm.rank > 0
+            raise interrupted from None
         if comm.rank:
             return
     written = [run.encoder(), run.config_file, run.metrics_file, run.views_picture]

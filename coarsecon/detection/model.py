@@ -100,7 +100,7 @@ def _box_predictor(width: int, classes: int) -> FastRCNNPredictor:
 
 
 class C4Heads(RoIHeads):  # type: ignore[misc]
-    """Regions of the map of layer3, 14 x 14, pass through layer4; boxes and masks are told from what it gives."""
+    """Regions of the map of layer3, 14 x 14, pass through layer4; boxes and masks are predicted from what it gives."""
 
     def __init__(
         self, layer4: nn.Module, stride: int, box_predictor: nn.Module, mask_predictor: nn.Module | None, regions: int
@@ -111,7 +111,7 @@ class C4Heads(RoIHeads):  # type: ignore[misc]
         self.stride = stride
 
     def has_mask(self) -> bool:
-        """Whether masks are told too."""
+        """Whether masks are predicted too."""
         return self.mask_predictor is not None
 
     def forward(
@@ -142,8 +142,8 @@ class C4Heads(RoIHeads):  # type: ignore[misc]
     def _detect(
         self, features: dict[str, Tensor], proposals: list[Tensor], image_shapes: list[tuple[int, int]]
     ) -> Targets:
-        told = self.box_predictor(self._maps(features, proposals).mean((2, 3)))
-        found = self.postprocess_detections(*told, proposals, image_shapes)
+        predicted = self.box_predictor(self._maps(features, proposals).mean((2, 3)))
+        found = self.postprocess_detections(*predicted, proposals, image_shapes)
         result = [
             {"boxes": boxes, "scores": scores, "labels": labels} for boxes, scores, labels in zip(*found, strict=True)
         ]
@@ -161,7 +161,7 @@ class C4Heads(RoIHeads):  # type: ignore[misc]
 
 
 class DetectorInput(GeneralizedRCNNTransform):  # type: ignore[misc]
-    """torchvision's resizing and normalising, and then the filter that the encoder was trained with."""
+    """torchvision's resizing and normalizing, and then the filter that the encoder was trained with."""
 
     def __init__(
         self, train: list[int], test: int, longest: int, *,
@@ -181,7 +181,7 @@ class DetectorInput(GeneralizedRCNNTransform):  # type: ignore[misc]
 
 
 def _in_float32(module: nn.Module, given: Any, answer: Any) -> Any:
-    """Boxes are made of these numbers, and bfloat16 tells whole pixels up to 256 alone."""
+    """Boxes are made of these numbers, and bfloat16 represents whole pixels up to 256 only."""
     if isinstance(answer, Tensor):
         return answer.float()
     if isinstance(answer, dict):

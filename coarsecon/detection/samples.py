@@ -45,7 +45,7 @@ class Annotated:
         return np.array([each.box for each in self.instances], np.float32).reshape(-1, 4)
 
     def trainable(self, *, difficult: bool) -> "Annotated":
-        """The same with the objects to learn from alone."""
+        """Return the image with only the objects to train on."""
         kept = [each for each in self.instances if not each.crowd and (difficult or not each.difficult)]
         return Annotated(self.image, self.size, kept)
 
@@ -121,7 +121,7 @@ def clipped(box: Sequence[float], size: Size, where: str) -> tuple[float, float,
 
 
 def image_size(height: float | None, width: float | None, where: str) -> Size:
-    """The size that an annotation tells.
+    """Check and return the size in an annotation.
 
     Raises:
         InputError: it is none, or that of an image too large to read.

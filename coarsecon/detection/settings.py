@@ -30,8 +30,8 @@ class ModelSettings(Settings):
         "tuned", description="tuned: batch statistics, as the papers do; frozen: the run's, for small batches"
     )
     anchors: list[Positive] = Field([32, 64, 128, 256, 512], min_length=1, description="sides of anchors in pixels")
-    regions: Count = Field(512, description="regions of an image that the heads are trained with")
-    proposals: Count = Field(1000, description="regions of an image that are looked at to measure")
+    regions: Count = Field(512, description="regions per image that the heads are trained on")
+    proposals: Count = Field(1000, description="regions per image in evaluation")
 
 
 class SizeSettings(Settings):
@@ -47,17 +47,19 @@ class DetectionSchedule(Settings):
 
     steps: Count = 24000
     warmup_steps: int = Field(100, ge=0, description="linear rise; at most a tenth of the steps")
-    warmup_from: Fraction = Field(0.001, description="share of the learning rate it rises from")
-    drops: list[Share] = Field(default_factory=list, description="shares of the steps after which it is divided by 10")
+    warmup_from: Fraction = Field(0.001, description="fraction of the learning rate it rises from")
+    drops: list[Share] = Field(
+        default_factory=list, description="fractions of the steps after which it is divided by 10"
+    )
     precise_batches: int = Field(
-        0, ge=0, description="batches that batch norm's statistics are taken anew from, after training"
+        0, ge=0, description="batches that batch norm's statistics are recomputed from after training (precise BN)"
     )
 
 
 class DetectionRun(Settings):
     """How the training happens."""
 
-    batch_size: Count = Field(16, description="images in a step")
+    batch_size: Count = Field(16, description="batch size in images")
     seed: int = Field(0, ge=0)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="of training; measured in float32")
