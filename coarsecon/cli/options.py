@@ -1,4 +1,4 @@
-"""What evaluation commands have in common: the run, which features of it, and where results go."""
+"""Common options of evaluation commands: the run, its features, and the JSON file."""
 
 import warnings
 from pathlib import Path

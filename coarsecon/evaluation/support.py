@@ -1,4 +1,4 @@
-"""The images of a split as few-shot episodes see them: as queries, and as support in augmented copies."""
+"""Features of a split for few-shot episodes: of queries, and of augmented copies as support."""
 
 from collections.abc import Iterator
 
@@ -15,15 +15,16 @@ from coarsecon.views.batch import ImageBatch
 from coarsecon.views.geometry import resized_crop
 
 PAD = 8
-"""Pixels of black around an image above `SMALL_IMAGE_SIZE` that is stored at its own size (ANCOR, 84 px)."""
+"""Black border, in pixels, of images larger than `SMALL_IMAGE_SIZE` that keep their size (ANCOR, 84 px)."""
 
 
 def embedded_split(store: FeatureStore, dataset: PreparedDataset, split: str, copies: int) -> Embedded:
-    """Features of every image, and of `copies` augmented copies of it; a single copy is the image as it is.
+    """Return the features of every image, and of `copies` augmented copies of it; a single copy is the image itself.
 
-    Copies are not mirrored once more where the store averages with the mirror image: half of them are already.
+    With `flip`, the features of copies are not averaged with those of their mirror images: half of them are mirrored.
 
-    Raises InputError as `FeatureStore.split` does.
+    Raises:
+        InputError: As `FeatureStore.split`.
     """
     features = store.split(dataset, split)
     if copies == 1:
@@ -33,9 +34,10 @@ def embedded_split(store: FeatureStore, dataset: PreparedDataset, split: str, co
 
 
 def predicted_classes(store: FeatureStore, dataset: PreparedDataset, split: str, copies: int) -> Embedded | None:
-    """The class by the run's classifier, instead of features, of all that `embedded_split` has; None without one.
+    """Return the predictions of the run's classifier for the images and copies of `embedded_split`; None without one.
 
-    Raises InputError as `FeatureStore.coarse_logits` does.
+    Raises:
+        InputError: As `FeatureStore.coarse_logits`.
     """
     logits = store.coarse_logits(dataset, split)
     if logits is None:
@@ -49,10 +51,10 @@ def predicted_classes(store: FeatureStore, dataset: PreparedDataset, split: str,
 
 
 def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copies: int) -> Tensor:
-    """Backbone features [N * copies, F] of augmented copies of every image, from the store if there; always the same.
+    """Return backbone features [N * copies, F] of augmented copies of every image, cached; always the same copies.
 
-    An image keeps its copies through all episodes, where ANCOR draws new ones in each: the mean over episodes
-    estimates the same, and all-way episodes stay affordable.
+    The copies of an image are the same in all episodes, where ANCOR draws new ones in each: the expected accuracy is
+    equal, and all-way episodes stay affordable.
     """
     images = dataset.split(split)
 
@@ -66,19 +68,19 @@ def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copie
             augmented = [augment(batch, size, generator, small=small) for _ in range(copies)]
             yield torch.stack([store.encoder.features(copy) for copy in augmented], dim=1).flatten(1).cpu()
 
-    # Version 1 cropped small images, too; its rows may still be in the folder.
+    # Version 1 also cropped small images; its rows may still be in the folder.
     title, checksum = f"{split}-copies{copies}-v2", dataset.info.splits[split].checksum
     kept = store.kept(title, checksum, len(images), pieces, piece=BATCH, what=f"copies of {split}")
     return kept.view(len(images) * copies, -1)
 
 
 def augment(batch: ImageBatch, size: int, generator: torch.Generator, *, small: bool) -> ImageBatch:
-    """Every image randomly cropped and, half of the time, mirrored, as 8-bit images [N, 3, size, size].
+    """Randomly crop each image and mirror it with probability 1/2; return 8-bit images [N, 3, size, size].
 
-    The crops are those of ANCOR's code. Small images keep their size: up to 64 px (CIFAR) they are not cropped at all,
-    larger ones (tieredImageNet) are cropped from a border of 8 black pixels. Of other images 7/8 of each side is taken
-    (224 of 256 pixels), resized to the square as in the test view. The generator is on the CPU, so that every device
-    draws the same copies.
+    The crops are those of ANCOR's code. Small images keep their size: up to 64 px (CIFAR) they are not cropped, larger
+    ones (tieredImageNet) are padded with 8 black pixels and cropped. Crops of other images have 7/8 of the width and
+    height (224 of 256 pixels), resized to a square as in the test view. The generator is on the CPU, so that every
+    device draws the same copies.
     """
     pad = PAD if small and batch.pixels.shape[-1] > SMALL_IMAGE_SIZE else 0
     pixels, box = F.pad(batch.pixels, [pad] * 4), (batch.sizes if small else batch.sizes * 7 // 8)

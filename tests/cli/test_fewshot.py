@@ -1,4 +1,4 @@
-"""`coarsecon fewshot`: the contract's JSON, caches, two runs, and what is told of wrong input."""
+"""`coarsecon fewshot`: the contract's JSON, caches, two runs, and messages about wrong input."""
 
 import json
 import shutil
@@ -112,11 +112,11 @@ def test_wrong_input_is_reported(coarsecon, tiny_run, arguments, says):
     assert says in done.err
 
 
-def test_a_class_with_too_few_images_is_told_by_its_name(coarsecon, tiny_run, tiny_data):
+def test_a_class_with_too_few_images_is_named(coarsecon, tiny_run, tiny_data):
     from coarsecon.data.prepared.store import open_dataset
 
-    told = coarsecon("fewshot", tiny_run).err
-    assert any(f"class {name}: has 3 images" in told for name in open_dataset(tiny_data).info.levels["fine"])
+    message = coarsecon("fewshot", tiny_run).err
+    assert any(f"class {name}: has 3 images" in message for name in open_dataset(tiny_data).info.levels["fine"])
 
 
 def test_classes_with_too_few_images_are_left_out_when_asked_to(coarsecon, tiny_data, tiny_run, tmp_path):
@@ -140,13 +140,13 @@ def test_classes_with_too_few_images_are_left_out_when_asked_to(coarsecon, tiny_
     assert "no class is left without 3 fine classes" in coarsecon(*words, "--skip-small", "--shots", 2).err
 
 
-def test_training_images_are_told(coarsecon, tiny_run):
+def test_evaluating_on_training_images_warns(coarsecon, tiny_run):
     words = ("fewshot", tiny_run, *SMALL, "--classifier", "cosine", "--support-copies", 1)
     assert "evaluating on the training split" in coarsecon(*words, "--split", "train").err
     assert "Warning: evaluating on" not in coarsecon(*words).err
 
 
-def test_a_second_run_needs_to_be_told_how_to_combine(coarsecon, tiny_run):
+def test_two_runs_need_a_way_to_combine_them(coarsecon, tiny_run):
     done = coarsecon("fewshot", tiny_run, tiny_run)
     assert done.code == 2
     assert "--combine" in done.err
@@ -155,7 +155,7 @@ def test_a_second_run_needs_to_be_told_how_to_combine(coarsecon, tiny_run):
     assert "logistic" in done.err
 
 
-def test_a_dataset_without_fine_labels_is_told(coarsecon, tiny_run, tmp_path):
+def test_a_dataset_without_fine_labels_is_refused(coarsecon, tiny_run, tmp_path):
     from coarsecon.data.prepare.dataset import write_dataset
     from coarsecon.data.sources import SourceData, SplitData
     from coarsecon.data.sources.toy import COARSE, draw

@@ -1,4 +1,4 @@
-"""What two ranks extract and measure together is what one process does alone."""
+"""Two ranks extract and measure the same as one process."""
 
 import os
 import shutil
@@ -18,10 +18,10 @@ HEADER = 128
 
 
 @pytest.fixture(scope="module")
-def told(tiny_run, tiny_data, tmp_path_factory) -> dict[str, Any]:
-    """What one process found ("alone"), and each of two ranks ("ranks"), and these once more ("again").
+def results(tiny_run, tiny_data, tmp_path_factory) -> dict[str, Any]:
+    """Results of one process ("alone"), of each of two ranks ("ranks"), and of these a second time ("again").
 
-    The two take up features of the test images that a killed command left half-written.
+    The two ranks resume features of the test images that a killed command left half-written.
     """
     folder = tmp_path_factory.mktemp("sharing")
     one, two = (RunFolder(folder / name) for name in ("one", "two"))
@@ -43,33 +43,33 @@ def told(tiny_run, tiny_data, tmp_path_factory) -> dict[str, Any]:
     return {"alone": alone, "ranks": ranks, "again": again, "folders": (one.features, two.features)}
 
 
-def test_features_are_those_of_one_process_bit_for_bit(told):
-    for rank in told["ranks"]:
+def test_features_are_those_of_one_process_bit_for_bit(results):
+    for rank in results["ranks"]:
         for name in ("test", "flipped", "copies"):
-            assert torch.equal(rank[name], told["alone"][name]), name
-    one, two = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in told["folders"])
+            assert torch.equal(rank[name], results["alone"][name]), name
+    one, two = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in results["folders"])
     assert one == two
 
 
-def test_each_rank_embeds_its_share_of_what_is_missing(told):
-    first, second = (rank["counts"] for rank in told["ranks"])
-    assert told["alone"]["counts"] == [48, 48, 2 * 48, 96]
+def test_each_rank_embeds_a_part_of_the_missing_features(results):
+    first, second = (rank["counts"] for rank in results["ranks"])
+    assert results["alone"]["counts"] == [48, 48, 2 * 48, 96]
     assert first == [10 + 8, 10 + 10 + 8, 2 * 28, 50]  # twenty of the test images were there, of the others none
     assert second == [10, 20, 2 * 20, 46]
-    assert [rank["counts"] for rank in told["again"]] == [[0, 0, 0, 0]] * 2
+    assert [rank["counts"] for rank in results["again"]] == [[0, 0, 0, 0]] * 2
 
 
-def test_every_rank_has_the_metrics_of_one_process(told):
-    for rank in (*told["ranks"], *told["again"]):
+def test_every_rank_has_the_metrics_of_one_process(results):
+    for rank in (*results["ranks"], *results["again"]):
         for name in ("within", "among"):
-            assert rank[name] == told["alone"][name]
-            assert list(rank[name]) == list(told["alone"][name])
-    assert "fine_within_coarse" in told["alone"]["within"]
+            assert rank[name] == results["alone"][name]
+            assert list(rank[name]) == list(results["alone"][name])
+    assert "fine_within_coarse" in results["alone"]["within"]
 
 
-def test_every_query_is_valued_as_by_one_process(told):
-    for rank in told["ranks"]:
-        for ours, alone in zip(rank["searches"], told["alone"]["searches"], strict=True):
+def test_every_query_has_the_metrics_of_one_process(results):
+    for rank in results["ranks"]:
+        for ours, alone in zip(rank["searches"], results["alone"]["searches"], strict=True):
             assert list(ours) == list(alone) == ["fine", "coarse", "fine_within_coarse", WITHIN_ALL]
             for level, values in alone.items():
                 assert list(ours[level]) == list(values)
