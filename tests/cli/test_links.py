@@ -107,4 +107,4 @@ def test_marks_behind_a_link_are_refused(coarsecon, run, outside):
     (run / "results").symlink_to(outside)
     done = coarsecon("serve", run, "--port", "0", *QUICK)
     assert done.code == 1
-    assert "marks.csv: a symbolic link leads out of the run" in done.err
+    assert "marks.csv: cannot be written (a symbolic link leads out of the run)" in done.err
