@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
-from coarsecon.cli.options import JsonFile, RunArgument
+from coarsecon.cli.options import JsonFile, OldCheckpoint, RunArgument, chosen_checkpoint
 from coarsecon.cli.pretrain import given, moved, refuse_changes
 from coarsecon.cli.processes import single_process
 from coarsecon.config import Checkpoint
@@ -42,7 +42,10 @@ def detect(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the training in --out; evaluate it if it is finished.")
     ] = False,
-    encoder: Annotated[Checkpoint | None, typer.Option(help="The run's last or best encoder.")] = None,
+    checkpoint: Annotated[
+        Checkpoint | None, typer.Option(help="Encoder of the last epoch (default), or of the best monitored one.")
+    ] = None,
+    encoder: OldCheckpoint = None,
     json: JsonFile = None,
     device: Annotated[str | None, typer.Option(help="Device: auto (default), cpu, cuda, cuda:1, ...")] = None,
     precision: Annotated[
@@ -64,7 +67,7 @@ def detect(
 
     flags: dict[str, dict[str, Any]] = {
         "data": {"paths": data, "workers": workers},
-        "model": {"encoder": encoder},
+        "model": {"encoder": chosen_checkpoint(checkpoint, encoder)},
         "schedule": {"steps": steps},
         "run": {"batch_size": batch_size, "device": device, "precision": precision, "seed": seed},
     }

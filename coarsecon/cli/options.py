@@ -2,12 +2,14 @@
 
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from coarsecon.cli.console import JsonFile as JsonFile
 from coarsecon.config import Checkpoint, FeatureLayer
+
+T = TypeVar("T")
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")]
 DataFolder = Annotated[
@@ -37,7 +39,7 @@ COMMON: dict[str, tuple[Any, Any]] = {
 """The options of every evaluation, with their defaults."""
 
 
-def chosen_checkpoint(checkpoint: Checkpoint, encoder: Checkpoint | None) -> Checkpoint:
+def chosen_checkpoint(checkpoint: T, encoder: T | None) -> T:
     """Return the value of --checkpoint, or that of its former name --encoder, with a warning."""
     if encoder is None:
         return checkpoint

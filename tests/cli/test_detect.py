@@ -133,7 +133,7 @@ def test_ctrl_c_saves_and_tells_how_to_go_on(coarsecon, made, run, tmp_path, mon
         (["--data", "{made}/VOCdevkit", "--batch-size", 200], "200 is more than the 12 training images"),
         (["--data", "{made}/VOCdevkit", "--device", "abacus"], "abacus"),
         (["--data", "{made}/VOCdevkit", "--resume"], "no training to resume"),
-        (["--data", "{made}/VOCdevkit", "--encoder", "best", "--batch-size", 2], "has no best encoder"),
+        (["--data", "{made}/VOCdevkit", "--checkpoint", "best", "--batch-size", 2], "has no best encoder"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_told_and_leaves_nothing(coarsecon, made, run, arguments, says):
@@ -164,3 +164,9 @@ def test_pretraining_does_not_take_a_recipe_for_detection(coarsecon):
     done = coarsecon("pretrain", "--recipe", "voc-c4-24k")
     assert done.code == 2
     assert "is for `coarsecon detect`" in done.err
+
+
+def test_the_former_name_of_checkpoint_works_and_warns(coarsecon, made, run):
+    done = coarsecon("detect", run, "--data", made / "VOCdevkit", "--encoder", "best", "--batch-size", 2)
+    assert "has no best encoder" in done.err
+    assert "--encoder is now called --checkpoint" in done.err
