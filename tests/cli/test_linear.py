@@ -95,7 +95,7 @@ def test_an_interrupted_fine_tuning_leaves_nothing(coarsecon, tiny_run, monkeypa
         (["--shots-per-class", "99"], "labeled training images"),
         (["--shots-per-class", "99", "--labels", "coarse"], "class level stripes: has"),
         (["--shots-per-class", "1"], "use a preset"),
-        (["--data", "nowhere"], "--data"),
+        (["--data", "nowhere"], "nowhere: the dataset of"),
     ],
 )
 def test_wrong_input_is_reported(coarsecon, tiny_run, arguments, says):

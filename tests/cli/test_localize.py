@@ -99,7 +99,7 @@ def test_a_method_without_projector_is_localized_by_its_backbone(coarsecon, tiny
         (["--image", "nowhere.png"], "nowhere.png"),
         (["--html", "page.html"], "--html: is written only with --neighbors; pass --neighbors too"),
         (["--split", "holdout"], "no split holdout"),
-        (["--data", "nowhere"], "--data"),
+        (["--data", "nowhere"], "nowhere: the dataset of"),
     ],
 )
 def test_wrong_input_is_reported(coarsecon, tiny_run, arguments, says):
