@@ -165,6 +165,9 @@ def test_the_tutorial_works_as_it_is_written(tmp_path):
         elif language == "bash":
             for command in block_commands(text):
                 outputs[shlex.join(command)] = run_in(environment, command, tmp_path)
+        elif language == "python" and not text.startswith("# coarsecon-mine"):
+            done = environment.python("-c", text, cwd=tmp_path)
+            assert done.code == 0, (text, done.err)
         else:
             write_file(text, tmp_path)
     assert "method.cutout" in outputs["coarsecon methods mine"]
@@ -173,6 +176,8 @@ def test_the_tutorial_works_as_it_is_written(tmp_path):
     assert "one bright half" in outputs["coarsecon datasets halves"]
     assert "Number of nearest neighbors" in outputs["coarsecon hubness --help"]
     assert {"skewness", "never_found"} <= set(json.loads((tmp_path / "hubness.json").read_text()))
+    assert (tmp_path / "exported" / "encoder.pt").exists()
+    assert (tmp_path / "runs" / "lab" / "encoder.safetensors").exists()
     assert "train: 400" in outputs["coarsecon count data/halves"]
     assert '"contrast"' in (tmp_path / "runs" / "mine" / "metrics.jsonl").read_text()
     promised = {line.strip() for line in layout.splitlines() if "." in line}
