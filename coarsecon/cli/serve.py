@@ -1,4 +1,4 @@
-"""`coarsecon serve RUN`: a local page to search with images of your own."""
+"""`coarsecon serve RUN`: a local page to search with your images."""
 
 import contextlib
 import webbrowser

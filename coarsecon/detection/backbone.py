@@ -1,4 +1,4 @@
-"""timm's ResNets as the backbone of torchvision's detectors: cut behind layer3 (C4), or under a feature pyramid."""
+"""timm's ResNets as the backbone of torchvision's detectors: cut after layer3 (C4), or under a feature pyramid."""
 
 from typing import Any
 

@@ -18,7 +18,7 @@ Record = dict[str, Any]
 
 
 def is_coco(path: Path) -> bool:
-    """Whether a folder is in COCO's form."""
+    """Return True if a folder is in COCO format."""
     return any((path / "annotations").glob("instances_*.json"))
 
 
@@ -101,7 +101,7 @@ def _maybe_number(value: Any) -> float | None:
 def _integer(row: Record, key: str, path: Path) -> int:
     value = row.get(key)
     if type(value) is not int:
-        raise InputError(path, f"{key} is {value!s:.60}, not a whole number")
+        raise InputError(path, f"{key} is {value!s:.60}, not an integer")
     return value
 
 

@@ -57,7 +57,7 @@ def _polygon(points: Any, size: tuple[int, int], where: str) -> NDArray[np.float
 
 
 def _decompressed(text: str, where: str) -> list[int]:
-    """The run lengths behind COCO's compressed text: 5 bits a character, differences from the fourth.
+    """Decompress COCO's run lengths: 5 bits per character, differences from the fourth on.
 
     A number too long for any image is refused.
     """

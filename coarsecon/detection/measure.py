@@ -18,12 +18,12 @@ from coarsecon.runtime.progress import Reporter
 
 Kind = Literal["box", "mask"]
 VOC07_RECALLS = 11
-"""VOC's measure of 2007 looks at precision at so many recalls, COCO's at 101."""
+"""Recall values of the VOC 2007 metric; COCO uses 101."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in an image: boxes [K, 4] in its pixels, scores [K], places [K] of classes, and masks."""
+    """Detections in an image: boxes [K, 4] in pixels, scores [K], class indices [K], and masks."""
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -41,10 +41,10 @@ def detect_all(
     workers: int = 0,
     reporter: Reporter | None = None,
 ) -> list[Found]:
-    """What the detector finds in each image, at most 100 objects; image after image, in float32.
+    """Detect at most 100 objects per image, one image at a time, in float32.
 
     Raises:
-        InputError: an image cannot be read.
+        InputError: An image cannot be read.
     """
     model.eval()
     batches = [[index] for index in range(len(images.images))]

@@ -26,7 +26,7 @@ SELECTION: dict[str, Any] = {
     "fg_iou_thresh": 0.5, "bg_iou_thresh": 0.5, "positive_fraction": 0.25,
     "bbox_reg_weights": None, "score_thresh": 0.05, "nms_thresh": 0.5, "detections_per_img": 100,
 }  # fmt: skip
-"""Of regions, detectron2's and torchvision's alike."""
+"""Settings of regions that detectron2 and torchvision have in common."""
 
 Targets = list[dict[str, Tensor]]
 
@@ -84,7 +84,7 @@ def _pyramid_heads(settings: ModelSettings, classes: int) -> RoIHeads:
 
 def _c4_heads(backbone: Any, trunk: nn.Module, settings: ModelSettings, classes: int) -> "C4Heads":
     width = channels(backbone)[3]
-    # MoCo's protocol: batch norm behind layer4 too, whose output a pre-trained network leaves at any scale.
+    # MoCo's protocol: batch norm after layer4 too, because a pre-trained network's output can have any scale.
     norm = [nn.BatchNorm2d(width)] * (settings.batch_norm == "tuned")
     mask_predictor = MaskRCNNPredictor(width, MASK_CHANNELS, classes + 1) if settings.masks else None
     layer4 = nn.Sequential(backbone.layer4, *norm)
@@ -111,7 +111,7 @@ class C4Heads(RoIHeads):  # type: ignore[misc]
         self.stride = stride
 
     def has_mask(self) -> bool:
-        """Whether masks are predicted too."""
+        """Return True if masks are predicted too."""
         return self.mask_predictor is not None
 
     def forward(
@@ -154,7 +154,7 @@ class C4Heads(RoIHeads):  # type: ignore[misc]
         return result
 
     def _maps(self, features: dict[str, Tensor], boxes: list[Tensor]) -> Tensor:
-        """What layer4 gives of the boxes [R, C, 7, 7]; ROIAlign as detectron2 has it, aligned, sampled adaptively."""
+        """Return the output of layer4 for the boxes [R, C, 7, 7], with aligned ROIAlign and adaptive sampling."""
         regions = roi_align(features["0"], boxes, 14, 1 / self.stride, sampling_ratio=0, aligned=True)
         maps: Tensor = self.box_head(regions)
         return maps
@@ -181,7 +181,7 @@ class DetectorInput(GeneralizedRCNNTransform):  # type: ignore[misc]
 
 
 def _in_float32(module: nn.Module, given: Any, answer: Any) -> Any:
-    """Boxes are made of these numbers, and bfloat16 represents whole pixels up to 256 only."""
+    """Convert box outputs to float32, because bfloat16 represents integers up to 256 only."""
     if isinstance(answer, Tensor):
         return answer.float()
     if isinstance(answer, dict):

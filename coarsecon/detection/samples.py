@@ -1,4 +1,4 @@
-"""What the readers of both formats make: images with the boxes, classes and masks of the objects in them."""
+"""Images with boxes, classes, and masks of their objects, read from VOC or COCO annotations."""
 
 import hashlib
 import re
@@ -58,14 +58,14 @@ class DetectionSet:
     images: Sequence[Annotated]
 
     def classes(self) -> list[str]:
-        """The names of the classes that have a box, sorted."""
+        """Return the sorted names of the classes that have a box."""
         return sorted({each.label for image in self.images for each in image.instances})
 
     def trainable(self, *, difficult: bool) -> "DetectionSet":
-        """The images with an object to learn from, and those objects.
+        """Return the images with an object to train on, and those objects.
 
         Raises:
-            InputError: there is none.
+            InputError: There are none.
         """
         images = [image.trainable(difficult=difficult) for image in self.images]
         if not any(image.instances for image in images):
@@ -74,12 +74,12 @@ class DetectionSet:
 
 
 def joined(sets: Sequence[DetectionSet]) -> DetectionSet:
-    """The images of several sets as one."""
+    """Join the images of several sets."""
     return DetectionSet(", ".join(each.origin for each in sets), [image for each in sets for image in each.images])
 
 
 def annotations_mark(images: DetectionSet) -> str:
-    """Which images by name, with which objects, a set has, in 12 characters."""
+    """Return a fingerprint of the image names and objects of a set, in 12 characters."""
     digest = hashlib.sha256()
     for image in images.images:
         objects = [(each.box, each.label, each.crowd, each.difficult) for each in image.instances]

@@ -1,4 +1,4 @@
-"""What a detector is trained by: strict settings, layered as those of a run are."""
+"""Settings of a detector, strict and layered like those of a run."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class DetectionData(Settings):
-    """Which images: folders in VOC's or COCO's form, and the lists in them to train with and to measure on."""
+    """Folders in VOC or COCO format, and their splits for training and evaluation."""
 
     paths: list[Annotated[Path, Field(strict=False)]] = Field(default_factory=list, description="folders, as --data")
     train: str = Field("trainval", description="trainval of VOC, train2017 of COCO, ...")
@@ -43,7 +43,7 @@ class SizeSettings(Settings):
 
 
 class DetectionSchedule(Settings):
-    """How the learning rate moves."""
+    """Learning rate schedule."""
 
     steps: Count = 24000
     warmup_steps: int = Field(100, ge=0, description="linear rise; at most a tenth of the steps")
@@ -57,7 +57,7 @@ class DetectionSchedule(Settings):
 
 
 class DetectionRun(Settings):
-    """How the training happens."""
+    """Training and hardware settings."""
 
     batch_size: Count = Field(16, description="batch size in images")
     seed: int = Field(0, ge=0)

@@ -29,15 +29,15 @@ def _is_voc(path: Path) -> bool:
 
 
 def has_split(folder: Path, split: str) -> bool:
-    """Whether a folder in VOC's form has such a list of images, as 2012 has no public test."""
+    """Return True if a folder in VOC format has this list of images; 2012 has no public test."""
     return _list_of(folder, split).is_file()
 
 
 def read_voc(folder: Path, split: str) -> DetectionSet:
-    """The images of a split. Boxes begin at 0 and end behind their last pixel, which in the files begin at 1.
+    """Read the images of a split. Pixels of boxes count from 0 with an exclusive end; in the files they count from 1.
 
     Raises:
-        InputError: something is missing, malformed, or leads out of the folder.
+        InputError: Something is missing, malformed, or leads out of the folder.
     """
     path = _list_of(folder, split)
     try:

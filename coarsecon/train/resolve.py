@@ -39,7 +39,7 @@ class RunSpec:
     left_out: str = ""
     """A sentence on training images without a label, if there are any."""
     restored: bool = False
-    """Whether a saved state will be loaded, so that no initial weights are needed."""
+    """True if a saved state will be loaded, so that no initial weights are needed."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -55,7 +55,7 @@ class RunSpec:
         )
 
     def notes(self) -> list[str]:
-        """Return a sentence on each kind of images that is left out for want of labels."""
+        """Return notes on the images that are excluded because they have no label."""
         monitored = monitor.unlabeled_notes(self.dataset, self.config.data.labels)
         return [note for note in (self.left_out, *monitored * bool(self.config.run.monitor_every)) if note]
 
@@ -179,7 +179,7 @@ def _check_lengths(config: RunConfig) -> None:
 
 
 def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels: bool) -> tuple[Split, str]:
-    """Return the training images, and a sentence on those left out for want of a label."""
+    """Return the training images, and a note on those excluded because they have no label."""
     level, root = config.data.labels, dataset.root
     if level not in dataset.info.levels:
         raise InputError("data.labels", f"{root} has no {level!r} labels", f"it has {', '.join(dataset.info.levels)}")

@@ -73,6 +73,6 @@ def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_p
 def warmup_drops(
     step: int, *, steps: int, warmup: int, base: float, start: float, drops: Sequence[float], factor: float = 0.1
 ) -> float:
-    """Linear from `start` to `base` over `warmup` steps; times `factor` from each share `drops` of `steps` on."""
+    """Compute the learning rate: linear warmup from `start` to `base`; multiplied by `factor` at each of `drops`."""
     rate = start + (base - start) * step / warmup if step < warmup else base
     return rate * factor ** sum(step >= round(drop * steps) for drop in drops)

@@ -1,4 +1,4 @@
-"""What a training loop trains: the interface between `Loop` and pre-training, classifiers and detectors."""
+"""Interface between the training loop and pre-training, classifiers, and detectors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ Timed = Callable[[Iterator[Any]], Iterator[Any]]
 
 @dataclass(frozen=True)
 class Length:
-    """How long to train, and how often to log and to save.
+    """Length of a training, and intervals for logging and saving.
 
     Args:
         epochs: Number of epochs, each followed by `Task.after_epoch`.

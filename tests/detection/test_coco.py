@@ -118,7 +118,7 @@ def test_a_file_name_leads_nowhere_else(coco, name):
         ("annotations", {"bbox": [1, 2, -3, 4]}, "is no box"),
         ("annotations", {"category_id": 99}, "no category 99"),
         ("annotations", {"image_id": 99}, "of image 99"),
-        ("annotations", {"image_id": "1"}, "not a whole number"),
+        ("annotations", {"image_id": "1"}, "not an integer"),
         ("annotations", {"segmentation": [[1, 2]]}, "polygon"),
         ("images", {"file_name": "none.jpg"}, "there is no image"),
         ("images", {"width": "64"}, "width and height of the image"),
