@@ -79,13 +79,12 @@ def _evaluate(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
         result = evaluation.evaluate(run, config)
     from coarsecon.report.evaluate import store_evaluation
 
-    (result.run or run).continue_on_first_rank()
-
-    store_evaluation(run, name, evaluation, config, result, files)
     if target:
         emit_json(result.to_json(), target)
     if target != "-":
         _print(name, result)
+    (result.run or run).continue_on_first_rank()
+    store_evaluation(run, name, evaluation, config, result, files)
     written = [*folder.stored, *files.values(), *([Path(target)] if target and target != "-" else [])]
     closing(list(dict.fromkeys(written)), ["coarsecon", "report", given["run"]] if result.split else [])
 

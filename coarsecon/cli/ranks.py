@@ -1,7 +1,7 @@
 """Evaluations that torchrun starts on several ranks: all compute, and the first prints and writes."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def shared_run(folder: RunFolder, options: Mapping[str, Any]) -> "Iterator[Run]":
     """Open a run with the common options of evaluations; all ranks that torchrun started run the block together.
 
-    After the block only the first rank continues; the others exit.
+    After the block, or after `Run.continue_on_first_rank` in it, only the first rank continues; the others exit.
     """
     from coarsecon.run.facade import Run
     from coarsecon.run.spec import FeatureSpec, Runtime
-    from coarsecon.runtime.distributed import connected
+    from coarsecon.runtime.distributed import RankFinished, connected
 
     checkpoint = chosen_checkpoint(options.get("checkpoint", "last"), options.get("encoder"))
     spec = FeatureSpec(checkpoint, options.get("layer") or "backbone", options.get("flip", False))
@@ -34,7 +34,8 @@ def shared_run(folder: RunFolder, options: Mapping[str, Any]) -> "Iterator[Run]"
         runtime = Runtime(options["device"], options["workers"], reporter, distributed)
         run = Run(folder, options["data"], features=spec, runtime=runtime)
         _warn_if_unfinished(folder, reporter)
-        yield run
+        with suppress(RankFinished):
+            yield run
     if distributed.rank:
         raise typer.Exit
 

@@ -70,6 +70,7 @@ class Cluster(Evaluation):
                 "within", f"{run.dataset.root} has no {config.within!r} labels", f"it has {', '.join(labels)}"
             )
         collection = run.collection(config.split)
+        run.continue_on_first_rank()
         groups = find_clusters(
             collection.features, labels[config.within],
             k=config.k, fine=None if config.within == "fine" else labels.get("fine"), model=config.model,

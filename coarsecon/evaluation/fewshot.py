@@ -80,6 +80,7 @@ class FewShot(Evaluation):
         run.warn_if_trained_on(split)
         models = [embedded_split(each.store, run.dataset, split, config.support_copies) for each in (run, *others)]
         predict, coarse_by = _classifier(run, split, config, models)
+        run.continue_on_first_rank()
         found = few_shot(predict, drawn, run.reporter)
         values = {
             "accuracy": found.accuracy, "ci95": found.ci95, "episodes": config.episodes, "ways": found.ways,

@@ -49,6 +49,7 @@ class KNN(Evaluation):
         split = run.held_out_split()
         labels = run.labels("train", split)
         bank, queries = (run.features(name).to(run.store.device) for name in ("train", split))
+        run.continue_on_first_rank()
         run.report_unlabeled("train", split)
         voters = min(int((bank_labels >= 0).sum()) for bank_labels, _ in labels.values())
         if 2 * max(config.k) > voters:

@@ -93,6 +93,7 @@ class Linear(Evaluation):
             raise InputError("labels", f"{config.labels} labels are not known in {where}")
         run.report_unlabeled("train", split, levels=None if config.labels == "both" else [config.labels])
         probe = _view_probe(run, split, config) if config.uses_views else _feature_probe(run, split, config)
+        run.continue_on_first_rank()
         values: dict[str, Any] = {}
         for level in known if config.labels == "both" else [config.labels]:
             train_labels, test_labels = known[level]

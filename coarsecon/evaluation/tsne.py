@@ -67,6 +67,7 @@ class TSNE(Evaluation):
             run = run.with_features(layer=layer)
         split = config.split or run.default_split()
         run.features(split)
+        run.continue_on_first_rank()
         run.warn_if_trained_on(split)
         count = len(run.dataset.split(split))
         if config.limit and count > config.limit:

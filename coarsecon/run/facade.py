@@ -25,7 +25,7 @@ from coarsecon.run.overlap import training_overlap
 from coarsecon.run.provenance import computed_from, store_entry
 from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.run.training_images import trained_images
-from coarsecon.runtime.distributed import Distributed
+from coarsecon.runtime.distributed import Distributed, RankFinished
 from coarsecon.runtime.progress import Reporter
 from coarsecon.search.collection import Collection, split_collection
 from coarsecon.search.identity import PreparedImages
@@ -224,7 +224,13 @@ class Run:
         return found
 
     def continue_on_first_rank(self) -> None:
-        """End all ranks except the first after feature extraction."""
+        """Continue without the other ranks, which have helped to extract features.
+
+        Raises:
+            RankFinished: On the other ranks.
+        """
+        if self.runtime.distributed.rank:
+            raise RankFinished
         self.runtime = self.store.runtime = replace(self.runtime, distributed=Distributed())
 
     def report_unlabeled(self, *splits: str, levels: Iterable[str] | None = None, consequence: str = LEFT_OUT) -> None:

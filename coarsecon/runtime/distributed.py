@@ -21,6 +21,10 @@ LOST_RANK_WORDS = ("connection", "timed out", "timeout", "socket", "peer", "gloo
 """Words in torch's errors after the loss of another rank."""
 
 
+class RankFinished(Exception):  # noqa: N818  the other ranks end normally
+    """Raised on all ranks but the first where only that one continues."""
+
+
 class Distributed:
     """A single process: gathering returns the input."""
 
