@@ -13,7 +13,7 @@ class CoarseconError(Exception):
     """
 
     exit_code = 1
-    said_elsewhere: bool | None = None
+    reported_elsewhere: bool | None = None
     """True if another rank reports it; None if that is not known."""
 
     def __init__(self, subject: object, problem: str = "", hint: str = "") -> None:

@@ -24,14 +24,14 @@ JsonFile = Annotated[
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines of progress."""
 
-RATED = 4
-"""Number of lines that a rate is computed over, so that a faster start has no lasting effect."""
+RATE_LINES = 4
+"""Number of printed lines that a rate is averaged over, so that a faster start has no lasting effect."""
 
-LONGEST_WORD = 400
-"""Characters of a word, such as a path, from which on its middle is left out."""
+MAX_WORD_LENGTH = 400
+"""Maximum characters of a word, such as a path; the middle of longer ones is left out."""
 
-LONGEST_MESSAGE = 800
-"""Characters of an error message from which on its middle is left out."""
+MAX_MESSAGE_LENGTH = 800
+"""Maximum characters of an error message; the middle of longer ones is left out."""
 
 
 def printable(text: str) -> str:
@@ -40,27 +40,27 @@ def printable(text: str) -> str:
     Names and values in untrusted files may hold escape sequences that change a terminal, or megabytes.
     """
     shown = "".join(c if c.isprintable() or c == "\n" else " " if c.isspace() else "\ufffd" for c in text)
-    half = LONGEST_WORD // 2
-    return re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: f"{word[0][:half]}...{word[0][-half:]}", shown)
+    half = MAX_WORD_LENGTH // 2
+    return re.sub(rf"\S{{{MAX_WORD_LENGTH + 1},}}", lambda word: f"{word[0][:half]}...{word[0][-half:]}", shown)
 
 
 def shortened(message: str) -> str:
     """Make an error message printable, and leave out its middle where it quotes more than it explains."""
     shown = printable(message)
-    half = LONGEST_MESSAGE // 2
-    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:half]}...{shown[-half:]}"
+    half = MAX_MESSAGE_LENGTH // 2
+    return shown if len(shown) <= MAX_MESSAGE_LENGTH else f"{shown[:half]}...{shown[-half:]}"
 
 
 class ConsoleReporter(Reporter):
     """Reports on stderr, so that stdout holds only results."""
 
     def info(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         print(printable(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def progress(self, description: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
-        """A live bar on a terminal, else a plain line every few seconds."""
+        """Show a live bar on a terminal, elsewhere a plain line every few seconds."""
         if sys.stderr.isatty():
             with _bars(unit) as bars:
                 yield BarProgress(bars, bars.add_task(printable(description), total=total, note="", rate=""), unit)
@@ -82,8 +82,8 @@ def _bars(unit: str) -> Any:
     return Bars(*columns, console=Console(stderr=True))
 
 
-SHORTEST_RATED = 0.5
-"""Minimum seconds of a rate; shorter ones are not shown."""
+MIN_RATE_SECONDS = 0.5
+"""Minimum duration in seconds over which a rate is computed."""
 
 
 class BarProgress(Progress):
@@ -106,29 +106,29 @@ class PlainProgress(Progress):
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
         self._done, self._note = 0, ""
-        self._told: tuple[int, str] | None = None
+        self._printed: tuple[int, str] | None = None
         self._reported = time.monotonic()
-        self._marks: deque[tuple[float, int]] = deque(maxlen=RATED)
+        self._marks: deque[tuple[float, int]] = deque(maxlen=RATE_LINES)
 
     def advance(self, amount: int = 1, note: str = "") -> None:
         """Count, and report when the last line is old enough."""
         self._done += amount
-        if not self._marks:  # the rate is of what comes after: the first piece may be an earlier run's
+        if not self._marks:  # the first advance may count work of an earlier run
             self._marks.append((time.monotonic(), self._done))
         self._note = note or self._note
         if time.monotonic() - self._reported >= PLAIN_INTERVAL:
             self.report()
 
     def report(self) -> None:
-        """Print the present line, unless the last one said the same."""
-        if self._told == (self._done, self._note):
+        """Print a line, unless it is the same as the last one."""
+        if self._printed == (self._done, self._note):
             return
-        self._told = self._done, self._note
+        self._printed = self._done, self._note
         now = time.monotonic()
         self._reported = now
         start, first = self._marks[0] if self._marks else (now, self._done)
         self._marks.append((now, self._done))
-        rate = (self._done - first) / (now - start) if now - start >= SHORTEST_RATED else 0
+        rate = (self._done - first) / (now - start) if now - start >= MIN_RATE_SECONDS else 0
         parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
         if rate:
             parts.append(_rate(rate, self._unit))
@@ -139,12 +139,12 @@ class PlainProgress(Progress):
 
 
 def _rate(speed: float, unit: str) -> str:
-    """Two digits at least: a few large pieces a minute are not none."""
+    """Format a rate with at least two digits, so that slow rates are not shown as 0."""
     return f"{speed:,.0f} {unit}/s" if speed >= 10 else f"{speed:.2g} {unit}/s"
 
 
 def _clock(seconds: float) -> str:
-    """Minutes and seconds, from an hour on with hours before them."""
+    """Format a duration as M:SS, or H:MM:SS from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -187,7 +187,7 @@ def facts(rows: Mapping[str, str]) -> None:
 
 
 def wrapped(text: str, mark: str = "") -> str:
-    """The text with its lines, each after `mark`, no wider than the terminal.
+    """Wrap text to the width of the terminal, with `mark` before each line.
 
     Blank lines, items of lists, and ends of lines that end a sentence stay.
     """
@@ -217,7 +217,7 @@ def wrapped(text: str, mark: str = "") -> str:
 
 
 def percent(value: float) -> str:
-    """A fraction in percent."""
+    """Format a fraction as a percentage."""
     return f"{100 * value:.2f}"
 
 
@@ -227,7 +227,7 @@ def emit_json(value: Any, target: str) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False)
     try:
         text.encode(encoding)
-    except UnicodeEncodeError:  # an old encoding, or a file's name that is no text
+    except UnicodeEncodeError:  # an old encoding, or a file name that is not valid text
         text = json.dumps(value, indent=2)
     if target == "-":
         print(text)
@@ -238,7 +238,7 @@ def emit_json(value: Any, target: str) -> None:
 
 
 def closing(written: Sequence[Path], next_command: Sequence[str | Path]) -> None:
-    """The last lines of a command: the files it wrote and what to type next."""
+    """Print the last lines of a command: the files it wrote and the next command."""
     reporter = ConsoleReporter()
     for path in written:
         reporter.info(f"wrote {path}")
@@ -247,5 +247,5 @@ def closing(written: Sequence[Path], next_command: Sequence[str | Path]) -> None
 
 
 def processors() -> int:
-    """The processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

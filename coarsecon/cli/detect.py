@@ -27,7 +27,7 @@ def detect(
     run: RunArgument,
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Dataset folder in VOC's or COCO's form; repeatable, as for VOC2007 with VOC2012."),
+        typer.Option(help="Dataset folder in VOC or COCO format; repeatable, as for VOC2007 with VOC2012."),
     ] = None,
     recipe: Annotated[
         str | None,

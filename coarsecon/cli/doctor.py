@@ -21,26 +21,26 @@ def doctor(device: Device = "auto", json: JsonFile = None) -> None:
 
     chosen = choose_device(device)
     versions, machine, extras = library.versions(), library.machine(chosen), library.extras()
-    trials, problems = library.self_test(chosen), registry.problems()
+    checks, problems = library.self_test(chosen), registry.problems()
     if json:
         rows = [{"name": each.name, "present": each.is_present, "packages": each.packages} for each in extras]
-        told = {
+        report = {
             "versions": versions, "machine": machine, "extras": rows, "plugins": problems,
-            "trials": [asdict(each) for each in trials],
+            "checks": [asdict(each) for each in checks],
         }  # fmt: skip
-        emit_json(told, json)
+        emit_json(report, json)
     if json != "-":
         facts({name: found or "missing" for name, found in versions.items()})
         facts(_machine(machine))
         facts({"plugins": "\n".join(problems)})
         table("Extras", ["name", "state", "to add it"], [_extra(each) for each in extras], numbers=False)
         cells = [
-            (each.name, "well" if each.is_well else "FAILED", f"{each.seconds:.1f} s", each.said) for each in trials
+            (each.name, "passed" if each.passed else "FAILED", f"{each.seconds:.1f} s", each.message) for each in checks
         ]
-        table("Self-test", ["tried", "", "took", "found"], cells, numbers=False)
+        table("Self-test", ["check", "result", "time", "message"], cells, numbers=False)
     if outdated := library.outdated():
         raise CoarseconError(f"{'; '.join(outdated)}. Upgrade with pip install -U coarsecon")
-    failed = [f"{each.name}: {each.said}" for each in trials if not each.is_well]
+    failed = [f"{each.name}: {each.message}" for each in checks if not each.passed]
     if failed:
         raise CoarseconError(f"the self-test failed: {'; '.join(failed)}")
 

@@ -74,7 +74,7 @@ def _run(words: list[str]) -> int:
             raise
         message, code = explain(error, words)
         if message:
-            if getattr(error, "said_elsewhere", None) is None:
+            if getattr(error, "reported_elsewhere", None) is None:
                 wait_for_first_rank()
             print(f"error: {shortened(message)}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -86,7 +86,7 @@ def _run(words: list[str]) -> int:
 def explain(error: Exception, words: list[str]) -> tuple[str, int]:
     """Return the message of an error of a command line, empty if another rank prints it, and the exit code."""
     if isinstance(error, CoarseconError):
-        return "" if error.said_elsewhere else message_of(error, words), error.exit_code
+        return "" if error.reported_elsewhere else message_of(error, words), error.exit_code
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:
         context = getattr(error, "ctx", None)

@@ -91,7 +91,7 @@ def pretrain(
                 raise
             how = str(stopped) or "stopped at once, without saving"
             interrupted = InterruptedRunError(f"{how}; continue with: coarsecon pretrain --out {target} --resume")
-            interrupted.said_elsewhere = comm.rank > 0
+            interrupted.reported_elsewhere = comm.rank > 0
             raise interrupted from None
         if comm.rank:
             return

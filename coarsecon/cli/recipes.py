@@ -46,9 +46,9 @@ def show(name: str, json: JsonFile = None) -> None:
 
     expect, command = recipes.expected(name), recipes.command_of(name)
     if json:
-        told = {"name": name, "command": command, "summary": recipes.summary(name)}
+        header = {"name": name, "command": command, "summary": recipes.summary(name)}
         rows = [row.model_dump() for row in expect]
-        emit_json({**told, "settings": recipes.read(name, command), "expect": rows}, json)
+        emit_json({**header, "settings": recipes.read(name, command), "expect": rows}, json)
         return
     print(_wrapped_comments(recipes.text(name)))
     if expect:

@@ -17,14 +17,17 @@ from coarsecon.nn.encoder import Encoder
 PYRAMID = 256
 """Channels of each level of the feature pyramid."""
 
+STRIDE_PROBE = 128
+"""Size in pixels of the image that the stride is measured on."""
+
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 
 
 def resnet_of(encoder: Encoder, *, frozen: bool) -> ResNet:
-    """The encoder's backbone, all layers to be trained; `frozen` fixes its batch norms as they are.
+    """Return the encoder's backbone with all layers trainable; `frozen` freezes its batch norms.
 
     Raises:
-        InputError: it is no ResNet.
+        InputError: The backbone is not a ResNet.
     """
     backbone = encoder.backbone
     if not isinstance(backbone, ResNet):
@@ -40,29 +43,29 @@ def resnet_of(encoder: Encoder, *, frozen: bool) -> ResNet:
 
 
 def channels(backbone: ResNet) -> list[int]:
-    """The channels of layer1 to layer4."""
+    """Return the channels of layer1 to layer4."""
     found: dict[Any, Any] = {info["module"]: info["num_chs"] for info in backbone.feature_info}
     return [found[layer] for layer in LAYERS]
 
 
 def up_to_layer3(backbone: ResNet) -> nn.Module:
-    """Images [N, 3, H, W] -> {"0": the map of layer3}."""
+    """Return a module that maps images [N, 3, H, W] to {"0": feature map of layer3}."""
     trunk = IntermediateLayerGetter(backbone, {"layer3": "0"})
     trunk.out_channels = channels(backbone)[2]
     return trunk
 
 
 @torch.no_grad()
-def stride_of(trunk: nn.Module, side: int = 128) -> int:
-    """The pixels between two locations of the map that `up_to_layer3` gives."""
+def stride_of(trunk: nn.Module) -> int:
+    """Return the stride of `up_to_layer3` in pixels."""
     training = trunk.training
-    width = trunk.eval()(torch.zeros(1, 3, side, side))["0"].shape[3]
+    width = trunk.eval()(torch.zeros(1, 3, STRIDE_PROBE, STRIDE_PROBE))["0"].shape[3]
     trunk.train(training)
-    return side // int(width)
+    return STRIDE_PROBE // int(width)
 
 
 def pyramid(backbone: ResNet, *, batch_norm: bool) -> nn.Module:
-    """Images [N, 3, H, W] -> five maps of 256 channels, with batch norm in the new layers if asked for."""
+    """Return a module that maps images [N, 3, H, W] to five maps of 256 channels; `batch_norm`: also in new layers."""
     return BackboneWithFPN(
         backbone,
         {layer: str(level) for level, layer in enumerate(LAYERS)},

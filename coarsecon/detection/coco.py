@@ -1,4 +1,4 @@
-"""COCO's form: `annotations/instances_SPLIT.json`, and the images in a folder called SPLIT."""
+"""COCO format: `annotations/instances_SPLIT.json`, and the images in a folder called SPLIT."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from coarsecon.detection.samples import Annotated, DetectionSet, Instance, Size,
 from coarsecon.errors import InputError
 
 MAX_BYTES = 2**31
-"""train2017 has 0.45 GB of annotations."""
+"""Maximum size of an annotation file; train2017 has 0.45 GB."""
 
 Record = dict[str, Any]
 
@@ -23,10 +23,11 @@ def is_coco(path: Path) -> bool:
 
 
 def read_coco(folder: Path, split: str, *, masks: bool) -> DetectionSet:
-    """The images of a split; with `masks`, their objects' masks too. Boxes in the files are left, top, width, height.
+    """Read the images of a split; with `masks`, with the masks of their objects. Boxes in the files are left, top,
+    width, height.
 
     Raises:
-        InputError: something is missing, malformed, or leads out of the folder.
+        InputError: Something is missing, malformed, or leads out of the folder.
     """
     if not re.fullmatch(r"[\w-]+", split):
         raise InputError("data", f"{split!r} is not the name of a split, as train2017 is")
@@ -108,5 +109,5 @@ def _integer(row: Record, key: str, path: Path) -> int:
 def _text(row: Record, key: str, path: Path) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value:
-        raise InputError(path, f"{key} is {value!s:.60}, not a text")
+        raise InputError(path, f"{key} is {value!s:.60}, not a string")
     return value

@@ -1,4 +1,4 @@
-"""From folders to images and targets as torchvision's detectors take them."""
+"""Load images and targets for torchvision's detectors from folders in VOC or COCO format."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,14 +24,14 @@ Example = tuple[Tensor, Target]
 """A uint8 image [3, H, W]; `boxes` [N, 4], `labels` [N] counted from 1, and `masks` [N, H, W] where there are any."""
 
 Arrays = tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]
-"""The same before it is made of tensors, of which each on its way out of a process would hold a file open."""
+"""The same as arrays: each tensor sent from a worker process would hold a file open."""
 
 
 def format_of(path: Path) -> str:
-    """`voc` or `coco`.
+    """Return `voc` or `coco`.
 
     Raises:
-        InputError: there is no such folder, or it is in neither form.
+        InputError: There is no such folder, or it is in neither format.
     """
     if not path.is_dir():
         raise InputError(path, "no such folder")
@@ -41,16 +41,16 @@ def format_of(path: Path) -> str:
         return "voc"
     raise InputError(
         path,
-        "neither in VOC's form (ImageSets/Main and Annotations, there or in VOC2007, ...) nor in COCO's "
+        "neither in VOC format (ImageSets/Main and Annotations, there or in VOC2007, ...) nor in COCO format "
         "(annotations/instances_*.json)",
     )
 
 
 def read_split(paths: Sequence[Path], split: str, *, masks: bool) -> DetectionSet:
-    """The images of a split in all these folders; folders in VOC's form may lack it, not all of them.
+    """Read the images of a split from all folders; of folders in VOC format, at least one must have it.
 
     Raises:
-        InputError: something is missing or malformed.
+        InputError: Something is missing or malformed.
     """
     sets = []
     for path in paths:
@@ -66,11 +66,11 @@ def read_split(paths: Sequence[Path], split: str, *, masks: bool) -> DetectionSe
 
 
 class Examples(Dataset[Arrays | InputError]):
-    """Decoded images with their targets; an error in place of a broken one."""
+    """Decoded images with their targets; an error for each broken image."""
 
     def __init__(self, images: Sequence[Annotated], classes: Sequence[str]) -> None:
         self.images = images
-        self.labels = {name: place for place, name in enumerate(classes, 1)}
+        self.labels = {name: index for index, name in enumerate(classes, 1)}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -91,10 +91,10 @@ class Examples(Dataset[Arrays | InputError]):
 
 
 def read_pixels(annotated: Annotated) -> NDArray[np.uint8]:
-    """The image as uint8 [H, W, 3], not turned by its EXIF, since boxes are of the pixels as they are stored.
+    """Read the image as uint8 [H, W, 3] without applying EXIF orientation, since boxes refer to stored pixels.
 
     Raises:
-        InputError: it is broken, or has another size than its annotation says.
+        InputError: It is broken, or its size differs from its annotation.
     """
     with opened(annotated.image) as image:
         pixels = np.array(image.convert("RGB"))
@@ -107,10 +107,10 @@ def read_pixels(annotated: Annotated) -> NDArray[np.uint8]:
 
 
 def load_batches(examples: Examples, batches: Iterable[list[int]], workers: int) -> Iterator[list[Example]]:
-    """The examples of each batch, decoded ahead by `workers` processes.
+    """Yield the examples of each batch, decoded ahead by `workers` processes.
 
     Raises:
-        InputError: an image cannot be read.
+        InputError: An image cannot be read.
     """
     workers = 0 if workers_problem(workers) else workers
     loader: DataLoader[Any] = DataLoader(
@@ -128,7 +128,7 @@ def _as_tensors(example: Arrays | InputError) -> Example:
 
 
 def mirrored(example: Example) -> Example:
-    """The mirror image with its boxes and masks."""
+    """Flip an image horizontally, with its boxes and masks."""
     image, target = example
     width = image.shape[2]
     left, top, right, bottom = target["boxes"].unbind(1)

@@ -1,4 +1,4 @@
-"""Masks of objects as COCO writes them: polygons, or run lengths; checked here, since pycocotools checks little."""
+"""Object masks of COCO: polygons or run lengths, checked here because pycocotools checks little."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from coarsecon.errors import InputError
 from coarsecon.runtime.extras import require_extra
 
 RunLengths = dict[str, Any]
-"""pycocotools' own compressed form: `size` [height, width] and `counts` as bytes."""
+"""Compressed form of pycocotools: `size` [height, width] and `counts` as bytes."""
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The polygons [K, 2] of a mask in pixels, inside the image, or the lengths of its runs, column by column."""
+    """Polygons [K, 2] of a mask in pixels, inside the image, or its run lengths, column by column."""
 
     polygons: Sequence[NDArray[np.float32]] = ()
     counts: NDArray[np.int64] | None = None
@@ -29,10 +29,10 @@ def require_pycocotools() -> Any:
 
 
 def read_segmentation(value: Any, size: tuple[int, int], where: str) -> Segmentation:
-    """A `segmentation` of a COCO annotation, for an image of `size` (height, width).
+    """Read the `segmentation` of a COCO annotation for an image of `size` (height, width).
 
     Raises:
-        InputError: it is malformed, or not of that size.
+        InputError: It is malformed, or not of that size.
     """
     if isinstance(value, list) and value:
         return Segmentation(polygons=[_polygon(points, size, where) for points in value])
@@ -59,7 +59,7 @@ def _polygon(points: Any, size: tuple[int, int], where: str) -> NDArray[np.float
 def _decompressed(text: str, where: str) -> list[int]:
     """Decompress COCO's run lengths: 5 bits per character, differences from the fourth on.
 
-    A number too long for any image is refused.
+    A number too long for any image is rejected.
     """
     lengths: list[int] = []
     value, shift = 0, 0
@@ -81,7 +81,7 @@ def _decompressed(text: str, where: str) -> list[int]:
 
 
 def encode(mask: Segmentation, size: tuple[int, int]) -> RunLengths:
-    """A mask in pycocotools' compressed form."""
+    """Encode a mask in the compressed form of pycocotools."""
     rle = require_pycocotools()
     height, width = size
     if mask.counts is not None:
@@ -90,7 +90,7 @@ def encode(mask: Segmentation, size: tuple[int, int]) -> RunLengths:
 
 
 def decode(mask: Segmentation, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A mask as zeros and ones [height, width]."""
+    """Decode a mask to zeros and ones [height, width]."""
     if mask.counts is None:
         return require_pycocotools().decode(encode(mask, size))
     flat = np.zeros(size[0] * size[1], np.uint8)

@@ -69,11 +69,11 @@ def _as_found(detections: dict[str, torch.Tensor]) -> Found:
 def average_precision(
     truth: DetectionSet, classes: Sequence[str], found: Sequence[Found], kind: Kind = "box", *, recalls: int = 101
 ) -> dict[str, Any]:
-    """`ap` (the mean over overlaps of .5, .55, ... .95), `ap50` and `ap75`, means over the classes that have a box;
-    and `classes`, the same for each.
+    """Compute `ap` (mean over IoU thresholds .5, .55, ... .95), `ap50` and `ap75`, averaged over the classes that have
+    a box, and per class in `classes`.
 
-    A difficult object, or a crowd, need not be found. With 11 `recalls` it is VOC's measure of 2007, but for
-    the pixel that its overlaps count more at each side.
+    Difficult objects and crowds are ignored. With 11 `recalls` it is the VOC 2007 metric, except that VOC counts one
+    more pixel in widths and heights.
     """
     curves = _precision(truth, classes, found, kind, recalls)  # [overlaps, recalls, classes], -1 without objects
     rows = []
@@ -93,7 +93,7 @@ def _precision(
     from pycocotools.cocoeval import COCOeval
 
     class Evaluation(COCOeval):  # type: ignore[misc]
-        """pycocotools forgets which objects are to be ignored, all but crowds."""
+        """Ignore difficult objects; pycocotools ignores only crowds."""
 
         def _prepare(self) -> None:
             super()._prepare()
@@ -114,7 +114,7 @@ def _precision(
         coco.createIndex()
         return coco
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         measured = Evaluation(
             indexed(_objects(truth, classes, kind)), indexed(_detections(found, kind)),
             "bbox" if kind == "box" else "segm",

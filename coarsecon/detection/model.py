@@ -1,4 +1,4 @@
-"""Faster R-CNN and Mask R-CNN (Ren et al., NeurIPS 2015; He et al., ICCV 2017) of torchvision's parts."""
+"""Faster R-CNN and Mask R-CNN (Ren et al., NeurIPS 2015; He et al., ICCV 2017), built from torchvision."""
 
 from typing import Any
 
@@ -32,13 +32,13 @@ Targets = list[dict[str, Tensor]]
 
 
 def build_detector(encoder: Encoder, settings: ModelSettings, sizes: SizeSettings, classes: int) -> GeneralizedRCNN:
-    """A detector of `classes` classes around the encoder's backbone, which it takes over; the rest is drawn at random.
+    """Build a detector of `classes` classes around the encoder's backbone (not a copy); other layers start at random.
 
-    It takes lists of images [3, H, W] of 0 to 1 in any size, as torchvision's detectors do, and applies the encoder's
-    input transform but for the size.
+    It takes lists of images [3, H, W] from 0 to 1 in any size, as torchvision's detectors do, and applies the encoder's
+    normalization and filter.
 
     Raises:
-        InputError: the backbone is no ResNet, or the anchors do not fit the head.
+        InputError: The backbone is no ResNet, or the anchors do not fit the head.
     """
     backbone = resnet_of(encoder, frozen=settings.batch_norm == "frozen")
     recipe = encoder.card.input
@@ -57,12 +57,12 @@ def build_detector(encoder: Encoder, settings: ModelSettings, sizes: SizeSetting
 
 
 def _proposals(width: int, settings: ModelSettings) -> RegionProposalNetwork:
-    sides, is_c4 = tuple(settings.anchors), settings.head == "c4"
-    if not is_c4 and len(sides) != 5:
-        raise InputError("model.anchors", f"a feature pyramid has 5 levels with one side each, not {len(sides)}")
-    groups = (sides,) if is_c4 else tuple((side,) for side in sides)
+    sizes, is_c4 = tuple(settings.anchors), settings.head == "c4"
+    if not is_c4 and len(sizes) != 5:
+        raise InputError("model.anchors", f"a feature pyramid has 5 levels with one size each, not {len(sizes)}")
+    groups = (sizes,) if is_c4 else tuple((size,) for size in sizes)
     anchors = AnchorGenerator(groups, (RATIOS,) * len(groups))
-    # detectron2's numbers; of a pyramid, those before suppression are of each level.
+    # Defaults of detectron2; in a pyramid, the numbers before suppression are per level.
     before = {"training": 12000, "testing": 6000} if is_c4 else {"training": 2000, "testing": 1000}
     after = {"training": 2000 if is_c4 else 1000, "testing": settings.proposals}
     head = RPNHead(width, anchors.num_anchors_per_location()[0])
@@ -100,7 +100,7 @@ def _box_predictor(width: int, classes: int) -> FastRCNNPredictor:
 
 
 class C4Heads(RoIHeads):  # type: ignore[misc]
-    """Regions of the map of layer3, 14 x 14, pass through layer4; boxes and masks are predicted from what it gives."""
+    """Heads that pass 14 x 14 regions of layer3's map through layer4 and predict boxes and masks from its output."""
 
     def __init__(
         self, layer4: nn.Module, stride: int, box_predictor: nn.Module, mask_predictor: nn.Module | None, regions: int
@@ -121,7 +121,7 @@ class C4Heads(RoIHeads):  # type: ignore[misc]
         image_shapes: list[tuple[int, int]],
         targets: Targets | None = None,
     ) -> tuple[Targets, dict[str, Tensor]]:
-        """As torchvision's: (detections, {}) in evaluation, ([], losses) in training."""
+        """Return (detections, {}) in evaluation and ([], losses) in training, as torchvision does."""
         if not self.training:
             return self._detect(features, proposals, image_shapes), {}
         proposals, matched, labels, wanted = self.select_training_samples(proposals, targets)
@@ -161,7 +161,7 @@ class C4Heads(RoIHeads):  # type: ignore[misc]
 
 
 class DetectorInput(GeneralizedRCNNTransform):  # type: ignore[misc]
-    """torchvision's resizing and normalizing, and then the filter that the encoder was trained with."""
+    """torchvision's resizing and normalization, followed by the filter that the encoder was trained with."""
 
     def __init__(
         self, train: list[int], test: int, longest: int, *,
@@ -171,11 +171,11 @@ class DetectorInput(GeneralizedRCNNTransform):  # type: ignore[misc]
         self.train_sizes, self.filter = train, filter
 
     def torch_choice(self, k: Any) -> int:
-        """One of the sizes to train with, by torch's global generator."""
+        """Draw one of the training sizes with torch's global generator."""
         return super().torch_choice(self.train_sizes)
 
     def resize(self, image: Tensor, target: Any = None) -> Any:
-        """Image [3, H, W] and target at the network's size."""
+        """Resize image [3, H, W] and target to the size of the network's input."""
         image, target = super().resize(image, target)
         return apply_filter(self.filter, image[None])[0], target
 

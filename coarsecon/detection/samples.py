@@ -21,27 +21,27 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Instance:
-    """An object: its box (left, top, right, bottom) in pixels from 0, inside the image, and its class."""
+    """Object with a box (left, top, right, bottom), in pixels from 0 and inside the image, and a class."""
 
     box: tuple[float, float, float, float]
     label: str
     crowd: bool = False
-    """Many objects in one region (COCO): not trained with, and a detection inside of it counts neither way."""
+    """Many objects in one region (COCO): not trained on, and detections inside it are ignored."""
     difficult: bool = False
-    """Marked as difficult (VOC): need not be found."""
+    """Marked as difficult (VOC): ignored if not detected."""
     mask: Segmentation | None = None
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """An image file, the size its annotation says, and the objects in it."""
+    """Image file with its annotated size and objects."""
 
     image: Path
     size: Size
     instances: Sequence[Instance]
 
     def boxes(self) -> NDArray[np.float32]:
-        """[N, 4]."""
+        """Return the boxes of all objects [N, 4]."""
         return np.array([each.box for each in self.instances], np.float32).reshape(-1, 4)
 
     def trainable(self, *, difficult: bool) -> "Annotated":
@@ -52,7 +52,7 @@ class Annotated:
 
 @dataclass(frozen=True)
 class DetectionSet:
-    """Annotated images, and in `origin` what they were read from, for messages."""
+    """Annotated images; `origin` is the file they were read from, for messages."""
 
     origin: str
     images: Sequence[Annotated]
@@ -88,10 +88,10 @@ def annotations_mark(images: DetectionSet) -> str:
 
 
 def check_classes(train: DetectionSet, test: DetectionSet) -> list[str]:
-    """The classes to learn, sorted.
+    """Return the training classes, sorted.
 
     Raises:
-        InputError: there is nothing to measure, or a class that training has no box of.
+        InputError: There is nothing to evaluate on, or a class without a training box.
     """
     known, asked = train.classes(), test.classes()
     unknown = [name for name in asked if name not in known]
@@ -107,14 +107,14 @@ def check_classes(train: DetectionSet, test: DetectionSet) -> list[str]:
 
 
 def clipped(box: Sequence[float], size: Size, where: str) -> tuple[float, float, float, float] | None:
-    """A box cut to the image; None where nothing of it is left.
+    """Clip a box to the image; return None if it is outside.
 
     Raises:
-        InputError: it ends before it begins, or a side is not a number.
+        InputError: It ends before it begins, or a coordinate is not a number.
     """
     left, top, right, bottom = box
     if not all(map(isfinite, box)) or right < left or bottom < top:
-        raise InputError(where, f"{[round(side, 2) for side in box]} is no box (left, top, right, bottom)")
+        raise InputError(where, f"{[round(value, 2) for value in box]} is no box (left, top, right, bottom)")
     height, width = size
     left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
     return (left, top, right, bottom) if right > left and bottom > top else None
@@ -124,7 +124,7 @@ def image_size(height: float | None, width: float | None, where: str) -> Size:
     """Check and return the size in an annotation.
 
     Raises:
-        InputError: it is none, or that of an image too large to read.
+        InputError: It is not a size, or the image is too large to read.
     """
     if height is None or width is None or not (height >= 1 and width >= 1 and height % 1 == 0 and width % 1 == 0):
         raise InputError(where, f"width and height of the image are {width} and {height}")
@@ -134,10 +134,10 @@ def image_size(height: float | None, width: float | None, where: str) -> Size:
 
 
 def file_in(folder: Path, name: str, where: str) -> Path:
-    """The file called `name` in `folder`.
+    """Return the path of the file `name` in `folder`.
 
     Raises:
-        InputError: the name leads elsewhere, or there is no such file.
+        InputError: The name leads out of the folder, or there is no such file.
     """
     parts = re.split(r"[/\\]", name)
     if "\0" in name or ":" in name or any(part in ("", ".", "..") for part in parts):

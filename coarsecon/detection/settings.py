@@ -7,7 +7,7 @@ from pydantic import Field
 
 from coarsecon.config import Checkpoint, Count, Fraction, OptimizerSettings, Positive, Settings
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+InnerFraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class DetectionData(Settings):
@@ -29,7 +29,7 @@ class ModelSettings(Settings):
     batch_norm: Literal["tuned", "frozen"] = Field(
         "tuned", description="tuned: batch statistics, as the papers do; frozen: the run's, for small batches"
     )
-    anchors: list[Positive] = Field([32, 64, 128, 256, 512], min_length=1, description="sides of anchors in pixels")
+    anchors: list[Positive] = Field([32, 64, 128, 256, 512], min_length=1, description="sizes of anchors in pixels")
     regions: Count = Field(512, description="regions per image that the heads are trained on")
     proposals: Count = Field(1000, description="regions per image in evaluation")
 
@@ -48,7 +48,7 @@ class DetectionSchedule(Settings):
     steps: Count = 24000
     warmup_steps: int = Field(100, ge=0, description="linear rise; at most a tenth of the steps")
     warmup_from: Fraction = Field(0.001, description="fraction of the learning rate it rises from")
-    drops: list[Share] = Field(
+    drops: list[InnerFraction] = Field(
         default_factory=list, description="fractions of the steps after which it is divided by 10"
     )
     precise_batches: int = Field(

@@ -59,15 +59,15 @@ class DetectionSpec:
 
 
 def resolve_config(layers: Mapping[str, Any]) -> DetectionConfig:
-    """Check and resolve settings (only the device may stay `auto`), on top of the data form's recipe if they name none.
+    """Check and resolve settings; only the device may stay `auto`. The default recipe depends on the data format.
 
     Raises:
-        InputError: a setting, a folder or the device cannot be used, or pycocotools is missing.
+        InputError: A setting, a folder or the device cannot be used, or pycocotools is missing.
     """
     require_pycocotools()
     config = validate(DetectionConfig, layers)  # first, for what follows reads folders
     if not config.data.paths:
-        raise InputError("data.paths", "no dataset is given", "name a folder in VOC's or COCO's form")
+        raise InputError("data.paths", "no dataset is given", "name a folder in VOC or COCO format")
     if "recipe" not in layers:
         name = DEFAULT_RECIPES[format_of(config.data.paths[0])]
         config = validate(DetectionConfig, merge(recipes.read(name, "detect"), layers))
@@ -84,12 +84,12 @@ def build_detection_spec(run: RunFolder, config: DetectionConfig) -> DetectionSp
     """Check the encoder, and read the annotations that resolved settings name.
 
     Raises:
-        InputError: the encoder, images or annotations cannot be used, or images are fewer than a batch.
+        InputError: The encoder, images or annotations cannot be used, or images are fewer than a batch.
     """
     resnet_of(open_encoder(run, config.model.encoder), frozen=False)
     data, size = config.data, config.run.batch_size
-    whole, test = (read_split(data.paths, split, masks=config.model.masks) for split in (data.train, data.test))
-    train = whole.trainable(difficult=data.difficult)
+    annotated, test = (read_split(data.paths, split, masks=config.model.masks) for split in (data.train, data.test))
+    train = annotated.trainable(difficult=data.difficult)
     if len(train.images) < size:
         raise InputError(
             "run.batch_size",

@@ -1,4 +1,4 @@
-"""Pascal VOC's form: a folder with `ImageSets/Main/SPLIT.txt`, `Annotations/NAME.xml` and `JPEGImages/NAME.jpg`."""
+"""Pascal VOC format: a folder with `ImageSets/Main/SPLIT.txt`, `Annotations/NAME.xml` and `JPEGImages/NAME.jpg`."""
 
 import re
 from pathlib import Path
@@ -9,13 +9,13 @@ from coarsecon.detection.samples import Annotated, DetectionSet, Instance, clipp
 from coarsecon.errors import InputError
 
 MAX_BYTES = 8_000_000
-"""No annotation of one image is longer."""
+"""Maximum size of the annotation of one image."""
 
-SIDES = ("xmin", "ymin", "xmax", "ymax")
+EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def voc_folders(path: Path) -> list[Path]:
-    """The folders in VOC's form at `path`: itself, or those below it or below its VOCdevkit, by name."""
+    """Return the folders in VOC format at `path`: itself, or those in it or in its VOCdevkit, sorted by name."""
     for place in (path, path / "VOCdevkit"):
         if _is_voc(place):
             return [place]
@@ -72,7 +72,7 @@ def _read_object(element: Element, size: tuple[int, int], path: Path) -> Instanc
     name = canonical((element.findtext("name") or "").strip())
     if not name:
         raise InputError(path, "an object has no name")
-    left, top, right, bottom = (_number(element, f"bndbox/{side}", path) for side in SIDES)
+    left, top, right, bottom = (_number(element, f"bndbox/{edge}", path) for edge in EDGES)
     box = clipped((left - 1, top - 1, right, bottom), size, f"{path}: {name}")
     is_difficult = (element.findtext("difficult") or "0").strip() == "1"
     return None if box is None else Instance(box, name, difficult=is_difficult)
@@ -87,17 +87,17 @@ def _number(element: Element, place: str, path: Path) -> float:
 
 
 class _WithoutDoctype(TreeBuilder):
-    """Refuses what entities are declared in, before any is read: they can grow without bound, or name other files."""
+    """Reject document types before their entities are read, which can grow without bound or name other files."""
 
     def doctype(self, name: str, public: str | None, system: str | None) -> None:
         raise ParseError("it has a document type, which no annotation needs")
 
 
 def parse_xml(path: Path) -> Element:
-    """The root element of an XML file from elsewhere.
+    """Parse an untrusted XML file and return its root element.
 
     Raises:
-        InputError: it is missing, too long, malformed, or declares a document type.
+        InputError: It is missing, too long, malformed, or declares a document type.
     """
     try:
         with path.open("rb") as file:

@@ -157,11 +157,11 @@ def _classes(heads: Heads, dataset: PreparedDataset | None) -> tuple[list[str], 
     return [f"class {i}" for i in range(heads.classes)], []
 
 
-def _method(name: str, heads: Heads, side: int, classes: int, input_filter: str) -> dict[str, Any]:
+def _method(name: str, heads: Heads, image_size: int, classes: int, input_filter: str) -> dict[str, Any]:
     """Return the settings of the method of that name that give these heads."""
     method = registry.load(registry.METHODS, name)
     settings = validate(method.Config, {**heads.settings, **heads.for_filter.get(input_filter, {})}, section="method")
-    resolved = method.resolve(settings, image_size=side, images=max(classes, 1), classes=max(classes, 1))
+    resolved = method.resolve(settings, image_size=image_size, images=max(classes, 1), classes=max(classes, 1))
     return {"name": name, **resolved.model_dump(mode="json")}
 
 

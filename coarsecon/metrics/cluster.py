@@ -133,8 +133,8 @@ def estimate_k(features: Tensor, *, max_k: int, seed: int = 0) -> tuple[int, dic
     strengths = {1: 1.0}
     with _fitting():
         for k in range(2, min(max_k, len(rows) // 4) + 1):
-            seen = [_prediction_strength(rows[one], rows[other], k, seed) for one, other in halvings]
-            strengths[k] = float(np.mean(seen))
+            values = [_prediction_strength(rows[one], rows[other], k, seed) for one, other in halvings]
+            strengths[k] = float(np.mean(values))
     return max(k for k, strength in strengths.items() if strength >= MIN_PREDICTION_STRENGTH), strengths
 
 

@@ -48,12 +48,12 @@ class Extra:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Check:
     """Result of one self-test: success, a message, and its duration in seconds."""
 
     name: str
-    is_well: bool
-    said: str
+    passed: bool
+    message: str
     seconds: float
 
 
@@ -94,7 +94,7 @@ def extras() -> list[Extra]:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Return device, precision, threads, and memory in bytes (None if unknown)."""
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "platform": system(),
         "device": str(device),
         "device_name": platform.machine(),
@@ -105,10 +105,10 @@ def machine(device: torch.device) -> dict[str, Any]:
         "device_memory": None,
     }
     if device.type == "cuda":
-        told["device_name"] = torch.cuda.get_device_name(device)
+        facts["device_name"] = torch.cuda.get_device_name(device)
         free, total = torch.cuda.mem_get_info(device)
-        told["device_memory"] = {"total": total, "available": free}
-    return told
+        facts["device_memory"] = {"total": total, "available": free}
+    return facts
 
 
 def memory() -> dict[str, int] | None:
@@ -127,18 +127,18 @@ def memory() -> dict[str, int] | None:
     return {"total": total, "available": available}
 
 
-def self_test(device: torch.device) -> list[Trial]:
+def self_test(device: torch.device) -> list[Check]:
     """Run a small training step and a small search."""
     return [_try("training step", training_step, device), _try("search index", search_index, device)]
 
 
-def _try(name: str, trial: Callable[[torch.device], str], device: torch.device) -> Trial:
+def _try(name: str, check: Callable[[torch.device], str], device: torch.device) -> Check:
     start = time.monotonic()
     try:
-        said, is_well = trial(device), True
+        message, passed = check(device), True
     except Exception as error:  # report any failure
-        said, is_well = f"{type(error).__name__}: {error}".splitlines()[0], False
-    return Trial(name, is_well, said, time.monotonic() - start)
+        message, passed = f"{type(error).__name__}: {error}".splitlines()[0], False
+    return Check(name, passed, message, time.monotonic() - start)
 
 
 def training_step(device: torch.device) -> str:

@@ -115,7 +115,7 @@ class ProcessGroup(Distributed):
         outcome: list[Any] = [*_outcome(make)] if self.rank == 0 else [None, None]
         dist.broadcast_object_list(outcome)
         if outcome[1] is not None:
-            outcome[1].said_elsewhere = self.rank != 0
+            outcome[1].reported_elsewhere = self.rank != 0
             raise outcome[1]
         value: T = outcome[0]
         return value
@@ -126,7 +126,7 @@ class ProcessGroup(Distributed):
         dist.all_gather_object(outcomes, _outcome(make))
         for rank, (_, error) in enumerate(outcomes):
             if error is not None:
-                error.said_elsewhere = self.rank != rank
+                error.reported_elsewhere = self.rank != rank
                 raise error
         return [value for value, _ in outcomes]
 
@@ -183,6 +183,6 @@ def connected() -> Iterator[Distributed]:
             f"lost the connection to another rank ({str(error).splitlines()[0][:200]})",
             "run the same command again when all machines are available; a training resumes from its checkpoint",
         )
-        lost.said_elsewhere = False
+        lost.reported_elsewhere = False
         raise lost from error
     dist.destroy_process_group()

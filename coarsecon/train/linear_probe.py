@@ -240,8 +240,8 @@ def _sweep(
     shared: dict[str, Any] = {"classes": int(labels.max()) + 1, "epochs": epochs, "rate": cosine, "seed": seed}
     shared["batch_size"] = min(512, max(16, len(train) // 8))
     lrs, decays = zip(*SWEEP, strict=True)
-    seen = 2 * len(train) - int(aside.sum())
-    with reporter.progress("linear classifiers", epochs * seen) as shared["progress"]:
+    per_epoch = 2 * len(train) - int(aside.sum())
+    with reporter.progress("linear classifiers", epochs * per_epoch) as shared["progress"]:
         heads = train_heads(train[~aside], labels[~aside], lrs=lrs, decays=decays, **shared)
         scores = accuracies(heads, train[aside], labels[aside])
         pick = scores.index(max(scores))

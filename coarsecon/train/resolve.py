@@ -115,9 +115,9 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
     split, left_out = _training_split(dataset, config, needs_labels=method_class.needs_labels)
     if method_class.needs_labels:
         left_out = " ".join(filter(None, [left_out, _single_class_note(split, config, dataset, method_class)]))
-    side = config.data.size or dataset.info.size
+    image_size = config.data.size or dataset.info.size
     method_settings = method_class.resolve(
-        method_settings, image_size=side, images=len(split), classes=len(dataset.info.levels[config.data.labels])
+        method_settings, image_size=image_size, images=len(split), classes=len(dataset.info.levels[config.data.labels])
     )
     _check_lengths(config)
     if (
@@ -139,8 +139,8 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
     }
     resolved = config.model_copy(
         update={
-            "data": config.data.model_copy(update={"path": Path(config.data.path).resolve(), "size": side}),
-            "backbone": resolve_stem(config.backbone, side),
+            "data": config.data.model_copy(update={"path": Path(config.data.path).resolve(), "size": image_size}),
+            "backbone": resolve_stem(config.backbone, image_size),
             "schedule": config.schedule.model_copy(
                 update={"warmup_epochs": warmup_of(config.schedule), "cycles": cycles_of(config.schedule)}
             ),
@@ -153,7 +153,7 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
             update={"weights": None, "weights_key": None, "pretrained": False, "batch_norm_splits": 1}
         ),
         input=InputTransform(
-            size=side,
+            size=image_size,
             mean=dataset.info.mean,
             std=dataset.info.normalizing_std,
             filter=method_class.input_filter(method_settings),
@@ -218,7 +218,7 @@ def _single_class_note(split: Split, config: RunConfig, dataset: PreparedDataset
     if method.min_classes > 1:
         method_name = config.method["name"]
         raise InputError(dataset.root, f"{problem}, and {method_name} needs several classes", remedy)
-    return f"Warning: {problem}: its label says nothing about the images; {remedy}."
+    return f"Warning: {problem}: its label does not distinguish them; {remedy}."
 
 
 def _full_batches(split: Split, config: RunConfig) -> int:

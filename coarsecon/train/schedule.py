@@ -39,22 +39,22 @@ def epoch_cosine(
 
 
 def cyclic_cosine(step: int, *, epochs: int, cycles: int, steps_per_epoch: int, base: float) -> float:
-    """As many cosines towards 0 one after the other, stepped per epoch (ANCOR)."""
+    """Fall to 0 along `cycles` cosines in turn, stepped per epoch (ANCOR)."""
     return cosine(step // steps_per_epoch * cycles % epochs / epochs, base)
 
 
 def warmup_of(schedule: ScheduleSettings) -> float:
-    """The epochs of warm-up; by default 5, as the papers have it, or a tenth of a shorter run."""
+    """Return the epochs of warm-up; by default 5, as the papers have it, or a tenth of a shorter run."""
     return min(5.0, schedule.epochs / 10) if schedule.warmup_epochs is None else schedule.warmup_epochs
 
 
 def cycles_of(schedule: ScheduleSettings) -> int:
-    """The cosines of the cyclic schedule; by default one every 20 epochs (ANCOR's paper), at most 10 (its code)."""
+    """Return the number of cycles; by default one every 20 epochs (ANCOR's paper), at most 10 (its code)."""
     return min(10, max(1, round(schedule.epochs / 20))) if schedule.cycles is None else schedule.cycles
 
 
 def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_per_epoch: int) -> float:
-    """The learning rate of training step `step`, counted from 0, under the run's settings."""
+    """Return the learning rate of training step `step`, counted from 0, under the run's settings."""
     epochs, low, start = schedule.epochs, schedule.floor * base, schedule.warmup_from
     warmup_epochs = min(warmup_of(schedule), epochs)
     if schedule.name == "cyclic":

@@ -24,7 +24,7 @@ QUICK = [*SETTINGS, "--workers", 0, "--device", "cpu", "--precision", "float32",
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A run, and sets in VOC's and COCO's form."""
+    """A run, and sets in VOC and COCO format."""
     root = tmp_path_factory.mktemp("detect")
     encoder_run(root / "run", "deep", stem="standard")
     write_voc(root / "VOCdevkit", {"trainval": 8, "test": 4})
@@ -123,7 +123,7 @@ def test_ctrl_c_saves_and_tells_how_to_go_on(coarsecon, made, run, tmp_path, mon
     [
         ([], "no dataset is given"),
         (["--data", "nowhere"], "nowhere: no such folder"),
-        (["--data", "{made}/run"], "neither in VOC's form"),
+        (["--data", "{made}/run"], "neither in VOC format"),
         (["--data", "{made}/coco", "--recipe", "maskcon-toy"], "is for `coarsecon pretrain`"),
         (["--data", "{made}/coco", "--recipe", "coco-mask-c4"], "did you mean coco-mask-c4-1x?"),
         (["--data", "{made}/coco", "--set", "model.heads=fpn"], "did you mean model.head?"),

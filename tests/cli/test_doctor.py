@@ -17,8 +17,8 @@ def test_a_sound_installation_passes(coarsecon):
     assert told["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert told["machine"]["device"] == "cpu"
     assert 0 < told["machine"]["memory"]["available"] <= told["machine"]["memory"]["total"]
-    assert [trial["is_well"] for trial in told["trials"]] == [True, True]
-    assert sum(trial["seconds"] for trial in told["trials"]) < 60
+    assert [check["passed"] for check in told["checks"]] == [True, True]
+    assert sum(check["seconds"] for check in told["checks"]) < 60
     assert {"hf", "maps", "umap"} <= {extra["name"] for extra in told["extras"]}
     assert "dev" not in {extra["name"] for extra in told["extras"]}
 
@@ -48,7 +48,7 @@ def test_a_training_step_that_gives_no_number_fails(coarsecon, monkeypatch):
     done = coarsecon("doctor", "--device", "cpu", "--json", "-")
     assert done.code == 1
     assert "training step: CoarseconError: the loss is nan" in done.err
-    assert [trial["is_well"] for trial in json.loads(done.out)["trials"]] == [False, True]
+    assert [check["passed"] for check in json.loads(done.out)["checks"]] == [False, True]
 
 
 def test_a_training_step_that_leaves_the_encoder_alone_fails(monkeypatch):

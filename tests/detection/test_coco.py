@@ -1,4 +1,4 @@
-"""COCO's form: boxes, masks and crowds, and what of hostile or broken annotations is refused."""
+"""COCO format: boxes, masks and crowds, and what of hostile or broken annotations is refused."""
 
 import json
 
@@ -105,7 +105,7 @@ def test_a_file_name_leads_nowhere_else(coco, name):
     path, content = content_of(coco)
     content["images"][0]["file_name"] = name
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"is not the name of a file inside|not a text"):
+    with pytest.raises(InputError, match=r"is not the name of a file inside|not a string"):
         read_coco(coco, "train2017", masks=False)
 
 
@@ -125,7 +125,7 @@ def test_a_file_name_leads_nowhere_else(coco, name):
         ("images", {"width": 10**8, "height": 10**8}, "more than is read"),
         ("images", {"id": 2}, "two images have the id 2"),
         ("categories", {"name": "square"}, "share an id or a name"),
-        ("categories", {"name": 5}, "not a text"),
+        ("categories", {"name": 5}, "not a string"),
     ],
 )
 def test_a_broken_annotation_is_told_with_its_file(coco, part, change, says):

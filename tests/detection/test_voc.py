@@ -1,4 +1,4 @@
-"""VOC's form: what is read of it, and what of hostile or broken annotations is refused."""
+"""VOC format: what is read of it, and what of hostile or broken annotations is refused."""
 
 import numpy as np
 import pytest
@@ -119,7 +119,7 @@ def test_what_is_missing_is_named(voc):
         read_voc(voc, "../../trainval")
     with pytest.raises(InputError, match="no masks"):
         read_split([voc], "trainval", masks=True)
-    with pytest.raises(InputError, match="neither in VOC's form"):
+    with pytest.raises(InputError, match="neither in VOC format"):
         format_of(voc / "Annotations")
     (voc / "JPEGImages" / "trainval_000002.jpg").unlink()
     with pytest.raises(InputError, match=r"no image .*trainval_000002\.jpg"):

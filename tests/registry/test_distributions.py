@@ -105,7 +105,7 @@ def test_doctor_reports_broken_distributions_and_clashes_and_tests_the_built_in_
     done = coarsecon("doctor", "--json", "-")
     assert done.code == 0, done.err
     report = json.loads(done.out)
-    assert all(trial["is_well"] for trial in report["trials"])
+    assert all(check["passed"] for check in report["checks"])
     assert len(report["plugins"]) == 2
     assert "distribution bad-one 1.0: " in report["plugins"][0]
     assert "method maskcon: claimed by coarsecon" in report["plugins"][1]

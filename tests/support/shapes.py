@@ -1,4 +1,4 @@
-"""Pictures of coloured shapes with their boxes and masks, in VOC's and in COCO's form."""
+"""Pictures of colored shapes with their boxes and masks, in VOC and in COCO format."""
 
 import json
 from pathlib import Path
