@@ -150,7 +150,7 @@ def _save(
     encoder = encoder_entry(opened, config.model.encoder)
     record = {
         COMPUTED_FROM: {**computed_from([encoder]), "annotations": data},
-        "split": config.data.test, "encoder": config.model.encoder, "data": ", ".join(map(str, config.data.paths)),
+        "split": config.data.test, "checkpoint": config.model.encoder, "data": ", ".join(map(str, config.data.paths)),
         **metrics,
         "recipe": config.recipe, "head": config.model.head, "batch_norm": config.model.batch_norm,
         "train_images": len(planned.train.images), "steps": config.schedule.steps, "batch_size": config.run.batch_size,

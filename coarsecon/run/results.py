@@ -106,9 +106,7 @@ def _read(path: Path) -> StoredResult:
     try:
         record = read_json_object(path)
     except (OSError, InputError) as error:
-        problem = (
-            error.problem if isinstance(error, InputError) and error.problem else str(error).removeprefix(f"{path}: ")
-        )
+        problem = error.problem if isinstance(error, InputError) else str(error)
         return StoredResult(path.stem, problem=problem.splitlines()[0][:200])
     return StoredResult(path.stem, {_current_name(name, value): value for name, value in record.items()}, path=path)
 

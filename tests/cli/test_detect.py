@@ -56,7 +56,7 @@ def test_voc_of_two_years_with_c4(coarsecon, made, run):
     assert folder.name.startswith("voc-c4-24k-data=")
     record = json.loads(result.read_text())
     assert {key: record[key] for key in metrics} == metrics
-    assert (record["split"], record["encoder"], record["train_images"]) == ("test", "last", 12)
+    assert (record["split"], record["checkpoint"], record["train_images"]) == ("test", "last", 12)
     assert (record["steps"], record["batch_size"], record["head"]) == (3, 2, "c4")
     assert record["box"]["images"] == 4
     assert [row["class"] for row in record["box"]["classes"]] == ["disc", "square"]
