@@ -1,7 +1,8 @@
 """Flags of the command line for the settings and parameters that errors of the library name."""
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from coarsecon.cli.lazy import find_command
@@ -33,14 +34,25 @@ def message_of(error: CoarseconError, words: Sequence[str]) -> str:
     """
     options = {name: flags for name, flags in _options(words).items() if flags}
     known = {flag for flags in options.values() for flag in flags}
+    from coarsecon.run.missing import UnfinishedRunError
+
     subject, hint = error.subject, error.hint
     if FLAGS.get(subject) in known:
-        subject = f"{subject} ({FLAGS[subject]})"
+        subject = _with_flag(subject, known)
     elif subject in options:
         subject = options[subject][0]
     elif SETTING.fullmatch(subject) and error.problem and "--set" in known and not hint:
         hint = f"change it with --set {subject}=VALUE"
+    hint = SETTING.sub(lambda found: _with_flag(found[0], known), hint)
+    if isinstance(error, UnfinishedRunError):
+        hint += f" with `{shlex.join(['coarsecon', 'pretrain', '--out', str(error.root), '--resume'])}`"
     return str(CoarseconError(subject, error.problem, hint))
+
+
+def _with_flag(setting: str, known: Collection[str]) -> str:
+    """Return the name of a setting, with its flag if the command has it."""
+    flag = FLAGS.get(setting)
+    return f"{setting} ({flag})" if flag in known else setting
 
 
 def _options(words: Sequence[str]) -> dict[str, list[str]]:

@@ -6,11 +6,18 @@ from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
 
 
+class UnfinishedRunError(InputError):
+    """A run without an encoder so far, whose training can be resumed."""
+
+    root: Path
+    """The run's folder."""
+
+
 def no_dataset(path: Path | str | None, run: Path) -> InputError:
     """Return the error for a run whose dataset is missing."""
     if path is None:
-        return InputError(run, "names no dataset", "name one (data)")
-    return InputError(path, f"the dataset of {run} is not there any more", "name where it is now (data)")
+        return InputError(run, "names no dataset", "set data.path")
+    return InputError(path, f"the dataset of {run} no longer exists", "set data.path to its present folder")
 
 
 def no_encoder(path: Path) -> InputError:
@@ -20,9 +27,12 @@ def no_encoder(path: Path) -> InputError:
         return InputError(
             path, f"{run.root} has no best encoder, because {_why_no_best(run)}", "use the checkpoint last"
         )
-    can_be_resumed = run.config_file.is_file() and not run.encoder().exists()
-    remedy = " Resume its training with `coarsecon pretrain`." * can_be_resumed
-    return InputError(path, "no encoder here", f"has the run finished its first epoch?{remedy}")
+    question = "has the run finished its first epoch?"
+    if not run.config_file.is_file() or run.encoder().exists():
+        return InputError(path, "no encoder here", question)
+    error = UnfinishedRunError(path, "no encoder here", f"{question} Resume its training")
+    error.root = run.root
+    return error
 
 
 def _why_no_best(run: RunFolder) -> str:

@@ -15,6 +15,8 @@ from coarsecon.errors import CoarseconError, InputError
         (["pretrain"], InputError("run.log", "is 0"), "run.log: is 0; change it with --set run.log=VALUE"),
         (["pretrain"], InputError("schedule.cycles", "is 30", "lower it"), "schedule.cycles: is 30; lower it"),
         (["export", "run"], InputError("run.batch_size", "is odd"), "run.batch_size: is odd"),
+        (["knn", "run"], InputError("d", "is old", "set data.path"), "d: is old; set data.path (--data)"),
+        (["export", "run"], InputError("d", "is gone", "set data.path"), "d: is gone; set data.path"),
         (["import", "f", "--from", "moco"], InputError("weights_key", "is unknown"), "--weights-key: is unknown"),
         (["data", "show", "d"], InputError("per_class", "is 0"), "--per-class: is 0"),
         (["export", "run", "--to", "hub"], InputError("push", "is no name"), "--push: is no name"),

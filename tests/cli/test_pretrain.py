@@ -84,7 +84,7 @@ def test_a_run_resumes_with_a_dataset_that_moved_and_with_no_other_images(coarse
     data.rename(moved)
     told = coarsecon("pretrain", "--out", out, "--resume")
     assert told.code == 2
-    assert f"{data}: the dataset of {out} is not there any more; pass --data DIR" in told.err
+    assert f"{data}: the dataset of {out} no longer exists; set data.path (--data) to its present folder" in told.err
     assert coarsecon("pretrain", "--out", out, "--resume", "--data", moved).code == 0
     assert coarsecon("pretrain", "--out", out, "--resume").code == 0  # the new place is remembered
     other = write_tiny_dataset(tmp_path / "other", train=64)

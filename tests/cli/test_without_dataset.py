@@ -66,7 +66,7 @@ def test_what_needs_a_dataset_says_so(coarsecon, run, command):
     done = coarsecon(command[0], run, *command[1:], *QUICK)
     assert done.code == 2
     assert "/nowhere/data: the dataset of" in done.err
-    assert "pass --data DIR" in done.err
+    assert "set data.path (--data)" in done.err
 
 
 def test_a_run_that_names_no_dataset_says_so(coarsecon, run):
@@ -74,7 +74,7 @@ def test_a_run_that_names_no_dataset_says_so(coarsecon, run):
     config.write_text(config.read_text().replace("path: /nowhere/data", "path: null"))
     done = coarsecon("retrieve", run, *QUICK)
     assert done.code == 2
-    assert f"{run}: the run names no dataset; pass --data DIR" in done.err
+    assert f"{run}: names no dataset; set data.path (--data)" in done.err
 
 
 def test_other_data_is_enough(coarsecon, run, tiny_data):
