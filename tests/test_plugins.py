@@ -1,4 +1,4 @@
-"""Plugins through the real command line: the two in `plugins/` installed and used, and strangers that misbehave."""
+"""Plugins through the real command line: those in `plugins/` installed and used, and strangers that misbehave."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,1 @@
+"""A dataset source, an exporter and a command for coarsecon."""
