@@ -81,7 +81,7 @@ class Linear(Evaluation):
 
     def evaluate(self, run: "Run", config: Config) -> Result:
         """Train on the training split and measure on test, else val."""
-        from coarsecon.train.linear_probe import few_label_probe
+        from coarsecon.train.few_labels import few_label_probe
 
         if config.uses_views and (run.spec.layer != "backbone" or run.spec.flip):
             subject = "finetune" if config.finetune else "augment"

@@ -60,7 +60,7 @@ def _mistake(model: type[BaseModel], mistake: Any, section: str) -> InputError:
     # Compared without its section, which all of them have in common: it would make any two similar.
     near = [siblings[name] for name in difflib.get_close_matches(parts[-1], siblings, n=1)]
     near = near or [name for name in names if name.rpartition(".")[2] == parts[-1]]
-    hint = f"did you mean {near[0]}?" if near else f"known settings: {', '.join(siblings.values())}"
+    hint = f"did you mean {near[0]}?" if near else f"known settings: {', '.join(siblings.values()) or 'none'}"
     return InputError(key, "is not a setting", hint)
 
 

@@ -13,7 +13,8 @@ from coarsecon.data.prepared.store import Split
 from coarsecon.nn.encoder import Encoder
 from coarsecon.runtime.device import autocast, choose_precision
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.linear_probe import MOMENTUM, PRESETS, Scores, cosine, labeled, last_and_best, top_scores
+from coarsecon.train.heads import MOMENTUM, Scores, cosine, labeled, last_and_best, top_scores
+from coarsecon.train.linear_probe import PRESETS
 from coarsecon.train.loop import Loop
 from coarsecon.train.task import Length, Task, Timed
 from coarsecon.train.view_source import ViewBatch, ViewSource

@@ -11,17 +11,11 @@ from torch import Tensor
 from coarsecon.errors import InputError
 from coarsecon.metrics.interval import mean_and_interval, t_quantile_95
 from coarsecon.runtime.progress import Progress, Reporter
+from coarsecon.train import heads
 from coarsecon.train import linear_probe as linear
-from coarsecon.train.linear_probe import (
-    PRESETS,
-    accuracies,
-    cosine,
-    draw_shots,
-    few_label_probe,
-    held_out,
-    linear_probe,
-    train_heads,
-)
+from coarsecon.train.few_labels import draw_shots, few_label_probe
+from coarsecon.train.heads import accuracies, cosine, train_heads
+from coarsecon.train.linear_probe import PRESETS, held_out, linear_probe
 
 
 def problem(count: int = 200, noise: float = 0.1, classes: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -113,9 +107,9 @@ def test_accuracies_count_what_is_among_the_k_best() -> None:
     assert accuracies(heads, features, labels, 5) == [1, 1]
 
 
-def test_the_sweep_picks_the_rate_that_learns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "SWEEP", [(0.0, 0.0), (5.0, 0.0), (5.0, 10.0)])
-    probe = linear_probe(*problem(noise=0.3), *problem(noise=0.3, seed=1))
+def test_the_sweep_picks_the_rate_that_learns() -> None:
+    grid = [(0.0, 0.0), (5.0, 0.0), (5.0, 10.0)]
+    probe = linear_probe(*problem(noise=0.3), *problem(noise=0.3, seed=1), grid=grid)
     assert (probe["lr"], probe["weight_decay"]) == (5.0, 0.0)
     assert probe["held_out_top1"] == max(cell["held_out_top1"] for cell in probe["grid"])
 
@@ -128,7 +122,8 @@ def test_the_pick_never_sees_the_test_images(monkeypatch: pytest.MonkeyPatch) ->
         seen.append(labels)
         return score(weights, features, labels, k)
 
-    monkeypatch.setattr(linear, "accuracies", recorded)
+    for module in (linear, heads):
+        monkeypatch.setattr(module, "accuracies", recorded)
     train, labels = problem(100)
     test, test_labels = problem(30, seed=1)
     first = linear_probe(train, labels, test, test_labels)

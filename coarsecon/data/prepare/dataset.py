@@ -4,16 +4,16 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from coarsecon.data.prepare.preparation import Preparation, Writing
 from coarsecon.data.prepared.convert import CopyKind
 from coarsecon.data.prepared.store import PreparedDataset, is_prepared, open_dataset, other_files
-from coarsecon.data.sources import Source, SourceConfig, SourceData, SourceRequest, find_source
+from coarsecon.data.sources import Source, SourceData, SourceRequest, find_source
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.runtime.files import recover_folder, resumable_folder, several
 from coarsecon.runtime.progress import Reporter
+from coarsecon.runtime.settings import validate
 
 
 def prepare_dataset(
@@ -55,25 +55,13 @@ def prepare_dataset(
         >>> coarsecon.prepare("folder", "data/birds", source="photos", size=64)  # doctest: +SKIP
     """
     reader = find_source(name) if isinstance(name, str) else name
-    config = _parse_options(reader, options)
+    config = validate(reader.Config, options)
     check_output(Path(out), overwrite=overwrite)
     reporter = reporter or Reporter()
     request = SourceRequest(None if source is None else Path(source), size, download, workers, reporter)
     writing = Writing(resize_shorter, copies, skip_broken)
     data = reader.read(request, config)
     return write_dataset(out, data, overwrite=overwrite, writing=writing, workers=workers, reporter=reporter)
-
-
-def _parse_options(source: Source, options: dict[str, Any]) -> SourceConfig:
-    try:
-        return source.Config.model_validate(options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        known = f"options of {source.name}: {', '.join(source.options) or 'none'}"
-        if first["type"] == "extra_forbidden":
-            raise InputError(name, f"{source.name} has no such option", known) from None
-        raise InputError(name, first["msg"].removeprefix("Value error, ")) from None
 
 
 def check_output(out: Path, *, overwrite: bool) -> None:

@@ -125,12 +125,6 @@ class Source:
     citation: str = ""
     disk: str = ""
 
-    def __init__(self, **fields: Any) -> None:
-        if fields:
-            from coarsecon.data.sources.legacy import from_fields
-
-            vars(self).update(from_fields(**fields))
-
     def read(self, request: SourceRequest, config: Any) -> SourceData:
         """Verify and read the original files.
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from plugin import put_plugin
-from sources import read_source
 
 import coarsecon as library
-from coarsecon.data.sources import Source, SourceData, find_source
+from coarsecon.data.sources import find_source
 from coarsecon.errors import CoarseconError, InputError
 
 HALVES = '''
@@ -60,7 +59,7 @@ def test_an_option_of_a_plugin_is_a_parameter_in_python(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="less than or equal to 255") as error:
         library.prepare("halves", tmp_path / "other", brightness=256)
     assert error.value.subject == "brightness"
-    with pytest.raises(InputError, match="halves has no such option; options of halves: brightness") as error:
+    with pytest.raises(InputError, match="is not a setting; known settings: brightness") as error:
         library.prepare("halves", tmp_path / "other", seed=1)
     assert error.value.subject == "seed"
 
@@ -69,16 +68,3 @@ def test_what_is_no_source_is_named_with_its_package(tmp_path: Path, monkeypatch
     put_plugin(tmp_path, monkeypatch, "Mine = 3\n", group="coarsecon.datasets", name="mine", attribute="Mine")
     with pytest.raises(CoarseconError, match=r"'mine' from throw-away 1\.0: throw_away:Mine is not a .*Source"):
         find_source("mine")
-
-
-def test_a_source_of_one_function_and_named_options_still_works(array_data: SourceData) -> None:
-    def read(request) -> SourceData:
-        assert (request.seed, request.variant, request.source, request.table) == (3, "b", None, None)
-        return array_data
-
-    options = ("variant", "seed")
-    source = Source(name="noise", about="", counts={}, default_size=8, read=read, options=options, variants=("a", "b"))
-    assert (source.options, source.variants, source.default_size) == (options, ("a", "b"), 8)
-    assert read_source(source, seed=3, variant="b") is array_data
-    with pytest.raises(ValueError, match="'a' or 'b'"):
-        read_source(source, variant="c")
