@@ -33,7 +33,7 @@ DISPLAY: dict[str, Any] = {"display": True}
 
 
 class Retrieve(Evaluation):
-    """Recall@k, precision@k, mAP@R and R-precision on fine and coarse labels; with --query, the nearest images."""
+    """Recall@k, precision@k, mAP@R and R-precision on fine and coarse labels; or the nearest images of a query."""
 
     formats = (
         FileFormat("html", "Write a self-contained gallery page to this file.", None),
