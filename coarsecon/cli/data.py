@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, emit_json, processors, table
+from coarsecon.cli.console import closing, emit_json, processors, table
 from coarsecon.cli.processes import single_process
+from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.errors import CoarseconError
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, emit_json, percent, table
+from coarsecon.cli.console import closing, emit_json, percent, table
 from coarsecon.cli.options import JsonFile, OldCheckpoint, RunArgument, chosen_checkpoint
-from coarsecon.cli.pretrain import given, moved, refuse_changes
+from coarsecon.cli.pretrain import given
 from coarsecon.cli.processes import single_process
+from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.config import Checkpoint
 from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder, open_run
@@ -82,6 +83,7 @@ def detect(
 
     from coarsecon.detection.spec import build_detection_spec, default_output_dir, resolve_config
     from coarsecon.detection.train import check_folder, train_detector
+    from coarsecon.train.resuming import check_same_settings, with_resumable
     from coarsecon.train.stopping import InterruptedRunError
 
     reporter = ConsoleReporter()
@@ -91,8 +93,8 @@ def detect(
         raise InputError(target, "holds a training already", "pass --resume to continue it, or another --out")
     check_folder(target, resume=resume)
     if resume:
-        saved = moved(read_config_file(target / "detection.yaml"), layers)
-        refuse_changes(resolve_config(saved), resolved, target)
+        saved = with_resumable(read_config_file(target / "detection.yaml"), layers)
+        check_same_settings(resolve_config(saved), resolved, target)
     reporter.info(f"reading the annotations in {', '.join(map(str, resolved.data.paths))}")
     planned = build_detection_spec(opened, resolved)
     reporter.info(

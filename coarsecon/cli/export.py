@@ -8,10 +8,11 @@ import typer
 from pydantic import BaseModel
 
 from coarsecon import registry
-from coarsecon.cli.console import ConsoleReporter, closing
+from coarsecon.cli.console import closing
 from coarsecon.cli.options import CheckpointChoice, OldCheckpoint, RunArgument
 from coarsecon.cli.plugin_options import with_options_of
 from coarsecon.cli.processes import single_process
+from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.errors import NotWritableError
 from coarsecon.run.folder import open_run
 

@@ -7,9 +7,10 @@ import typer
 from pydantic import BaseModel
 
 from coarsecon import registry
-from coarsecon.cli.console import ConsoleReporter, closing
+from coarsecon.cli.console import closing
 from coarsecon.cli.plugin_options import with_options_of
 from coarsecon.cli.processes import single_process
+from coarsecon.cli.progress import ConsoleReporter
 
 FORMS = "; ".join(f"{row.name}: {row.text.rstrip('.')}" for row in registry.listing(registry.IMPORTERS))
 

@@ -3,7 +3,8 @@
 from dataclasses import asdict
 
 from coarsecon import registry
-from coarsecon.cli.console import ConsoleReporter, JsonFile, emit_json, table
+from coarsecon.cli.console import JsonFile, emit_json, table
+from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.registry.distributions import broken_distributions
 
 

@@ -10,9 +10,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from coarsecon import registry
-from coarsecon.cli.console import ConsoleReporter, closing, emit_json, processors, table
+from coarsecon.cli.console import closing, emit_json, processors, table
 from coarsecon.cli.generated import options_of
 from coarsecon.cli.processes import single_process
+from coarsecon.cli.progress import ConsoleReporter
 
 if TYPE_CHECKING:
     from coarsecon.data.prepare.balance import Balance

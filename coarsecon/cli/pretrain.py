@@ -1,18 +1,16 @@
 """`coarsecon pretrain`: train an encoder on coarse labels."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing
+from coarsecon.cli.console import closing
+from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.missing import no_dataset
 from coarsecon.runtime.progress import Reporter
-
-if TYPE_CHECKING:
-    from coarsecon.config import Settings
 
 
 def pretrain(
@@ -77,12 +75,14 @@ def pretrain(
     from coarsecon.runtime.distributed import connected
     from coarsecon.train.pretrain import pretrain
     from coarsecon.train.resolve import build_run_spec
+    from coarsecon.train.resuming import check_same_settings, with_resumable
     from coarsecon.train.stopping import InterruptedRunError
 
     with connected() as comm:
         planned = build_run_spec(layers, comm)
         if resume:
-            refuse_changes(build_run_spec(moved(saved, layers), comm).config, planned.config, target)
+            started = build_run_spec(with_resumable(saved, layers), comm)
+            check_same_settings(started.config, planned.config, target)
         reporter = Reporter() if comm.rank else ConsoleReporter()
         try:
             run = pretrain(planned, target, resume=resume, reporter=reporter, comm=comm)
@@ -113,37 +113,3 @@ def _saved_settings(out: Path) -> dict[str, Any]:
         raise InputError(out, "holds no run to resume (no config.yaml)", "leave --resume out to start one")
     run.check_format()
     return run.settings()
-
-
-def moved(saved: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the saved settings of a run, with those of `asked` that may change when it is resumed.
-
-    A path that the run was started without cannot be added.
-    """
-    from coarsecon.config import RESUMABLE, merge
-
-    for name in RESUMABLE:
-        section, _, key = name.partition(".")
-        before, after = saved.get(section) or {}, asked.get(section) or {}
-        if key in after and before.get(key, ...) is not None:
-            saved = merge(saved, {section: {key: after[key]}})
-    return saved
-
-
-def refuse_changes(saved: "Settings", asked: "Settings", out: Path) -> None:
-    """Refuse to resume a run with other settings than it was started with.
-
-    Raises:
-        InputError: A setting differs; it is named with both values.
-    """
-    saved_sections = saved.model_dump(mode="json")
-    for section, values in asked.model_dump(mode="json").items():
-        if not isinstance(values, dict):
-            continue
-        for key, value in values.items():
-            before = saved_sections[section].get(key)
-            if value != before:
-                raise InputError(
-                    out, f"cannot resume: {section}.{key} was {before!r}, now {value!r}",
-                    "choose another --out for other settings",
-                )  # fmt: skip

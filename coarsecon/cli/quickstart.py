@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, percent, table
-from coarsecon.cli.pretrain import moved, refuse_changes
+from coarsecon.cli.console import closing, percent, table
 from coarsecon.cli.processes import single_process
+from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.errors import InputError
 from coarsecon.run.spec import Runtime
 from coarsecon.runtime.files import atomic_write, several
@@ -33,7 +33,7 @@ def quickstart(
     from coarsecon import recipes
     from coarsecon.config import merge, read_config_file
     from coarsecon.data.prepare.dataset import prepare_dataset
-    from coarsecon.data.prepared.store import is_prepared
+    from coarsecon.data.prepared.folder import is_prepared
     from coarsecon.evaluation.pairing import measure_split
     from coarsecon.evaluation.tsne import map_split
     from coarsecon.report.gallery import write_gallery
@@ -46,6 +46,7 @@ def quickstart(
     from coarsecon.run.storing import store_result
     from coarsecon.train.pretrain import pretrain
     from coarsecon.train.resolve import build_run_spec
+    from coarsecon.train.resuming import check_same_settings, with_resumable
     from coarsecon.train.stopping import InterruptedRunError
 
     start, reporter = time.monotonic(), ConsoleReporter()
@@ -63,8 +64,8 @@ def quickstart(
         folder = out / "runs" / name
         planned, begun = build_run_spec(layers), RunFolder(folder).config_file.exists()
         if begun:
-            saved = moved(read_config_file(RunFolder(folder).config_file), layers)
-            refuse_changes(build_run_spec(saved).config, planned.config, folder)
+            saved = with_resumable(read_config_file(RunFolder(folder).config_file), layers)
+            check_same_settings(build_run_spec(saved).config, planned.config, folder)
         try:
             run = pretrain(planned, folder, resume=begun, reporter=reporter)
         except InterruptedRunError as stopped:
@@ -101,7 +102,7 @@ def quickstart(
 
 def _check_output(out: Path, data: Path) -> None:
     """Raise InputError if the folder holds anything but an earlier quickstart."""
-    from coarsecon.data.prepared.store import is_prepared
+    from coarsecon.data.prepared.folder import is_prepared
 
     if out.exists() and not out.is_dir():
         raise InputError(out, "is a file", "--out names a folder")

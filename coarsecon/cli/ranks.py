@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter
 from coarsecon.cli.options import chosen_checkpoint
+from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.log import last_epoch

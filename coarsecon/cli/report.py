@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, emit_json
+from coarsecon.cli.console import closing, emit_json
 from coarsecon.cli.processes import single_process
+from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.errors import InputError, NotWritableError
 from coarsecon.run.folder import open_run
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from coarsecon.cli.console import ConsoleReporter, closing, percent, processors
+from coarsecon.cli.console import closing, percent, processors
 from coarsecon.cli.options import (
     CheckpointChoice,
     DataFolder,
@@ -19,6 +19,7 @@ from coarsecon.cli.options import (
     chosen_checkpoint,
 )
 from coarsecon.cli.processes import single_process
+from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.run.folder import open_run
 from coarsecon.runtime.extras import require_extra
 

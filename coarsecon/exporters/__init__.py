@@ -9,7 +9,8 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.exporters.base import Exporter, ExporterConfig
 from coarsecon.exporters.manifest import RECORD, digests, other_files
 from coarsecon.runtime.documents import read_json
-from coarsecon.runtime.files import atomic_folder, several
+from coarsecon.runtime.files import several
+from coarsecon.runtime.folders import atomic_folder
 from coarsecon.runtime.settings import validate
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from coarsecon.errors import InputError
 from coarsecon.runtime.documents import read_json_object
-from coarsecon.runtime.files import MARKER
+from coarsecon.runtime.folders import MARKER
 
 RECORD = "export.json"
 """The file of an export that records the encoder it was made from, and the other files with their digests."""

@@ -22,7 +22,7 @@ from coarsecon.nn.places import summarize
 from coarsecon.nn.weights import FoundWeights, check_finite, find_weights
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.restore import heads_file, load_method
-from coarsecon.runtime.files import atomic_folder
+from coarsecon.runtime.folders import atomic_folder
 from coarsecon.train.environment import describe_environment
 
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.runtime.files import MARKER, atomic_folder, several
+from coarsecon.runtime.files import several
+from coarsecon.runtime.folders import MARKER, atomic_folder
 from coarsecon.search.exact import faiss, l2_normalize, nearest
 from coarsecon.search.items import ItemTable
 from coarsecon.search.signature import is_signed, sign

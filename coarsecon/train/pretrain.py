@@ -1,19 +1,17 @@
 """Pre-training: one method on one prepared dataset, from a run specification to a run folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from coarsecon.config import Checkpoint
 from coarsecon.data.prepared.loader import ImageLoader
 from coarsecon.errors import InputError
-from coarsecon.methods import Method
 from coarsecon.nn.encoder import Encoder, save_encoder
 from coarsecon.nn.weights import LoadedWeights
 from coarsecon.pictures.grid import write_image_grid
@@ -27,6 +25,7 @@ from coarsecon.runtime.progress import Reporter
 from coarsecon.train import compiled, monitor
 from coarsecon.train.batches import steps_at_once
 from coarsecon.train.checkpoint import save_checkpoint
+from coarsecon.train.distributed_step import distributed_step
 from coarsecon.train.log import Sink, start_log
 from coarsecon.train.loop import Loop
 from coarsecon.train.optimizer import build_optimizer
@@ -230,23 +229,6 @@ class Pretraining(Task[ViewBatch]):
             columns[name] = list(pixels.round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy())
         if self.comm.rank == 0:
             write_image_grid(self.run.views_picture, columns)
-
-
-def distributed_step(method: Method, comm: Distributed) -> Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]]:
-    """Return `method.step`; on several ranks, one with equal initial parameters and averaged gradients."""
-    if comm.world_size == 1:
-        return method.step
-    # A static graph: parameters that the loss does not use are no error.
-    return DistributedDataParallel(_Step(method), broadcast_buffers=False, static_graph=True)
-
-
-class _Step(nn.Module):
-    def __init__(self, method: Method) -> None:
-        super().__init__()
-        self.method = method
-
-    def forward(self, views: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        return self.method.step(views, labels)
 
 
 def recorded_weights(run: RunFolder) -> Any:

@@ -6,12 +6,13 @@ import pytest
 
 from coarsecon import recipes
 from coarsecon.cli import console
+from coarsecon.cli.progress import ConsoleReporter, PlainProgress
 
 
 def test_plain_lines_tell_count_rate_and_time_left(monkeypatch, capsys):
     clock = iter([0.0, 0.0, 0.0, 10.0, 10.0, 20.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    progress = console.PlainProgress("training", 1100, "images")
+    progress = PlainProgress("training", 1100, "images")
     progress.advance(100)
     progress.advance(500, "epoch 1")
     assert capsys.readouterr().err == "training: 600/1,100 images, 50 images/s, 0:10 left, epoch 1\n"
@@ -20,14 +21,14 @@ def test_plain_lines_tell_count_rate_and_time_left(monkeypatch, capsys):
 def test_the_last_line_is_told_once(monkeypatch, capsys):
     clock = iter([0.0, 0.0, 10.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    progress = console.PlainProgress("training", 4, "steps")
+    progress = PlainProgress("training", 4, "steps")
     progress.advance(4, "loss 0.3")
     progress.report()
     assert capsys.readouterr().err == "training: 4/4 steps, loss 0.3\n"
 
 
 def test_a_single_piece_has_no_rate(capsys):
-    progress = console.PlainProgress("writing", 10, "images")
+    progress = PlainProgress("writing", 10, "images")
     progress.advance(10)
     progress.report()
     assert capsys.readouterr().err == "writing: 10/10 images\n"
@@ -36,7 +37,7 @@ def test_a_single_piece_has_no_rate(capsys):
 def test_the_time_left_forgets_how_fast_an_earlier_run_was_taken_up(monkeypatch, capsys):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    progress = console.PlainProgress("writing", 200_000, "images")
+    progress = PlainProgress("writing", 200_000, "images")
     for seconds, images in ((0, 128), (8, 80_000), *(6 * [(10, 1_000)])):
         now[0] += seconds
         progress.advance(images)
@@ -47,7 +48,7 @@ def test_the_time_left_forgets_how_fast_an_earlier_run_was_taken_up(monkeypatch,
 def test_a_slow_rate_is_not_none(monkeypatch, capsys):
     clock = iter([0.0, 0.0, 0.0, 10.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    progress = console.PlainProgress("clusters", 12, "classes")
+    progress = PlainProgress("clusters", 12, "classes")
     progress.advance()
     progress.advance()
     assert capsys.readouterr().err == "clusters: 2/12 classes, 0.1 classes/s, 1:40 left\n"
@@ -56,7 +57,7 @@ def test_a_slow_rate_is_not_none(monkeypatch, capsys):
 def test_a_long_time_left_is_told_in_hours(monkeypatch, capsys):
     clock = iter([0.0, 0.0, 0.0, 10.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    progress = console.PlainProgress("training", 190_000, "images")
+    progress = PlainProgress("training", 190_000, "images")
     progress.advance(10)
     progress.advance(40)
     assert capsys.readouterr().err == "training: 50/190,000 images, 4 images/s, 13:11:28 left\n"
@@ -116,7 +117,7 @@ def test_the_comments_of_a_recipe_are_wrapped_and_its_settings_stay(coarsecon, m
 
 def test_text_from_files_cannot_control_the_terminal(capsys):
     hostile = "name\x1b[2J\x1b]0;title\x07\u202e.jpg"
-    console.ConsoleReporter().info(f"skipped {hostile}")
+    ConsoleReporter().info(f"skipped {hostile}")
     console.table("counts", ["name", "images"], [[hostile, 1]])
     shown = "".join(capsys.readouterr())
     assert not set(shown) & {"\x1b", "\x07", "\u202e"}

@@ -12,7 +12,8 @@ from torch import nn
 from coarsecon.config import BackboneSettings
 from coarsecon.errors import InputError
 from coarsecon.nn.backbone import check_image_size, create_backbone
-from coarsecon.nn.weights import load_weights, resize_grid
+from coarsecon.nn.fitting import resize_grid
+from coarsecon.nn.weights import load_weights
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -9,7 +9,8 @@ from kills import killed_at_every_change
 
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.runtime.file_sets import current_file, current_files, files_together, recover_files
-from coarsecon.runtime.files import LEFTOVER_SECONDS, atomic_folder, atomic_write, recover_folder, resumable_folder
+from coarsecon.runtime.files import LEFTOVER_SECONDS, atomic_write
+from coarsecon.runtime.folders import atomic_folder, recover_folder, resumable_folder
 
 NAMES = ("encoder.safetensors", "encoder.json", "checkpoints/last.pt")
 

@@ -8,10 +8,12 @@ from safetensors import SafetensorError
 
 from coarsecon.data.prepare.preparation import Preparation, Writing
 from coarsecon.data.prepared.convert import CopyKind
-from coarsecon.data.prepared.store import PreparedDataset, is_prepared, open_dataset, other_files
+from coarsecon.data.prepared.folder import is_prepared, other_files
+from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.data.sources import Source, SourceData, SourceRequest, find_source
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.runtime.files import recover_folder, resumable_folder, several
+from coarsecon.runtime.files import several
+from coarsecon.runtime.folders import recover_folder, resumable_folder
 from coarsecon.runtime.progress import Reporter
 from coarsecon.runtime.settings import validate
 

@@ -15,11 +15,11 @@ from coarsecon.data.prepare.balance import balance
 from coarsecon.data.prepare.journal import Journal, Pixels, write_arrays
 from coarsecon.data.prepare.writers import ArrayWriter, CopyWriter, Writer
 from coarsecon.data.prepared.convert import ARRAY_MAX_SIZE, SUFFIX, Conversion, CopyKind, mean_and_std, shorter_side
+from coarsecon.data.prepared.folder import BROKEN
 from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, SplitInfo, write_record
-from coarsecon.data.prepared.store import BROKEN
 from coarsecon.data.sources import Chunked, Images, SourceData, SplitData
 from coarsecon.errors import InputError
-from coarsecon.runtime.files import MARKER
+from coarsecon.runtime.folders import MARKER
 from coarsecon.runtime.progress import Progress, Reporter
 
 MIN_KEPT_IMAGES = 1000

@@ -6,10 +6,7 @@ images and, in the form `files`, their paths under `images/SPLIT/`.
 """
 
 import os
-import re
-import shlex
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +14,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from coarsecon.data.formats.image_formats import is_image
 from coarsecon.data.formats.images import decode
-from coarsecon.data.formats.left_out import some
 from coarsecon.data.formats.names import path_on_disk
-from coarsecon.data.formats.walk import walk
+from coarsecon.data.prepared.folder import is_prepared, not_prepared
 from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, read_info, read_record
 from coarsecon.errors import InputError
-from coarsecon.runtime.files import MARKER, recover_folder
+from coarsecon.runtime.folders import recover_folder
 
-MAX_SEARCHED_ENTRIES = 2000
-"""Bound on the entries of another folder that are searched for images and prepared datasets."""
 AGAIN = "prepare the dataset again"
-BROKEN = "broken.csv"
-"""List of the images that were left out."""
 
 
 @dataclass(frozen=True)
@@ -140,51 +131,9 @@ def open_dataset(path: Path | str) -> PreparedDataset:
     if not root.exists():
         raise InputError(root, "no such folder", "make a prepared dataset with `coarsecon prepare`")
     if not is_prepared(root):
-        raise _not_prepared(root)
+        raise not_prepared(root)
     info = read_info(root / "dataset.json")
     return PreparedDataset(root, info, {name: _open_split(root, name, info) for name in info.splits})
-
-
-def _not_prepared(root: Path) -> InputError:
-    """Return the error for a folder or file that is not a prepared dataset, with a remedy."""
-    if not root.is_dir():
-        option = "table" if root.suffix.lower() in (".csv", ".tsv", ".txt", ".parquet", ".pq") else "source"
-        return InputError(root, "a file, not a prepared dataset", _prepare(option, root, root.stem))
-    entries = list(islice(walk(root), MAX_SEARCHED_ENTRIES))
-    folders = [root.joinpath(*entry.parts) for entry in entries if entry.kind == "folder"]
-    if datasets := [str(folder) for folder in folders if is_prepared(folder)]:
-        return InputError(root, "not a prepared dataset, but contains some", f"choose one of {some(datasets)}")
-    if any(entry.kind == "file" and is_image(root.joinpath(*entry.parts)) for entry in entries):
-        name = root.resolve().name
-        return InputError(root, "contains images but is not a prepared dataset", _prepare("source", root, name))
-    return InputError(root, "not a prepared dataset", "make one with `coarsecon prepare`")
-
-
-def _prepare(option: str, original: Path, name: str) -> str:
-    """Return a command that prepares images of a user, to a folder that does not exist yet."""
-    names = chain([name], (f"{name}-prepared{i}" for i in ("", *range(2, 100))))
-    out = next((out for name in names if not (out := Path("data") / name).exists()), Path("data/NAME"))
-    command = shlex.join(["coarsecon", "prepare", "folder", f"--{option}", str(original), "--out", str(out)])
-    return f"run `{command}` and pass {out}"
-
-
-def is_prepared(path: Path) -> bool:
-    """Return whether the folder `path` contains a prepared dataset."""
-    return (path / "dataset.json").is_file()
-
-
-def other_files(root: Path) -> list[str]:
-    """Return the sorted paths in the folder of a prepared dataset that do not belong to the dataset."""
-    own = {"dataset.json", BROKEN, MARKER}
-    splits = [path.name.removesuffix(".files.json") for path in root.glob("*.files.json")]
-    own |= {f"{name}{suffix}" for name in splits for suffix in (".safetensors", ".files.json")}
-    copy = re.compile(rf"images/({'|'.join(map(re.escape, splits))})/\d{{4,}}/\d{{6,}}\.\w+")
-    found = []
-    for folder, subfolders, files in os.walk(root):
-        links = [name for name in subfolders if (Path(folder) / name).is_symlink()]
-        paths = [(Path(folder) / name).relative_to(root).as_posix() for name in [*files, *links]]
-        found += [path for path in paths if path not in own and not copy.fullmatch(path)]
-    return sorted(found)
 
 
 def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:

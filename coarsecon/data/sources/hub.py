@@ -12,7 +12,7 @@ from PIL import Image
 from coarsecon.data.formats.images import ImageFile
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.runtime.extras import require_extra
-from coarsecon.runtime.files import atomic_folder
+from coarsecon.runtime.folders import atomic_folder
 
 if TYPE_CHECKING:
     from coarsecon.data.prepared.store import PreparedDataset, Split
