@@ -105,7 +105,7 @@ def test_the_size_of_pieces_changes_nothing(
 ) -> None:
     whole = SearchIndex.build(features, items, "IVF16,Flat")
     recall = index_recall(whole, features, 5)
-    monkeypatch.setattr(index, "ADDED_AT_ONCE", 97)
+    monkeypatch.setattr(index, "ADD_BATCH_SIZE", 97)
     pieces = SearchIndex.build(features, items, "IVF16,Flat")
     assert torch.equal(pieces.query(features, 5).indices, whole.query(features, 5).indices)
     assert index_recall(pieces, features, 5) == recall
@@ -114,7 +114,7 @@ def test_the_size_of_pieces_changes_nothing(
 def test_the_recall_counts_true_neighbors_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faiss")
     points = torch.randn(501, 8, generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(index, "ADDED_AT_ONCE", 100)  # the last piece is a single image
+    monkeypatch.setattr(index, "ADD_BATCH_SIZE", 100)  # the last piece is a single image
     made = SearchIndex.build(points, ItemTable(names=[str(i) for i in range(501)]), "IVF16,Flat")
     made.vectors.nprobe = 2
     scores = torch.nn.functional.normalize(points) @ torch.nn.functional.normalize(points).T
@@ -125,9 +125,9 @@ def test_the_recall_counts_true_neighbors_one_by_one(monkeypatch: pytest.MonkeyP
     assert index_recall(made, points, 10) == pytest.approx(sum(shares) / 501, abs=1e-6)
 
 
-def test_an_index_learns_from_a_bounded_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_is_trained_on_a_bounded_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faiss")
-    monkeypatch.setattr(index, "LEARNED_FROM", 700)
+    monkeypatch.setattr(index, "MAX_TRAINING_IMAGES", 700)
     points = torch.randn(2000, 8, generator=torch.Generator().manual_seed(1))
     made = SearchIndex.build(points, ItemTable(names=[str(i) for i in range(2000)]), "IVF16,PQ4x4,RFlat")
     assert index_recall(made, points, 10) > 0.5
