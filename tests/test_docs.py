@@ -17,7 +17,7 @@ from tiny import TINY_BACKBONE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-SCRIPTS = ("README.md", "exchange.md")
+SCRIPTS = ("README.md", "exchange.md", "evaluations.md")
 """Their Python runs after their commands."""
 TUTORIAL = ROOT / "docs" / "plugins.md"
 """Installs what it writes, so it runs in an environment of its own."""
@@ -176,6 +176,8 @@ def test_the_tutorial_works_as_it_is_written(tmp_path):
     assert "one bright half" in outputs["coarsecon datasets halves"]
     assert "Number of nearest neighbors" in outputs["coarsecon hubness --help"]
     assert {"skewness", "never_found"} <= set(json.loads((tmp_path / "hubness.json").read_text()))
+    assert "Largest hubs" in outputs["coarsecon hubness runs/mine --k 5 --json hubness.json"]
+    assert (tmp_path / "runs" / "mine" / "figures" / "hubness-k=5.png").exists()
     assert (tmp_path / "exported" / "encoder.pt").exists()
     assert (tmp_path / "runs" / "lab" / "encoder.safetensors").exists()
     assert "train: 400" in outputs["coarsecon count data/halves"]

@@ -216,14 +216,15 @@ def test_sound_methods_work_among_bad_ones(among_strangers, tiny_data, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "owners"), [("claim", "bad-claim and other-claim"), ("coins", "coarsecon and bad-coins")]
+    ("name", "owners", "rest"),
+    [("claim", "bad-claim and other-claim", "one of them"), ("coins", "coarsecon and bad-coins", "bad-coins")],
 )
-def test_a_name_claimed_twice_is_shown_and_its_use_an_error_that_names_both(among_strangers, name, owners):
+def test_a_name_claimed_twice_is_shown_and_its_use_an_error_that_names_both(among_strangers, name, owners, rest):
     rows = [row for row in json.loads(among_strangers("methods", "--json", "-").out) if row["name"] == name]
     first, _, second = owners.partition(" and ")
     assert [row["distribution"] for row in rows] == [first, second]
     claim = " and ".join(f"{row['distribution']} {row['version']}" for row in rows)
-    assert all(row["problem"] == f"claimed by {claim}; uninstall one of them" for row in rows)
+    assert all(row["problem"] == f"claimed by {claim}; uninstall {rest}" for row in rows)
     for command in (["methods", name], ["pretrain", "--method", name]):
         done = among_strangers(*command)
         assert done.code == 2

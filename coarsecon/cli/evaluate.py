@@ -75,10 +75,10 @@ def _evaluate(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
     folder, target = open_run(given["run"]), given["json"]
     files = {each.suffix: given[each.suffix] for each in evaluation.formats if given[each.suffix]}
     common = {option: given.get(option, default) for option, (_, default) in COMMON.items() if option not in fields}
-    with shared_run(folder, common) as run:
-        result = evaluation.evaluate(run, config)
-    from coarsecon.report.evaluate import store_evaluation
+    from coarsecon.report.evaluate import compute, store_evaluation
 
+    with shared_run(folder, common) as run:
+        result = compute(run, name, evaluation, config)
     if target:
         emit_json(result.to_json(), target)
     if target != "-":
@@ -99,6 +99,7 @@ def _check_files(evaluation: Evaluation, config: BaseModel, given: Mapping[str, 
 def _print(name: str, result: Result) -> None:
     tables = result.tables
     if tables is None:
-        tables = [metrics_table(f"{name} of {result.split}", result.metrics)] if result.metrics else []
+        title = f"{name} of {result.split}" if result.split else name
+        tables = [metrics_table(title, result.metrics)] if result.metrics else []
     for each in tables:
         table(each.title, each.columns, each.rows, numbers=each.numbers)

@@ -100,7 +100,8 @@ def explain(error: Exception, words: list[str]) -> tuple[str, int]:
     if isinstance(error, OSError) and error.filename and error.strerror:
         code = 2 if error.errno == errno.ENAMETOOLONG else 1
         return f"{os.fsdecode(error.filename)}: {error.strerror}; check the path and its permissions", code
-    return f"{type(error).__name__}: {error} (rerun with --debug for the traceback)", 1
+    notes = "".join(f"{note}; " for note in getattr(error, "__notes__", ()))
+    return f"{type(error).__name__}: {error} ({notes}rerun with --debug for the traceback)", 1
 
 
 def _is_full_disk(error: BaseException | None) -> bool:

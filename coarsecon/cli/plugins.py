@@ -18,8 +18,10 @@ def plugins(json: JsonFile = None) -> None:
     if json:
         emit_json([asdict(row) for row in rows], json)
         return
-    cells = [(row.kind, row.name, row.distribution, row.version, row.problem) for row in rows]
-    table("Plugins", ["kind", "name", "from", "version", "problem"], cells, numbers=False)
+    cells = [(row.name, row.kind, row.distribution, row.version) for row in rows]
+    table("Plugins", ["name", "kind", "from", "version"], cells, numbers=False)
+    if broken := [(row.name, row.kind, row.distribution, row.problem) for row in rows if row.problem]:
+        table("Broken plugins", ["name", "kind", "from", "problem"], broken, numbers=False)
 
 
 def show_list(title: str, group: str, json: str | None) -> None:

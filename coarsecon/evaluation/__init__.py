@@ -3,7 +3,16 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from coarsecon.evaluation.base import Evaluation, EvaluationConfig, FileFormat, Metric, Result, Table
+from coarsecon.evaluation.base import (
+    Evaluation,
+    EvaluationConfig,
+    FileFormat,
+    Metric,
+    Result,
+    Table,
+    metrics_table,
+    percent,
+)
 
 if TYPE_CHECKING:
     from coarsecon.metrics.episodes import Episode, sample_episode
@@ -26,6 +35,8 @@ __all__ = [
     "Table",
     "knn_predict",
     "map_at_r",
+    "metrics_table",
+    "percent",
     "r_precision",
     "recall_at_k",
     "retrieval_metrics",

@@ -19,6 +19,7 @@ class Metric:
         kind: Kind of number. The fraction of `count` queries (`share`) has a binomial interval.
         interval: Half the width of the 95% interval of a mean over `count` draws; None where it is not known.
         count: Number of queries of a fraction, or of draws (episodes, repeats) of a mean.
+        lower_is_better: True for errors and distances; reports mark a decrease as an improvement.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Metric:
     kind: Kind = "score"
     interval: float | None = None
     count: int | None = None
+    lower_is_better: bool = False
 
     @property
     def is_fraction(self) -> bool:
@@ -36,9 +38,8 @@ class Metric:
     def to_json(self) -> dict[str, Any]:
         """Return the fields that say something, for JSON."""
         fields = {"name": self.name, "value": self.value, "group": self.group, "kind": self.kind}
-        return fields | {
-            name: value for name, value in (("interval", self.interval), ("count", self.count)) if value is not None
-        }
+        optional = {"interval": self.interval, "count": self.count, "lower_is_better": self.lower_is_better or None}
+        return fields | {name: value for name, value in optional.items() if value is not None}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Metric":

@@ -49,6 +49,11 @@ class Entry:
         """The noun for what it is: `method`."""
         return KINDS[self.group]
 
+    @property
+    def subject(self) -> str:
+        """Name in error messages: `method 'maskcon' from coarsecon 0.1.0`."""
+        return f"{self.kind} {self.name!r} from {self.distribution} {self.version}"
+
     def describe(self) -> Description:
         """Read its documentation and visible faults from its source, without importing it."""
         return describe(self.value, module_first=self.group in (METHODS, DATASETS))
@@ -67,7 +72,7 @@ class Entry:
             return EntryPoint(self.name, self.value, "").load()
         except (Exception, SystemExit) as error:
             raise CoarseconError(
-                f"{self.kind} {self.name!r} from {self.distribution} {self.version}",
+                self.subject,
                 f"failed to load {self.value}: {type(error).__name__}: {error}",
                 "fix or uninstall the package",
             ) from error
@@ -115,12 +120,19 @@ def claimed_twice(table: list[Entry]) -> dict[str, str]:
     """Return the names that two entries of a table claim, each with a sentence that names the distributions."""
     owners = defaultdict(list)
     for entry in table:
-        owners[entry.name].append(f"{entry.distribution} {entry.version}")
+        owners[entry.name].append(entry)
     return {
-        name: f"claimed by {' and '.join(claims)}; uninstall one of them"
+        name: f"claimed by {' and '.join(f'{entry.distribution} {entry.version}' for entry in claims)}; "
+        f"uninstall {_to_uninstall(claims)}"
         for name, claims in owners.items()
         if len(claims) > 1
     }
+
+
+def _to_uninstall(claims: list[Entry]) -> str:
+    """Return the distribution that claims a built-in name; of several third-party ones, any."""
+    others = {entry.distribution for entry in claims} - {"coarsecon"}
+    return others.pop() if len(others) == 1 else "one of them"
 
 
 def problems() -> list[str]:

@@ -56,6 +56,8 @@ class Comparison:
     score: str
     values: list[float | None]
     differences: list[Difference | None]
+    is_fraction: bool = True
+    lower_is_better: bool = False
 
 
 Ask = Callable[[StoredResult], Outcomes | None]
@@ -115,11 +117,14 @@ def _compare_result(name: str, results: list[StoredResult | None], ask: Sequence
             return Difference(mean, (mean - half, mean + half), "same draws")
         return difference(first, other)
 
+    metrics = {key: metric for run in found for key, metric in run.items()}
     return [
         Comparison(
             name, *key,
             values=[run[key].value if key in run else None for run in found],
             differences=[None, *(against_first(key, run) for run in range(1, len(results)))],
+            is_fraction=metrics[key].is_fraction,
+            lower_is_better=metrics[key].lower_is_better,
         )
         for key in shared
     ]  # fmt: skip

@@ -1,15 +1,18 @@
 """Draw what evaluations show: the functions that write each kind of figure as PNG, SVG, HTML or CSV."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial, singledispatch
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from coarsecon.errors import InputError
+from coarsecon.errors import CoarseconError
 from coarsecon.evaluation.figures import Clusters, Gallery, HeatMaps, Map
 from coarsecon.pictures.images import png
+from coarsecon.pictures.origin import NAME
 from coarsecon.report.clusters import write_cluster_page, write_cluster_sheet
 from coarsecon.report.gallery import write_gallery
 from coarsecon.report.heat import with_heat
@@ -28,16 +31,28 @@ Writers = Mapping[str, Callable[[Path], Any]]
 def writers(figure: Any, origin: Mapping[str, Any]) -> Writers:
     """Return the functions that write a figure, by suffix. Other packages may register further kinds.
 
+    A matplotlib figure is written as PNG, SVG or PDF, a Pillow image as PNG.
+
     Args:
         figure: What an evaluation returned as `Result.figure`.
         origin: The fingerprints of what it was computed from, which the file keeps.
 
     Raises:
-        InputError: This kind of figure is not known.
+        CoarseconError: This kind of figure is not known.
     """
-    raise InputError(
-        f"figure of type {type(figure).__name__}", "is not known", "register it with report.figures.writers"
-    )
+    if type(figure).__module__.startswith("matplotlib."):  # not imported unless an evaluation uses it
+        write = partial(_write_plot, figure=figure, origin=origin)
+        return {suffix: partial(write, suffix=suffix) for suffix in ("png", "svg", "pdf")}
+    raise CoarseconError(
+        f"figure of type {type(figure).__name__}", "cannot be written",
+        "return a matplotlib figure or a Pillow image, or register the type with coarsecon.report.figures.writers",
+    )  # fmt: skip
+
+
+def _write_plot(path: Path, figure: Any, suffix: str, origin: Mapping[str, Any]) -> None:
+    stream = BytesIO()
+    figure.savefig(stream, format=suffix, metadata={NAME: json.dumps(origin)} if suffix == "png" else None)
+    atomic_write(path, stream.getvalue())
 
 
 @writers.register

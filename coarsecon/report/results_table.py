@@ -110,22 +110,23 @@ def _compared_row(row: Comparison) -> dict[str, Any]:
     differences = [difference for difference in row.differences if difference]
     return {
         "label": f"{_words(row.level)} {_words(row.score)}".strip(),
-        "cells": list(map(_compared, row.values, row.differences)),
+        "cells": [_compared(row, *cell) for cell in zip(row.values, row.differences, strict=True)],
         "by": "; ".join(dict.fromkeys(BY[difference.by][0] for difference in differences)),
         "is_marked": any(difference.exceeds for difference in differences),
     }
 
 
-def _compared(value: float | None, difference: Difference | None) -> dict[str, Any]:
+def _compared(row: Comparison, value: float | None, difference: Difference | None) -> dict[str, Any]:
+    show, show_signed = (_percent, _signed_percent) if row.is_fraction else (_plain, _signed)
     if value is None or difference is None:
-        return {"text": "–" if value is None else _percent(value), "is_score": value is not None, "mark": None}
-    is_worse = difference.exceeds and difference.value < 0
+        return {"text": "–" if value is None else show(value), "is_score": value is not None, "mark": None}
+    is_worse = difference.exceeds and (difference.value > 0) == row.lower_is_better
     return {
-        "text": _percent(value),
+        "text": show(value),
         "is_score": True,
         "mark": ("below", "▼", "more than chance") if is_worse else MARKS[difference.exceeds],
-        "difference": _signed(difference.value),
-        "interval": difference.interval and list(map(_signed, difference.interval)),
+        "difference": show_signed(difference.value),
+        "interval": difference.interval and list(map(show_signed, difference.interval)),
     }
 
 
@@ -240,8 +241,12 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def _signed(value: float) -> str:
+def _signed_percent(value: float) -> str:
     return f"{100 * value:+.2f}".replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4g}".replace("-", "−")
 
 
 def _percent(value: float) -> str:

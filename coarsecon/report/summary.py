@@ -93,6 +93,10 @@ class KeptFeatures:
             return load_evaluation(result.evaluation).outcomes(session, result.record)
         except CoarseconError:  # its evaluation is not installed, or there are no labels any more, say
             return None
+        except Exception as error:  # of a third-party evaluation
+            problem = f"{type(error).__name__}: {error}"
+            session.reporter.info(f"Warning: {result.evaluation}: outcomes failed ({problem}); comparing its intervals")
+            return None
 
     def _map(self, session: Run, split: str) -> FeatureMap:
         """The newest map that `coarsecon tsne` kept of what is there now; else a quick one of a few images by PCA."""

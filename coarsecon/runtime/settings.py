@@ -53,7 +53,8 @@ def _mistake(model: type[BaseModel], mistake: Any, section: str) -> InputError:
     key = ".".join([section] * bool(section) + parts)
     if mistake["type"] != "extra_forbidden":
         message = mistake["msg"].removeprefix("Value error, ")
-        shown = "" if not key or str(mistake["input"]) in message else f" (got {mistake['input']!r})"
+        is_missing = mistake["type"] == "missing"
+        shown = "" if not key or is_missing or str(mistake["input"]) in message else f" (got {mistake['input']!r})"
         return InputError(key or message, f"{message[0].lower()}{message[1:]}{shown}" if key else "")
     names = _all_keys(model, section)
     siblings = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == key.rpartition(".")[0]}

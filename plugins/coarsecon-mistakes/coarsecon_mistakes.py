@@ -44,12 +44,16 @@ class Mistakes(Evaluation):
         _, neighbors = nearest(features, features, config.k, exclude=torch.arange(count))
         distances = hierarchical_distance({level: column[known] for level, column in labels.items()}, neighbors)
         mean, interval = mean_and_interval(distances.mean(1).tolist())
-        metrics = [Metric("distance", mean, kind="value", interval=interval, count=count)]
+        metrics = [Metric("distance", mean, kind="value", interval=interval, count=count, lower_is_better=True)]
         mistakes = distances[distances > 0]
         if len(mistakes) > 1:
             mean, interval = mean_and_interval(mistakes.tolist())
-            metrics.append(Metric("distance_of_mistakes", mean, kind="value", interval=interval, count=len(mistakes)))
-        metrics.append(Metric("mistakes", len(mistakes) / distances.numel(), kind="share", count=distances.numel()))
+            metrics.append(
+                Metric("distance_of_mistakes", mean, kind="value", interval=interval, count=len(mistakes),
+                       lower_is_better=True)
+            )  # fmt: skip
+        share = len(mistakes) / distances.numel()
+        metrics.append(Metric("mistakes", share, kind="share", count=distances.numel(), lower_is_better=True))
         return Result(metrics, split)
 
 

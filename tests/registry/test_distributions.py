@@ -109,7 +109,7 @@ def test_doctor_reports_broken_distributions_and_clashes_and_tests_the_built_in_
     assert len(report["plugins"]) == 2
     assert "distribution bad-one 1.0: " in report["plugins"][0]
     assert "method maskcon: claimed by coarsecon" in report["plugins"][1]
-    assert "rival 1.0; uninstall one of them" in report["plugins"][1]
+    assert "rival 1.0; uninstall rival" in report["plugins"][1]
     shown = coarsecon("doctor")
     assert "rival" in shown.out
     assert "bad-one" in shown.out

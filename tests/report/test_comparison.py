@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from coarsecon.metrics.interval import mean_and_interval, mean_difference, paired_difference, share_difference
+from coarsecon.metrics.metric import Metric
 from coarsecon.report.comparison import compare
+from coarsecon.report.results_table import comparison_table
 from coarsecon.run.results import StoredResult
 
 ON = {"split": "test", "data": "d"}
@@ -141,3 +143,18 @@ def test_results_that_are_broken_or_nonsense_compare_as_nothing():
         StoredResult("retrieve", {"fine": {"recall@1": "high", "queries": -3, "recall@2": True}, "coarse": [1]})
     ]
     assert compare([broken, nonsense, [retrieve(0.5)]]) == []
+
+
+def test_a_fall_of_an_error_is_marked_as_an_improvement_and_values_are_not_percent():
+    def result(mean: float) -> StoredResult:
+        error = Metric("error", mean / 10, kind="share", count=1000, lower_is_better=True)
+        distance = Metric("distance", mean, kind="value", interval=0.01, count=100, lower_is_better=True)
+        return StoredResult("mine", {**ON, "metrics": [error.to_json(), distance.to_json()]})
+
+    for before, after, mark in ((3.0, 1.5, "▲"), (1.5, 3.0, "▼")):
+        rows = compare([[result(before)], [result(after)]])
+        assert [row.lower_is_better for row in rows] == [True, True]
+        page = comparison_table(rows, ["first", "second"])
+        assert page.count(mark) == 2
+        assert ">1.5" in page
+        assert "150" not in page
