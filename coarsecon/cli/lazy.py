@@ -41,7 +41,9 @@ def load_command(name: str) -> Any:
         return command(name)
     loaded = entry.load()
     if not callable(loaded):
-        raise CoarseconError(f"command {name} of {entry.distribution}", "is neither a function nor a typer.Typer")
+        raise CoarseconError(
+            entry.subject, f"{entry.value} is neither a function nor a typer.Typer", "fix or uninstall the package"
+        )
     return loaded
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coarsecon import registry
-from coarsecon.errors import CoarseconError, InputError
+from coarsecon.errors import InputError
 from coarsecon.exporters.base import Exporter, ExporterConfig
 from coarsecon.exporters.manifest import RECORD, digests, other_files
 from coarsecon.runtime.documents import read_json
@@ -27,10 +27,8 @@ def load_exporter(name: str) -> Exporter:
         InputError: There is no exporter of this name, or two distributions claim it.
         CoarseconError: It cannot be imported, or is no exporter.
     """
-    exporter = registry.load(registry.EXPORTERS, name)
-    if not (isinstance(exporter, type) and issubclass(exporter, Exporter)):
-        raise CoarseconError(f"exporter {name!r}", "is not a subclass of coarsecon.exporters.Exporter")
-    return exporter()
+    exporter: Exporter = registry.load_class(registry.EXPORTERS, name, Exporter)()
+    return exporter
 
 
 def export(run: "Run | RunFolder | Path | str", name: str, out: Path | str, **settings: Any) -> list[str]:

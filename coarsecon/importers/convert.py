@@ -12,7 +12,7 @@ from torch import nn
 from coarsecon import registry
 from coarsecon.config import DataSettings, RunConfig, to_yaml, validate
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
-from coarsecon.errors import CoarseconError, InputError
+from coarsecon.errors import InputError
 from coarsecon.importers.base import Heads, Importer
 from coarsecon.importers.input_transform import card_of, find_backbone, find_input_transform
 from coarsecon.nn.backbone import check_image_size, create_backbone
@@ -43,10 +43,8 @@ def load_importer(name: str) -> Importer:
         InputError: There is no importer of this name, or two distributions claim it.
         CoarseconError: It cannot be imported, or is no importer.
     """
-    importer = registry.load(registry.IMPORTERS, name)
-    if not (isinstance(importer, type) and issubclass(importer, Importer)):
-        raise CoarseconError(f"importer {name!r}", "is not a subclass of coarsecon.importers.Importer")
-    return importer()
+    importer: Importer = registry.load_class(registry.IMPORTERS, name, Importer)()
+    return importer
 
 
 def import_checkpoint(file: Path, name: str, out: Path, *, data: Path | None = None, **settings: Any) -> ImportReport:

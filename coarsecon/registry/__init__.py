@@ -177,3 +177,26 @@ def choose(table: list[Entry], name: str, group: str) -> Entry:
 def load(group: str, name: str) -> Any:
     """Import and return the object of a group called `name`; raises as `find` and `Entry.load` do."""
     return find(group, name).load()
+
+
+def load_class(group: str, name: str, base: type) -> Any:
+    """Import the class of a group called `name`.
+
+    Args:
+        group: The entry-point group.
+        name: The name of the entry.
+        base: The class that it must be derived from.
+
+    Raises:
+        InputError: No entry has this name, or two distributions claim it.
+        CoarseconError: It cannot be imported, is not derived from `base`, or leaves a method of it undefined.
+    """
+    entry = find(group, name)
+    loaded = entry.load()
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
+        problem = f"is not a subclass of {base.__module__.removesuffix('.base')}.{base.__name__}"
+    elif missing := sorted(getattr(loaded, "__abstractmethods__", ())):
+        problem = f"does not define {', '.join(missing)}"
+    else:
+        return loaded
+    raise CoarseconError(entry.subject, f"{entry.value} {problem}", "fix or uninstall the package")

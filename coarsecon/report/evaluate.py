@@ -1,6 +1,5 @@
 """Evaluate a run by the name of an evaluation: store the result and draw its figures in the run folder."""
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -25,19 +24,16 @@ def load_evaluation(name: str) -> Evaluation:
         InputError: There is none, or two distributions claim the name.
         CoarseconError: It cannot be imported, or is no complete subclass of `Evaluation`.
     """
-    entry = registry.find(registry.EVALUATIONS, name)
-    loaded = entry.load()
+    loaded = registry.load_class(registry.EVALUATIONS, name, Evaluation)
     if problem := _class_problem(loaded):
+        entry = registry.find(registry.EVALUATIONS, name)
         raise CoarseconError(entry.subject, f"{entry.value} {problem}", "fix or uninstall the package")
-    return loaded()
+    evaluation: Evaluation = loaded()
+    return evaluation
 
 
-def _class_problem(loaded: Any) -> str:
-    """Return why an object cannot be used as an evaluation, or an empty string."""
-    if not (isinstance(loaded, type) and issubclass(loaded, Evaluation)):
-        return "is not a subclass of coarsecon.evaluation.Evaluation"
-    if inspect.isabstract(loaded):
-        return f"does not define {', '.join(sorted(loaded.__abstractmethods__))}"
+def _class_problem(loaded: type[Evaluation]) -> str:
+    """Return why a class cannot be used as an evaluation, or an empty string."""
     if not (isinstance(loaded.Config, type) and issubclass(loaded.Config, EvaluationConfig)):
         return "has a Config that is not a subclass of coarsecon.evaluation.EvaluationConfig"
     if not all(isinstance(each, FileFormat) for each in loaded.formats):

@@ -11,7 +11,7 @@ from coarsecon import registry
 from coarsecon.config import RunConfig, merge, validate
 from coarsecon.data.prepared.store import PreparedDataset, Split, open_dataset
 from coarsecon.data.prepared.unlabeled import unlabeled_note
-from coarsecon.errors import CoarseconError, InputError
+from coarsecon.errors import InputError
 from coarsecon.methods import Method, Setup
 from coarsecon.nn.backbone import check_image_size, create_backbone, feature_dim, resolve_stem
 from coarsecon.nn.encoder import EncoderCard, InputTransform
@@ -100,11 +100,7 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
         InputError: A setting, the dataset or the device cannot be used.
     """
     name = str((layers.get("method") or {}).get("name", "maskcon"))
-    method_class = registry.load(registry.METHODS, name)
-    if not (isinstance(method_class, type) and issubclass(method_class, Method)):
-        raise CoarseconError(
-            f"method {name!r}", "is not a subclass of coarsecon.methods.Method", "fix or uninstall its package"
-        )
+    method_class = registry.load_class(registry.METHODS, name, Method)
     config = validate(RunConfig, merge(method_class.defaults, layers))
     own = {key: value for key, value in config.method.items() if key != "name"}
     method_settings = validate(method_class.Config, own, section="method")

@@ -65,7 +65,9 @@ def test_a_command_that_is_no_function_is_reported(install_plugin, coarsecon):
     install_plugin("their-number", "number", "Mine = 3\n", group="coarsecon.commands")
     done = coarsecon("number")
     assert done.code == 1
-    assert "command number of their-number: is neither a function nor a typer.Typer" in done.err
+    assert (
+        "command 'number' from their-number 1.0: their_number:Mine is neither a function nor a typer.Typer" in done.err
+    )
 
 
 def test_a_name_claimed_by_a_command_and_an_evaluation_is_an_error_that_names_both(install_plugin, coarsecon):

@@ -8,6 +8,7 @@ import pytest
 
 from coarsecon import registry
 from coarsecon.errors import CoarseconError, InputError
+from coarsecon.exporters import load_exporter
 
 
 def entry(name: str) -> registry.Entry:
@@ -184,3 +185,19 @@ def test_sources_are_found_beside_their_package():
 
     assert find_source("coarsecon.methods.maskcon") == Path(registry.__file__).parents[1] / "methods" / "maskcon.py"
     assert find_source("coarsecon.no_such") is None
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("class Mine: pass", "broken:Mine is not a subclass of coarsecon.exporters.Exporter; fix or uninstall"),
+        ("from coarsecon.exporters import Exporter as Mine", "broken:Mine does not define export; fix or uninstall"),
+    ],
+)
+def test_a_class_that_does_not_fit_its_kind_is_an_error_that_names_its_package(
+    install_plugin, monkeypatch, source, problem
+):
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    install_plugin("broken", "odd", source, group=registry.EXPORTERS)
+    with pytest.raises(CoarseconError, match=f"exporter 'odd' from broken 1.0: {problem}"):
+        load_exporter("odd")
