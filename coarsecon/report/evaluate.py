@@ -39,7 +39,7 @@ def _class_problem(loaded: type[Evaluation]) -> str:
     if not all(isinstance(each, FileFormat) for each in loaded.formats):
         return "has formats that are not a list of coarsecon.evaluation.FileFormat"
     taken = {*RESERVED, *(each.suffix for each in loaded.formats)} & loaded.Config.model_fields.keys()
-    return f"has the setting {min(taken)!r}, whose name is taken; rename it" if taken else ""
+    return f"has the setting {min(taken)!r}, whose name is reserved" if taken else ""
 
 
 def evaluate(run: Run, name: str, **settings: Any) -> Result:
