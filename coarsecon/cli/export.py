@@ -20,9 +20,9 @@ FORMATS = "; ".join(f"{row.name}: {row.text.rstrip('.')}" for row in registry.li
 
 
 def _config(name: str) -> type[BaseModel]:
-    from coarsecon.exporters import load_exporter
+    from coarsecon.exporters import Exporter
 
-    return load_exporter(name).Config
+    return registry.load_class(registry.EXPORTERS, name, Exporter).Config
 
 
 @with_options_of(_config, "--to", "--format", default="timm")

@@ -16,9 +16,9 @@ FORMS = "; ".join(f"{row.name}: {row.text.rstrip('.')}" for row in registry.list
 
 
 def _config(name: str) -> type[BaseModel]:
-    from coarsecon.importers import ImporterConfig, load_importer
+    from coarsecon.importers import Importer, ImporterConfig
 
-    return load_importer(name).Config if name else ImporterConfig
+    return registry.load_class(registry.IMPORTERS, name, Importer).Config if name else ImporterConfig
 
 
 @with_options_of(_config, "--from")
@@ -35,7 +35,7 @@ def import_(
 ) -> None:
     """Turn a checkpoint into a run that every evaluation accepts; what was not loaded is listed."""
     from coarsecon.cli.generated import parse_options
-    from coarsecon.importers import import_checkpoint
+    from coarsecon.importers.convert import import_checkpoint
 
     settings = parse_options(_config(form), options).model_dump()
     report = import_checkpoint(file, form, out, data=data, **settings)

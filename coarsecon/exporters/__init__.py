@@ -17,18 +17,7 @@ if TYPE_CHECKING:
     from coarsecon.run.facade import Run
     from coarsecon.run.folder import RunFolder
 
-__all__ = ["Exporter", "ExporterConfig", "export", "load_exporter", "read_export"]
-
-
-def load_exporter(name: str) -> Exporter:
-    """Import an exporter and create it.
-
-    Raises:
-        InputError: There is no exporter of this name, or two distributions claim it.
-        CoarseconError: It cannot be imported, or is no exporter.
-    """
-    exporter: Exporter = registry.load_class(registry.EXPORTERS, name, Exporter)()
-    return exporter
+__all__ = ["Exporter", "ExporterConfig", "export", "read_export"]
 
 
 def export(run: "Run | RunFolder | Path | str", name: str, out: Path | str, **settings: Any) -> list[str]:
@@ -55,7 +44,7 @@ def export(run: "Run | RunFolder | Path | str", name: str, out: Path | str, **se
     from coarsecon.run.provenance import computed_from, encoder_entry
     from coarsecon.run.results import COMPUTED_FROM
 
-    exporter, out = load_exporter(name), Path(out)
+    exporter, out = registry.load_class(registry.EXPORTERS, name, Exporter)(), Path(out)
     config = validate(exporter.Config, settings, section=name)
     run = run if isinstance(run, Run) else Run(run)
     check_output(out)

@@ -5,14 +5,15 @@ It is registered in `coarsecon.importers` under its name for `coarsecon import -
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
-from coarsecon.views.filters import InputFilter
+if TYPE_CHECKING:
+    from torch import Tensor
 
-State = Mapping[str, Tensor]
+State = Mapping[str, "Tensor"]
+Filter = Literal["none", "high-pass"]
 Statistics = Literal["imagenet", "cifar10", "cifar100", "data"]
 Stem = Literal["small", "small-pool", "standard"]
 
@@ -33,7 +34,7 @@ class ImporterConfig(BaseModel):
         description="Mean and std of its images. Default: imagenet above 64 px, else those of the dataset.",
         json_schema_extra={"old_name": "normalise"},
     )
-    filter: InputFilter | None = Field(None, description="Filter of the images that it was trained on.")
+    filter: Filter | None = Field(None, description="Filter of the images that it was trained on.")
     weights_key: str | None = Field(
         None,
         description="Weights of a file with several, by their key or a part of their prefix, such as state_dict_ema or "

@@ -36,17 +36,6 @@ class ImportReport:
     not_weights: list[str]
 
 
-def load_importer(name: str) -> Importer:
-    """Import an importer and create it.
-
-    Raises:
-        InputError: There is no importer of this name, or two distributions claim it.
-        CoarseconError: It cannot be imported, or is no importer.
-    """
-    importer: Importer = registry.load_class(registry.IMPORTERS, name, Importer)()
-    return importer
-
-
 def import_checkpoint(file: Path, name: str, out: Path, *, data: Path | None = None, **settings: Any) -> ImportReport:
     """Write a checkpoint as the run folder `out`, which every evaluation accepts.
 
@@ -62,7 +51,7 @@ def import_checkpoint(file: Path, name: str, out: Path, *, data: Path | None = N
     Raises:
         InputError: The file is not safe or not of this form, its network is not known, or a setting is needed.
     """
-    importer = load_importer(name)
+    importer = registry.load_class(registry.IMPORTERS, name, Importer)()
     config = validate(importer.Config, settings)
     if out.exists():
         raise InputError(out, "exists already", "choose another folder")

@@ -18,10 +18,8 @@ def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         device = next(value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
         with torch.autocast(device, enabled=False):
-            positional: Any = [to_float32(value) if isinstance(value, Tensor) else value for value in args]
-            named: Any = {
-                name: to_float32(value) if isinstance(value, Tensor) else value for name, value in kwargs.items()
-            }
+            positional: Any = map(_to_float32, args)
+            named: Any = {name: _to_float32(value) for name, value in kwargs.items()}
             return loss(*positional, **named)
 
     return wrapper

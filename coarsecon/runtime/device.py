@@ -73,14 +73,14 @@ def _has_instructions() -> bool:
 
 
 @torch.no_grad()
-def _seconds_of_convolution(dtypes: tuple[torch.dtype, ...], repeats: int = 9) -> dict[torch.dtype, float]:
-    """Time a layer of ResNet: the minimum of several repeats, which alternate between the types."""
+def _seconds_of_convolution(dtypes: tuple[torch.dtype, ...]) -> dict[torch.dtype, float]:
+    """Time a layer of ResNet: the minimum of nine repeats, which alternate between the types."""
     layers = {}
     for dtype in dtypes:
         images = torch.ones(16, 64, 16, 16, dtype=dtype).contiguous(memory_format=torch.channels_last)
         layers[dtype] = images, torch.ones(64, 64, 3, 3, dtype=dtype)
     times: dict[torch.dtype, list[float]] = {dtype: [] for dtype in dtypes}
-    for _ in range(repeats):
+    for _ in range(9):
         for dtype, (images, kernel) in layers.items():
             begin = time.perf_counter()
             torch.nn.functional.conv2d(images, kernel, padding=1)

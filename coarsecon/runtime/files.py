@@ -60,9 +60,9 @@ def open_to_append(path: Path) -> BufferedRandom:
     return open(path, "a+b", opener=opener)
 
 
-def several(names: list[str], limit: int = 3) -> str:
-    """Join the first names, and count the others."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")
+def several(names: list[str]) -> str:
+    """Join the first three names, and count the others."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def _sibling(path: Path) -> Path:

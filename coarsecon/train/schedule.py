@@ -70,9 +70,7 @@ def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_p
     return warmup_cosine(step, steps=steps, warmup=warmup, base=base, start=start, low=low)
 
 
-def warmup_drops(
-    step: int, *, steps: int, warmup: int, base: float, start: float, drops: Sequence[float], factor: float = 0.1
-) -> float:
-    """Compute the learning rate: linear warmup from `start` to `base`; multiplied by `factor` at each of `drops`."""
+def warmup_drops(step: int, *, steps: int, warmup: int, base: float, start: float, drops: Sequence[float]) -> float:
+    """Compute the learning rate: linear warmup from `start` to `base`; divided by 10 at each of `drops`."""
     rate = start + (base - start) * step / warmup if step < warmup else base
-    return rate * factor ** sum(step >= round(drop * steps) for drop in drops)
+    return rate * 0.1 ** sum(step >= round(drop * steps) for drop in drops)

@@ -48,6 +48,6 @@ def blur_matrices(sigma: Tensor, length: int, kernel: int) -> Tensor:
     return (taps @ reads.flatten(1)).view(-1, length, length)
 
 
-def high_pass(images: Tensor, kernel: int = HIGH_PASS_KERNEL, sigma: float = HIGH_PASS_SIGMA) -> Tensor:
+def high_pass(images: Tensor) -> Tensor:
     """Subtract their Gaussian blur from the images [N, C, H, W] (Chin et al., WACV 2024)."""
-    return images - gaussian_blur(images, images.new_full((len(images),), sigma), kernel)
+    return images - gaussian_blur(images, images.new_full((len(images),), HIGH_PASS_SIGMA), HIGH_PASS_KERNEL)

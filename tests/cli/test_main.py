@@ -14,7 +14,7 @@ LIGHT = [
     line.split()
     for line in (
         "--help", "--version", "methods", "methods maskcon", "datasets", "datasets cifar100",
-        "plugins", "recipes ls", "recipes show maskcon-cifar100", "prepare --help", "pretrain --help",
+        "plugins", "recipes ls", "recipes show maskcon-cifar100", "prepare --help", "pretrain --help", "import --help",
     )
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from timm.layers import resample_abs_pos_embed
 
 from coarsecon.errors import InputError
 from coarsecon.exporters import export
-from coarsecon.importers import import_checkpoint
+from coarsecon.importers.convert import import_checkpoint
 from coarsecon.metrics.retrieval import recall_at_k
 from coarsecon.nn.encoder import load_encoder
 from coarsecon.run.features import split_features
@@ -93,7 +93,7 @@ def test_every_evaluation_takes_an_imported_run(coarsecon, tmp_path, tiny_data):
         assert done.code == 0, (command, done.err)
     done = coarsecon("pretrain", "--data", tiny_data, "--out", run, "--batch-size", "32")
     assert done.code == 2
-    assert "no training state" in done.err
+    assert "without a training state" in done.err
 
 
 @pytest.mark.parametrize("family", FEW)

@@ -8,7 +8,7 @@ import pytest
 
 from coarsecon import registry
 from coarsecon.errors import CoarseconError, InputError
-from coarsecon.exporters import load_exporter
+from coarsecon.exporters import Exporter
 
 
 def entry(name: str) -> registry.Entry:
@@ -200,4 +200,4 @@ def test_a_class_that_does_not_fit_its_kind_is_an_error_that_names_its_package(
     monkeypatch.delitem(sys.modules, "broken", raising=False)
     install_plugin("broken", "odd", source, group=registry.EXPORTERS)
     with pytest.raises(CoarseconError, match=f"exporter 'odd' from broken 1.0: {problem}"):
-        load_exporter("odd")
+        registry.load_class(registry.EXPORTERS, "odd", Exporter)

@@ -55,13 +55,13 @@ class LabelColumns:
         return note + (f"; set keep_na if {' or '.join(names)} is a class name" if names else "")
 
 
-def similar_names(names: Sequence[str], *, limit: int = 3) -> list[str]:
-    """Return groups of class names that differ only in case, spaces, hyphens or in how a number is written."""
+def similar_names(names: Sequence[str]) -> list[str]:
+    """Return up to three groups of class names that differ only in case, spaces, hyphens or number format."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(_spelling(name), []).append(name)
     groups_found = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
-    return groups_found[:limit]
+    return groups_found[:3]
 
 
 def _spelling(name: str) -> str:
