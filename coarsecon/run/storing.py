@@ -51,6 +51,7 @@ def store_result(
     path = (
         run.folder.results / f"{result_name(run, name, split, default_split=default_split, options=options or {})}.json"
     )
+    run.dataset.split(split)  # an unknown split is reported here
     run.use(SplitRef(run.dataset, split))
     overlap = run.training_images(split)
     record = {
