@@ -120,7 +120,7 @@ def test_methods_that_look_at_no_label_train_on_images_without(tmp_path, name):
     split = SplitData({"coarse": np.full(64, -1)}, np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), np.uint8))
     write_dataset(tmp_path / "data", SourceData("unlabelled", 32, {"coarse": ["a", "b"]}, {"train": split}))
     pretrain(build_run_spec(tiny_settings(tmp_path / "data", name, schedule={"epochs": 1})), tmp_path / "run")
-    with pytest.raises(InputError, match="have no coarse label"):
+    with pytest.raises(InputError, match=r"^data\.labels: no training image of .* has a coarse label"):
         build_run_spec(tiny_settings(tmp_path / "data", "supcon"))
 
 
