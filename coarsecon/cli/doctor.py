@@ -33,7 +33,7 @@ def doctor(device: Device = "auto", json: JsonFile = None) -> None:
         facts({name: found or "missing" for name, found in versions.items()})
         facts(_machine(machine))
         facts({"plugins": "\n".join(problems)})
-        table("Extras", ["name", "state", "to add it"], [_extra(each) for each in extras], numbers=False)
+        table("Extras", ["name", "state", "install with"], [_extra(each) for each in extras], numbers=False)
         cells = [
             (each.name, "passed" if each.passed else "FAILED", f"{each.seconds:.1f} s", each.message) for each in checks
         ]
@@ -51,7 +51,9 @@ def _machine(machine: dict[str, Any]) -> dict[str, str]:
     return {
         "platform": machine["platform"],
         "device": f"{machine['device']} ({machine['device_name']})",
-        "precision": "bfloat16 is faster here, and chosen" if faster else "float32; bfloat16 is not faster here",
+        "precision": "bfloat16, which is faster on this device"
+        if faster
+        else "float32; bfloat16 is not faster on this device",
         "threads": f"{machine['threads']} of torch, {machine['processors']} processors",
         "memory": _amount(machine["memory"]),
         "device memory": _amount(machine["device_memory"]),

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from coarsecon.cli.lazy import find_command
@@ -21,6 +21,13 @@ FLAGS = {
     "schedule.epochs": "--epochs",
 }
 """Settings that have a flag."""
+
+NAMED = re.compile(
+    r"\b(?P<verb>set|as|with|leave|choose|omit|and) (?P<name>[a-z][a-z_]*)(?![\w/-]|\.\w)"
+    r"|\((?P<bracketed>[a-z][a-z_]*)\)"
+    r"|(?<![\w./-])[a-z]+(?:_[a-z]+)+(?![\w/-]|\.\w)"
+)
+"""Places in a hint where a word can be a parameter: "set download", "as source", "(table)", "skip_small"."""
 
 SETTING = re.compile(r"(?:data|backbone|method|optimizer|schedule|run)\.[a-z_0-9]+")
 
@@ -44,6 +51,7 @@ def message_of(error: CoarseconError, words: Sequence[str]) -> str:
     elif SETTING.fullmatch(subject) and error.problem and "--set" in known and not hint:
         hint = f"change it with --set {subject}=VALUE"
     hint = SETTING.sub(lambda found: _with_flag(found[0], known), hint)
+    hint = NAMED.sub(lambda found: _as_flag(found, options), hint)
     if isinstance(error, UnfinishedRunError):
         hint += f" with `{shlex.join(['coarsecon', 'pretrain', '--out', str(error.root), '--resume'])}`"
     return str(CoarseconError(subject, error.problem, hint))
@@ -53,6 +61,16 @@ def _with_flag(setting: str, known: Collection[str]) -> str:
     """Return the name of a setting, with its flag if the command has it."""
     flag = FLAGS.get(setting)
     return f"{setting} ({flag})" if flag in known else setting
+
+
+def _as_flag(found: re.Match[str], options: Mapping[str, list[str]]) -> str:
+    """Return the text of a match of `NAMED` with the flag if it names a parameter of the command, else unchanged."""
+    name = found["name"] or found["bracketed"] or found[0]
+    if name not in options:
+        return found[0]
+    verb = "pass" if found["verb"] == "set" else found["verb"]
+    flag = options[name][0]
+    return f"({flag})" if found["bracketed"] else f"{verb} {flag}" if verb else flag
 
 
 def _options(words: Sequence[str]) -> dict[str, list[str]]:

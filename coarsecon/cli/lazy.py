@@ -57,6 +57,9 @@ def find_command(words: Sequence[str]) -> Any:
     if not names:
         return TyperCommand("coarsecon")
     command = _build(names[0], load_command(names[0]), list(words[1:]))
+    for_arguments = getattr(command, "command_for", None)
+    if for_arguments:
+        return for_arguments(list(words[1:])) or command
     return next((command.commands[name] for name in names[1:2] if name in getattr(command, "commands", {})), command)
 
 

@@ -26,16 +26,23 @@ class DatasetGroup(TyperGroup):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Parse the arguments; options may precede the name of the dataset."""
+        name, command = self._dataset(args), self.command_for(args)
+        if name is None or command is None:
+            return super().make_context(info_name, args, parent, **extra)
+        rest = [word for place, word in enumerate(args) if place != args.index(name)]
+        return command.make_context(f"{info_name} {name}", rest, parent, **extra)
+
+    def command_for(self, args: list[str]) -> Any:
+        """Return the command of the dataset that the arguments name, or None if they name none."""
         name = self._dataset(args)
         if name is None:
-            return super().make_context(info_name, args, parent, **extra)
+            return None
         from coarsecon.data.sources import find_source
 
         source = find_source(name)
         command = typer.Typer(rich_markup_mode=self.rich_markup_mode)
         command.command(context_settings=dict(self.context_settings), help=source.about)(_for_source(source))
-        rest = [word for place, word in enumerate(args) if place != args.index(name)]
-        return typer.main.get_command(command).make_context(f"{info_name} {name}", rest, parent, **extra)
+        return typer.main.get_command(command)
 
     def _dataset(self, args: list[str]) -> str | None:
         """Return the first installed dataset among the arguments, else the first that is no option or value."""

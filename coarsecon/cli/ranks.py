@@ -45,7 +45,11 @@ def _warn_if_unfinished(run: RunFolder, reporter: Reporter) -> None:
     if not run.checkpoint("last").exists():  # imported, or cleaned up
         return
     try:
-        done, planned = last_epoch(run.metrics()), run.config().schedule.epochs
+        planned = run.config().schedule.epochs
+    except InputError:  # reported by the evaluation, if it needs the settings
+        return
+    try:
+        done = last_epoch(run.metrics())
     except InputError as error:  # the log is not needed to evaluate the run
         reporter.info(f"WARNING: {error}")
         return

@@ -130,9 +130,9 @@ def _agreements(clusters: "Tensor", known: "Mapping[str, Tensor]") -> dict[str, 
 
 
 def _nothing_stable(found: Mapping[str, Any], within: str) -> str:
-    text = f"no stable groups were found: every {within} class is one cluster; a number k makes k of each"
+    text = f"no stable split was found: every {within} class is one cluster; set k to a number to cluster anyway"
     if len(found) > 1:
-        text += f". The agreement in the row all is then that of the {within} labels"
+        text += f". The row `all` then measures the agreement of the {within} labels"
     return text
 
 

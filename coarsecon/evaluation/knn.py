@@ -54,8 +54,8 @@ class KNN(Evaluation):
         voters = min(int((bank_labels >= 0).sum()) for bank_labels, _ in labels.values())
         if 2 * max(config.k) > voters:
             run.reporter.info(
-                f"k={max(config.k)}: train has {voters:,} labeled images, so half of them or more vote on every image, "
-                f"and their distances hardly matter; try k={max(1, min(20, voters // 10))}"
+                f"k={max(config.k)}: train has {voters:,} labeled images, so every prediction averages over half of "
+                f"them or more; try k={max(1, min(20, voters // 10))}"
             )
         values = {
             level: knn_metrics(

@@ -69,7 +69,7 @@ def sample_episode(
                 f"class {names[label] if names else label}",
                 f"has {len(images)} image{'s' * (len(images) != 1)}, but an episode takes {shots} support and {queries}"
                 " query images of each class",
-                "use fewer shots or queries, or skip small classes",
+                "use fewer shots or queries, or set skip_small",
             )
         chosen = rng.choice(len(images), shots, False)
         rest = np.delete(np.arange(len(images)), chosen)

@@ -112,7 +112,9 @@ def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
             return load_encoder(settled_file(path), device)
         raise FileNotFoundError(error.errno, error.strerror, error.filename or str(path)) from None
     except (OSError, SafetensorError, ValidationError, ValueError) as error:
-        raise InputError(path, f"the encoder cannot be read ({str(error).splitlines()[0]})") from None
+        raise InputError(
+            path, f"the encoder cannot be read ({str(error).splitlines()[0]})", "copy it again or retrain"
+        ) from None
     check_finite(state, path)
     backbone = create_backbone(card.backbone, card.input.size)
     try:

@@ -53,6 +53,7 @@ def test_a_config_file_that_is_none_is_named(coarsecon, run, content):
         done = coarsecon(*command)
         assert done.code == 2, done.err
         assert "--debug" not in done.err
+        assert "WARNING" not in done.err
 
 
 def zipped(file):

@@ -100,7 +100,7 @@ def test_a_cascade_takes_coarse_classes_from_the_first_runs_classifier(coarsecon
         (["--ways", "many"], "--ways: input should be a valid integer, or 'all' (got 'many')"),
         (["--ways", "1"], "--ways: input should be greater than or equal to 2, or 'all' (got '1')"),
         ([], "has 3 images"),
-        ([], "use fewer shots or queries, or skip small classes"),
+        ([], "use fewer shots or queries, or pass --skip-small"),
         (["--combine", "concat"], "RUN2: concat combines two runs"),
         (["--episodes", "1"], "--episodes"),
         (["--split", "holdout"], "no split holdout"),

@@ -80,16 +80,16 @@ def test_an_interrupted_fine_tuning_leaves_nothing(coarsecon, tiny_run, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--augment"], "--augment: a sweep trains on fixed features; choose preset supcon"),
+        (["--augment"], "--augment: a sweep trains on fixed features; choose --preset supcon"),
         (
             ["--finetune", "--preset", "moco"],
-            "--finetune: has its own settings and random views; leave preset",
+            "--finetune: has its own settings and random views; leave --preset and --augment out",
         ),
-        (["--finetune", "--flip"], "--finetune: trains on the output of the backbone; leave layer and flip out"),
-        (["--backbone-lr", "0.1"], "--backbone-lr: the backbone is frozen; set finetune too"),
+        (["--finetune", "--flip"], "--finetune: trains on the output of the backbone; leave --layer and --flip out"),
+        (["--backbone-lr", "0.1"], "--backbone-lr: the backbone is frozen; pass --finetune too"),
         (["--finetune", "--backbone-lr", "0"], "--backbone-lr: input should be greater than 0 (got 0.0)"),
         (["--batch-size", "8"], "--batch-size: applies to random views only"),
-        (["--lr", "1"], "--lr: a sweep tries many learning rates; choose preset"),
+        (["--lr", "1"], "--lr: a sweep tries many learning rates; choose --preset"),
         (["--preset", "moco", "--lr", "-1"], "--lr: input should be greater than 0 (got -1.0)"),
         (["--preset", "other"], "--preset"),
         (["--shots-per-class", "99"], "labeled training images"),

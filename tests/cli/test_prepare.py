@@ -33,10 +33,10 @@ def test_copies_have_the_wanted_size_and_kind(coarsecon, photos, tmp_path, monke
             assert (image.format, image.size) == ("PNG", (64, 48))
     done = coarsecon(*base, "--copies", "png", "--out", tmp_path / "squares")
     assert done.code == 2
-    assert "copies: images of up to 64 px become one array; set resize_shorter" in done.err
+    assert "copies: images of up to 64 px become one array; pass --resize-shorter" in done.err
     done = coarsecon("prepare", "toy", "--resize-shorter", "48", "--out", tmp_path / "toy")
     assert done.code == 2
-    assert "omit resize_shorter" in done.err
+    assert "omit --resize-shorter and --copies" in done.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "png"]
 
 

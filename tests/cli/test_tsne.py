@@ -125,7 +125,7 @@ def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
 def test_class_weights_of_another_layer_or_of_other_classes_are_refused(coarsecon, runs, tiny_data, tmp_path):
     done = coarsecon("tsne", runs["ancor"], "--class-weights", "--layer", "backbone")
     assert done.code == 2
-    assert "--class-weights: belong to the features of another layer; leave layer out" in done.err
+    assert "--class-weights: belong to the features of another layer; leave --layer out" in done.err
     shutil.copytree(tiny_data, tmp_path / "other")
     info = json.loads((tmp_path / "other" / "dataset.json").read_text())
     info["levels"]["coarse"][0] = "something else"

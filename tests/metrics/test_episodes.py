@@ -72,7 +72,7 @@ def test_unlabeled_images_are_never_drawn() -> None:
 def test_a_class_with_too_few_images_is_named() -> None:
     with pytest.raises(InputError, match=r"class 0: has 30 images.* 20 support and 15 query"):
         sample_episode(LABELS, 0, ways="all", shots=20, queries=15)
-    with pytest.raises(InputError, match=r"class 7: has 1 image, .* or skip small classes"):
+    with pytest.raises(InputError, match=r"class 7: has 1 image, .* or set skip_small"):
         sample_episode(np.array([7]), 0, ways="all", shots=1, queries=1)
     with pytest.raises(InputError, match="fine labels: no image has one"):
         sample_episode(np.full(30, -1), 0, ways=5, shots=1, queries=1)

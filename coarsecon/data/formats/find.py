@@ -27,7 +27,7 @@ def find_images(places: Sequence[Path], reporter: Reporter | None = None) -> lis
         elif place.is_file():
             files.append(place)
         else:
-            raise InputError(place, "no such image or folder")
+            raise InputError(place, "no such image or folder", "check the path")
     return files
 
 

@@ -88,7 +88,7 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
         named = next(name for name in ("path", "coarse", "fine", "label_columns") if getattr(config, name))
         raise InputError(named, "names a column of a table, but there is no table", "set table")
     elif not (root := path_on_disk(request.source)).is_dir():
-        raise InputError(request.source, "no such folder", "source is a folder, table a CSV or Parquet file")
+        raise InputError(request.source, "no such folder", "name a folder as source, or a CSV or Parquet file as table")
     else:
         images, left_out = list_tree(root)
         if left_out.skipped:

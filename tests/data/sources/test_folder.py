@@ -169,7 +169,7 @@ def test_images_without_or_with_a_wrong_suffix_are_read(tree: Callable[..., Path
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none: no such folder; source is a folder, table a CSV"):
+    with pytest.raises(InputError, match="none: no such folder; name a folder as source"):
         read_source(SOURCE, tmp_path / "none")
 
 
