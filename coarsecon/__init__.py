@@ -125,20 +125,26 @@ def pretrain(
         The run, opened as by `load`.
 
     Raises:
-        InputError: The dataset or a setting cannot be used, or `out` holds another run.
+        InputError: The dataset or a setting cannot be used, `out` holds another run, or `resume` changes a setting.
         CoarseconError: The loss became infinite or NaN.
     """
     from pathlib import Path
 
     from coarsecon import recipes
     from coarsecon.config import merge
+    from coarsecon.run.folder import RunFolder
     from coarsecon.train.pretrain import pretrain as train
     from coarsecon.train.resolve import build_run_spec
+    from coarsecon.train.resuming import check_same_settings, with_resumable
 
     layers = recipes.read(recipe) if recipe else {}
     if method:
         layers = merge(layers, {"method": {"name": method} if isinstance(method, str) else method})
     layers = merge(merge(layers, sections), {"data": {"path": Path(data)}})
     spec = build_run_spec(layers)
-    run = train(spec, Path(out or Path("runs") / spec.config.method["name"]), resume=resume, reporter=reporter)
+    folder = RunFolder(Path(out or Path("runs") / spec.config.method["name"]))
+    if resume and folder.config_file.is_file():
+        started = build_run_spec(with_resumable(folder.settings(), layers))
+        check_same_settings(started.config, spec.config, folder.root)
+    run = train(spec, folder.root, resume=resume, reporter=reporter)
     return load(run.root, device=spec.config.run.device)

@@ -23,6 +23,9 @@ def test_python_trains_the_same_run_as_settings_in_layers(tiny_data, tmp_path):
     assert opened.folder.root == tmp_path / "python"
     with pytest.raises(InputError, match="holds a run already"):
         coarsecon.pretrain(tiny_data, method="supce", out=tmp_path / "python", **sections)
+    sections["optimizer"] = {**sections.get("optimizer", {}), "lr": 0.5}
+    with pytest.raises(InputError, match=r"cannot resume: optimizer\.lr was .*, now 0\.5"):
+        coarsecon.pretrain(tiny_data, method="supce", out=tmp_path / "python", resume=True, **sections)
 
 
 def test_a_recipe_can_be_changed_by_sections(tiny_data, tmp_path, monkeypatch):

@@ -15,9 +15,6 @@ from coarsecon.errors import InputError
 from coarsecon.runtime.pool import map_ahead
 from coarsecon.runtime.progress import Progress, Reporter
 
-PIECE = 64
-"""Image files that are decoded at once."""
-
 
 @dataclass(frozen=True)
 class SplitCheck:
@@ -60,8 +57,13 @@ class DatasetCheck:
         return all(split.is_as_written and not split.broken for split in self.splits.values())
 
 
-def check_dataset(dataset: PreparedDataset, *, workers: int = 2, reporter: Reporter | None = None) -> DatasetCheck:
-    """Read every image of a dataset. Counts and label ranges were verified when it was opened."""
+def check_dataset(
+    dataset: PreparedDataset, *, workers: int = 2, reporter: Reporter | None = None, chunk_size: int = 64
+) -> DatasetCheck:
+    """Read every image of a dataset, `chunk_size` files at a time per worker.
+
+    Counts and label ranges were verified when it was opened.
+    """
     splits: dict[str, SplitCheck] = {}
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for name, split in dataset.splits.items():
@@ -69,7 +71,7 @@ def check_dataset(dataset: PreparedDataset, *, workers: int = 2, reporter: Repor
             marks: list[bytes | str] = []
             broken = []
             digest = hashlib.sha256()
-            for mark in _marks(split, workers, progress, digest.update):
+            for mark in _marks(split, workers, progress, digest.update, chunk_size):
                 if isinstance(mark, str):
                     broken.append(mark)
                 else:
@@ -93,7 +95,7 @@ def check_dataset(dataset: PreparedDataset, *, workers: int = 2, reporter: Repor
 
 
 def _marks(
-    split: Split, workers: int, progress: Progress, content: Callable[[bytes | memoryview], None]
+    split: Split, workers: int, progress: Progress, content: Callable[[bytes | memoryview], None], chunk_size: int
 ) -> Iterator[bytes | str]:
     """Yield the hash of the pixels of each image, or the reason why it does not decode.
 
@@ -108,7 +110,7 @@ def _marks(
             yield hashlib.sha256(image.data).digest()
             progress.advance()
         return
-    pieces = [split.files[start : start + PIECE] for start in range(0, len(split), PIECE)]
+    pieces = [split.files[start : start + chunk_size] for start in range(0, len(split), chunk_size)]
     found = map_ahead(_file_marks, pieces, pool=pool_for(min(workers, len(pieces))), ahead=2 * workers)
     for files, marks in zip(pieces, found, strict=True):
         for file in files:

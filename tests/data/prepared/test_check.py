@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from coarsecon.data.prepare.dataset import write_dataset
-from coarsecon.data.prepared import check
 from coarsecon.data.prepared.check import check_dataset
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.data.sources import SourceData, SplitData
@@ -71,10 +70,9 @@ def test_copies_are_read_for_their_checksum_while_progress_is_told(
             yield Progress()
             told.clear()
 
-    monkeypatch.setattr(check, "PIECE", 2)
     read = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda file: (behind.append(len(told)), read(file))[1])
-    assert check_dataset(doubled, workers=1, reporter=Telling()).is_whole
+    assert check_dataset(doubled, workers=1, reporter=Telling(), chunk_size=2).is_whole
     assert behind == [1] * 9
 
 
