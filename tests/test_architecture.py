@@ -84,7 +84,7 @@ def test_rooms_inside_data_point_one_way(path):
 
 
 def test_only_errors_and_settings_are_loose_at_the_top():
-    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py", "config.py"}
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py"}
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if room(module_name(path)) != "cli"], ids=module_name)

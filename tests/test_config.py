@@ -4,8 +4,9 @@ import warnings
 
 import pytest
 
-from coarsecon.config import RunConfig, merge, parse_assignments, parse_yaml, read_config_file, to_yaml, validate
+from coarsecon.config import RunConfig, merge, parse_assignments, read_config_file, to_yaml, validate
 from coarsecon.errors import InputError
+from coarsecon.runtime.documents import parse_yaml
 
 
 def test_later_layers_win_key_by_key():
