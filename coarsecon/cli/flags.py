@@ -23,7 +23,7 @@ FLAGS = {
 """Settings that have a flag."""
 
 NAMED = re.compile(
-    r"\b(?P<verb>set|as|with|leave|choose|omit|and) (?P<name>[a-z][a-z_]*)(?![\w/-]|\.\w)"
+    r"\b(?P<verb>set|pass|as|with|leave|choose|omit|and) (?P<name>[a-z][a-z_]*)(?![\w/-]|\.\w)"
     r"|\((?P<bracketed>[a-z][a-z_]*)\)"
     r"|(?<![\w./-])[a-z]+(?:_[a-z]+)+(?![\w/-]|\.\w)"
 )

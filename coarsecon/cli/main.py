@@ -90,7 +90,8 @@ def explain(error: Exception, words: list[str]) -> tuple[str, int]:
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:
         context = getattr(error, "ctx", None)
-        hint = f" (see `{context.command_path} --help`)" if context is not None else ""
+        command = context.command_path if context is not None else " ".join(["coarsecon", *_command(words)])
+        hint = f" (see `{command} --help`)"
         message = usage().replace("Value error, ", "")  # added by pydantic
         return (f"{message.rstrip('.')}{hint}" if message else ""), 2
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -102,6 +103,11 @@ def explain(error: Exception, words: list[str]) -> tuple[str, int]:
         return f"{os.fsdecode(error.filename)}: {error.strerror}; check the path and its permissions", code
     notes = "".join(f"{note}; " for note in getattr(error, "__notes__", ()))
     return f"{type(error).__name__}: {error} ({notes}rerun with --debug for the traceback)", 1
+
+
+def _command(words: list[str]) -> list[str]:
+    """Return the name of the command if the command line starts with one."""
+    return [word for word in words[:1] if not word.startswith("-")]
 
 
 def _is_full_disk(error: BaseException | None) -> bool:

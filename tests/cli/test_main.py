@@ -73,6 +73,7 @@ def _processor_seconds(*words: str) -> float:
         (["methods", "nope"], "method 'nope': not found; known: "),
         (["recipes", "show", "nope"], "recipes ls"),
         (["retrieve"], "RUN"),
+        (["retrieve", "x", "--png"], "'--png' requires an argument (see `coarsecon retrieve --help`)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -190,8 +190,8 @@ def test_the_best_encoder_can_be_asked_for(coarsecon, tiny_run):
     ("arguments", "says"),
     [
         (["--query", "nowhere.png"], "nowhere.png"),
-        (["--gallery", "."], "--gallery: a folder of images has no labels to score; pass query"),
-        (["--index", "HNSW8"], "--index: metrics are always exact; pass query"),
+        (["--gallery", "."], "--gallery: a folder of images has no labels to score; pass --query"),
+        (["--index", "HNSW8"], "--index: metrics are always exact; pass --query"),
         (["--gallery-split", "nothing"], "no split nothing"),
         (["--gallery-data", "nowhere"], "nowhere"),
         (["--query", "a.png", "--gallery-split", "train"], "--gallery-split"),
