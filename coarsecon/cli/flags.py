@@ -23,7 +23,8 @@ FLAGS = {
 """Settings that have a flag."""
 
 NAMED = re.compile(
-    r"\b(?P<verb>set|pass|as|with|leave|choose|omit|and) (?P<name>[a-z][a-z_]*)(?![\w/-]|\.\w)"
+    r"(?<![\w-])(?P<verb>set|pass|as|with|leave|choose|omit|--[a-z-]+ and) "
+    r"(?!out\b)(?P<name>[a-z][a-z_]*)(?![\w/-]|\.\w)"
     r"|\((?P<bracketed>[a-z][a-z_]*)\)"
     r"|(?<![\w./-])[a-z]+(?:_[a-z]+)+(?![\w/-]|\.\w)"
 )
@@ -51,7 +52,8 @@ def message_of(error: CoarseconError, words: Sequence[str]) -> str:
     elif SETTING.fullmatch(subject) and error.problem and "--set" in known and not hint:
         hint = f"change it with --set {subject}=VALUE"
     hint = SETTING.sub(lambda found: _with_flag(found[0], known), hint)
-    hint = NAMED.sub(lambda found: _as_flag(found, options), hint)
+    for _ in range(2):  # the second pass finds "leave --preset and augment"
+        hint = NAMED.sub(lambda found: _as_flag(found, options), hint)
     if isinstance(error, UnfinishedRunError):
         hint += f" with `{shlex.join(['coarsecon', 'pretrain', '--out', str(error.root), '--resume'])}`"
     return str(CoarseconError(subject, error.problem, hint))

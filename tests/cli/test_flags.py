@@ -31,6 +31,8 @@ from coarsecon.errors import CoarseconError, InputError
         (["pretrain"], InputError("d", "is old", "set run.batch_size"), "d: is old; set run.batch_size (--batch-size)"),
         (["linear", "run"], InputError("finetune", "has its own views", "leave preset and augment out"),
          "--finetune: has its own views; leave --preset and --augment out"),
+        (["prepare", "folder"], InputError("d", "is broken", "set skip_broken to leave out images and source"),
+         "d: is broken; pass --skip-broken to leave out images and source"),
         (["nowhere"], InputError("command 'nowhere'", "not found"), "command 'nowhere': not found"),
         ([], CoarseconError("the disk failed"), "the disk failed"),
     ],
