@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
-IMPORTED = ["coarsecon.cli.main", "coarsecon.run.session", "coarsecon.train.pretrain", "faiss", "sklearn.cluster"]
+IMPORTED = ["coarsecon.cli.main", "coarsecon.run.facade", "coarsecon.train.pretrain", "faiss", "sklearn.cluster"]
 
 
 class Ended(NamedTuple):
