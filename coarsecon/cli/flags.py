@@ -13,6 +13,7 @@ FLAGS = {
     "backbone.weights": "--init-from",
     "data.limit": "--limit",
     "data.path": "--data",
+    "data.paths": "--data",
     "method.name": "--method",
     "run.batch_size": "--batch-size",
     "run.device": "--device",
