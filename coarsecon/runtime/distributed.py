@@ -181,7 +181,7 @@ def connected() -> Iterator[Distributed]:
         lost = CoarseconError(
             f"rank {launched_rank()}",
             f"lost the connection to another rank ({str(error).splitlines()[0][:200]})",
-            "run the same command again when all machines are available; a training resumes from its checkpoint",
+            "run the same command again when all machines are available; to continue a training, set resume",
         )
         lost.reported_elsewhere = False
         raise lost from error

@@ -14,7 +14,7 @@ def test_the_first_module_is_returned():
 
 
 def test_every_missing_package_is_named_with_the_install_command(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
     with pytest.raises(InputError) as caught:
         require_extra("maps", "sklearn.cluster", "json", "nonesuch.inner", needed_by="clustering", instead="wait")
     error = caught.value
