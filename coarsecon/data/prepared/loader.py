@@ -53,8 +53,8 @@ class ImageLoader:
             return
         self._order.index_batches = index_batches
         for batch in self._from_processes() if self.workers else self._threads():
-            if isinstance(batch, InputError):
-                raise batch
+            if isinstance(batch, InputError):  # a new error: one that this frame refers to would keep the workers alive
+                raise InputError(batch.subject, batch.problem, batch.hint)
             yield batch.to(self.device)
 
     def _from_processes(self) -> Iterator[ImageBatch | InputError]:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,10 @@ def test_a_dropped_iterator_does_not_disturb_the_next(files: Split, workers: int
 def test_a_broken_file_is_one_plain_error(files: Split, workers: int) -> None:
     assert files.files is not None
     files.files[3].write_bytes(b"broken")
+    before = set(active_children())
     with pytest.raises(InputError, match=rf"^{files.files[3]}: not a readable image [^\n]*\Z"):
         list(ImageLoader(files, "cpu", workers).batches([torch.tensor([0, 3])]))
+    assert set(active_children()) <= before
 
 
 def test_subsets_load_as_the_whole_does(arrays: Split, files: Split) -> None:
