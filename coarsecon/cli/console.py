@@ -107,11 +107,6 @@ def wrapped(text: str, mark: str = "") -> str:
     return "\n".join(filled)
 
 
-def percent(value: float) -> str:
-    """Format a fraction as a percentage."""
-    return f"{100 * value:.2f}"
-
-
 def emit_json(value: Any, target: str) -> None:
     """Write `value` as JSON to a file, or to stdout for `-`."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8") if target == "-" else "utf-8"

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coarsecon.cli.console import closing, emit_json, percent, table
+from coarsecon.cli.console import closing, emit_json, table
 from coarsecon.cli.options import JsonFile, OldCheckpoint, RunArgument, chosen_checkpoint
 from coarsecon.cli.pretrain import given
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.config import Checkpoint
 from coarsecon.errors import InputError
+from coarsecon.metrics.metric import percent
 from coarsecon.run.folder import RunFolder, open_run
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from coarsecon.cli.console import closing, emit_json, table
-from coarsecon.cli.generated import given_as, old_names, option_name, options_of, parse_options
+from coarsecon.cli.generated import old_names, option_name, options_of, parse_options
 from coarsecon.cli.options import COMMON, RunArgument
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.ranks import shared_run
@@ -31,7 +31,7 @@ def command(name: str) -> Callable[..., None]:
     evaluation = load_evaluation(name)
 
     def run_command(**given: Any) -> None:
-        _run(name, evaluation, given)
+        _evaluate(name, evaluation, given)
 
     run_command.__doc__ = inspect.getdoc(type(evaluation))
     run_command.__signature__ = inspect.Signature(parameters(evaluation))  # type: ignore[attr-defined]
@@ -59,15 +59,6 @@ def parameters(evaluation: Evaluation) -> list[inspect.Parameter]:
     return [run, *own, *files, *common]
 
 
-def _run(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
-    try:
-        _evaluate(name, evaluation, given)
-    except InputError as error:
-        if error.subject in evaluation.Config.model_fields:
-            raise InputError(given_as(evaluation.Config, error.subject), error.problem, error.hint) from None
-        raise
-
-
 def _evaluate(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
     fields = evaluation.Config.model_fields.keys() | old_names(evaluation.Config).keys()
     config = parse_options(evaluation.Config, {key: given[key] for key in given.keys() & fields})
@@ -92,7 +83,7 @@ def _evaluate(name: str, evaluation: Evaluation, given: dict[str, Any]) -> None:
 def _check_files(evaluation: Evaluation, config: BaseModel, given: Mapping[str, Any]) -> None:
     for each in evaluation.formats:
         if given[each.suffix] and each.needs and not getattr(config, each.needs):
-            option = given_as(type(config), each.needs)
+            option = option_name(each.needs)
             raise InputError(option_name(each.suffix), f"is written only with {option}", f"pass {option} too")
 
 

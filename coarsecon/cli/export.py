@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from coarsecon import registry
 from coarsecon.cli.console import closing
-from coarsecon.cli.options import CheckpointChoice, OldCheckpoint, RunArgument
+from coarsecon.cli.options import CheckpointChoice, OldCheckpoint, RunArgument, chosen_checkpoint
 from coarsecon.cli.plugin_options import with_options_of
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
@@ -47,15 +47,14 @@ def export(
     from coarsecon.run.facade import Run
     from coarsecon.run.spec import FeatureSpec
 
-    for old, new, value in (("--format", "--to", format), ("--encoder", "--checkpoint", encoder)):
-        if value is not None:
-            warnings.warn(f"{old} is now called {new}", FutureWarning, stacklevel=2)
+    if format is not None:
+        warnings.warn("--format is now called --to", FutureWarning, stacklevel=2)
     name, opened = format or to, open_run(run)
     target = out or opened.root / "export" / name
     if out is None:
         opened.check_owned(target)
     settings = parse_options(_config(name), options).model_dump()
-    used = Run(opened, features=FeatureSpec(encoder or checkpoint))
+    used = Run(opened, features=FeatureSpec(chosen_checkpoint(checkpoint, encoder)))
     try:
         notes = write(used, name, target, **settings)
     except NotWritableError as error:

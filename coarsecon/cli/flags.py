@@ -41,7 +41,9 @@ def message_of(error: CoarseconError, words: Sequence[str]) -> str:
         error: An error of the library, which names settings and parameters.
         words: The command line without the name of the program.
     """
-    options = {name: flags for name, flags in _options(words).items() if flags}
+    parameters = _parameters(words)
+    options = {each.name: flags for each in parameters if (flags := [flag for flag in each.opts if flag[:2] == "--"])}
+    placeholders = {each.name: each.metavar for each in parameters if each.param_type_name == "argument"}
     known = {flag for flags in options.values() for flag in flags}
     from coarsecon.run.missing import UnfinishedRunError
 
@@ -50,6 +52,8 @@ def message_of(error: CoarseconError, words: Sequence[str]) -> str:
         subject = _with_flag(subject, known)
     elif subject in options:
         subject = options[subject][0]
+    elif placeholders.get(subject):
+        subject = placeholders[subject]
     elif SETTING.fullmatch(subject) and error.problem and "--set" in known and not hint:
         hint = f"change it with --set {subject}=VALUE"
     hint = SETTING.sub(lambda found: _with_flag(found[0], known), hint)
@@ -76,10 +80,9 @@ def _as_flag(found: re.Match[str], options: Mapping[str, list[str]]) -> str:
     return f"({flag})" if found["bracketed"] else f"{verb} {flag}" if verb else flag
 
 
-def _options(words: Sequence[str]) -> dict[str, list[str]]:
-    """Return the flags of each parameter of the command in `words`."""
+def _parameters(words: Sequence[str]) -> list[Any]:
+    """Return the options and arguments of the command in `words`."""
     try:
-        command: Any = find_command(words)
+        return list(find_command(words).params)
     except CoarseconError:
-        return {}
-    return {param.name: [flag for flag in param.opts if flag.startswith("--")] for param in command.params}
+        return []

@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from coarsecon.errors import InputError
 from coarsecon.runtime.settings import validate
 
 M = TypeVar("M", bound=BaseModel)
@@ -25,12 +24,6 @@ whether its value is given as text, which the model parses; and a former name, w
 def option_name(field: str) -> str:
     """Return the option of a field: `top_k` -> `--top-k`."""
     return f"--{field.replace('_', '-')}"
-
-
-def given_as(config: type[BaseModel], field: str) -> str:
-    """Return the name under which a field is given: its option, or the placeholder of a positional argument."""
-    extra = _extra(config.model_fields[field])
-    return str(extra.get(METAVAR, field)) if extra.get(ARGUMENT) else option_name(field)
 
 
 def options_of(config: type[BaseModel], *, leave_out: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
@@ -111,16 +104,11 @@ def parse_options(config: type[M], given: Mapping[str, Any]) -> M:
     """Make the model of the values of options; None is left out where it is not the field's own default.
 
     Raises:
-        InputError: A value does not fit; names the option.
+        InputError: A value does not fit; names the field.
     """
     values = {name: value for name, value in given.items() if value is not None}
     for old, name in old_names(config).items():
         if old in values:
             warnings.warn(f"{option_name(old)} is now called {option_name(name)}", FutureWarning, stacklevel=2)
             values[name] = values.pop(old)
-    try:
-        return validate(config, values)
-    except InputError as error:
-        if error.subject in config.model_fields:
-            raise InputError(given_as(config, error.subject), error.problem, error.hint) from None
-        raise
+    return validate(config, values)

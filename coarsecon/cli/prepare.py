@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from coarsecon import registry
-from coarsecon.cli.console import closing, emit_json, processors, table
+from coarsecon.cli.console import JsonFile, closing, emit_json, processors, table
 from coarsecon.cli.generated import options_of
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
@@ -92,7 +92,7 @@ def shared_options(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes that convert images. Default: one per processor.")
     ] = None,
-    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is stdout.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Read a dataset from its original files, verify it, and write it in the prepared form.
 

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from coarsecon.cli.console import closing, percent, table
+from coarsecon.cli.console import closing, table
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.errors import InputError
+from coarsecon.metrics.metric import percent
 from coarsecon.run.spec import Runtime
 from coarsecon.runtime.files import atomic_write, several
 
@@ -60,7 +61,7 @@ def quickstart(
         layers = merge(recipes.read(f"{name}-toy"), {"data": {"path": data}, "run": {"seed": seed}})
         if epochs is not None:
             layers = merge(layers, {"schedule": {"epochs": epochs}})
-        reporter.info(f"{what}")
+        reporter.info(what)
         folder = out / "runs" / name
         planned, begun = build_run_spec(layers), RunFolder(folder).config_file.exists()
         if begun:
@@ -82,12 +83,8 @@ def quickstart(
     )
 
     session = sessions["maskcon"]
-    gallery, map_page, map_picture, result = (
-        out / "gallery.html",
-        out / "map.html",
-        out / "map.png",
-        out / "results.json",
-    )
+    names = ("gallery.html", "map.html", "map.png", "results.json")
+    gallery, map_page, map_picture, result = (out / name for name in names)
     title = "Toy images, searched with MaskCon's embedding"
     write_gallery(gallery, example_rows(session, "test", 16, 8), title=title)
     record = map_split(session, "test", "tsne")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from coarsecon.cli.console import closing, percent, processors
+from coarsecon.cli.console import closing, processors
 from coarsecon.cli.options import (
     CheckpointChoice,
     DataFolder,
@@ -20,6 +20,7 @@ from coarsecon.cli.options import (
 )
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
+from coarsecon.metrics.metric import percent
 from coarsecon.run.folder import open_run
 from coarsecon.runtime.extras import require_extra
 
@@ -64,11 +65,8 @@ def serve(
     marks = Marks(opened.results / "marks.csv")
     before = len(marks)
     with listen(host, port) as listening:  # report a port that is in use before any work
-        spec, runtime = (
-            FeatureSpec(chosen_checkpoint(checkpoint, encoder), layer, flip),
-            Runtime(device, workers, reporter),
-        )
-        session = Run(opened, data, features=spec, runtime=runtime)
+        spec = FeatureSpec(chosen_checkpoint(checkpoint, encoder), layer, flip)
+        session = Run(opened, data, features=spec, runtime=Runtime(device, workers, reporter))
         finder = Finder.of(session, split, index)
         app = create_app(finder, marks, opened, names=[host], workers=processors())
         if not finder.index.exact:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from coarsecon.metrics.metric import Metric as Metric
+from coarsecon.metrics.metric import percent as percent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,15 +124,11 @@ def metrics_table(title: str, metrics: Sequence[Metric]) -> Table:
     return Table(title, ["", *(group or "value" for group in groups)], rows)
 
 
-def percent(value: float) -> str:
-    """Return a fraction in percent, with two decimals."""
-    return f"{100 * value:.2f}"
-
-
 def _cell(metric: Metric) -> str:
-    scale = 100 if metric.is_fraction else 1
-    text = f"{scale * metric.value:.2f}" if metric.is_fraction else f"{metric.value:.4g}"
-    return text if metric.interval is None else f"{text} ± {scale * metric.interval:.2g}"
+    text = percent(metric.value) if metric.is_fraction else f"{metric.value:.4g}"
+    if metric.interval is None:
+        return text
+    return f"{text} ± {metric.interval * (100 if metric.is_fraction else 1):.2g}"
 
 
 class Evaluation(ABC):

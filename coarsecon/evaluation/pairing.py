@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coarsecon.data.prepared.classes import class_keys, matching
+from coarsecon.data.prepared.classes import class_keys, fine_first, matching
 from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.data.prepared.unlabeled import unlabeled_note
@@ -84,7 +84,7 @@ def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef)
     for level, pair in labels.items():
         missed = (pair[0] >= 0) & (relevant_counts(search.own.cpu(), *pair) == 0)
         report[level] = {**summary(values[level], pair[0]), "queries_without_match": int(missed.sum())}
-        _tell_missed(store.runtime.reporter, queries.dataset.info.levels[level], level, pair[0], missed)
+        _report_missed(store.runtime.reporter, queries.dataset.info.levels[level], level, pair[0], missed)
     if not {"fine", "coarse"} <= labels.keys():
         return report
     (fine, _), (coarse, _) = labels["fine"], labels["coarse"]
@@ -106,8 +106,8 @@ def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef)
     return report
 
 
-def _tell_missed(reporter: Reporter, names: list[str], level: str, labels: Tensor, missed: Tensor) -> None:
-    """Say one line about the queries that have nothing to find."""
+def _report_missed(reporter: Reporter, names: list[str], level: str, labels: Tensor, missed: Tensor) -> None:
+    """Report the queries that have nothing to find."""
     if not missed.any():
         return
     classes = [names[label] for label in labels[missed].unique().tolist()]
@@ -176,7 +176,7 @@ def paired_labels(queries: SplitRef, gallery: SplitRef) -> LabelPairs:
     Raises:
         InputError: there is no such level.
     """
-    levels = sorted(queries.dataset.info.levels, key=lambda level: (level != "fine", level != "coarse", level))
+    levels = fine_first(queries.dataset.info.levels)
     asked, among = (part.dataset.split(part.split).labels for part in (queries, gallery))
     pairs = {
         level: (asked[level], _renumbered(among[level], gallery.dataset, queries.dataset, level))

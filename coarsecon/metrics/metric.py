@@ -8,6 +8,11 @@ Kind = Literal["share", "score", "chance", "value"]
 """A fraction of independent queries, another score of at most 1, what chance gives, or a number of any size."""
 
 
+def percent(value: float) -> str:
+    """Return a fraction in percent, with two decimals."""
+    return f"{100 * value:.2f}"
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number.

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from coarsecon.report.chart import Line, Point, line_chart
-from coarsecon.run.results import is_number
+from coarsecon.runtime.documents import is_number
 
 CURVE_ORDER = (
     r"loss",

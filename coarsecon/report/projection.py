@@ -27,7 +27,7 @@ def draw_map(run: Run, split: str, record: dict[str, Any], *, title: str | None 
     )
 
 
-def saved_map(run: Run, file: Path, *, title: str | None = None) -> FeatureMap:
+def saved_map(run: Run, file: Path) -> FeatureMap:
     """The map that `run.save_result` wrote to `file`, drawn from the run's dataset.
 
     Raises:
@@ -38,6 +38,6 @@ def saved_map(run: Run, file: Path, *, title: str | None = None) -> FeatureMap:
         for image in record["images"]:
             if not image.items() >= image_identity(run, record["split"], image["index"]).items():
                 raise ValueError(f"{image['name']} is not of {run.dataset.root}")
-        return draw_map(run, record["split"], record, title=title)
+        return draw_map(run, record["split"], record)
     except (OSError, InputError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"{file}: no map of this dataset can be drawn from it; run `coarsecon tsne` again") from error
+        raise InputError(file, "no map of this dataset can be drawn from it", "run `coarsecon tsne` again") from error

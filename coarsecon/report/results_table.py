@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from coarsecon.metrics.metric import Metric
+from coarsecon.metrics.metric import Metric, percent
 from coarsecon.report.comparison import Comparison, Difference
 from coarsecon.report.page import macro
 from coarsecon.run.results import Freshness, StoredResult
@@ -117,7 +117,7 @@ def _compared_row(row: Comparison) -> dict[str, Any]:
 
 
 def _compared(row: Comparison, value: float | None, difference: Difference | None) -> dict[str, Any]:
-    show, show_signed = (_percent, _signed_percent) if row.is_fraction else (_plain, _signed)
+    show, show_signed = (percent, _signed_percent) if row.is_fraction else (_plain, _signed)
     if value is None or difference is None:
         return {"text": "–" if value is None else show(value), "is_score": value is not None, "mark": None}
     is_worse = difference.exceeds and (difference.value > 0) == row.lower_is_better
@@ -196,7 +196,7 @@ def _cells(part: Mapping[str, Any], metrics: Mapping[str, Metric], prefix: str =
 def _cell(value: Any, metric: Metric | None, *, with_interval: bool) -> Cell:
     if metric is None or value is None:
         return Cell(_plain(value))
-    show = _percent if metric.is_fraction else _plain
+    show = percent if metric.is_fraction else _plain
     margin = show(metric.interval) if with_interval and metric.interval is not None else ""
     return Cell(show(value), margin, metric.kind != "chance")
 
@@ -247,10 +247,6 @@ def _signed_percent(value: float) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.4g}".replace("-", "−")
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
 
 
 def _plain(value: Any) -> str:

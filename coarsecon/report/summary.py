@@ -31,10 +31,10 @@ from coarsecon.run.facade import Run
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.log import last_epoch
 from coarsecon.run.provenance import Verifier
-from coarsecon.run.results import StoredResult, is_number
+from coarsecon.run.results import StoredResult
 from coarsecon.run.searching import example_rows
 from coarsecon.run.spec import FeatureSpec, Runtime
-from coarsecon.runtime.documents import read_json_object
+from coarsecon.runtime.documents import is_number, read_json_object
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train.monitor import monitored_name
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from coarsecon.config import Checkpoint, FeatureLayer
+from coarsecon.data.prepared.classes import fine_first
 from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.data.prepared.unlabeled import LEFT_OUT, unlabeled_note
@@ -140,8 +141,7 @@ class Run:
         """
         columns = [self.dataset.split(split).labels for split in splits]
         self.use(*(SplitRef(self.dataset, split) for split in splits))
-        levels = sorted(columns[0], key=lambda level: (level != "fine", level != "coarse", level))
-        known = {level: [labels[level] for labels in columns] for level in levels}
+        known = {level: [labels[level] for labels in columns] for level in fine_first(columns[0])}
         known = {level: found for level, found in known.items() if all((labels >= 0).any() for labels in found)}
         if not known:
             raise InputError(self.dataset.root, f"no level of labels is known in {' and '.join(splits)}")

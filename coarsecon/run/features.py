@@ -268,14 +268,3 @@ def split_batches(loader: ImageLoader, size: int, starts: range) -> Iterator[Ima
 
 def _mirrored(name: str) -> str:
     return f"{name}-mirrored"
-
-
-def split_features(
-    folder: RunFolder,
-    dataset: PreparedDataset,
-    split: str,
-    spec: FeatureSpec = FeatureSpec(),
-    runtime: Runtime = Runtime("cpu", workers=0),
-) -> Tensor:
-    """Return features [N, D] of a prepared split: `FeatureStore.split` in one call."""
-    return FeatureStore(folder, spec, runtime).split(dataset, split)

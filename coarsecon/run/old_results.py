@@ -1,11 +1,11 @@
 """Metrics in result files of earlier versions, recognized by their names."""
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from coarsecon.metrics.metric import Metric
+from coarsecon.runtime.documents import is_number
 
 SHARES = re.compile(r"recall@\d+|top\d+|accuracy")
 SCORES = re.compile(
@@ -25,11 +25,11 @@ def old_metrics(values: Mapping[str, Any]) -> list[Metric]:
 
 def _metrics(group: str, part: Mapping[str, Any]) -> Iterator[Metric]:
     for name, value in part.items():
-        if name == "chance" and _is_number(value):
+        if name == "chance" and is_number(value):
             yield Metric(name, float(value), group, "chance")
-        elif SCORES.fullmatch(name) and _is_number(value):
+        elif SCORES.fullmatch(name) and is_number(value):
             interval = part.get(f"{name}_ci95", part.get("ci95") if name in ("accuracy", "top1") else None)
-            interval = float(interval) if _is_number(interval) else None
+            interval = float(interval) if is_number(interval) else None
             queries = _count(part, "queries")
             if SHARES.fullmatch(name) and interval is None and "ci95" not in part and queries:
                 yield Metric(name, float(value), group, "share", count=queries)
@@ -37,10 +37,6 @@ def _metrics(group: str, part: Mapping[str, Any]) -> Iterator[Metric]:
                 yield Metric(name, float(value), group, interval=interval, count=_count(part, "episodes", "repeats"))
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _count(part: Mapping[str, Any], *names: str) -> int | None:
-    found = [int(part[name]) for name in names if _is_number(part.get(name)) and part[name] >= 1]
+    found = [int(part[name]) for name in names if is_number(part.get(name)) and part[name] >= 1]
     return found[0] if found else None

@@ -1,7 +1,6 @@
 """The result files of a run: one JSON object each, with its metrics and what they were computed from."""
 
 import hashlib
-import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ from coarsecon.errors import InputError
 from coarsecon.metrics.metric import Metric
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.old_results import old_metrics
-from coarsecon.runtime.documents import read_json_object
+from coarsecon.runtime.documents import is_number, read_json_object
 
 CONTEXT = ("split", "checkpoint", "layer", "flip", "data", "run2", "training_images")
 """Entries that describe the features and the split of a result."""
@@ -126,8 +125,3 @@ def word(text: str) -> str:
         return plain
     key, _, value = plain.partition("=")
     return f"{key}={value[-24:]}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a JSON value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,6 +1,7 @@
 """Read untrusted JSON and YAML: bounded in size and depth, with one-line errors."""
 
 import json
+import math
 import re
 import stat
 from collections.abc import Iterable
@@ -145,3 +146,8 @@ def _check_nodes(root: yaml.Node, origin: str) -> None:
             pending += [(each, depth + 1) for pair in node.value for each in pair]
         elif isinstance(node, yaml.SequenceNode):
             pending += [(each, depth + 1) for each in node.value]
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a JSON value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +64,19 @@ FINETUNING = ClassifierSettings(
 """A tenth of the classifier's learning rate for the pretrained backbone, on the runs' weak views."""
 
 
+class LabeledImages(NamedTuple):
+    """Images with their labels [N], all known."""
+
+    split: Split
+    labels: Tensor
+
+    @classmethod
+    def known(cls, split: Split, labels: Tensor, what: str) -> Self:
+        """Select the images whose label is known; raises as `labeled` does."""
+        indices = labeled(labels, what)
+        return cls(split if len(indices) == len(split) else split.take(indices), labels[indices])  # `take` copies
+
+
 def view_probe(
     encoder: Encoder,
     train: Split,
@@ -91,19 +104,17 @@ def view_probe(
         InputError: No label is known, or an image cannot be read.
         CoarseconError: The loss became infinite or NaN.
     """
-    known, measured = labeled(train_labels, "training image"), labeled(test_labels, "test image")
+    shown = LabeledImages.known(train, train_labels, "training image")
+    measured = LabeledImages.known(test, test_labels, "test image")
     task = ClassifierTask(
-        encoder, _subset(train, known), train_labels[known], _subset(test, measured), test_labels[measured], settings,
-        classes=int(train_labels.max()) + 1, device=device, workers=workers, seed=seed, reporter=reporter,
-    )  # fmt: skip
+        encoder, shown, measured, settings, device=device, workers=workers, seed=seed, reporter=reporter
+    )
     Loop(task).run_to_end()
-    counts = {"queries": len(measured), "classes": len(test_labels[measured].unique()), "train_images": len(known)}
+    counts = {
+        "queries": len(measured.labels), "classes": len(measured.labels.unique()), "train_images": len(shown.labels),
+    }  # fmt: skip
     rates = {"lr": settings.lr, "backbone_lr": settings.backbone_lr, "epochs": settings.epochs}
     return {**last_and_best(task.scores), **rates, **counts, "batch_size": task.length.batch_size, "seed": seed}
-
-
-def _subset(split: Split, indices: Tensor) -> Split:
-    return split if len(indices) == len(split) else split.take(indices)  # which copies
 
 
 class ClassifierTask(Task[ViewBatch]):
@@ -115,20 +126,17 @@ class ClassifierTask(Task[ViewBatch]):
     def __init__(
         self,
         encoder: Encoder,
-        train: Split,
-        train_labels: Tensor,
-        test: Split,
-        test_labels: Tensor,
+        train: LabeledImages,
+        test: LabeledImages,
         settings: ClassifierSettings,
         *,
-        classes: int,
         device: torch.device,
         workers: int,
         seed: int,
         reporter: Reporter | None,
     ) -> None:
         self.encoder, self.settings, self.device = encoder, settings, device
-        self.head = nn.Linear(encoder.dim, classes, device=device)
+        self.head = nn.Linear(encoder.dim, int(train.labels.max()) + 1, device=device)
         nn.init.zeros_(self.head.weight)  # so that the seed decides only the order and the views
         nn.init.zeros_(self.head.bias)
         self.is_tuned = settings.backbone_lr > 0
@@ -138,17 +146,17 @@ class ClassifierTask(Task[ViewBatch]):
         optimizer = torch.optim.SGD(
             groups, lr=1.0, momentum=MOMENTUM, weight_decay=settings.weight_decay, nesterov=settings.nesterov
         )
-        batch_size = min(settings.batch_size, len(train))
-        steps = len(train) // batch_size
+        batch_size = min(settings.batch_size, len(train.labels))
+        steps = len(train.labels) // batch_size
         length = Length(settings.epochs, steps, batch_size, log_every=steps)
         super().__init__(self.head, optimizer, length, reporter=reporter)
         card = encoder.card.input
         view = View(card.size, card.mean, card.std, RandomResizedCrop(scale=settings.scale, flip=0.5))
         self.source = ViewSource(
-            train, train_labels, {"view": view}, batch_size=batch_size, seed=seed, device=device, workers=workers
+            *train, {"view": view}, batch_size=batch_size, seed=seed, device=device, workers=workers
         )
         self.precision = choose_precision("auto", device) if self.is_tuned else "float32"
-        self.test, self.test_labels = ImageLoader(test, device, workers), test_labels.to(device)
+        self.test, self.test_labels = ImageLoader(test.split, device, workers), test.labels.to(device)
         self.fixed = None if self.is_tuned else self.test_features()
         self.scores: list[Scores] = []
 

@@ -48,11 +48,11 @@ def test_copies_are_embedded_once_and_the_numbers_stay(coarsecon, tiny_run, tmp_
 def test_without_copies_it_is_the_library_on_the_features(coarsecon, tiny_run, tiny_data, classifier):
     from coarsecon.data.prepared.store import open_dataset
     from coarsecon.metrics.fewshot import Embedded, draw_episodes, few_shot, predictor
-    from coarsecon.run.features import split_features
+    from coarsecon.run.features import FeatureStore
     from coarsecon.run.folder import open_run
 
     dataset = open_dataset(tiny_data)
-    features = split_features(open_run(tiny_run), dataset, "test")
+    features = FeatureStore(open_run(tiny_run)).split(dataset, "test")
     predict = predictor(Embedded(features, features[:, None]), classifier)
     expected = few_shot(predict, draw_episodes(dataset.split("test").labels["fine"], queries=2, episodes=4))
     found = values(

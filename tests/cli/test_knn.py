@@ -10,7 +10,7 @@ from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE, FINE, draw
 from coarsecon.evaluation import knn_predict
-from coarsecon.run.features import split_features
+from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import open_run
 
 
@@ -48,7 +48,7 @@ def test_so_many_votes_that_nearness_hardly_counts_are_told_once(coarsecon, tiny
 
 def test_the_bank_is_the_training_split(coarsecon, tiny_run, tiny_data):
     dataset = open_dataset(tiny_data)
-    bank, queries = (split_features(open_run(tiny_run), dataset, name) for name in ("train", "test"))
+    bank, queries = (FeatureStore(open_run(tiny_run)).split(dataset, name) for name in ("train", "test"))
     truth = dataset.split("test").labels["coarse"]
     predictions = knn_predict(bank, dataset.split("train").labels["coarse"], queries, k=3)
     found = json.loads(coarsecon("knn", tiny_run, "--k", "3", "--json", "-").out)["coarse"]["top1"]

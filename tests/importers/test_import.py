@@ -15,7 +15,7 @@ from coarsecon.exporters import export
 from coarsecon.importers.convert import import_checkpoint
 from coarsecon.metrics.retrieval import recall_at_k
 from coarsecon.nn.encoder import load_encoder
-from coarsecon.run.features import split_features
+from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import open_run
 from coarsecon.run.restore import coarse_classes, load_method
 from coarsecon.views.batch import ImageBatch
@@ -37,7 +37,7 @@ def test_every_published_form_is_imported_and_evaluates(name, tmp_path, tiny_dat
     from coarsecon.data.prepared.store import open_dataset
 
     dataset = open_dataset(tiny_data)
-    recall = recall_at_k(split_features(run, dataset, "test"), dataset.split("test").labels["fine"], [1, 5])
+    recall = recall_at_k(FeatureStore(run).split(dataset, "test"), dataset.split("test").labels["fine"], [1, 5])
     assert 0 <= recall[1] <= recall[5] <= 1
     if form not in ("swav", "timm", "torchvision"):
         assert load_method(run).project(found) is not None

@@ -16,7 +16,7 @@ from coarsecon.data.prepared.store import open_dataset
 from coarsecon.errors import InputError
 from coarsecon.evaluation.support import embedded_split, predicted_classes
 from coarsecon.nn.encoder import Encoder, load_encoder
-from coarsecon.run.features import FeatureStore, split_features
+from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import RunFolder, open_run
 from coarsecon.run.marks import encoder_mark
 from coarsecon.run.restore import open_encoder
@@ -69,11 +69,11 @@ def files(dataset, tmp_path):
 
 
 def test_features_are_unit_norm_float32_in_the_splits_order(run, dataset):
-    features = split_features(run, dataset, "test")
+    features = FeatureStore(run).split(dataset, "test")
     assert features.dtype == torch.float32
     assert len(features) == 48
     torch.testing.assert_close(features.norm(dim=1), torch.ones(48))
-    assert torch.equal(features, split_features(run, dataset, "test"))
+    assert torch.equal(features, FeatureStore(run).split(dataset, "test"))
     direct = load_encoder(run.encoder()).embed(ImageBatch.full(dataset.split("test").images[7:9]))
     torch.testing.assert_close(features[7:9], direct)
 
@@ -154,26 +154,27 @@ def test_extraction_goes_on_where_it_was_killed(fresh, dataset, tiny_data, monke
         "    if len(calls) == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return embed(self, batch, **options)\n"
         "Encoder.features = dies\n"
-        f"features.split_features(RunFolder(Path({str(fresh.root)!r})), open_dataset(Path({str(tiny_data)!r})), 'test')"
+        f"store = features.FeatureStore(RunFolder(Path({str(fresh.root)!r})))\n"
+        f"store.split(open_dataset(Path({str(tiny_data)!r})), 'test')"
     )
     done = python("-c", script)
     assert done.code == -signal.SIGKILL, done.err
     monkeypatch.setattr("coarsecon.run.features.BATCH", 10)
-    features = split_features(fresh, dataset, "test")
+    features = FeatureStore(fresh).split(dataset, "test")
     assert sum(seen) == 48 - 30
-    torch.testing.assert_close(features, split_features(RunFolder(fresh.root), dataset, "test"))
+    torch.testing.assert_close(features, FeatureStore(RunFolder(fresh.root)).split(dataset, "test"))
     assert len(list(fresh.features.iterdir())) == 1
     whole = load_encoder(fresh.encoder()).embed(ImageBatch.full(dataset.split("test").images))
     torch.testing.assert_close(features, whole, rtol=0, atol=1e-5)
 
 
 def test_the_mark_follows_the_encoder_and_dead_features_go(fresh, dataset):
-    split_features(fresh, dataset, "test")
+    FeatureStore(fresh).split(dataset, "test")
     old = encoder_mark(fresh, "last")
     fresh.encoder().write_bytes(fresh.encoder("best").read_bytes())
     card = fresh.encoder().with_suffix(".json")
     card.write_text(card.read_text() + "\n")
-    split_features(fresh, dataset, "train")
+    FeatureStore(fresh).split(dataset, "train")
     assert encoder_mark(fresh, "last") != old
     assert {file.name.rpartition("-")[2] for file in fresh.features.iterdir()} == {f"{encoder_mark(fresh, 'last')}.npy"}
 
@@ -192,10 +193,10 @@ def test_a_state_saved_while_features_are_made_does_not_mix_with_the_former(fres
 
 
 def test_a_damaged_cache_is_made_anew(run, dataset):
-    features = split_features(run, dataset, "test").clone()
+    features = FeatureStore(run).split(dataset, "test").clone()
     for file in run.features.glob("test-*"):
         file.write_bytes(b"damaged")
-    torch.testing.assert_close(split_features(run, dataset, "test"), features)
+    torch.testing.assert_close(FeatureStore(run).split(dataset, "test"), features)
 
 
 def test_copies_of_images_are_kept_and_resume_with_the_same_draws(fresh, dataset, seen, monkeypatch):
@@ -225,7 +226,7 @@ def test_a_classifier_tells_the_coarse_class_of_images_and_copies(tiny_data, tmp
 
 def test_a_run_without_heads_has_backbone_features_alone(fresh, dataset):
     fresh.heads().unlink()
-    assert len(split_features(fresh, dataset, "test")) == 48
+    assert len(FeatureStore(fresh).split(dataset, "test")) == 48
     with pytest.raises(InputError, match="kept no heads"):
         FeatureStore(fresh, FeatureSpec(layer="projector"))
 

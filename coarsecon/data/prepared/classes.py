@@ -4,7 +4,7 @@
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -70,3 +70,8 @@ def _parents(dataset: PreparedDataset, coarse_classes: int) -> list[int]:
         parents[child] = -1 if child in seen else parent
         seen.add(child)
     return parents
+
+
+def fine_first(levels: Iterable[str]) -> list[str]:
+    """Return the names of label levels in the order of results: fine, coarse, then the others by name."""
+    return sorted(levels, key=lambda level: (level != "fine", level != "coarse", level))

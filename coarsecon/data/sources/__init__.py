@@ -160,7 +160,6 @@ def find_source(name: str) -> Source:
     found = entry.load()
     source = found() if inspect.isclass(found) else found
     if not isinstance(source, Source):
-        owner = f"{entry.distribution} {entry.version}"
         problem = f"{entry.value} is not a coarsecon.data.sources.Source"
-        raise CoarseconError(f"dataset {name!r} from {owner}", problem, "fix or uninstall the package")
+        raise CoarseconError(entry.subject, problem, "fix or uninstall the package")
     return source
