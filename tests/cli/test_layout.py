@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coarsecon.cli.console import percent, table
+from coarsecon.cli.console import table
 from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import FINE, draw
+from coarsecon.metrics.metric import percent
 
 LONG = "00001_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris"
 QUICK = ("--device", "cpu", "--workers", 0)
