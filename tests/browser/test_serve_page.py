@@ -52,7 +52,7 @@ def test_an_image_is_dropped_filtered_and_its_wrong_neighbor_marked(open_page, s
         assert asked.locator(".name").inner_text() == "<b>=odd</b>.png"
         images = page.locator(".neighbors img, .asked img")
         images.last.wait_for()
-        page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        images.evaluate_all("images => Promise.all(images.map((image) => image.decode()))")
         assert images.count() == 13
         cosines = [float(text) for text in page.locator(".neighbors .score").all_inner_texts()]
         assert cosines == sorted(cosines, reverse=True)
