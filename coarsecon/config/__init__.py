@@ -10,6 +10,7 @@ from coarsecon.config.settings import (
     FeatureLayer,
     Fraction,
     OptimizerSettings,
+    Pooling,
     Positive,
     RunConfig,
     RunSettings,
@@ -19,6 +20,6 @@ from coarsecon.runtime.settings import Settings, validate
 
 __all__ = [
     "RESUMABLE", "BackboneSettings", "Checkpoint", "Count", "DataSettings", "FeatureLayer", "Fraction",
-    "OptimizerSettings", "Positive", "RunConfig", "RunSettings", "ScheduleSettings", "Settings", "merge",
+    "OptimizerSettings", "Pooling", "Positive", "RunConfig", "RunSettings", "ScheduleSettings", "Settings", "merge",
     "parse_assignments", "read_config_file", "to_yaml", "validate",
 ]  # fmt: skip

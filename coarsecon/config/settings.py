@@ -19,6 +19,9 @@ Checkpoint = Literal["last", "best"]
 FeatureLayer = Literal["backbone", "projector"]
 """Layer that features come from: the backbone's pooled output, or its projection."""
 
+Pooling = Literal["cls", "mean", "both"]
+"""Features of a transformer: its class token, the mean of its patch tokens, or both concatenated."""
+
 
 class DataSettings(Settings):
     """The prepared dataset, and the labels to train on."""
@@ -64,6 +67,11 @@ class BackboneSettings(Settings):
         None,
         description="Weights to take from a checkpoint with several: their key or a part of their prefix, "
         "such as state_dict_ema or teacher (default: the plain ones).",
+    )
+    pooling: Pooling | None = Field(
+        None,
+        description="Features of a transformer: cls (class token), mean (of the patch tokens), or both concatenated "
+        "(default: timm's pooling).",
     )
     args: dict[str, Any] = Field(default_factory=dict, description="Further arguments of timm.create_model.")
 

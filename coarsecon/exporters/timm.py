@@ -16,6 +16,7 @@ from coarsecon.exporters.comparison import compare, encoder_of, inputs_of, weigh
 from coarsecon.nn import resnet12, small_stem
 from coarsecon.nn.backbone import model_args
 from coarsecon.nn.encoder import Encoder
+from coarsecon.nn.pooling import pooling_arguments
 from coarsecon.nn.small_stem import first_convolution
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def write_folder(run: "Run", folder: Path, *, weights: str) -> list[str]:
 def describe(encoder: Encoder, method: dict[str, Any]) -> dict[str, Any]:
     """Return timm's `config.json`; what timm does not describe, such as the filter, is in `coarsecon`."""
     settings, recipe, backbone = encoder.card.backbone, encoder.card.input, encoder.backbone
-    name, args = split_model_name_tag(settings.name)[0], model_args(settings, recipe.size)
+    name = split_model_name_tag(settings.name)[0]
+    args = model_args(settings, recipe.size) | pooling_arguments(backbone, settings.pooling)
     if architecture_module(encoder) is small_stem:
         name, args = "small_stem", {"base": name, "keep_pool": settings.stem == "small-pool", **args}
     of_timm: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]

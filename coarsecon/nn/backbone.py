@@ -13,6 +13,7 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.nn import resnet12  # noqa: F401  registers it with timm
 from coarsecon.nn.arguments import MODEL_NAME, check_arguments
 from coarsecon.nn.batch_norm import split_batch_norm
+from coarsecon.nn.pooling import set_pooling
 from coarsecon.nn.small_stem import first_convolution, names_a_convolution, use_small_stem
 from coarsecon.nn.weights import LoadedWeights, keep_weights, load_weights
 
@@ -54,6 +55,8 @@ def create_backbone(
         loaded = keep_weights(model, published, f"timm's {settings.name}")
     if loaded is not None and on_weights is not None:
         on_weights(loaded)
+    if settings.pooling is not None:
+        set_pooling(model, settings.pooling)
     if settings.batch_norm_splits > 1:
         split_batch_norm(model, settings.batch_norm_splits)
     return model
