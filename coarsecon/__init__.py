@@ -40,7 +40,7 @@ def load(
     Args:
         run: The run folder.
         data: The prepared dataset to search in and to evaluate on; by default the run's.
-        checkpoint: The "last" or "best" encoder.
+        checkpoint: The "last", "best" or "initial" encoder.
         layer: Features of the "backbone", or of the "projector".
         flip: Average each image's features with those of its mirror image.
         device: "auto", "cpu", "cuda", ...

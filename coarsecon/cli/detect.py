@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coarsecon.cli.console import closing, emit_json, table
-from coarsecon.cli.options import JsonFile, OldCheckpoint, RunArgument, chosen_checkpoint
+from coarsecon.cli.options import OTHER_CHECKPOINTS, JsonFile, OldCheckpoint, RunArgument, chosen_checkpoint
 from coarsecon.cli.pretrain import given
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
@@ -45,7 +45,7 @@ def detect(
         bool, typer.Option("--resume", help="Resume the training in --out; evaluate it if it is finished.")
     ] = False,
     checkpoint: Annotated[
-        Checkpoint | None, typer.Option(help="Encoder of the last epoch (default), or of the best monitored one.")
+        Checkpoint | None, typer.Option(help=f"Encoder of the last epoch (default){OTHER_CHECKPOINTS}.")
     ] = None,
     encoder: OldCheckpoint = None,
     json: JsonFile = None,

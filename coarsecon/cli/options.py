@@ -11,12 +11,15 @@ from coarsecon.config import Checkpoint, FeatureLayer
 
 T = TypeVar("T")
 
+OTHER_CHECKPOINTS = ", of the best monitored one, or the weights that training started from"
+"""End of the help text on checkpoints."""
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `coarsecon pretrain`.")]
 DataFolder = Annotated[
     Path | None, typer.Option("--data", help="Prepared dataset to evaluate on. Default: the run's.", show_default=False)
 ]
 CheckpointChoice = Annotated[
-    Checkpoint, typer.Option("--checkpoint", help="Encoder of the last epoch, or of the best monitored one.")
+    Checkpoint, typer.Option("--checkpoint", help=f"Encoder of the last epoch{OTHER_CHECKPOINTS}.")
 ]
 OldCheckpoint = Annotated[Checkpoint | None, typer.Option("--encoder", hidden=True, help="Now called --checkpoint.")]
 LayerChoice = Annotated[

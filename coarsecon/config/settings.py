@@ -13,8 +13,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 
-Checkpoint = Literal["last", "best"]
-"""Encoder of the last epoch, or the one with the best monitored recall."""
+Checkpoint = Literal["last", "best", "initial"]
+"""Encoder of the last epoch, the one with the best monitored recall, or the weights that training started from."""
 
 FeatureLayer = Literal["backbone", "projector"]
 """Layer that features come from: the backbone's pooled output, or its projection."""
@@ -74,6 +74,11 @@ class BackboneSettings(Settings):
         "(default: timm's pooling).",
     )
     args: dict[str, Any] = Field(default_factory=dict, description="Further arguments of timm.create_model.")
+
+    @property
+    def starts_from_weights(self) -> bool:
+        """True if the initial weights are published ones or those of a file, not random."""
+        return self.pretrained or self.weights is not None
 
 
 class OptimizerSettings(Settings):

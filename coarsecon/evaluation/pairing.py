@@ -22,6 +22,7 @@ from coarsecon.metrics.retrieval import (
     retrieval_values,
     summary,
     values_within,
+    with_several_classes,
 )
 from coarsecon.run.facade import Run
 from coarsecon.run.features import FeatureStore
@@ -89,7 +90,7 @@ def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef)
         return report
     (fine, _), (coarse, _) = labels["fine"], labels["coarse"]
     placed = (fine >= 0) & (coarse >= 0)
-    several = placed & _with_several(labels["fine"], labels["coarse"])
+    several = placed & with_several_classes(labels["fine"], labels["coarse"])
     for kind, chosen in ((WITHIN, several), (WITHIN_ALL, placed)):
         if chosen.any():
             found = summary(values[kind], fine, chosen)
@@ -120,14 +121,6 @@ def _report_missed(reporter: Reporter, names: list[str], level: str, labels: Ten
     )
 
 
-def _with_several(fine: tuple[Tensor, Tensor], coarse: tuple[Tensor, Tensor]) -> Tensor:
-    """Return a mask [Q] of the queries whose coarse class has at least two fine classes in the gallery."""
-    known = (fine[1] >= 0) & (coarse[1] >= 0)
-    pairs = torch.stack([coarse[1][known], fine[1][known]]).unique(dim=1)
-    classes, counts = pairs[0].unique(return_counts=True)
-    return torch.isin(coarse[0], classes[counts >= 2])
-
-
 def shared_values(
     search: Search, labels: LabelPairs, comm: Distributed, reporter: Reporter = Reporter()
 ) -> dict[str, MetricValues]:
@@ -155,7 +148,7 @@ def _values(search: Search, labels: LabelPairs, reporter: Reporter) -> dict[str,
             within = values_within(search, labels["fine"], labels["coarse"], progress=progress)
         uncounted = torch.full((len(search.queries),), torch.nan)
         every = {name: within.get(name, uncounted) for name in (*values["fine"], "chance")}
-        several = _with_several(labels["fine"], labels["coarse"])
+        several = with_several_classes(labels["fine"], labels["coarse"])
         values[WITHIN] = {name: value.where(several, torch.nan) for name, value in every.items()}
         values[WITHIN_ALL] = every
     return values

@@ -112,6 +112,8 @@ def _epochs(run: "Run", config: RunConfig) -> str:
     if not done:
         return ""
     count = str(planned) if done >= planned else f"{done} of {planned}, not finished,"
+    if run.spec.checkpoint == "initial":
+        return ", the weights before the first epoch"
     best = ", the best weights among them" if run.spec.checkpoint == "best" else ""
     return f", {count} epochs of batches of {config.run.batch_size}{best}"
 

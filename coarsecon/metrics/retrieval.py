@@ -65,6 +65,38 @@ def values_within(
     return parts
 
 
+def hits_at_1(search: Search, labels: LabelPairs) -> dict[str, Tensor]:
+    """Return Recall@1 of each query [Q] at each level of `labels`, NaN where its class is unknown."""
+    labels = {level: _on(search.gallery.device, pair) for level, pair in labels.items()}
+    hits = {level: torch.full((len(search.queries),), torch.nan) for level in labels}
+    depth = {level: torch.where(asked < 0, 0, 1) for level, (asked, _) in labels.items()}
+    for level, rows, ranks in query_ranks(search, labels, depth):
+        hits[level][rows.cpu()] = (ranks[:, 0] <= 1).float().cpu()
+    return hits
+
+
+def hits_within(search: Search, labels: tuple[Tensor, Tensor], groups: tuple[Tensor, Tensor]) -> Tensor:
+    """Return Recall@1 of each query [Q] among the gallery items of its group.
+
+    It is NaN where the class or the group is unknown, and where the group has fewer than two classes in the gallery.
+    """
+    hits = torch.full((len(search.queries),), torch.nan)
+    counted = with_several_classes(labels, groups) & (labels[0] >= 0)
+    for group in groups[0][counted].unique():
+        asked, among = (counted & (groups[0] == group)).nonzero().flatten(), (groups[1] == group).nonzero().flatten()
+        part = search.within(asked.to(search.gallery.device), among.to(search.gallery.device))
+        hits[asked] = hits_at_1(part, {"": (labels[0][asked], labels[1][among])})[""]
+    return hits
+
+
+def with_several_classes(labels: tuple[Tensor, Tensor], groups: tuple[Tensor, Tensor]) -> Tensor:
+    """Return a mask [Q] of the queries whose group has at least two classes in the gallery."""
+    known = (labels[1] >= 0) & (groups[1] >= 0)
+    pairs = torch.stack([groups[1][known], labels[1][known]]).unique(dim=1)
+    found, counts = pairs[0].unique(return_counts=True)
+    return torch.isin(groups[0], found[counts >= 2])
+
+
 def summary(values: MetricValues, labels: Tensor, chosen: Tensor | None = None) -> dict[str, float | int]:
     """Average each metric over the queries that count, of those `chosen` [Q] if given; 0 if there are none.
 

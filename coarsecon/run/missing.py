@@ -23,6 +23,12 @@ def no_dataset(path: Path | str | None, run: Path) -> InputError:
 def no_encoder(path: Path) -> InputError:
     """Return the error for a missing encoder: why a run has none yet, or no best one, and what to do."""
     run = RunFolder(path.parent)
+    if path.with_suffix("") == run.encoder("initial").with_suffix("") and run.encoder().exists():
+        return InputError(
+            path,
+            f"{run.root} has no initial encoder, because {_why_no_initial(run)}",
+            "use the checkpoint last",
+        )
     if path.with_suffix("") == run.encoder("best").with_suffix("") and run.encoder().exists():
         return InputError(
             path, f"{run.root} has no best encoder, because {_why_no_best(run)}", "use the checkpoint last"
@@ -33,6 +39,18 @@ def no_encoder(path: Path) -> InputError:
     error = UnfinishedRunError(path, "no encoder here", f"{question} Resume its training")
     error.root = run.root
     return error
+
+
+def _why_no_initial(run: RunFolder) -> str:
+    if not run.checkpoint("last").exists():
+        return "it was imported, or copied without it"
+    try:
+        backbone = run.config().backbone
+    except InputError:
+        return "none was kept"
+    if backbone.starts_from_weights:
+        return "an earlier version trained it"
+    return "it started from random weights"
 
 
 def _why_no_best(run: RunFolder) -> str:

@@ -126,11 +126,15 @@ def _heads_file(run: RunFolder, which: Checkpoint) -> Path:
     """Return the file of heads.
 
     Raises:
-        InputError: There is no such encoder.
+        InputError: There is no such encoder, or it is the initial one, which has no heads.
     """
     encoder = run.encoder(which)
     if not encoder.is_file() and not settled_file(encoder).is_file():
         raise no_encoder(encoder)
+    if which == "initial":
+        raise InputError(
+            run.root, "the initial encoder has no heads: they are trained with the last one", "use the layer backbone"
+        )
     return run.heads(which)
 
 

@@ -41,8 +41,8 @@ class MetricLog:
     """Appends rows to metrics.jsonl and passes them to the configured loggers."""
 
     def __init__(self, run: RunFolder, config: Settings, *, from_step: int, loggers: Sequence[str] = ()) -> None:
-        """Drop rows after `from_step`, left by a run that was killed after its last checkpoint."""
-        kept = [row for row in run.metrics() if row["step"] <= from_step]
+        """Drop rows after `from_step`, left by a run that was killed after its last checkpoint; with 0, all rows."""
+        kept = [row for row in run.metrics() if row["step"] <= from_step] if from_step else []
         atomic_write(run.metrics_file, "".join(f"{json.dumps(row)}\n" for row in kept))
         self._sinks: list[Sink] = [SINKS[name](run, config) for name in loggers]
         self._file = run.metrics_file.open("a", encoding="utf-8")

@@ -74,6 +74,8 @@ class Loop(Generic[Batch]):
         try:
             if progress.step == 0:
                 task.before_training()
+                if metrics := task.initial_metrics():
+                    self._log.write({"step": 0, "epoch": 0, **metrics})
             bar = task.reporter.progress(task.title, length.steps * length.batch_size)
             with self.stop if task.folder else nullcontext(), bar as self._bar:
                 self._bar.advance(progress.step * length.batch_size)

@@ -1,20 +1,26 @@
 """Evaluate the embedding during training: Recall@1, and kNN accuracy if configured, on a fixed sample of images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from coarsecon.data.prepared.loader import ImageLoader
 from coarsecon.data.prepared.store import PreparedDataset, Split
 from coarsecon.data.prepared.unlabeled import unlabeled_note
 from coarsecon.metrics.knn import knn_predict
-from coarsecon.metrics.retrieval import recall_at_k
+from coarsecon.metrics.query_ranks import Search
+from coarsecon.metrics.retrieval import hits_at_1, hits_within
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.views.batch import ImageBatch
 
-Embed = Callable[[ImageBatch], torch.Tensor]
+Embed = Callable[[ImageBatch], Tensor]
 
 BATCH = 250
+
+WITHIN = "fine_within_coarse_recall@1"
+"""Monitored metric: Recall@1 of fine classes within the coarse class of the query."""
 
 
 def monitored_name(dataset: PreparedDataset) -> str:
@@ -40,30 +46,50 @@ def monitored_split(dataset: PreparedDataset, images: int) -> Split:
     return split.take(order[:images].sort().values)
 
 
+@dataclass(frozen=True)
+class Monitored:
+    """Metrics of the monitored images, and `{level}_recall@1` of each of them [N], NaN where it does not count."""
+
+    metrics: dict[str, float]
+    queries: dict[str, Tensor]
+
+
 def evaluate(
     embed: Embed, loader: ImageLoader, bank: ImageLoader | None = None, comm: Distributed | None = None
-) -> dict[str, float]:
+) -> Monitored:
     """Compute Recall@1 of every label level on the loader's images, as `{level}_recall@1`.
 
-    With a `bank`, the training images, also compute `{level}_knn`, the accuracy of a vote of the 200 nearest of them.
-    The ranks of `comm` embed one part of the images each.
+    Where a coarse class has several fine ones, `fine_within_coarse_recall@1` is Recall@1 of fine classes among the
+    images of the query's coarse class. With a `bank`, the training images, also compute `{level}_knn`, the accuracy of
+    a vote of the 200 nearest of them. The ranks of `comm` embed one part of the images each.
     """
     comm = comm or Distributed()
     features = _features(embed, loader, comm)
     known = {level: labels for level, labels in loader.split.labels.items() if (labels >= 0).any()}
-    metrics = {f"{level}_recall@1": recall_at_k(features, labels, (1,))[1] for level, labels in known.items()}
+    queries = _recall_of_queries(features, known)
+    metrics = {name: float(hits[~hits.isnan()].double().mean()) for name, hits in queries.items()}
     if bank is None:
-        return metrics
+        return Monitored(metrics, queries)
     bank_features = _features(embed, bank, comm)
     for level, labels in known.items():
         bank_labels = bank.split.labels.get(level)
         if bank_labels is not None and (bank_labels >= 0).any():
             correct = knn_predict(bank_features, bank_labels, features[labels >= 0]) == labels[labels >= 0]
             metrics[f"{level}_knn"] = correct.float().mean().item()
-    return metrics
+    return Monitored(metrics, queries)
 
 
-def _features(embed: Embed, loader: ImageLoader, comm: Distributed) -> torch.Tensor:
+def _recall_of_queries(features: Tensor, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    search = Search.among(features)
+    pairs = {level: (labels, labels) for level, labels in known.items()}
+    queries = {f"{level}_recall@1": hits for level, hits in hits_at_1(search, pairs).items()}
+    if {"fine", "coarse"} <= pairs.keys():
+        within = hits_within(search, pairs["fine"], pairs["coarse"])
+        queries |= {WITHIN: within} if not within.isnan().all() else {}
+    return queries
+
+
+def _features(embed: Embed, loader: ImageLoader, comm: Distributed) -> Tensor:
     count = len(loader.split)
     indices = torch.arange(count)[comm.shard(count)].split(BATCH)
     return comm.gather_parts(torch.cat([embed(batch).cpu() for batch in loader.batches(indices)]), count)

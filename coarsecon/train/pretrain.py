@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from coarsecon.config import Checkpoint
 from coarsecon.data.prepared.loader import ImageLoader
@@ -16,7 +16,7 @@ from coarsecon.nn.encoder import Encoder, save_encoder
 from coarsecon.nn.weights import LoadedWeights
 from coarsecon.pictures.grid import write_image_grid
 from coarsecon.run.folder import RunFolder
-from coarsecon.run.restore import save_heads
+from coarsecon.run.restore import open_encoder, save_heads
 from coarsecon.runtime import seeds
 from coarsecon.runtime.device import autocast
 from coarsecon.runtime.distributed import Distributed
@@ -28,10 +28,12 @@ from coarsecon.train.checkpoint import save_checkpoint
 from coarsecon.train.distributed_step import distributed_step
 from coarsecon.train.log import Sink, start_log
 from coarsecon.train.loop import Loop
+from coarsecon.train.monitor import Monitored
 from coarsecon.train.optimizer import build_optimizer
 from coarsecon.train.resolve import RunSpec
 from coarsecon.train.schedule import learning_rate
 from coarsecon.train.task import Length, Task, Timed
+from coarsecon.train.verdict import verdict
 from coarsecon.train.view_source import ViewBatch, ViewSource
 from coarsecon.views.batch import ImageBatch
 
@@ -66,13 +68,16 @@ def pretrain(
         )
     with ExitStack() as held:
         has_state = comm.broadcast_object(lambda: _lock(run, resume, held))
-        loop = Loop(Pretraining(replace(spec, restored=has_state), run, reporter, comm))
+        training = Pretraining(replace(spec, restored=has_state), run, reporter, comm)
+        loop = Loop(training)
         if has_state:
             loop.load()
         reporter.info(spec.summary() + (f" on {comm.world_size} ranks" if comm.world_size > 1 else ""))
         for note in spec.notes():
             reporter.info(note)
         loop.run_to_end()
+        for line in training.verdict():
+            reporter.info(line)
     return run
 
 
@@ -107,6 +112,8 @@ class Pretraining(Task[ViewBatch]):
         comm = comm or Distributed()
         self.spec, self.config, self.device, self.run = spec, spec.config, spec.device, run
         self.initial_weights: dict[str, Any] | None = None
+        self.frozen: Monitored | None = None
+        self.trained: Monitored | None = None
 
         def note_weights(loaded: LoadedWeights) -> None:
             self.initial_weights = asdict(loaded)
@@ -156,10 +163,20 @@ class Pretraining(Task[ViewBatch]):
         )  # fmt: skip
 
     def before_training(self) -> None:
-        """Draw the picture of the views, and let the method prepare, for example fill its queue."""
+        """Draw the picture of the views, keep the initial encoder, and let the method prepare, e.g. fill its queue."""
         self.draw_picture()
+        if self.config.backbone.starts_from_weights and self.comm.rank == 0:
+            with self.run.writing() as new:
+                save_encoder(self.method.encoder, self.spec.card, new.encoder("initial"))
         with autocast(self.device, self.config.run.precision):
             self.method.before_training(self.filling_batches())
+
+    def initial_metrics(self) -> dict[str, float]:
+        """Evaluate weights that the run starts from, if it is monitored."""
+        if not (self.config.backbone.starts_from_weights and self.config.run.monitor_every):
+            return {}
+        self.frozen = self.evaluate(self.method.encoder)
+        return self.frozen.metrics
 
     def after_step(self) -> None:
         """Let the method update its queue."""
@@ -168,20 +185,31 @@ class Pretraining(Task[ViewBatch]):
     def after_epoch(self, epoch: int) -> dict[str, float]:
         """Evaluate the embedding every `run.monitor_every` epochs and after the last."""
         every, done = self.config.run.monitor_every, epoch + 1
-        return self.evaluate() if every and (done % every == 0 or done == self.length.epochs) else {}
+        if not every or (done % every and done != self.length.epochs):
+            return {}
+        self.trained = self.evaluate(self.method.encoder)
+        return self.trained.metrics
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self, backbone: nn.Module) -> Monitored:
         """Compute Recall@1, and kNN accuracy if configured, on the monitored images."""
         settings, workers = self.config.run, self.config.data.workers
         split = monitor.monitored_split(self.spec.dataset, settings.monitor_images)
         bank = ImageLoader(self.spec.split, self.device, workers) if settings.monitor_knn else None
-        encoder = Encoder(self.method.encoder, self.spec.card)
+        encoder = Encoder(backbone, self.spec.card)
 
         def embed(batch: ImageBatch) -> Tensor:
             with autocast(self.device, settings.precision), compiled.uncompiled(settings.compile):
                 return encoder.embed(batch)
 
         return monitor.evaluate(embed, ImageLoader(split, self.device, workers), bank, self.comm)
+
+    def verdict(self) -> list[str]:
+        """Return lines that say whether training improved the weights that it started from, if both are monitored."""
+        if self.trained is None or not self.run.encoder("initial").is_file():
+            return []
+        frozen = self.frozen or self.evaluate(open_encoder(self.run, "initial", self.device).backbone)
+        name = monitor.monitored_name(self.spec.dataset)
+        return verdict(frozen.queries, self.trained.queries, name, level=self.config.data.labels)
 
     def score(self, metrics: dict[str, float]) -> float:
         """Return Recall@1 on fine labels where there are any, else on those trained with."""

@@ -97,6 +97,10 @@ class Task(ABC, Generic[Batch]):
     def before_training(self) -> None:
         """Prepare a training that starts at step 0."""
 
+    def initial_metrics(self) -> dict[str, float]:
+        """Return the metrics of the model before the first step, if it is evaluated then."""
+        return {}
+
     def after_step(self) -> None:
         """Update what follows the optimizer, such as a queue."""
 
