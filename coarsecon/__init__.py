@@ -59,7 +59,7 @@ def load(
         raise TypeError(f"load() got an unexpected keyword argument {next(iter(deprecated))!r}")
     spec = FeatureSpec(checkpoint, layer, flip)  # type: ignore[arg-type]  # Run checks the names
     opened = Run(run, data, features=spec, runtime=Runtime(device, workers))
-    opened.store.encoder  # noqa: B018  report a mistake at once
+    opened.store.load()  # report a mistake at once
     return opened
 
 

@@ -29,8 +29,8 @@ def embedded_split(store: FeatureStore, dataset: PreparedDataset, split: str, co
     features = store.split(dataset, split)
     if copies == 1:
         return Embedded(features, features[:, None])
-    rows = copies_rows(store, dataset, split, copies)
-    return Embedded(features, store.finished(rows).unflatten(0, (-1, copies)))
+    of_copies = store.joined(lambda part: part.finished(copies_rows(part, dataset, split, copies)))
+    return Embedded(features, of_copies.unflatten(0, (-1, copies)))
 
 
 def predicted_classes(store: FeatureStore, dataset: PreparedDataset, split: str, copies: int) -> Embedded | None:
@@ -59,7 +59,7 @@ def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copie
     images = dataset.split(split)
 
     def pieces(starts: range) -> Iterator[Tensor]:
-        size, small = store.encoder.card.input.size, images.images is not None
+        size, small = store.image_size, images.images is not None
         batches = split_batches(
             ImageLoader(images, store.device, store.runtime.workers, reporter=store.runtime.reporter), BATCH, starts
         )

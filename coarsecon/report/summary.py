@@ -225,7 +225,7 @@ def _last(log: Sequence[Mapping[str, Any]], name: str, *, percent: bool = False)
 
 
 def _missing(run: RunFolder, log: Sequence[Any], has_results: bool) -> list[str]:
-    if not run.encoder("last").exists():
+    if not run.has_encoder():
         began = "the run has not finished its first epoch" if log else "nothing was trained yet"
         return [f"no encoder: {began}; coarsecon pretrain --out {run.root} --resume"]
     return [] if has_results else [f"no result yet: coarsecon retrieve {run.root}"]

@@ -32,7 +32,7 @@ class _Given(NamedTuple):
 
 def embed_images(store: FeatureStore, images: Images) -> tuple[list[OneImage], np.ndarray]:
     """Return the images that can be read and their embeddings float32 [N, D]; see `Run.embed`."""
-    given, size = _list_images(images), store.encoder.card.input.size
+    given, size = _list_images(images), store.image_size
     kept: list[OneImage] = []
     rows, broken = [], []
     with ThreadPoolExecutor(max(1, store.runtime.workers)) as pool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,15 +17,16 @@ from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.data.prepared.unlabeled import LEFT_OUT, unlabeled_note
 from coarsecon.errors import InputError
 from coarsecon.pictures.rows import Picture
+from coarsecon.run.combined import open_store
 from coarsecon.run.embedding import Images, embed_images
+from coarsecon.run.estimator import Estimator
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import RunFolder, open_run
+from coarsecon.run.held_out import count_training_images, trained_with
 from coarsecon.run.missing import no_dataset
 from coarsecon.run.neighbors import Neighbors, find_neighbors
-from coarsecon.run.overlap import training_overlap
 from coarsecon.run.provenance import computed_from, store_entry
 from coarsecon.run.spec import FeatureSpec, Runtime
-from coarsecon.run.training_images import trained_images
 from coarsecon.runtime.distributed import Distributed, RankFinished
 from coarsecon.runtime.progress import Reporter
 from coarsecon.search.collection import Collection, split_collection
@@ -33,7 +34,7 @@ from coarsecon.search.identity import PreparedImages
 from coarsecon.search.index import EXACT, SearchIndex
 
 
-class Run:
+class Run(Estimator):
     """A run folder with its encoder and a dataset; everything is opened when it is first needed.
 
     It is also a transformer in scikit-learn's sense: `transform` is `embed`, and `fit` does nothing.
@@ -78,7 +79,7 @@ class Run:
     @cached_property
     def store(self) -> FeatureStore:
         """The features of images, cached in the run folder."""
-        return FeatureStore(self.folder, self.spec, self.runtime)
+        return open_store(self.folder, self.spec, self.runtime)
 
     @cached_property
     def dataset(self) -> PreparedDataset:
@@ -108,8 +109,7 @@ class Run:
     @property
     def uses_own_dataset(self) -> bool:
         """True if the dataset is the one that the run was trained on."""
-        own = self.folder.config().data.path
-        return own is not None and own.resolve() == self.dataset.root.resolve()
+        return trained_with(self.folder, self.dataset)
 
     def default_split(self) -> str:
         """Return the default split to evaluate: test, else val, else train."""
@@ -206,22 +206,9 @@ class Run:
 
         Other splits of the training dataset count as held out: `data check` finds leakage between them.
         """
-        part, own = SplitRef(self.dataset, split), self.folder.trained_on()
-        if self.uses_own_dataset and own in (None, self.dataset.info.splits["train"].checksum):
-            return len(trained_images(self.folder, part)) if split == "train" else 0
-        where = f"{split} of {self.dataset.root}"
-        try:
-            found = training_overlap(self.folder, part, workers=self.runtime.workers, reporter=self.reporter)
-        except InputError as error:
-            self.reporter.info(f"Warning: cannot check whether the run was trained on {where}: {error}")
-            return None
-        if found:
-            count = len(self.dataset.split(split))
-            self.reporter.info(
-                f"Warning: the run was trained on {found:,} of the {count:,} images of {where}; "
-                "the result is no estimate for new images."
-            )
-        return found
+        return count_training_images(
+            self.folder, SplitRef(self.dataset, split), workers=self.runtime.workers, reporter=self.reporter
+        )
 
     def continue_on_first_rank(self) -> None:
         """Continue without the other ranks, which have helped to extract features.
@@ -273,43 +260,9 @@ class Run:
         settings = ", ".join(f"{name}={value!r}" for name, value in asdict(self.spec).items())
         return f"Run({str(self.folder.root)!r}, {settings})"
 
-    def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: N803  scikit-learn's names
-        """Do nothing: the encoder is trained."""
-        return self
-
-    def transform(self, X: Images) -> np.ndarray:  # noqa: N803
-        """Return `embed(X)`."""
-        return self.embed(X)
-
-    def fit_transform(self, X: Images, y: Any = None) -> np.ndarray:  # noqa: N803
-        """Return `embed(X)`."""
-        return self.embed(X)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the features in use."""
-        return asdict(self.spec)
-
-    def set_params(self, **params: Any) -> Self:
-        """Use other features."""
-        if unknown := params.keys() - asdict(self.spec).keys():
-            raise InputError(", ".join(sorted(unknown)), "no such parameter", f"known: {', '.join(asdict(self.spec))}")
+    def _use_features(self, spec: FeatureSpec) -> None:
         self.__dict__.pop("store", None)
-        self.__init__(self.folder, self._data, features=replace(self.spec, **params), runtime=self.runtime)  # type: ignore[misc]
-        return self
-
-    def __sklearn_clone__(self) -> "Run":
-        return self.with_features()
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
-
-        return Tags(
-            estimator_type=None, target_tags=TargetTags(required=False), transformer_tags=TransformerTags(),
-            input_tags=InputTags(two_d_array=False), requires_fit=False,
-        )  # fmt: skip
+        self.__init__(self.folder, self._data, features=spec, runtime=self.runtime)  # type: ignore[misc]
 
 
 def _is_integer(values: np.ndarray | Tensor) -> bool:

@@ -56,10 +56,7 @@ class FeatureStore:
         self.folder, self.spec, self.runtime = folder, spec, runtime
         self.device = choose_device(runtime.device)
         self._in_memory: dict[Path, Tensor] = {}
-        if (
-            spec.layer == "projector"
-            and self.method.project(torch.zeros(1, self.encoder.dim, device=self.device)) is None
-        ):
+        if spec.layer == "projector" and not self.has_projector():
             name = folder.config().method["name"]
             raise InputError(folder.root, f"its method {name} has no projector", "use the layer backbone")
 
@@ -85,6 +82,19 @@ class FeatureStore:
         method = load_method(self.folder, self.spec.checkpoint, self.device, encoder=self.encoder)
         self._check_unchanged(self.encoder_mark)
         return method
+
+    def load(self) -> None:
+        """Load the encoder, to report a mistake early."""
+        self.encoder  # noqa: B018
+
+    @property
+    def image_size(self) -> int:
+        """The image size that files are prepared for, in pixels."""
+        return self.encoder.card.input.size
+
+    def joined(self, features: Callable[["FeatureStore"], Tensor]) -> Tensor:
+        """Return `features` of the single encoder; a combined run concatenates those of each."""
+        return features(self)
 
     def _check_unchanged(self, mark: str) -> None:
         if encoder_mark(self.folder, self.spec.checkpoint) != mark:
@@ -162,8 +172,7 @@ class FeatureStore:
         self, files: Sequence[Path], name: str | None, *, skip_broken: bool
     ) -> tuple[dict[int, str], Tensor]:
         """Return the problems of broken files by number, and the features [M, D] of the others."""
-        size = self.encoder.card.input.size
-        images = ImageFiles(files, size, workers=self.runtime.workers, skip_broken=skip_broken)
+        images = ImageFiles(files, self.image_size, workers=self.runtime.workers, skip_broken=skip_broken)
         rows = [self._file_rows(images, name, mirrored) for mirrored in (False, True)[: 1 + self.spec.flip]]
         broken = images.problems(rows[0])
         if broken and (not skip_broken or len(broken) == len(files)):

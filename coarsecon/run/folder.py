@@ -34,6 +34,7 @@ class RunFolder:
         self.root = root
         self.config_file = root / "config.yaml"
         self.environment_file = root / "environment.json"
+        self.combined_file = root / "combined.json"
         self.metrics_file = root / "metrics.jsonl"
         self.views_picture = root / "views.png"
         self.features = root / "features"
@@ -57,6 +58,15 @@ class RunFolder:
     def heads(self, which: "Checkpoint" = "last") -> Path:
         """Return the path of the weights of the heads saved with this encoder."""
         return current_file(self.root, f"heads{_suffix(which)}.safetensors")
+
+    @property
+    def is_combined(self) -> bool:
+        """True if the run combines the encoders of other runs; see `coarsecon.run.parts`."""
+        return self.combined_file.exists() or self.combined_file.is_symlink()
+
+    def has_encoder(self) -> bool:
+        """Return whether there is an encoder to evaluate."""
+        return self.encoder().exists() or self.is_combined
 
     @contextmanager
     def writing(self) -> Iterator["RunFolder"]:
@@ -115,7 +125,14 @@ class RunFolder:
     def linked_out(self) -> list[Path]:
         """Return the symbolic links in the run that lead out of it; they are never followed."""
         folders = [self.figures, self.results, self.features, self.index]
-        places = [self.config_file, self.environment_file, self.metrics_file, self.views_picture, *folders]
+        places = [
+            self.config_file,
+            self.combined_file,
+            self.environment_file,
+            self.metrics_file,
+            self.views_picture,
+            *folders,
+        ]
         places += [file for folder in folders if self.owns(folder) for file in folder.glob("*")]
         return sorted(place for place in places if place.is_symlink() and not self.owns(place))
 

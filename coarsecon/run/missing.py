@@ -23,6 +23,8 @@ def no_dataset(path: Path | str | None, run: Path) -> InputError:
 def no_encoder(path: Path) -> InputError:
     """Return the error for a missing encoder: why a run has none yet, or no best one, and what to do."""
     run = RunFolder(path.parent)
+    if run.is_combined:
+        return InputError(run.root, "combines encoders that were chosen before", "use the checkpoint last")
     if path.with_suffix("") == run.encoder("initial").with_suffix("") and run.encoder().exists():
         return InputError(
             path,

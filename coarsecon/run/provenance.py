@@ -14,7 +14,7 @@ from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import RunFolder
-from coarsecon.run.marks import encoder_mark, heads_mark
+from coarsecon.run.marks import encoder_files, encoder_mark, heads_files, heads_mark
 from coarsecon.run.results import COMPUTED_FROM, Freshness, StoredResult, read_results
 
 OWN = "."
@@ -110,8 +110,7 @@ class Verifier:
 
     def _encoder_marks(self, run: RunFolder, which: Checkpoint) -> tuple[str, str]:
         """Return the fingerprints of an encoder and its heads, recomputed if a file has changed."""
-        weights = run.encoder(which)
-        files = [file for file in (weights, weights.with_suffix(".json"), run.heads(which)) if file.exists()]
+        files = [file for file in (*encoder_files(run, which), *heads_files(run, which)) if file.exists()]
         state = [(file.stat().st_mtime_ns, file.stat().st_size, file.stat().st_ino) for file in files]
         kept = self._marks.get((run.root, which))
         if kept is None or kept[0] != state:

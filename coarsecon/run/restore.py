@@ -17,6 +17,7 @@ from coarsecon.methods.base import Method, Setup
 from coarsecon.nn.encoder import Encoder, load_encoder, plain_state
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.missing import no_encoder
+from coarsecon.run.parts import one_encoder_needed
 from coarsecon.runtime.device import to_device
 from coarsecon.runtime.documents import parse_json
 from coarsecon.runtime.file_sets import settled_file
@@ -31,6 +32,8 @@ def open_encoder(run: RunFolder, checkpoint: Checkpoint = "last", device: torch.
     Raises:
         InputError: There is no such encoder (yet), or it cannot be read.
     """
+    if run.is_combined:
+        raise one_encoder_needed(run)
     try:
         return load_encoder(run.encoder(checkpoint), device)
     except FileNotFoundError as error:

@@ -73,7 +73,7 @@ class Finder:
         else:
             index = stored_index(session, collection, split, factory)
         store = session.store
-        size = store.encoder.card.input.size
+        size = store.image_size
         features = index.vectors if index.exact else collection.features
         return cls(split, index, features, collection.pixels, lambda data: store.images([as_prepared(data, size)]))
 
