@@ -11,6 +11,7 @@ from coarsecon.config import FeatureLayer, Settings
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.views.base import View
 from coarsecon.views.filters import InputFilter
+from coarsecon.views.geometry import Interpolation
 from coarsecon.views.presets import make_view
 
 
@@ -33,13 +34,15 @@ class Setup:
     """Image size S of the views in pixels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    interpolation: Interpolation = "bilinear"
+    """Kernel that views are resized with."""
     comm: Distributed = field(default_factory=Distributed)
     shuffle_keys: bool = True
     """Shuffle the batch of a momentum encoder across ranks, so that batch norm does not reveal pairs."""
 
     def view(self, name: str) -> View:
-        """Build the view preset called `name`, with the image size and normalization of the run."""
-        return make_view(name, size=self.image_size, mean=self.mean, std=self.std)
+        """Build the view preset called `name`, with the image size, normalization and interpolation of the run."""
+        return make_view(name, size=self.image_size, mean=self.mean, std=self.std, interpolation=self.interpolation)
 
 
 class Method(nn.Module):

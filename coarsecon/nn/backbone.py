@@ -78,16 +78,33 @@ def resolve_stem(settings: BackboneSettings, image_size: int) -> BackboneSetting
     """Replace `stem: auto` by the stem for this model and image size."""
     if settings.stem != "auto":
         return settings
+    check_name(settings.name)
     # A network that is built for a fixed image size expects the feature map of its standard stem.
     has_one = names_a_convolution(_published(settings.name, "first_conv")) and not _has_fixed_image_size(settings.name)
     return settings.model_copy(update={"stem": "small" if has_one and image_size <= SMALL_IMAGE_SIZE else "standard"})
 
 
-def _create(settings: BackboneSettings, image_size: int) -> nn.Module:
-    if not (MODEL_NAME.fullmatch(settings.name) and timm.is_model(settings.name)):
-        near = difflib.get_close_matches(settings.name, timm.list_models(), n=3)
+def check_name(name: str) -> None:
+    """Check that timm has a model of that name, and weights of that tag if it has one.
+
+    Raises:
+        InputError: It has none.
+    """
+    if not (MODEL_NAME.fullmatch(name) and timm.is_model(name)):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"
-        raise InputError("backbone.name", f"timm has no model called {settings.name!r}", hint)
+        raise InputError("backbone.name", f"timm has no model called {name!r}", hint)
+    try:
+        timm.models.get_pretrained_cfg(name)
+    except RuntimeError:
+        architecture, _, tag = name.partition(".")
+        known = [each.partition(".")[2] for each in timm.list_pretrained(f"{architecture}.*")]
+        hint = f"its weights are called {', '.join(known)}" if known else f"use {architecture}"
+        raise InputError("backbone.name", f"timm has no weights {tag!r} of {architecture}", hint) from None
+
+
+def _create(settings: BackboneSettings, image_size: int) -> nn.Module:
+    check_name(settings.name)
     check_arguments(settings.name, settings.args)
     args = model_args(settings, image_size)
     try:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Literal
 
 import torch
 from pydantic import Field, PositiveFloat, ValidationError, field_validator
@@ -17,20 +16,41 @@ from coarsecon.nn.weights import check_finite
 from coarsecon.runtime.device import to_device
 from coarsecon.runtime.file_sets import settled_file
 from coarsecon.runtime.files import atomic_write
+from coarsecon.views.base import View
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.filters import InputFilter, apply_filter
-from coarsecon.views.presets import test_view
+from coarsecon.views.geometry import Interpolation, Resize, ResizeMode, resized_length
 
 
 class InputTransform(Settings):
-    """Transform from an image to the encoder's input: antialiased bilinear resize to a square, normalize, filter."""
+    """Transform from an image to the encoder's input: antialiased resize, center crop, normalize, filter.
+
+    `resize` square resizes both sides, shorter the shorter side, to floor(size / crop_pct) pixels, from which the
+    center is cropped. These are timm's crop_mode squash and center.
+    """
 
     size: int = Field(gt=0, le=2**16)
     mean: tuple[float, float, float]
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-    resize: Literal["square"] = "square"
-    interpolation: Literal["bilinear"] = "bilinear"
+    resize: ResizeMode = "square"
+    interpolation: Interpolation = "bilinear"
+    crop_pct: float = Field(1.0, ge=0.05, le=1)
     filter: InputFilter = "none"
+
+    @property
+    def framing(self) -> str:
+        """Describe resize and crop in words."""
+        length, by = resized_length(self.size, self.crop_pct), f"by antialiased {self.interpolation}"
+        crop = f", the center cropped to {self.size} x {self.size} px"
+        if self.resize == "shorter":
+            return f"the shorter side resized to {length} px {by}{crop}"
+        return f"the complete image resized to {length} x {length} px {by}{crop * (length != self.size)}"
+
+    @property
+    def normalization(self) -> str:
+        """Describe mean and std in words."""
+        mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
+        return f"mean {mean}, std {std}"
 
 
 class EncoderCard(Settings):
@@ -54,29 +74,34 @@ class Encoder(nn.Module):
         self.backbone = backbone
         self.card = card
         self.dim = feature_dim(backbone)
-        self._view = test_view(card.input.size, card.input.mean, card.input.std)
+        image = card.input
+        self._view = View(image.size, image.mean, image.std, Resize(image.resize, image.interpolation, image.crop_pct))
+        self._whole_view = View(image.size, image.mean, image.std, Resize(interpolation=image.interpolation))
 
     def embed(self, batch: ImageBatch) -> Tensor:
         """Compute L2-normalized `features` [N, D]."""
         return nn.functional.normalize(self.features(batch), dim=1)
 
     @torch.no_grad()
-    def features(self, batch: ImageBatch, *, mirrored: bool = False) -> Tensor:
+    def features(self, batch: ImageBatch, *, mirrored: bool = False, whole: bool = False) -> Tensor:
         """Compute float32 features [N, D] of a batch of 8-bit images, or of their mirror images, not normalized.
 
-        Keeps the mode of the backbone.
+        Keeps the mode of the backbone. For `whole`, see `inputs`.
         """
         training = self.backbone.training
         self.backbone.eval()
         try:
-            features: Tensor = self.backbone(self.inputs(batch, mirrored=mirrored)).float()
+            features: Tensor = self.backbone(self.inputs(batch, mirrored=mirrored, whole=whole)).float()
             return features
         finally:
             self.backbone.train(training)
 
-    def inputs(self, batch: ImageBatch, *, mirrored: bool = False) -> Tensor:
-        """Apply the input transform to a batch of 8-bit images, giving [N, 3, S, S]."""
-        images = self._view(batch, None)
+    def inputs(self, batch: ImageBatch, *, mirrored: bool = False, whole: bool = False) -> Tensor:
+        """Apply the input transform to a batch of 8-bit images, giving [N, 3, S, S].
+
+        `whole` resizes complete images to the square, without a crop; images that are cropped to it stay as they are.
+        """
+        images = (self._whole_view if whole else self._view)(batch, None)
         images = apply_filter(self.card.input.filter, images.flip(3) if mirrored else images)
         return images.contiguous(memory_format=torch.channels_last)
 

@@ -42,11 +42,13 @@ def apply_where(mask: Tensor, op: Callable[..., Tensor], images: Tensor, *parame
     return images.index_copy(0, chosen, op(images[chosen], *(values[chosen] for values in parameters)))
 
 
-def apply_separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Compute rows @ image @ columns^T for every sample and channel.
+def apply_separable(
+    images: Tensor, rows: Tensor, columns: Tensor, each: Callable[[Tensor], Tensor] = lambda values: values
+) -> Tensor:
+    """Compute rows @ image @ columns^T for every sample and channel, with `each` applied after each product.
 
     `images` [N, C, H, W] of any type, `rows` [N, S, H], `columns` [N, T, W] float32 -> float32 [N, C, S, T].
     """
     n, channels, height, width = images.shape
-    narrowed = images.float().reshape(n, channels * height, width) @ columns.mT
-    return rows[:, None] @ narrowed.view(n, channels, height, -1)
+    narrowed = each(images.float().reshape(n, channels * height, width) @ columns.mT)
+    return each(rows[:, None] @ narrowed.view(n, channels, height, -1))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,12 @@ from torch import Tensor
 
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.batched import apply_separable, apply_where, chance, constant, per_sample, uniform
+
+Interpolation = Literal["bilinear", "bicubic"]
+"""Kernel of antialiased resizing, as in PIL."""
+
+ResizeMode = Literal["square", "shorter"]
+"""Sides that are resized: both to the same length, or the shorter one, keeping the aspect ratio."""
 
 
 @dataclass(frozen=True)
@@ -21,21 +28,47 @@ class RandomResizedCrop:
     scale: tuple[float, float] = (0.2, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.0
+    interpolation: Interpolation = "bilinear"
 
     def __call__(self, batch: ImageBatch, size: int, generator: torch.Generator) -> Tensor:
         """Return float32 [N, 3, size, size], integers in 0..255."""
         boxes = random_crop_boxes(batch.sizes, self.scale, self.ratio, generator)
-        return resized_crop(batch.pixels, boxes, size, flip=chance(len(boxes), self.flip, generator))
+        flip = chance(len(boxes), self.flip, generator)
+        return resized_crop(batch.pixels, boxes, size, flip=flip, interpolation=self.interpolation)
 
 
 @dataclass(frozen=True)
 class Resize:
-    """The image resized to the square; draws nothing."""
+    """The center of the resized image; draws nothing.
+
+    Resizes both sides (`mode` square) or the shorter one to floor(size / crop_pct) pixels and crops the center to
+    `size`, as timm's evaluation transform does with crop_mode squash or center. The default is the complete image.
+    """
+
+    mode: ResizeMode = "square"
+    interpolation: Interpolation = "bilinear"
+    crop_pct: float = 1.0
 
     def __call__(self, batch: ImageBatch, size: int, generator: torch.Generator | None = None) -> Tensor:
         """Return float32 [N, 3, size, size], integers in 0..255."""
-        boxes = torch.cat([torch.zeros_like(batch.sizes), batch.sizes], dim=1)
-        return resized_crop(batch.pixels, boxes, size)
+        length = resized_length(size, self.crop_pct)
+        if self.mode == "square":
+            resized = torch.full_like(batch.sizes, length)
+        else:
+            resized = length * batch.sizes // batch.sizes.amin(dim=1, keepdim=True)
+        first = ((resized - size) / 2).round()  # half to even, as torchvision's CenterCrop
+        height, width = batch.sizes.unbind(1)
+        start = torch.zeros_like(height)
+        (below, right), (tall, wide) = first.unbind(1), resized.unbind(1)
+        kernel = self.interpolation
+        rows = resize_matrices(start, height, batch.pixels.shape[2], size, kernel, resized=tall, first=below)
+        columns = resize_matrices(start, width, batch.pixels.shape[3], size, kernel, resized=wide, first=right)
+        return resized_pixels(batch.pixels, rows, columns, kernel)
+
+
+def resized_length(size: int, crop_pct: float) -> int:
+    """Return the length in pixels that images are resized to before the center crop of `size` pixels."""
+    return math.floor(size / crop_pct)
 
 
 @dataclass(frozen=True)
@@ -88,34 +121,71 @@ def random_crop_boxes(
     return torch.cat([torch.where(any_fits, corner, room // 2), box], dim=1)
 
 
-def resized_crop(pixels: Tensor, boxes: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
-    """Resize the boxes of the images to the square as PIL's antialiased bilinear filter does, and round.
+def resized_crop(
+    pixels: Tensor,
+    boxes: Tensor,
+    size: int,
+    flip: Tensor | None = None,
+    interpolation: Interpolation = "bilinear",
+) -> Tensor:
+    """Resize the boxes of the images to the square as PIL's antialiased filters do, and round.
 
     `pixels` uint8 [N, 3, H, W], `boxes` [N, 4] (top, left, height, width), `flip` [N] (mirror left and right)
     -> float32 [N, 3, size, size], integers in 0..255. Pixels outside the box have no influence.
     """
     top, left, height, width = boxes.unbind(1)
-    rows = resize_matrices(top, height, pixels.shape[2], size)
-    columns = resize_matrices(left, width, pixels.shape[3], size)
+    rows = resize_matrices(top, height, pixels.shape[2], size, interpolation)
+    columns = resize_matrices(left, width, pixels.shape[3], size, interpolation)
     if flip is not None:
         columns = torch.where(flip[:, None, None], columns.flip(1), columns)
-    return apply_separable(pixels, rows, columns).round_()
+    return resized_pixels(pixels, rows, columns, interpolation)
 
 
-def resize_matrices(start: Tensor, length: Tensor, source_size: int, size: int) -> Tensor:
-    """Compute matrices [N, size, source_size] that resize `length` [N] pixels from `start` [N] on to `size` pixels.
+def resized_pixels(pixels: Tensor, rows: Tensor, columns: Tensor, interpolation: Interpolation) -> Tensor:
+    """Apply the matrices of `resize_matrices` to `pixels` and round; returns float32, integers in 0..255.
 
-    A row has the weights of a triangle two target pixels wide (two source pixels if that is more), cropped to the
-    resized pixels.
+    The bicubic kernel overshoots at edges, so its values are cut to 0..255 after each direction, as in PIL.
+    """
+    if interpolation == "bilinear":
+        return apply_separable(pixels, rows, columns).round_()
+    return apply_separable(pixels, rows, columns, each=lambda values: values.round_().clamp_(0, 255))
+
+
+def resize_matrices(
+    start: Tensor,
+    length: Tensor,
+    source_size: int,
+    size: int,
+    interpolation: Interpolation = "bilinear",
+    *,
+    resized: Tensor | int | None = None,
+    first: Tensor | int = 0,
+) -> Tensor:
+    """Compute matrices [N, size, source_size] that resize `length` [N] pixels from `start` [N] on.
+
+    The result has `resized` [N] pixels (default: `size`), of which `size` from `first` [N] on are computed. A row has
+    the weights of the kernel around its target pixel, cropped to the resized pixels: a triangle two target pixels wide,
+    or the cubic with a = -0.5, four wide (source pixels where those are larger).
     """
     start, length = start[:, None, None], length[:, None, None]
-    step = length / size
+    if isinstance(resized, Tensor):
+        resized = resized[:, None, None]
+    if isinstance(first, Tensor):
+        first = first[:, None, None]
+    step = length / (size if resized is None else resized)
     source = torch.arange(source_size, device=start.device)
-    target = torch.arange(size, device=start.device)[:, None]
-    distance = (source + 0.5 - (start + (target + 0.5) * step)).abs_()
-    weights = distance.div_(step.clamp(min=1)).neg_().add_(1).clamp_(min=0)
+    target = torch.arange(size, device=start.device)[:, None] + first
+    distance = (source + 0.5 - (start + (target + 0.5) * step)).abs_().div_(step.clamp(min=1))
+    weights = distance.neg_().add_(1).clamp_(min=0) if interpolation == "bilinear" else cubic(distance)
     weights *= (source >= start) & (source < start + length)
     return weights.div_(weights.sum(dim=2, keepdim=True))
+
+
+def cubic(distance: Tensor) -> Tensor:
+    """Compute Keys' cubic kernel with a = -0.5, as PIL's BICUBIC (Keys 1981, equation 4)."""
+    near = (1.5 * distance - 2.5) * distance * distance + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
 
 
 def random_corners(n: int, size: int, distortion: float, generator: torch.Generator) -> Tensor:

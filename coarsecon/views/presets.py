@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -9,10 +10,16 @@ from pydantic_core import PydanticCustomError
 
 from coarsecon.errors import InputError
 from coarsecon.views.autoaugment import AutoAugment
-from coarsecon.views.base import Crop, Op, View
+from coarsecon.views.base import Op, View
 from coarsecon.views.blur import RandomGaussianBlur
 from coarsecon.views.color import ColorJitter, RandomGrayscale
-from coarsecon.views.geometry import RandomFlip, RandomPerspective, RandomResizedCrop, Resize
+from coarsecon.views.geometry import (
+    Interpolation,
+    RandomFlip,
+    RandomPerspective,
+    RandomResizedCrop,
+    Resize,
+)
 
 CROP = RandomResizedCrop(scale=(0.2, 1.0))
 CROP_FLIP = RandomResizedCrop(scale=(0.2, 1.0), flip=0.5)
@@ -22,7 +29,7 @@ JITTER = ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8)
 GRAY = RandomGrayscale(0.2)
 BLUR = RandomGaussianBlur((0.1, 2.0), p=0.5)
 
-PRESETS: dict[str, tuple[Crop, Sequence[Op]]] = {
+PRESETS: dict[str, tuple[RandomResizedCrop | Resize, Sequence[Op]]] = {
     "weak": (CROP_FLIP, []),
     "weak-perspective": (CROP, [PERSPECTIVE, FLIP]),
     "perspective": (CROP_FLIP, [PERSPECTIVE]),
@@ -51,7 +58,14 @@ ViewName = Annotated[str, AfterValidator(_known)]
 """A setting that names a view preset, or `auto` for the default of the method."""
 
 
-def make_view(name: str, *, size: int, mean: Sequence[float], std: Sequence[float]) -> View:
+def make_view(
+    name: str,
+    *,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    interpolation: Interpolation = "bilinear",
+) -> View:
     """Build the view of that preset at `size` pixels; `mean` and `std` of the channels are on a scale of 0..1.
 
     Raises:
@@ -60,12 +74,7 @@ def make_view(name: str, *, size: int, mean: Sequence[float], std: Sequence[floa
     if name not in PRESETS:
         raise InputError("view", _unknown(name))
     crop, ops = PRESETS[name]
-    return View(size, mean, std, crop, ops)
-
-
-def test_view(size: int, mean: Sequence[float], std: Sequence[float]) -> View:
-    """Build the view that resizes the image to the square and normalizes it; its generator may be None."""
-    return make_view("test", size=size, mean=mean, std=std)
+    return View(size, mean, std, replace(crop, interpolation=interpolation), ops)
 
 
 def default_views(size: int) -> tuple[str, str]:

@@ -30,7 +30,7 @@ from coarsecon.train.schedule import learning_rate
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.blur import gaussian_blur, high_pass
-from coarsecon.views.presets import test_view as whole_image
+from coarsecon.views.presets import make_view
 
 BASES = ("moco", "simclr")
 STRATEGIES = ("hp", "blur", "mean")
@@ -290,7 +290,7 @@ def test_it_trains_through_the_loop_and_the_encoder_remembers_its_filter(tiny_da
     assert card["input"]["filter"] == ("high-pass" if strategy == "hp" else "none")
     encoder = load_encoder(run.encoder())
     batch = ImageBatch.full(torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8))
-    images = whole_image(32, card["input"]["mean"], card["input"]["std"])(batch, None)
+    images = make_view("test", size=32, mean=card["input"]["mean"], std=card["input"]["std"])(batch, None)
     with torch.no_grad():
         expected = encoder.backbone(high_pass(images) if strategy == "hp" else images)
     torch.testing.assert_close(encoder.embed(batch), F.normalize(expected, dim=1), rtol=1e-4, atol=1e-5)

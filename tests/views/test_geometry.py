@@ -1,8 +1,10 @@
 """Crops, flips and perspective, against PIL and torchvision."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data import create_transform
 from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import v2
@@ -10,10 +12,12 @@ from torchvision.transforms.v2 import functional as TF
 
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.geometry import (
+    Interpolation,
     RandomFlip,
     RandomPerspective,
     RandomResizedCrop,
     Resize,
+    ResizeMode,
     corners_of_square,
     perspective,
     random_corners,
@@ -110,8 +114,88 @@ def test_the_whole_image_is_resized_as_by_pil(padded: ImageBatch) -> None:
         assert (image - theirs).abs().max() <= 1
 
 
-def test_an_image_of_the_right_size_passes_the_test_crop_unchanged(images: Tensor) -> None:
-    assert torch.equal(Resize()(ImageBatch.full(images.byte()), 32), images)
+TALL_AND_WIDE = [(37, 91), (91, 37), (20, 31), (64, 64), (131, 77), (17, 200), (50, 113), (250, 251)]
+
+
+def photos(detail: int) -> list[np.ndarray]:
+    """Images uint8 [H, W, 3] of every orientation, smooth over `detail` pixels, with clipped highlights and shadows."""
+    generator = np.random.default_rng(0)
+    made = []
+    for height, width in TALL_AND_WIDE:
+        coarse = generator.integers(0, 256, (height // detail + 2, width // detail + 2, 3), dtype=np.uint8)
+        enlarged = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        made.append((np.asarray(enlarged).astype(float) * 1.5 - 60).clip(0, 255).astype(np.uint8))
+    return made
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("mode", "crop_mode"), [("square", "squash"), ("shorter", "center")])
+@pytest.mark.parametrize(
+    ("size", "crop_pct"), [(32, 0.875), (33, 0.9), (64, 1.0), (112, 0.875), (45, 0.7), (300, 0.95)]
+)
+def test_the_center_of_an_image_is_that_of_timms_transform(
+    mode: ResizeMode, crop_mode: str, interpolation: Interpolation, size: int, crop_pct: float
+) -> None:
+    """To one gray level, and two in a few values where PIL rounds between its passes."""
+    theirs = create_transform(
+        (3, size, size), crop_pct=crop_pct, crop_mode=crop_mode, interpolation=interpolation,
+        mean=(0, 0, 0), std=(1, 1, 1),
+    )  # fmt: skip
+    images = photos(12)
+    ours = Resize(mode, interpolation, crop_pct)(padded_together(images), size)
+    assert ours.shape == (len(images), 3, size, size)
+    for image, pixels in zip(ours, images, strict=True):
+        difference = (image - 255 * theirs(Image.fromarray(pixels))).abs()
+        assert difference.max() < 2.01
+        assert (difference > 1.01).float().mean() < 5e-3
+        assert difference.mean() < 0.25
+
+
+@pytest.mark.parametrize("size", [16, 50, 200])
+def test_bicubic_overshoot_is_cut_as_by_pil(size: int) -> None:
+    """Black and white noise overshoots everywhere. PIL resizes rows first, except some tall images in version 13."""
+    generator = np.random.default_rng(0)
+    images = [generator.integers(0, 2, (*shape, 3), dtype=np.uint8) * 255 for shape in TALL_AND_WIDE]
+    ours = Resize("square", "bicubic")(padded_together(images), size)
+    for image, pixels in zip(ours, images, strict=True):
+        narrowed = Image.fromarray(pixels).resize((size, len(pixels)), Image.Resampling.BICUBIC)
+        theirs = TF.pil_to_tensor(narrowed.resize((size, size), Image.Resampling.BICUBIC))
+        assert (image - theirs).abs().max() <= 2
+        assert ((image - theirs).abs() > 1).float().mean() < 1e-3
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_images_padded_together_are_cropped_as_one_by_one(interpolation: Interpolation) -> None:
+    images, crop = photos(5), Resize("shorter", interpolation, 0.8)
+    together = crop(padded_together(images), 40)
+    for image, pixels in zip(together, images, strict=True):
+        assert (image - crop(padded_together([pixels]), 40)[0]).abs().max() <= 1
+
+
+def padded_together(images: list[np.ndarray]) -> ImageBatch:
+    sizes = torch.tensor([image.shape[:2] for image in images])
+    height, width = sizes.amax(0).tolist()
+    pixels = torch.full((len(images), 3, height, width), 128, dtype=torch.uint8)  # so that padding would show
+    for target, image in zip(pixels, images, strict=True):
+        target[:, : len(image), : image.shape[1]] = torch.from_numpy(image.copy()).permute(2, 0, 1)
+    return ImageBatch(pixels, sizes)
+
+
+def test_a_bicubic_crop_agrees_with_pil(padded: ImageBatch, generator: torch.Generator) -> None:
+    boxes = random_crop_boxes(padded.sizes, SCALE, RATIO, generator)
+    ours = RandomResizedCrop(SCALE, RATIO, interpolation="bicubic")(padded, 32, torch.Generator().manual_seed(0))
+    for image, pixels, box in zip(ours, padded.pixels, boxes.tolist(), strict=True):
+        crop = TF.crop(TF.to_pil_image(pixels), *box)
+        narrowed = crop.resize((32, crop.height), Image.Resampling.BICUBIC)
+        theirs = TF.pil_to_tensor(narrowed.resize((32, 32), Image.Resampling.BICUBIC))
+        assert (image - theirs).abs().max() <= 2
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_an_image_of_the_right_size_passes_the_test_crop_unchanged(
+    images: Tensor, interpolation: Interpolation
+) -> None:
+    assert torch.equal(Resize(interpolation=interpolation)(ImageBatch.full(images.byte()), 32), images)
 
 
 def test_flips_happen_with_their_probability(generator: torch.Generator) -> None:

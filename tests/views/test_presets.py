@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from coarsecon.errors import InputError
-from coarsecon.views import autoaugment, blur, color, geometry, presets
+from coarsecon.views import autoaugment, blur, color, geometry
 from coarsecon.views.base import View
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.presets import VIEW_NAMES, default_views, make_view
@@ -76,7 +76,7 @@ def test_views_are_normalised_with_mean_and_std(padded: ImageBatch) -> None:
 
 
 def test_the_test_view_draws_nothing_and_needs_no_generator(padded: ImageBatch) -> None:
-    view = presets.test_view(24, MEAN, STD)
+    view = view_of("test")
     assert torch.equal(view(padded, None), view(padded, seeded(7)))
     assert torch.equal(view(padded), view_of("test")(padded))
 
@@ -95,7 +95,7 @@ def test_ops_run_in_their_order(padded: ImageBatch) -> None:
     def add_one(images: Tensor, generator: torch.Generator) -> Tensor:
         return images + 1
 
-    plain = presets.test_view(24, MEAN, STD).pixels(padded)
+    plain = view_of("test").pixels(padded)
     view = View(24, MEAN, STD, geometry.Resize(), [double, add_one])
     assert torch.equal(view.pixels(padded), plain * 2 + 1)
 

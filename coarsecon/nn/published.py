@@ -1,0 +1,129 @@
+"""Input transform of published weights: from the card or the configuration next to a file, else from timm."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+from pydantic import ValidationError
+
+from coarsecon.errors import InputError
+from coarsecon.nn.backbone import check_name
+from coarsecon.nn.encoder import EncoderCard, InputTransform
+from coarsecon.runtime.documents import read_json_object
+from coarsecon.views.geometry import ResizeMode
+
+CROP_MODES: dict[str, ResizeMode] = {"center": "shorter", "squash": "square", "border": "square"}
+"""Our `resize` for timm's crop_mode; the border that timm adds around a few models' images is left out."""
+
+DEFAULTS: dict[str, Any] = {
+    "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "interpolation": "bicubic",
+    "crop_pct": 0.875, "crop_mode": "center", "input_size": (3, 224, 224),
+}  # fmt: skip
+"""What timm assumes where a configuration says nothing (timm.data.resolve_data_config)."""
+
+FIX_OR_MOVE = "fix the file, or move it away from the weights"
+
+
+class PublishedTransform(NamedTuple):
+    """An input transform, and the file or timm configuration that it comes from."""
+
+    transform: InputTransform
+    origin: str
+
+
+def published_transform(name: str, size: int | None = None, file: Path | None = None) -> InputTransform:
+    """Return the input transform of a timm model's weights: statistics, interpolation and crop.
+
+    Args:
+        name: Name of a timm model, with or without the name of its weights.
+        size: Image size in pixels (default: that of the weights).
+        file: File with the weights, if they are not timm's. A card (`encoder.json`) or a timm or Hugging Face
+            `config.json` next to it takes precedence over timm's configuration of the model.
+
+    Raises:
+        InputError: There is no such model, a file next to the weights is malformed, or the weights are for images
+            that are not square and no size is given.
+    """
+    return find_published_transform(name, size, file).transform
+
+
+def find_published_transform(name: str, size: int | None = None, file: Path | None = None) -> PublishedTransform:
+    """Return the input transform as `published_transform` does, with its origin."""
+    for found in (_from_card(file), _from_config(file, size)) if file is not None else ():
+        if found is not None:
+            transform = found.transform if size is None else found.transform.model_copy(update={"size": size})
+            return PublishedTransform(transform, found.origin)
+    check_name(name)
+    published = timm.models.get_pretrained_cfg(name)
+    assert published is not None
+    tag = f".{published.tag}" if published.tag and "." not in name else ""
+    origin = f"timm's configuration of {name}{tag}"
+    return PublishedTransform(_from_timm(vars(published), size, "backbone.name", name), origin)
+
+
+def find_card(file: Path) -> tuple[EncoderCard, Path] | None:
+    """Return the card of the encoder in a file of weights, and the card's path; None if there is none.
+
+    It has the name of the weights with the suffix .json, or is called `encoder.json`.
+
+    Raises:
+        InputError: `encoder.json` is no card.
+    """
+    own, usual = file.with_suffix(".json"), file.with_name("encoder.json")
+    for path in dict.fromkeys((own, usual)):
+        if not path.is_file():
+            continue
+        try:
+            return EncoderCard.model_validate_json(path.read_bytes()), path
+        except (OSError, ValidationError) as error:
+            if path == usual:
+                reason = str(error).splitlines()[0]
+                raise InputError(path, f"is no card of an encoder ({reason})", FIX_OR_MOVE) from None
+    return None
+
+
+def _from_card(file: Path | None) -> PublishedTransform | None:
+    found = find_card(file) if file is not None else None
+    return found and PublishedTransform(found[0].input, str(found[1]))
+
+
+def _from_config(file: Path | None, size: int | None) -> PublishedTransform | None:
+    """Read timm's `config.json` next to the weights; other projects' files of that name say nothing about images."""
+    path = file.with_name("config.json") if file is not None else None
+    if path is None or not path.is_file():
+        return None
+    content = read_json_object(path, remedy=FIX_OR_MOVE)
+    published = content.get("pretrained_cfg", content)  # early versions of timm had no such section
+    if not isinstance(published, dict) or "mean" not in published:
+        return None
+    return PublishedTransform(_from_timm(published, size, str(path), "these weights"), str(path))
+
+
+def _from_timm(published: Mapping[str, Any], size: int | None, subject: str, name: str) -> InputTransform:
+    """Convert timm's `pretrained_cfg`, with timm's defaults for what it leaves out.
+
+    A few weights have a `crop_pct` above 1, for which timm adds a black border; they get the complete image instead.
+    """
+    known = {**DEFAULTS, **{key: value for key, value in published.items() if value is not None}}
+    try:
+        *_, height, width = known["input_size"]
+        if size is None and height != width:
+            problem = f"{name} expects images of {height} x {width} px, which are not square"
+            raise InputError(subject, problem, "set the image size (data.size) to use square ones")
+        return InputTransform(
+            size=size or height,
+            mean=_channels(known["mean"]),
+            std=_channels(known["std"]),
+            resize=CROP_MODES[known["crop_mode"]],
+            interpolation=known["interpolation"] if known["interpolation"] == "bilinear" else "bicubic",
+            crop_pct=min(float(known["crop_pct"]), 1.0),
+        )
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(subject, f"has no usable input transform ({reason})", FIX_OR_MOVE) from None
+
+
+def _channels(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
