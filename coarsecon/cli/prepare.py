@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,7 +19,12 @@ from coarsecon.cli.progress import ConsoleReporter
 if TYPE_CHECKING:
     from coarsecon.data.prepare.balance import Balance
     from coarsecon.data.prepared.schema import DatasetInfo
+    from coarsecon.data.prepared.store import PreparedDataset
     from coarsecon.data.sources import Source
+
+
+MAX_CLASS_ROWS = 30
+"""Maximum number of classes that are listed one by one."""
 
 
 class DatasetGroup(TyperGroup):
@@ -85,6 +91,15 @@ def shared_options(
         Literal["jpeg", "png"] | None, typer.Option(help="File format of the copies. Default: the dataset's, or jpeg.")
     ] = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=FRACTION,...",
+            help="Hold out fractions of the training images, such as test=0.2,val=0.1: stratified by class, with "
+            "duplicates and groups kept together. Default: the splits of the source.",
+        ),
+    ] = None,
+    split_seed: Annotated[int, typer.Option(min=0, help="Random seed of --split.")] = 0,
     download: Annotated[
         bool, typer.Option("--download", help="Download the original files if they are missing.")
     ] = False,
@@ -125,10 +140,13 @@ def _prepare(reader: "Source", *, out: Path | None, workers: int | None, json: s
     dataset = prepare_dataset(reader, target, workers=workers or processors(), reporter=reporter, **given)
     info = dataset.info
     found = balance({level: column.numpy() for level, column in dataset.split("train").labels.items()}, info.levels)
+    per_class = _per_class(dataset) if given.get("split") else {}
     if json:
-        emit_json(_facts(info, found), json)
+        emit_json({**_facts(info, found), **({"per_class": per_class} if per_class else {})}, json)
     if json != "-":
         _show(info, found)
+        for level, counts in per_class.items():
+            _show_classes(level, counts)
     if info.notes:
         reporter.info(info.notes)
     closing([target], ["coarsecon", "pretrain", "--data", target, "--out", f"runs/{target.name}"])
@@ -142,6 +160,33 @@ def _show(info: "DatasetInfo", found: "Balance") -> None:
         for level, b in found.levels.items()
     ]
     table("Training images per class", ["level", "classes", "smallest", "median", "largest", "unlabeled"], rows)
+
+
+def _per_class(dataset: "PreparedDataset") -> dict[str, dict[str, dict[str, int]]]:
+    """Return the number of images of each class of the finest level in each split."""
+    from coarsecon.data.prepare.balance import counts_by_split
+    from coarsecon.data.prepare.splitting import finest_labels
+
+    level, _ = finest_labels({level: column.numpy() for level, column in dataset.split("train").labels.items()})
+    columns = {name: split.labels[level].numpy() for name, split in dataset.splits.items()}
+    return {level: counts_by_split(columns, dataset.info.levels[level])}
+
+
+def _show_classes(level: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Print the images per class and split, or their distribution if there are many classes."""
+    splits = list(next(iter(counts.values())))
+    title = f"Images per {level} class"
+    if len(counts) <= MAX_CLASS_ROWS:
+        table(title, ["class", *splits], [[name, *(f"{n:,}" for n in row.values())] for name, row in counts.items()])
+        return
+    columns = [sorted(row[split] for row in counts.values()) for split in splits]
+    rows = [
+        ["smallest", *(f"{column[0]:,}" for column in columns)],
+        ["median", *(f"{median(column):,g}" for column in columns)],
+        ["largest", *(f"{column[-1]:,}" for column in columns)],
+        ["classes without images", *(f"{column.count(0):,}" for column in columns)],
+    ]
+    table(f"{title} ({len(counts):,} classes)", ["", *splits], rows)
 
 
 def _facts(info: "DatasetInfo", found: "Balance") -> Mapping[str, Any]:

@@ -133,3 +133,50 @@ def test_columns_and_class_names_of_a_table_can_be_chosen(coarsecon, photos, tmp
     done = coarsecon(*base, "--path", "nowhere", "--out", tmp_path / "other")
     assert done.code == 2
     assert "no column nowhere; it has image, where, country, label" in done.err
+
+
+def test_splits_are_reported_per_class(coarsecon, tmp_path, save_image):
+    for i in range(30):
+        save_image(tmp_path / "photos" / ("shoes" if i % 3 == 0 else "bags") / f"{i}.jpg", (50, 40), i)
+    base = ["prepare", "folder", "--source", tmp_path / "photos", "--size", "32"]
+    done = coarsecon(
+        *base, "--split", "test=0.2,val=0.1", "--split-seed", "3", "--out", tmp_path / "out", "--json", "-"
+    )
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["per_class"] == {
+        "coarse": {"bags": {"train": 14, "val": 2, "test": 4}, "shoes": {"train": 7, "val": 1, "test": 2}}
+    }
+    done = coarsecon(*base, "--split", "test=0.2", "--out", tmp_path / "other")
+    assert "Images per coarse class" in done.out
+    assert "bags  │    16 │    4" in done.out
+    assert "stratified by coarse label, seed 0" in done.err
+
+
+def test_splits_of_many_classes_are_summarized(coarsecon, tmp_path, save_image):
+    for i in range(40):
+        for number in range(2 + 2 * (i == 0)):
+            save_image(tmp_path / "photos" / f"class{i}" / f"{number}.jpg", (20, 20), 4 * i + number)
+    done = coarsecon(
+        *["prepare", "folder", "--source", tmp_path / "photos", "--size", "32", "--out", tmp_path / "out"],
+        *["--split", "test=0.25"],
+    )
+    assert done.code == 0, done.err
+    assert "Images per coarse class (40 classes)" in done.out
+    assert "class3" not in done.out
+    assert "20 coarse classes" in done.err
+    assert "too small for a test image" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--split", "test=0.9,val=0.2"], "--split: the fractions sum to 1.1, which leaves no image for train"),
+        (["--split", "test=0.2", "--group", "animal"], "--group: names a column of a table"),
+        (["--split", "test=0.2", "--group-pattern", "zebra"], "--group-pattern: no path matches 'zebra'"),
+    ],
+)
+def test_wrong_splits_end_in_one_line(coarsecon, photos, tmp_path, options, message):
+    done = coarsecon("prepare", "folder", "--source", photos, "--out", tmp_path / "out", *options)
+    assert done.code == 2
+    assert message in done.err
+    assert not (tmp_path / "out").exists()

@@ -53,11 +53,11 @@ class Balance:
                     f"The {level} classes are imbalanced: {balance.smallest:,} to {balance.largest:,} training images."
                 )
             if balance.single:
-                found.append(f"{_some(balance.single, f'{level} class', 'es')} with a single training image.")
+                found.append(f"{some_names(balance.single, f'{level} class', 'es')} with a single training image.")
             if balance.empty:
-                found.append(f"{_some(balance.empty, f'{level} class', 'es')} without training images.")
+                found.append(f"{some_names(balance.empty, f'{level} class', 'es')} without training images.")
         if self.lone:
-            found.append(f"{_some(self.lone, 'coarse class', 'es')} with a single fine class.")
+            found.append(f"{some_names(self.lone, 'coarse class', 'es')} with a single fine class.")
         return found
 
 
@@ -66,6 +66,12 @@ def balance(labels: Mapping[str, np.ndarray], levels: Mapping[str, Sequence[str]
     found = {level: _level(labels[level], names) for level, names in levels.items() if level in labels}
     lone = _lone(labels["coarse"], labels["fine"], levels["coarse"]) if {"coarse", "fine"} <= found.keys() else []
     return Balance(found, lone)
+
+
+def counts_by_split(splits: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Count the images of each class in int64 columns [N] of several splits: `{"daisy": {"train": 8, "test": 2}}`."""
+    sizes = {split: np.bincount(column[column >= 0], minlength=len(names)) for split, column in splits.items()}
+    return {name: {split: int(sizes[split][number]) for split in splits} for number, name in enumerate(names)}
 
 
 def _level(column: np.ndarray, names: Sequence[str]) -> LevelBalance:
@@ -89,7 +95,7 @@ def _lone(coarse: np.ndarray, fine: np.ndarray, names: Sequence[str]) -> list[st
     return [names[i] for i in np.flatnonzero(members == 1).tolist()]
 
 
-def _some(names: list[str], one: str, plural: str) -> str:
-    """Return the number and the first names."""
+def some_names(names: list[str], one: str, plural: str) -> str:
+    """Return the number of names and the first of them: "2 classes (a, b)"."""
     first = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     return f"{len(names)} {one}{plural if len(names) > 1 else ''} ({first})"

@@ -1,5 +1,6 @@
 """Convert original files to the prepared form, atomically."""
 
+from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from coarsecon.data.prepare.preparation import Preparation, Writing
+from coarsecon.data.prepare.splitting import parse_fractions, split_train
 from coarsecon.data.prepared.convert import CopyKind
 from coarsecon.data.prepared.folder import is_prepared, other_files
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
@@ -24,6 +26,8 @@ def prepare_dataset(
     *,
     source: Path | str | None = None,
     size: int | None = None,
+    split: str | Mapping[str, float] | None = None,
+    split_seed: int = 0,
     download: bool = False,
     resize_shorter: int | None = None,
     copies: CopyKind | None = None,
@@ -40,6 +44,9 @@ def prepare_dataset(
         out: Folder to write.
         source: Folder or archive of the original files.
         size: Image size in pixels that the encoder will see; None: the default of the source.
+        split: Fractions of the train images to hold out, {"test": 0.2, "val": 0.1} or "test=0.2,val=0.1"; see
+            `coarsecon.data.prepare.splitting.split_train`. None: the splits of the source.
+        split_seed: Seed of these splits.
         download: Download the original files if they are missing.
         resize_shorter: Write copies with a shorter side of at most this many pixels.
         copies: File format of the copies; None: that of the source.
@@ -50,19 +57,23 @@ def prepare_dataset(
         **options: Options of the source, the fields of its `Config`.
 
     Raises:
-        InputError: There is no such source, an option is invalid, or the original files are missing or damaged.
+        InputError: There is no such source, an option is invalid, the original files are missing or damaged, or the
+            images cannot be split as requested.
         CoarseconError: It cannot be written, or a worker process dies.
 
     Example:
-        >>> coarsecon.prepare("folder", "data/birds", source="photos", size=64)  # doctest: +SKIP
+        >>> coarsecon.prepare("folder", "data/birds", source="photos", split={"test": 0.2})  # doctest: +SKIP
     """
     reader = find_source(name) if isinstance(name, str) else name
     config = validate(reader.Config, options)
+    fractions = None if split is None else parse_fractions(split)
     check_output(Path(out), overwrite=overwrite)
     reporter = reporter or Reporter()
     request = SourceRequest(None if source is None else Path(source), size, download, workers, reporter)
     writing = Writing(resize_shorter, copies, skip_broken)
     data = reader.read(request, config)
+    if fractions is not None:
+        data = split_train(data, fractions, seed=split_seed, workers=workers, reporter=reporter)
     return write_dataset(out, data, overwrite=overwrite, writing=writing, workers=workers, reporter=reporter)
 
 

@@ -15,8 +15,8 @@ from coarsecon.data.prepare.balance import balance
 from coarsecon.data.prepare.journal import Journal, Pixels, write_arrays
 from coarsecon.data.prepare.writers import ArrayWriter, CopyWriter, Writer
 from coarsecon.data.prepared.convert import ARRAY_MAX_SIZE, SUFFIX, Conversion, CopyKind, mean_and_std, shorter_side
-from coarsecon.data.prepared.folder import BROKEN
-from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, SplitInfo, write_record
+from coarsecon.data.prepared.folder import BROKEN, SPLIT_FILES
+from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, SplitGroups, SplitInfo, write_record
 from coarsecon.data.sources import Chunked, Images, SourceData, SplitData
 from coarsecon.errors import InputError
 from coarsecon.runtime.folders import MARKER
@@ -102,6 +102,7 @@ class Preparation:
         self._report_broken()
         mean, std = mean_and_std(splits["train"].histogram)
         notes = [self.data.notes] if self.data.notes else []
+        notes += ["All images are in the split train; there is no other."] * (splits.keys() == {"train"})
         notes += balance(splits["train"].labels, self.data.levels).notes()
         if self.broken:
             left_out = f"{len(self.broken):,} broken images were" if len(self.broken) > 1 else "1 broken image was"
@@ -142,6 +143,10 @@ class Preparation:
             pixels.digest.update(column.data)
         record = SplitFiles(names=split.names and [split.names[i] for i in kept.tolist()], files=writer.files)
         write_record(folder / f"{name}.files.json", record)
+        groups = folder / f"{name}.groups.json"
+        groups.unlink(missing_ok=True)
+        if split.groups is not None:
+            write_record(groups, SplitGroups(groups=[split.groups[i] for i in kept.tolist()]))
         info = SplitInfo(count=len(kept), checksum=pixels.digest.hexdigest(), broken=len(pixels.broken))
         return WrittenSplit(info, columns, writer.files is not None, pixels.histogram)
 
@@ -180,7 +185,7 @@ class Preparation:
     def _remove_leftovers(self, folder: Path, info: DatasetInfo) -> None:
         """Remove the journals, and the files of an earlier attempt at something else."""
         wanted = {"dataset.json", MARKER, *(BROKEN,) * bool(self.broken), *("images",) * (info.form == "files")}
-        wanted |= {f"{name}{suffix}" for name in info.splits for suffix in (".safetensors", ".files.json")}
+        wanted |= {f"{name}{suffix}" for name in info.splits for suffix in SPLIT_FILES}
         for path in folder.iterdir():
             if path.is_dir() and not path.is_symlink() and path.name not in wanted:
                 shutil.rmtree(path)

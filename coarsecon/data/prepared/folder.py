@@ -15,6 +15,9 @@ from coarsecon.runtime.folders import MARKER
 MAX_SEARCHED_ENTRIES = 2000
 """Bound on the entries of another folder that are searched for images and prepared datasets."""
 
+SPLIT_FILES = (".safetensors", ".files.json", ".groups.json")
+"""Suffixes of the files of a split; the last one is optional."""
+
 BROKEN = "broken.csv"
 """List of the images that were left out."""
 
@@ -51,7 +54,7 @@ def other_files(root: Path) -> list[str]:
     """Return the sorted paths in the folder of a prepared dataset that do not belong to the dataset."""
     own = {"dataset.json", BROKEN, MARKER}
     splits = [path.name.removesuffix(".files.json") for path in root.glob("*.files.json")]
-    own |= {f"{name}{suffix}" for name in splits for suffix in (".safetensors", ".files.json")}
+    own |= {f"{name}{suffix}" for name in splits for suffix in SPLIT_FILES}
     copy = re.compile(rf"images/({'|'.join(map(re.escape, splits))})/\d{{4,}}/\d{{6,}}\.\w+")
     found = []
     for folder, subfolders, files in os.walk(root):

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coarsecon.data.formats.images import opened, upright_rgb
+from coarsecon.data.formats.images import ImageFile, opened, upright_rgb
 from coarsecon.data.prepared.store import Split
 from coarsecon.errors import InputError
 from coarsecon.runtime.pool import map_ahead
-from coarsecon.runtime.progress import Reporter
+from coarsecon.runtime.progress import Progress, Reporter
 
 Hashes = NDArray[np.uint64]
 """One per image; 0 for an image that cannot be read."""
@@ -25,37 +24,46 @@ MIN_DECODED_SIDE = 64
 def image_hashes(split: Split, *, workers: int = 2, reporter: Reporter | None = None) -> Hashes:
     """Hash the pixels of every image [N] of a split; the same pixels give the same hash in every dataset."""
     with (reporter or Reporter()).progress(f"hashing {split.name}", len(split)) as progress:
+        if split.files is not None:
+            return file_hashes(split.files, workers=workers, progress=progress)
+        assert split.images is not None
         found: list[int] = []
-        if split.images is not None:
-            for pixels in split.images.numpy():
-                split.check_file()
-                found.append(_hash(pixels.transpose(1, 2, 0)))
-                progress.advance()
-        else:
-            assert split.files is not None
-            pieces = [split.files[start : start + FILES_PER_TASK] for start in range(0, len(split), FILES_PER_TASK)]
-            threads = max(1, workers)
-            for hashes in map_ahead(_file_hashes, pieces, pool=ThreadPoolExecutor(threads), ahead=2 * threads):
-                found += hashes
-                progress.advance(len(hashes))
+        for pixels in split.images.numpy():
+            split.check_file()
+            found.append(pixel_hash(pixels.transpose(1, 2, 0)))
+            progress.advance()
     return np.array(found, np.uint64)
 
 
-def _file_hashes(files: Sequence[Path]) -> list[int]:
+def file_hashes(files: Sequence[ImageFile], *, workers: int = 2, progress: Progress = Progress()) -> Hashes:
+    """Hash the pixels of image files [N]; names and metadata other than the orientation do not matter."""
+    pieces = (
+        [files[i] for i in range(start, min(start + FILES_PER_TASK, len(files)))]
+        for start in range(0, len(files), FILES_PER_TASK)
+    )
+    threads = max(1, workers)
+    found: list[int] = []
+    for hashes in map_ahead(_hash_all, pieces, pool=ThreadPoolExecutor(threads), ahead=2 * threads):
+        found += hashes
+        progress.advance(len(hashes))
+    return np.array(found, np.uint64)
+
+
+def _hash_all(files: Sequence[ImageFile]) -> list[int]:
     return [_file_hash(file) for file in files]
 
 
-def _file_hash(file: Path) -> int:
+def _file_hash(file: ImageFile) -> int:
     try:
         with opened(file) as image:
             size = image.size
             image.draft("RGB", (MIN_DECODED_SIDE, MIN_DECODED_SIDE))
-            return _hash(np.asarray(upright_rgb(image)), size)
+            return pixel_hash(np.asarray(upright_rgb(image)), size)
     except InputError:
         return 0
 
 
-def _hash(pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> int:
+def pixel_hash(pixels: NDArray[np.uint8], size: tuple[int, int] | None = None) -> int:
     """Return the hash of an image uint8 [H, W, 3] of the original `size` (width, height)."""
     digest = blake2b(repr(size or pixels.shape[1::-1]).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(pixels).data)

@@ -85,6 +85,12 @@ class SplitFiles(Record):
     files: list[str] | None = None
 
 
+class SplitGroups(Record):
+    """`SPLIT.groups.json`: what each image shows, "" if unknown; images with the same value belong together."""
+
+    groups: list[str]
+
+
 class _Version(BaseModel):
     format_version: int = Field(strict=True, ge=1)
 

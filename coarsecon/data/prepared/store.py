@@ -2,7 +2,8 @@
 
 A folder with `dataset.json` and two files per split: `SPLIT.safetensors` holds an int64 column per label level
 (-1: unknown) and, in the form `array`, `images` uint8 [N, 3, S, S]; `SPLIT.files.json` holds the original names of the
-images and, in the form `files`, their paths under `images/SPLIT/`.
+images and, in the form `files`, their paths under `images/SPLIT/`. An optional third file, `SPLIT.groups.json`, holds
+what each image shows.
 """
 
 import os
@@ -17,7 +18,7 @@ from torch import Tensor
 from coarsecon.data.formats.images import decode
 from coarsecon.data.formats.names import path_on_disk
 from coarsecon.data.prepared.folder import is_prepared, not_prepared
-from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, read_info, read_record
+from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, SplitGroups, read_info, read_record
 from coarsecon.errors import InputError
 from coarsecon.runtime.folders import recover_folder
 
@@ -35,6 +36,7 @@ class Split:
         files: Image files; None in the form `array`.
         names: Original names of the images.
         mapped: The mapped file.
+        groups: What each image shows, "" if unknown: images with the same value belong together.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Split:
     files: list[Path] | None
     names: list[str]
     mapped: "MappedFile | None" = None
+    groups: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -72,6 +75,7 @@ class Split:
             images=None if self.images is None else self.images[:n],
             files=None if self.files is None else self.files[:n],
             names=self.names[:n],
+            groups=None if self.groups is None else self.groups[:n],
         )
 
     def take(self, indices: Tensor) -> "Split":
@@ -83,6 +87,7 @@ class Split:
             images=None if self.images is None else self.images[indices],
             files=None if self.files is None else [self.files[i] for i in indices.tolist()],
             names=[self.names[i] for i in indices.tolist()],
+            groups=None if self.groups is None else [self.groups[i] for i in indices.tolist()],
         )
 
 
@@ -149,7 +154,17 @@ def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
     names = listing.names or [f"{name}-{i:06d}" for i in range(count)]
     if len(names) != count or (files is not None and len(files) != count):
         raise InputError(listing_file, f"does not list {count} images", AGAIN)
-    return Split(name, tensors, images, files, names, None if images is None else MappedFile(file))
+    mapped = None if images is None else MappedFile(file)
+    return Split(name, tensors, images, files, names, mapped, _read_groups(root / f"{name}.groups.json", count))
+
+
+def _read_groups(file: Path, count: int) -> list[str] | None:
+    if not file.exists():
+        return None
+    groups = read_record(file, SplitGroups).groups
+    if len(groups) != count:
+        raise InputError(file, f"does not list the groups of {count} images", AGAIN)
+    return groups
 
 
 def _map_tensors(file: Path) -> dict[str, Tensor]:

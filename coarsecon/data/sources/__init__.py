@@ -70,11 +70,14 @@ class SplitData:
         labels: An int64 column [N] per level; -1 where the label is unknown.
         images: uint8 [N, 3, S, S], the same in pieces, or N image files.
         names: Names of the images in search results.
+        groups: What each image shows (one object, one animal, one session), "" if unknown: images with the same value
+            belong together.
     """
 
     labels: Mapping[str, np.ndarray]
     images: Images
     names: list[str] | None = None
+    groups: list[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Your own images: a tree of class folders, or a table of paths and labels."""
 
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from coarsecon.data.formats.missing import similar_names
 from coarsecon.data.formats.names import canonical, path_on_disk
@@ -22,6 +23,21 @@ class FolderConfig(LabelOptions):
     """Options of the source `folder`."""
 
     table: Path | None = Field(None, description="CSV or Parquet table with image paths, labels and splits.")
+    group_pattern: str | None = Field(
+        None,
+        description="Regular expression that is searched in image paths: images with the same match (of its group, if "
+        "it has one) stay in one split or fold.",
+        json_schema_extra={"metavar": "REGEX"},
+    )
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _check_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression ({error})") from None
+        return pattern
 
 
 class Folder(Source):
@@ -65,16 +81,20 @@ become squares of that size; above it, copies slightly larger than needed."""
             for alike in similar_names(names):
                 request.reporter.info(f"{place}: the {level} classes {alike} differ only in spelling and stay separate")
         labels = {level: _numbers(keys[level], found) for level, found in classes.items()}
+        has_groups = bool(config.group or config.group_pattern)
         return SourceData(
             name=root.resolve().name,
             size=request.size or self.default_size,
             levels=levels,
-            splits={split: _select(images, split, root, labels) for split in splits},
-            notes=" ".join(notes + ["All images are in the split train; there is no other."] * (len(splits) == 1)),
+            splits={split: _select(images, split, root, labels, has_groups) for split in splits},
+            notes=" ".join(notes),
         )
 
 
 SOURCE = Folder()
+
+TABLE_COLUMNS = ("path", "coarse", "fine", "group", "label_columns")
+"""Options that name columns of a table."""
 
 
 def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[ListedImage], list[str]]:
@@ -84,8 +104,7 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
         root, images = _list_table(config.table, request, config)
     elif request.source is None:
         raise InputError("source", "missing", "name a folder of images, or a table of them (table)")
-    elif config.path or config.coarse or config.fine or config.label_columns:
-        named = next(name for name in ("path", "coarse", "fine", "label_columns") if getattr(config, name))
+    elif named := next((name for name in TABLE_COLUMNS if getattr(config, name)), None):
         raise InputError(named, "names a column of a table, but there is no table", "set table")
     elif not (root := path_on_disk(request.source)).is_dir():
         raise InputError(request.source, "no such folder", "name a folder as source, or a CSV or Parquet file as table")
@@ -107,7 +126,20 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
         images = [image._replace(coarse=coarse.get(image.fine, image.coarse)) for image in images]
         if images and not any(image.coarse for image in images):
             raise InputError(config.table, f"no image has a fine label that {config.coarse_map} maps")
+    if config.group_pattern:
+        images = _grouped(images, config)
     return root, images, notes
+
+
+def _grouped(images: list[ListedImage], config: FolderConfig) -> list[ListedImage]:
+    """Group images by the match of the pattern in their paths; images without a match are on their own."""
+    if config.group:
+        raise InputError("group_pattern", "conflicts with group, which names a column of groups", "omit one of them")
+    found = [re.search(config.group_pattern or "", image.path) for image in images]
+    if not any(found):
+        raise InputError("group_pattern", f"no path matches {config.group_pattern!r}, such as {images[0].path}")
+    groups = ["/".join(part or "" for part in match.groups()) or match[0] if match else "" for match in found]
+    return [image._replace(group=group) for image, group in zip(images, groups, strict=True)]
 
 
 def _check_apart(images: list[ListedImage], coarse_map: Path) -> None:
@@ -169,9 +201,14 @@ def _numbers(keys: list[Any], classes: list[Any]) -> np.ndarray:
     return np.array([numbers.get(key, -1) for key in keys], np.int64)
 
 
-def _select(images: list[ListedImage], split: str, root: Path, labels: dict[str, np.ndarray]) -> SplitData:
+def _select(
+    images: list[ListedImage], split: str, root: Path, labels: dict[str, np.ndarray], has_groups: bool
+) -> SplitData:
     chosen = [i for i, image in enumerate(images) if image.split == split]
     paths = [images[i].path for i in chosen]
     return SplitData(
-        {level: column[chosen] for level, column in labels.items()}, [root / path for path in paths], paths
+        {level: column[chosen] for level, column in labels.items()},
+        [root / path for path in paths],
+        paths,
+        [images[i].group for i in chosen] if has_groups else None,
     )

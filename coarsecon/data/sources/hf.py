@@ -49,7 +49,7 @@ folder of Parquet files, or the name of a dataset of the hub, which is downloade
         splits = {split_name(name): split for name, split in found.items()}
         if "train" not in splits:
             raise InputError(request.source, f"no split train, only {', '.join(found)}")
-        columns, image, notes = _columns(request.source, config, splits["train"])
+        columns, image, group, notes = _columns(request.source, config, splits["train"])
         labels = LabelColumns(keep_na=config.keep_na)
         columns_of = {level: _joined(request.source, splits, column, labels) for level, column in columns.items()}
         for note in [*notes, *labels.notes()]:
@@ -71,6 +71,7 @@ folder of Parquet files, or the name of a dataset of the hub, which is downloade
                     {level: labels[name] for level, (_, labels) in columns_of.items()},
                     HubImages(split, image, roots),
                     list(map(str, split["name"])) if "name" in split.column_names else None,
+                    _groups(split, group),
                 )
                 for name, split in sorted(splits.items(), key=lambda item: item[0] != "train")
             },
@@ -84,8 +85,8 @@ Labeled = tuple[list[str], dict[str, np.ndarray]]
 """Class names of a level, and its column int64 [N] in each split."""
 
 
-def _columns(source: Path, config: HubConfig, split: Any) -> tuple[dict[str, str], str, list[str]]:
-    """Return the column of each level, that of the images, and notes on the choice."""
+def _columns(source: Path, config: HubConfig, split: Any) -> tuple[dict[str, str], str, str | None, list[str]]:
+    """Return the column of each level, of the images and of the groups, and notes on the choice."""
     hub = library()
     if config.coarse_map and config.coarse:
         raise InputError(
@@ -94,7 +95,7 @@ def _columns(source: Path, config: HubConfig, split: Any) -> tuple[dict[str, str
     images = [str(name) for name, feature in split.features.items() if isinstance(feature, hub.Image)]
     if not images:
         raise InputError(source, "no column of images", f"there are {', '.join(split.column_names)}")
-    choice = ColumnChoice(source, split.column_names, (config.coarse, config.fine, *config.label_columns))
+    choice = ColumnChoice(source, split.column_names, (config.coarse, config.fine, config.group, *config.label_columns))
     image = choice.choose("path", config.path) if config.path else images[0]
     if image not in images:
         raise InputError(source, f"the column {image} has no images", f"these have {', '.join(images)}")
@@ -108,7 +109,15 @@ def _columns(source: Path, config: HubConfig, split: Any) -> tuple[dict[str, str
         columns["coarse"] = choice.require("coarse", choice.choose("coarse", config.coarse))
         columns["fine"] = choice.choose("fine", config.fine)
     columns |= {name: choice.choose(name, name) for name in config.label_columns}
-    return {level: column for level, column in columns.items() if column}, image, [*notes, *choice.notes()]
+    group = choice.choose("group", config.group) if config.group else None
+    return {level: column for level, column in columns.items() if column}, image, group, [*notes, *choice.notes()]
+
+
+def _groups(split: Any, column: str | None) -> list[str] | None:
+    """Return a column as text, "" where it is missing."""
+    if column is None:
+        return None
+    return ["" if _plain(value) is None else str(value) for value in split[column]]
 
 
 def _joined(source: Path, splits: dict[str, Any], column: str, labels: LabelColumns) -> Labeled:

@@ -23,7 +23,9 @@ def list_table(table: Path, root: Path, options: LabelOptions = LabelOptions()) 
             `root`, or the table cannot be read.
     """
     opened = read_table(table)
-    choice = ColumnChoice(table, opened.columns, (options.path, options.coarse, options.fine, *options.label_columns))
+    choice = ColumnChoice(
+        table, opened.columns, (options.path, options.coarse, options.fine, options.group, *options.label_columns)
+    )
     path_column = choice.require("path", choice.choose("path", options.path))
     split_column = choice.choose("split")
     if options.coarse or not options.coarse_map:
@@ -33,6 +35,7 @@ def list_table(table: Path, root: Path, options: LabelOptions = LabelOptions()) 
     else:
         coarse_column = None
         fine_column = choice.require("fine", choice.choose("fine", options.fine, more=CLASSES))
+    group_column = choice.choose("group", options.group) if options.group else None
     more = [choice.choose(name, name) or name for name in options.label_columns]
 
     labels = LabelColumns(keep_na=options.keep_na)
@@ -51,9 +54,9 @@ def list_table(table: Path, root: Path, options: LabelOptions = LabelOptions()) 
         split = split_name(row[split_column]) if split_column else "train"
         if is_missing(split) or not re.fullmatch(r"[\w-]+", split, re.ASCII):
             raise InputError(where, f"{split!r} is not a valid split name", "use train, val or test")
-        images.append(
-            ListedImage(str(relative), coarse, fine, split, tuple(labels.read(name, row[name]) for name in more))
-        )
+        further = tuple(labels.read(name, row[name]) for name in more)
+        group = row[group_column] if group_column and not is_missing(row[group_column]) else ""
+        images.append(ListedImage(str(relative), coarse, fine, split, further, group))
     if images and coarse_column and not any(image.coarse for image in images):
         raise InputError(table, f"the column {coarse_column} holds no label: all {len(images):,} are missing")
     notes = [*opened.notes, *choice.notes(), *labels.notes()]

@@ -33,6 +33,12 @@ class LabelOptions(SourceConfig):
         description="Column that becomes a further label level; repeatable, or several separated by commas.",
         json_schema_extra={"metavar": "COLUMN"},
     )
+    group: str | None = Field(
+        None,
+        description="Column of the object, animal or session in an image: images with the same value stay in one split "
+        "or fold.",
+        json_schema_extra={"metavar": "COLUMN"},
+    )
     coarse_map: Path | None = Field(
         None,
         description="Table with the columns fine and coarse, which derives coarse labels from fine ones.",

@@ -20,7 +20,7 @@ LAYOUT = "coarse/image or coarse/fine/image, optionally under train/, val/ and t
 class ListedImage(NamedTuple):
     """One image: its path in the listed folder (with /) and its labels, "" where unknown.
 
-    `more` holds the labels of further levels.
+    `more` holds the labels of further levels; `group` is the same for images that belong together.
     """
 
     path: str
@@ -28,6 +28,7 @@ class ListedImage(NamedTuple):
     fine: str
     split: str
     more: tuple[str, ...] = ()
+    group: str = ""
 
 
 def list_tree(root: Path) -> tuple[list[ListedImage], LeftOut]:

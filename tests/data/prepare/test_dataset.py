@@ -84,6 +84,13 @@ def test_the_size_decides_the_form_of_files(tmp_path: Path, photos: SourceData, 
         assert [min(split.image(i).shape[:2]) for i in range(6)] == [74, 74, 74, 30, 74, 74]
 
 
+def test_the_notes_say_that_there_is_a_single_split(tmp_path: Path, array_data: SourceData) -> None:
+    note = "All images are in the split train; there is no other."
+    assert note not in write_dataset(tmp_path / "both", array_data).info.notes
+    data = replace(array_data, splits={"train": array_data.splits["train"]})
+    assert note in write_dataset(tmp_path / "one", data).info.notes
+
+
 def test_images_without_names_are_numbered(tmp_path: Path, photos: SourceData) -> None:
     dataset = write_dataset(tmp_path / "out", photos)
     assert dataset.split("train").names[0] == "0.jpg"

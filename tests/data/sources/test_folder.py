@@ -56,10 +56,9 @@ def test_a_table_becomes_the_same_dataset_as_its_tree(tree: Callable[..., Path],
     assert moved.info == from_tree.info
 
 
-def test_without_splits_all_is_train_and_the_notes_say_so(tree: Callable[..., Path]) -> None:
+def test_without_splits_all_is_train(tree: Callable[..., Path]) -> None:
     data = read_source(SOURCE, tree("dog/1.jpg", "cat/1.jpg"))
     assert list(data.splits) == ["train"]
-    assert "train" in data.notes
 
 
 def test_without_fine_classes_there_is_no_fine_level(tree: Callable[..., Path]) -> None:

@@ -51,6 +51,13 @@ def chosen(**options: Any) -> dict[str, Any]:
     return {"coarse": "department", "fine": "product", "size": 80} | options
 
 
+def test_a_column_of_groups_is_stored_as_text(tmp_path: Path, shop: Any) -> None:
+    shop.save_to_disk(tmp_path / "shop")
+    dataset = prepare_dataset(SOURCE, tmp_path / "out", source=tmp_path / "shop", **chosen(group="year"))
+    assert dataset.split("train").groups == ["2020", "2021"] * 3
+    assert dataset.info.levels.keys() == {"coarse", "fine"}
+
+
 @pytest.mark.parametrize("form", ["saved", "parquet"])
 def test_two_columns_of_labels_become_levels(tmp_path: Path, shop: Any, form: str) -> None:
     place = tmp_path / "shop"
