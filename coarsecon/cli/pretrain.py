@@ -23,8 +23,12 @@ def pretrain(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings, such as RUN/config.yaml.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Name of any timm model (default: resnet18).")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Number of training epochs (default: 200).")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Global batch size in images (default: 128).")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Number of training epochs (default: by the number of images).")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Global batch size in images (default: 128, less for few images).")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=2, help="Train on N images only, drawn evenly over the classes by --seed.")
     ] = None,

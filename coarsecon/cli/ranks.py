@@ -53,6 +53,6 @@ def _warn_if_unfinished(run: RunFolder, reporter: Reporter) -> None:
     except InputError as error:  # the log is not needed to evaluate the run
         reporter.info(f"WARNING: {error}")
         return
-    if done < planned:
+    if planned and done < planned:
         resume = f"coarsecon pretrain --out {run.root} --resume"
         reporter.info(f"{run.root} is not finished: at epoch {done} of {planned}; to continue: {resume}")

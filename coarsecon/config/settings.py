@@ -98,7 +98,11 @@ class OptimizerSettings(Settings):
 class ScheduleSettings(Settings):
     """The learning-rate schedule; see `coarsecon.train.schedule`."""
 
-    epochs: Count = Field(200, description="Number of training epochs.")
+    epochs: Count | None = Field(
+        None,
+        description="Number of training epochs (default: 200, up to 500 for fewer than 50,000 images, and a tenth of "
+        "that from pretrained weights).",
+    )
     name: Literal["cosine", "epoch-cosine", "cyclic"] = Field(
         "cosine",
         description="Decay. cosine: per step after the warmup; epoch-cosine: per epoch over all epochs; "
@@ -117,7 +121,12 @@ class ScheduleSettings(Settings):
 class RunSettings(Settings):
     """Batch, device and logging of the training."""
 
-    batch_size: int = Field(128, ge=2, description="Global batch size in images, over all ranks.")
+    batch_size: int | None = Field(
+        None,
+        ge=2,
+        description="Global batch size in images, over all ranks (default: 128, down to 32 for fewer than 2,048 "
+        "images).",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
     device: str = Field("auto", description="Device: auto (an accelerator if there is one), cpu, cuda, cuda:1, ...")
     batch_norm: Literal["shuffle", "sync", "local"] = Field(

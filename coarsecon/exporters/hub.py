@@ -111,7 +111,7 @@ def _epochs(run: "Run", config: RunConfig) -> str:
     planned, done = config.schedule.epochs, last_epoch(run.folder.metrics())
     if not done:
         return ""
-    count = str(planned) if done >= planned else f"{done} of {planned}, not finished,"
+    count = str(done) if planned is None or done >= planned else f"{done} of {planned}, not finished,"
     if run.spec.checkpoint == "initial":
         return ", the weights before the first epoch"
     best = ", the best weights among them" if run.spec.checkpoint == "best" else ""

@@ -61,10 +61,9 @@ def pretrain(
         InterruptedRunError: A signal arrived; the state is saved.
     """
     run, comm, reporter = RunFolder(root), comm or Distributed(), reporter or Reporter()
-    if spec.config.run.batch_size % comm.world_size:
+    if spec.batch_size % comm.world_size:
         raise InputError(
-            "run.batch_size",
-            f"{spec.config.run.batch_size} must be divisible by the number of ranks ({comm.world_size})",
+            "run.batch_size", f"{spec.batch_size} must be divisible by the number of ranks ({comm.world_size})"
         )
     with ExitStack() as held:
         has_state = comm.broadcast_object(lambda: _lock(run, resume, held))
@@ -125,14 +124,14 @@ class Pretraining(Task[ViewBatch]):
         if settings.compile:
             compiled.compile_networks(self.method, self.device)
         optimizer = build_optimizer(self.method, config.optimizer, self.device)
-        length = Length(config.schedule.epochs, spec.steps_per_epoch, settings.batch_size, settings.log_every)
+        length = Length(spec.epochs, spec.steps_per_epoch, spec.batch_size, settings.log_every)
         super().__init__(self.method, optimizer, length, folder=run, reporter=reporter, comm=comm)
         self.step = distributed_step(self.method, comm)
         self.source = ViewSource(
-            spec.split, spec.split.labels[config.data.labels], self.method.views(), batch_size=settings.batch_size,
+            spec.split, spec.split.labels[config.data.labels], self.method.views(), batch_size=spec.batch_size,
             seed=settings.seed, device=self.device, workers=config.data.workers, comm=comm, reporter=reporter,
             steps_at_once=1 if spec.split.files is not None  # files are decoded a batch at a time
-            else steps_at_once(settings.batch_size // comm.world_size, spec.card.input.size, self.device),
+            else steps_at_once(spec.batch_size // comm.world_size, spec.card.input.size, self.device),
         )  # fmt: skip
         self.images = spec.dataset.info.splits["train"].checksum
 

@@ -21,8 +21,9 @@ from coarsecon.run.training_images import training_images
 from coarsecon.runtime.device import choose_device, choose_precision, to_device
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.train import compiled, monitor
+from coarsecon.train.length import batch_size_of, with_length
 from coarsecon.train.optimizer import check_optimizer
-from coarsecon.train.schedule import cycles_of, warmup_of
+from coarsecon.train.schedule import cycles_of, epochs_of, warmup_of
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,21 @@ class RunSpec:
     @property
     def steps_per_epoch(self) -> int:
         """Number of full batches in an epoch."""
-        return _full_batches(self.split, self.config)
+        return len(self.split) // self.batch_size
+
+    @property
+    def batch_size(self) -> int:
+        """The global batch size in images."""
+        return batch_size_of(self.config)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return epochs_of(self.config.schedule)
 
     def summary(self) -> str:
         """Describe the training in one line."""
-        config, epochs = self.config, self.config.schedule.epochs
+        config, epochs = self.config, self.epochs
         return (
             f"{config.method['name']} with {config.backbone.name} on {len(self.split):,} images at "
             f"{config.data.size} px, {epochs} epoch{'s' * (epochs != 1)}, {self.device} in {config.run.precision}"
@@ -115,6 +126,7 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
     method_settings = method_class.resolve(
         method_settings, image_size=image_size, images=len(split), classes=len(dataset.info.levels[config.data.labels])
     )
+    config = with_length(config, len(split))
     _check_lengths(config)
     if (
         config.run.batch_norm == "sync"
@@ -128,14 +140,14 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
         )
     check_optimizer(config.optimizer)
     device = choose_device(config.run.device)
-    steps = config.schedule.epochs * _full_batches(split, config)
+    steps = epochs_of(config.schedule) * (len(split) // batch_size_of(config))
     chosen = {
         "precision": (comm or Distributed()).broadcast_object(lambda: choose_precision(config.run.precision, device)),
         "compile": compiled.should_compile(device, steps) if config.run.compile is None else config.run.compile,
     }
     resolved = config.model_copy(
         update={
-            "data": config.data.model_copy(update={"path": Path(config.data.path).resolve(), "size": image_size}),
+            "data": config.data.model_copy(update={"path": dataset.root.resolve(), "size": image_size}),
             "backbone": resolve_stem(config.backbone, image_size),
             "schedule": config.schedule.model_copy(
                 update={"warmup_epochs": warmup_of(config.schedule), "cycles": cycles_of(config.schedule)}
@@ -160,12 +172,12 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
 
 def _check_lengths(config: RunConfig) -> None:
     """Refuse settings that would fail late or not at all: more cycles than epochs, batch statistics of one image."""
-    cycles, epochs = cycles_of(config.schedule), config.schedule.epochs
+    cycles, epochs = cycles_of(config.schedule), epochs_of(config.schedule)
     if config.schedule.name == "cyclic" and cycles > epochs:
         raise InputError(
             "schedule.cycles", f"{cycles} must not exceed schedule.epochs ({epochs})", "set schedule.cycles to 1"
         )
-    splits, images = config.backbone.batch_norm_splits, config.run.batch_size
+    splits, images = config.backbone.batch_norm_splits, batch_size_of(config)
     if splits > 1 and images < 2 * splits:
         raise InputError(
             "backbone.batch_norm_splits",
@@ -193,7 +205,7 @@ def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels
             f"training needs at least 2 images, found {len(split)}{f' ({left_out})' * bool(left_out)}",
             "add images to the training split, or raise data.limit if it is set",
         )
-    if len(split) < config.run.batch_size:
+    if len(split) < (config.run.batch_size or 0):
         raise InputError(
             "run.batch_size",
             f"{config.run.batch_size} is more than the {len(split)} training images{f' ({left_out})' * bool(left_out)}",
@@ -215,7 +227,3 @@ def _single_class_note(split: Split, config: RunConfig, dataset: PreparedDataset
         method_name = config.method["name"]
         raise InputError(dataset.root, f"{problem}, and {method_name} needs several classes", remedy)
     return f"Warning: {problem}: its label does not distinguish them; {remedy}."
-
-
-def _full_batches(split: Split, config: RunConfig) -> int:
-    return len(split) // config.run.batch_size

@@ -43,19 +43,25 @@ def cyclic_cosine(step: int, *, epochs: int, cycles: int, steps_per_epoch: int, 
     return cosine(step // steps_per_epoch * cycles % epochs / epochs, base)
 
 
+def epochs_of(schedule: ScheduleSettings) -> int:
+    """Return the number of epochs of resolved settings."""
+    assert schedule.epochs is not None, "build_run_spec chooses it"
+    return schedule.epochs
+
+
 def warmup_of(schedule: ScheduleSettings) -> float:
     """Return the epochs of warm-up; by default 5, as the papers have it, or a tenth of a shorter run."""
-    return min(5.0, schedule.epochs / 10) if schedule.warmup_epochs is None else schedule.warmup_epochs
+    return min(5.0, epochs_of(schedule) / 10) if schedule.warmup_epochs is None else schedule.warmup_epochs
 
 
 def cycles_of(schedule: ScheduleSettings) -> int:
     """Return the number of cycles; by default one every 20 epochs (ANCOR's paper), at most 10 (its code)."""
-    return min(10, max(1, round(schedule.epochs / 20))) if schedule.cycles is None else schedule.cycles
+    return min(10, max(1, round(epochs_of(schedule) / 20))) if schedule.cycles is None else schedule.cycles
 
 
 def learning_rate(step: int, *, base: float, schedule: ScheduleSettings, steps_per_epoch: int) -> float:
     """Return the learning rate of training step `step`, counted from 0, under the run's settings."""
-    epochs, low, start = schedule.epochs, schedule.floor * base, schedule.warmup_from
+    epochs, low, start = epochs_of(schedule), schedule.floor * base, schedule.warmup_from
     warmup_epochs = min(warmup_of(schedule), epochs)
     if schedule.name == "cyclic":
         return cyclic_cosine(
