@@ -144,7 +144,10 @@ def pretrain(
     spec = build_run_spec(layers)
     folder = RunFolder(Path(out or Path("runs") / spec.config.method["name"]))
     if resume and folder.config_file.is_file():
-        started = build_run_spec(with_resumable(folder.settings(), layers))
+        saved = folder.settings()
+        if "finetune" not in saved:  # an earlier version, without defaults for pretrained weights
+            spec = build_run_spec({"recipe": None, **layers})
+        started = build_run_spec(with_resumable(saved, layers))
         check_same_settings(started.config, spec.config, folder.root)
     run = train(spec, folder.root, resume=resume, reporter=reporter)
     return load(run.root, device=spec.config.run.device)

@@ -65,7 +65,10 @@ def test_a_malformed_assignment_is_refused(assignment):
             {"optimizer": {"lr_rate": 1.0}},
             r"not a setting; known settings: optimizer\.name, optimizer\.lr, [\w., ]+nesterov$",
         ),
-        ({"nonsense": 1}, r"not a setting; known settings: recipe, data, backbone, method, optimizer, schedule, run$"),
+        (
+            {"nonsense": 1},
+            r"not a setting; known settings: recipe, data, backbone, method, optimizer, schedule, finetune, run$",
+        ),
         ({"optimizer": {"lr": "fast"}}, r"optimizer\.lr: input should be a valid number \(got 'fast'\)"),
         ({"optimizer": {"lr": 0}}, r"optimizer\.lr: input should be greater than 0"),
         ({"schedule": {"epochs": 1.5}}, r"schedule\.epochs"),

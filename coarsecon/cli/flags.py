@@ -31,7 +31,7 @@ NAMED = re.compile(
 )
 """Places in a hint where a word can be a parameter: "set download", "as source", "(table)", "skip_small"."""
 
-SETTING = re.compile(r"(?:data|backbone|method|optimizer|schedule|run)\.[a-z_0-9]+")
+SETTING = re.compile(r"(?:data|backbone|method|optimizer|schedule|finetune|run)\.[a-z_0-9]+")
 
 
 def message_of(error: CoarseconError, words: Sequence[str]) -> str:

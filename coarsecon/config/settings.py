@@ -100,8 +100,8 @@ class ScheduleSettings(Settings):
 
     epochs: Count | None = Field(
         None,
-        description="Number of training epochs (default: 200, up to 500 for fewer than 50,000 images, and a tenth of "
-        "that from pretrained weights).",
+        description="Number of training epochs (default: 200, up to 500 for fewer than 50,000 images; 25 from "
+        "pretrained weights, fewer for more than 10,000 images).",
     )
     name: Literal["cosine", "epoch-cosine", "cyclic"] = Field(
         "cosine",
@@ -115,6 +115,18 @@ class ScheduleSettings(Settings):
     floor: Fraction = Field(0.0, description="Final learning rate as a fraction of the peak.")
     cycles: Count | None = Field(
         None, description="Number of cosines of the cyclic schedule (default: one every 20 epochs, at most 10)."
+    )
+
+
+class FinetuneSettings(Settings):
+    """Gentle training of pretrained weights, with any method; everything is off by default."""
+
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay per step of the exponential moving average (EMA) of encoder and heads that is saved for "
+        "evaluations, such as 0.99 (0 = save the trained weights).",
     )
 
 
@@ -164,6 +176,7 @@ class RunConfig(Settings):
     method: dict[str, Any] = Field(default_factory=lambda: {"name": "maskcon"})
     optimizer: OptimizerSettings = Field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    finetune: FinetuneSettings = Field(default_factory=FinetuneSettings)
     run: RunSettings = Field(default_factory=RunSettings)
 
     @model_validator(mode="before")

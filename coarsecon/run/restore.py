@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from coarsecon import registry
 from coarsecon.config import Checkpoint, validate
@@ -40,17 +40,17 @@ def open_encoder(run: RunFolder, checkpoint: Checkpoint = "last", device: torch.
         raise no_encoder(Path(error.filename)) from None
 
 
-def save_heads(method: Method, classes: Sequence[str], path: Path, *, encoder: Path) -> None:
-    """Write the weights of the method's heads, with the names of the classes it is trained on, in one move.
+def saved_modules(method: Method) -> dict[str, nn.Module]:
+    """Return the modules of a method that a run saves, by name: the encoder, and the heads that it has."""
+    return {name: getattr(method, name) for name in ("encoder", *method.heads) if hasattr(method, name)}
+
+
+def save_heads(heads: Mapping[str, nn.Module], classes: Sequence[str], path: Path, *, encoder: Path) -> None:
+    """Write the weights of a method's heads by name, with the names of the classes it is trained on, in one move.
 
     `encoder` is the file of their encoder; its digest is saved with them.
     """
-    state = {
-        f"{name}.{key}": value
-        for name in method.heads
-        if hasattr(method, name)
-        for key, value in plain_state(getattr(method, name)).items()
-    }
+    state = {f"{name}.{key}": value for name, head in heads.items() for key, value in plain_state(head).items()}
     atomic_write(path, heads_file(state, classes, encoder))
 
 

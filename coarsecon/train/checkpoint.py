@@ -56,16 +56,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def restore(
-    state: Mapping[str, Any], path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, key: str
+    state: Mapping[str, Any], path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> Progress:
-    """Load the state read from `path` into a model, saved under `key`, and its optimizer; return its progress.
+    """Load the state read from `path` into modules, by their keys in it, and their optimizer; return its progress.
 
     Raises:
         InputError: The state belongs to something else, or is incomplete.
     """
     expected = [{name: type(value) for name, value in group.items()} for group in optimizer.param_groups]
     try:
-        model.load_state_dict(state[key])
+        for key, module in modules.items():
+            module.load_state_dict(state[key])
         optimizer.load_state_dict(state["optimizer"])
         for parameter, kept in optimizer.state.items():
             _check_optimizer_state(optimizer, parameter, kept)

@@ -14,9 +14,6 @@ MIN_BATCH_SIZE = 32
 BATCHES_PER_EPOCH = 16
 """Least number of batches in an epoch, as long as a batch has `MIN_BATCH_SIZE` images."""
 
-WEIGHTS_FRACTION = 0.1
-"""Fraction of the epochs that suffices where training starts from weights."""
-
 
 def default_batch_size(images: int) -> int:
     """Return 128, or for fewer than 2,048 images a power of two from 32 on; at most half the images."""
@@ -24,14 +21,13 @@ def default_batch_size(images: int) -> int:
     return 2 ** max(1, int(math.log2(max(2, min(wanted, images // 2)))))
 
 
-def default_epochs(images: int, *, from_weights: bool) -> int:
+def default_epochs(images: int) -> int:
     """Return 200 epochs for 50,000 images and more, and for fewer in inverse proportion to their root, up to 500.
 
-    Training from weights takes a tenth of them.
+    They are for random initial weights; `coarsecon.train.finetuning` has those for pretrained ones.
     """
     ratio = math.sqrt(REFERENCE_IMAGES / min(images, REFERENCE_IMAGES))
-    epochs = min(MAX_EPOCHS, REFERENCE_EPOCHS * ratio)
-    return round(epochs * WEIGHTS_FRACTION if from_weights else epochs)
+    return round(min(MAX_EPOCHS, REFERENCE_EPOCHS * ratio))
 
 
 def batch_size_of(config: RunConfig) -> int:
@@ -42,7 +38,7 @@ def batch_size_of(config: RunConfig) -> int:
 
 def with_length(config: RunConfig, images: int) -> RunConfig:
     """Return the settings with the default batch size and number of epochs where they are not set."""
-    epochs = config.schedule.epochs or default_epochs(images, from_weights=config.backbone.starts_from_weights)
+    epochs = config.schedule.epochs or default_epochs(images)
     batch_size = config.run.batch_size or default_batch_size(images)
     return config.model_copy(
         update={

@@ -3,7 +3,7 @@
 import math
 import time
 from contextlib import nullcontext
-from typing import Generic
+from typing import Any, Generic
 
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
@@ -49,17 +49,22 @@ class Loop(Generic[Batch]):
         path = self.task.folder.checkpoint("last")
         state = self.comm.broadcast_object(lambda: load_checkpoint(path))
         self.task.check_origin(state)
-        self.progress = restore(state, path, self.task.model, self.task.optimizer, key=self.task.state_key)
+        self.progress = restore(state, path, self._modules(), self.task.optimizer)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Save the state, on rank 0; all ranks call this."""
-        self.comm.average_(running_statistics(self.task.model))
+        self.comm.average_(running_statistics(*self._modules().values()))
         if checkpoint == "last":
             self._saved = time.monotonic()
         if self.comm.rank == 0:
             task = self.task
-            state = {task.state_key: task.model.state_dict(), "optimizer": task.optimizer.state_dict()}
+            state: dict[str, Any] = {name: module.state_dict() for name, module in self._modules().items()}
+            state["optimizer"] = task.optimizer.state_dict()
             task.write_state(state | {"progress": vars(self.progress)} | task.origin(), checkpoint)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        """Return the modules whose states are saved, by their key in a state."""
+        return {self.task.state_key: self.task.model, **self.task.companions()}
 
     def run_to_end(self) -> None:
         """Train from the current step to the last.
@@ -140,7 +145,8 @@ class Loop(Generic[Batch]):
 
     def _finish_epoch(self, epoch: int) -> None:
         progress, is_last = self.progress, self.progress.step == self.length.steps
-        self.comm.average_(running_statistics(self.task.model))  # every epoch: the time of a save must not matter
+        # Every epoch: the time of a save must not matter.
+        self.comm.average_(running_statistics(*self._modules().values()))
         metrics = self.task.after_epoch(epoch)
         if metrics:
             self._log.write({"step": progress.step, "epoch": epoch + 1, **metrics})
@@ -154,7 +160,7 @@ class Loop(Generic[Batch]):
             raise InterruptedRunError(f"stopped after epoch {epoch + 1}")
 
 
-def running_statistics(model: nn.Module) -> list[Tensor]:
+def running_statistics(*models: nn.Module) -> list[Tensor]:
     """Return batch norm's running means and variances: the only state that may differ between ranks."""
     kinds = ("running_mean", "running_var")
-    return [buffer for name, buffer in model.named_buffers() if name.rpartition(".")[2] in kinds]
+    return [buffer for model in models for name, buffer in model.named_buffers() if name.rpartition(".")[2] in kinds]

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from coarsecon.config import Checkpoint
 from coarsecon.data.prepared.loader import ImageLoader
 from coarsecon.errors import InputError
+from coarsecon.nn.average import WeightAverage
 from coarsecon.nn.encoder import Encoder, save_encoder
 from coarsecon.nn.weights import LoadedWeights
 from coarsecon.pictures.grid import write_image_grid
 from coarsecon.run.folder import RunFolder
-from coarsecon.run.restore import open_encoder, save_heads
+from coarsecon.run.restore import open_encoder, save_heads, saved_modules
 from coarsecon.runtime import seeds
 from coarsecon.runtime.device import autocast
 from coarsecon.runtime.distributed import Distributed
@@ -121,6 +122,7 @@ class Pretraining(Task[ViewBatch]):
 
         config, settings = spec.config, spec.config.run
         self.method = spec.build_method(comm, note_weights).train()
+        self.average = WeightAverage(saved_modules(self.method), ema) if (ema := config.finetune.ema) else None
         if settings.compile:
             compiled.compile_networks(self.method, self.device)
         optimizer = build_optimizer(self.method, config.optimizer, self.device)
@@ -161,6 +163,15 @@ class Pretraining(Task[ViewBatch]):
             initial_weights=weights, training_images=self.images,
         )  # fmt: skip
 
+    def companions(self) -> dict[str, nn.Module]:
+        """Save the average of the weights, if there is one, for an exact resume."""
+        return {} if self.average is None else {"ema": self.average}
+
+    @property
+    def evaluated(self) -> dict[str, nn.Module]:
+        """The encoder and the heads that are evaluated and saved: averaged ones with `finetune.ema`."""
+        return saved_modules(self.method) if self.average is None else self.average.modules_by_name()
+
     def before_training(self) -> None:
         """Draw the picture of the views, keep the initial encoder, and let the method prepare, e.g. fill its queue."""
         self.draw_picture()
@@ -178,7 +189,9 @@ class Pretraining(Task[ViewBatch]):
         return self.frozen.metrics
 
     def after_step(self) -> None:
-        """Let the method update its queue."""
+        """Update the average of the weights, and let the method update its queue."""
+        if self.average is not None:
+            self.average.update(saved_modules(self.method))
         self.method.after_step()
 
     def after_epoch(self, epoch: int) -> dict[str, float]:
@@ -186,7 +199,7 @@ class Pretraining(Task[ViewBatch]):
         every, done = self.config.run.monitor_every, epoch + 1
         if not every or (done % every and done != self.length.epochs):
             return {}
-        self.trained = self.evaluate(self.method.encoder)
+        self.trained = self.evaluate(self.evaluated["encoder"])
         return self.trained.metrics
 
     def evaluate(self, backbone: nn.Module) -> Monitored:
@@ -229,11 +242,12 @@ class Pretraining(Task[ViewBatch]):
 
     def write_state(self, state: dict[str, Any], checkpoint: Checkpoint) -> None:
         """Write the training state, the encoder and the method's heads together."""
-        classes = self.spec.dataset.info.levels[self.config.data.labels]
+        classes, heads = self.spec.dataset.info.levels[self.config.data.labels], dict(self.evaluated)
+        encoder = heads.pop("encoder")
         with self.run.writing() as new:
             save_checkpoint(state, new.checkpoint(checkpoint))
-            save_encoder(self.method.encoder, self.spec.card, new.encoder(checkpoint))
-            save_heads(self.method, classes, new.heads(checkpoint), encoder=new.encoder(checkpoint))
+            save_encoder(encoder, self.spec.card, new.encoder(checkpoint))
+            save_heads(heads, classes, new.heads(checkpoint), encoder=new.encoder(checkpoint))
 
     def filling_batches(self) -> Iterator[ViewBatch]:
         """Yield batches to fill a queue with, at most once through the data."""

@@ -20,6 +20,7 @@ from coarsecon.run.training_images import training_images
 from coarsecon.runtime.device import choose_device, choose_precision, to_device
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.train import compiled, monitor
+from coarsecon.train.finetuning import defaults_of, describe
 from coarsecon.train.length import batch_size_of, with_length
 from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, epochs_of, warmup_of
@@ -38,6 +39,8 @@ class RunSpec:
     device: torch.device
     left_out: str = ""
     """A sentence on training images without a label, if there are any."""
+    defaults: str = ""
+    """A sentence on the defaults for pretrained weights, if the run starts from some."""
     restored: bool = False
     """True if a saved state will be loaded, so that no initial weights are needed."""
 
@@ -65,9 +68,11 @@ class RunSpec:
         )
 
     def notes(self) -> list[str]:
-        """Return notes on the images that are excluded because they have no label."""
+        """Return notes on defaults for pretrained weights, and on images excluded because they have no label."""
         monitored = monitor.unlabeled_notes(self.dataset, self.config.data.labels)
-        return [note for note in (self.left_out, *monitored * bool(self.config.run.monitor_every)) if note]
+        return [
+            note for note in (self.defaults, self.left_out, *monitored * bool(self.config.run.monitor_every)) if note
+        ]
 
     def build_method(
         self, comm: Distributed | None = None, on_weights: Callable[[LoadedWeights], None] | None = None
@@ -119,6 +124,10 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
         raise InputError("data.path", "no dataset is given", "make one with `coarsecon prepare`")
     dataset = open_dataset(config.data.path)
     split, left_out = _training_split(dataset, config, needs_labels=method_class.needs_labels)
+    gentle = defaults_of(config, layers, len(split))
+    if gentle:
+        config = validate(RunConfig, merge(merge(method_class.defaults, gentle), layers))
+    _check_batch_size(config, split, left_out)
     if method_class.needs_labels:
         left_out = " ".join(filter(None, [left_out, _single_class_note(split, config, dataset, method_class)]))
     image_size = config.data.size or dataset.info.size
@@ -166,7 +175,9 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
             filter=method_class.input_filter(method_settings),
         ),
     )
-    return RunSpec(resolved, method_class, method_settings, dataset, split, card, device, left_out)
+    return RunSpec(
+        resolved, method_class, method_settings, dataset, split, card, device, left_out, describe(gentle, layers)
+    )
 
 
 def _check_lengths(config: RunConfig) -> None:
@@ -204,13 +215,16 @@ def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels
             f"training needs at least 2 images, found {len(split)}{f' ({left_out})' * bool(left_out)}",
             "add images to the training split, or raise data.limit if it is set",
         )
+    return split, left_out
+
+
+def _check_batch_size(config: RunConfig, split: Split, left_out: str) -> None:
     if len(split) < (config.run.batch_size or 0):
         raise InputError(
             "run.batch_size",
             f"{config.run.batch_size} is more than the {len(split)} training images{f' ({left_out})' * bool(left_out)}",
             f"set it to {max(2, min(32, len(split) // 2))}",
         )
-    return split, left_out
 
 
 def _single_class_note(split: Split, config: RunConfig, dataset: PreparedDataset, method: type[Method]) -> str:

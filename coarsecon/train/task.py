@@ -94,6 +94,10 @@ class Task(ABC, Generic[Batch]):
         """Record the settings and open the log, which continues after `from_step`; called on rank 0."""
         return NoLog()
 
+    def companions(self) -> dict[str, nn.Module]:
+        """Return further modules that are saved and restored with the model, by their key in a saved state."""
+        return {}
+
     def before_training(self) -> None:
         """Prepare a training that starts at step 0."""
 

@@ -18,19 +18,15 @@ def test_batches_are_smaller_for_fewer_images(images, batch_size):
 
 
 def test_fifty_thousand_images_and_more_are_trained_on_for_200_epochs():
-    assert [default_epochs(images, from_weights=False) for images in (50_000, 1_281_167)] == [200, 200]
+    assert [default_epochs(images) for images in (50_000, 1_281_167)] == [200, 200]
 
 
 def test_fewer_images_are_trained_on_for_more_epochs_and_never_for_more_steps():
     counts = [100, 500, 2_000, 8_000, 20_000, 50_000]
-    epochs = [default_epochs(images, from_weights=False) for images in counts]
+    epochs = [default_epochs(images) for images in counts]
     assert epochs == [500, 500, 500, 500, 316, 200]
     steps = [each * (images // default_batch_size(images)) for each, images in zip(epochs, counts, strict=True)]
     assert steps == sorted(steps)
-
-
-def test_training_from_weights_takes_a_tenth_of_the_epochs():
-    assert [default_epochs(images, from_weights=True) for images in (500, 50_000)] == [50, 20]
 
 
 def test_lengths_that_are_not_set_are_resolved_and_written(tiny_data):

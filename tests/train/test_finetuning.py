@@ -1,0 +1,128 @@
+"""Gentle training of pretrained weights: averaged weights, and defaults that apply to such runs only."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from tiny import tiny_settings
+
+import coarsecon
+from coarsecon.run.folder import RunFolder
+from coarsecon.run.restore import load_method
+from coarsecon.train.checkpoint import load_checkpoint
+from coarsecon.train.finetuning import finetune_defaults
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
+
+
+@pytest.fixture(scope="module")
+def weights(tiny_run: Path) -> Path:
+    """An encoder to start from."""
+    return RunFolder(tiny_run).encoder()
+
+
+def trained(settings: dict, out: Path, *, halves: bool = False) -> RunFolder:
+    """A run, trained at once or killed and resumed after the first epoch."""
+    if halves:
+        pretrain(build_run_spec({**settings, "schedule": {**settings["schedule"], "epochs": 1}}), out)
+    return pretrain(build_run_spec(settings), out, resume=halves)
+
+
+def assert_equal(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+def test_without_settings_no_average_is_saved(tiny_run):
+    assert load_checkpoint(RunFolder(tiny_run).checkpoint("last")).keys() == {
+        "method", "optimizer", "progress", "images"
+    }  # fmt: skip
+
+
+def test_evaluations_use_the_averaged_encoder_and_heads(tiny_data, tmp_path):
+    settings = tiny_settings(tiny_data, run={"precision": "float32"})
+    plain = trained(settings, tmp_path / "plain")
+    run = trained({**settings, "finetune": {"ema": 0.9}}, tmp_path / "average")
+    state, before = load_checkpoint(run.checkpoint("last")), load_checkpoint(plain.checkpoint("last"))
+    assert_equal(state["method"], before["method"])  # an average changes what is saved, not what is trained
+    average = state["ema"]
+    saved = load_file(run.encoder())
+    assert_equal(saved, {name: average[f"encoder.{name}"] for name in saved})
+    assert not torch.equal(saved["layer1.0.conv1.weight"], state["method"]["encoder.layer1.0.conv1.weight"])
+    head = load_method(run).projector.state_dict()
+    assert_equal(head, {name: average[f"projector.{name}"] for name in head})
+    assert run.metrics()[-1]["fine_recall@1"] != plain.metrics()[-1]["fine_recall@1"]
+
+
+def test_an_average_resumes_bit_for_bit(tiny_data, tmp_path):
+    settings = tiny_settings(tiny_data) | {"finetune": {"ema": 0.9}}
+    straight = trained(settings, tmp_path / "straight")
+    halves = trained(settings, tmp_path / "halves", halves=True)
+    one, other = (load_checkpoint(run.checkpoint("last")) for run in (straight, halves))
+    assert_equal(one["ema"], other["ema"])
+    assert straight.encoder().read_bytes() == halves.encoder().read_bytes()
+
+
+def from_weights(tiny_data: Path, weights: Path, **sections: dict) -> dict:
+    """Layers of a run that starts from weights, without training settings."""
+    settings = tiny_settings(tiny_data)
+    backbone = {**settings["backbone"], "weights": str(weights)}
+    return {"data": settings["data"], "method": settings["method"], "backbone": backbone, **sections}
+
+
+def test_a_run_from_weights_has_gentle_defaults_and_says_so(tiny_data, weights):
+    spec = build_run_spec(from_weights(tiny_data, weights))
+    expected = finetune_defaults(96)
+    assert spec.config.optimizer.lr == expected["optimizer"]["lr"]
+    assert spec.config.schedule.epochs == expected["schedule"]["epochs"]
+    assert spec.config.finetune.ema == expected["finetune"]["ema"]
+    assert spec.notes()[0].startswith("Defaults for pretrained weights: optimizer.lr=0.01, schedule.epochs=")
+
+
+def test_settings_of_the_user_win_over_gentle_defaults(tiny_data, weights):
+    own = {"optimizer": {"lr": 0.05}, "finetune": {"ema": 0.0}, "run": {"batch_size": 24}, "schedule": {"epochs": 3}}
+    spec = build_run_spec(from_weights(tiny_data, weights, **own))
+    assert (spec.config.optimizer.lr, spec.config.schedule.epochs) == (0.05, 3)
+    assert (spec.config.finetune.ema, spec.config.run.batch_size) == (0.0, 24)
+    assert not any("optimizer.lr" in note for note in spec.notes())
+
+
+def test_adamw_has_a_gentle_learning_rate_too(tiny_data, weights):
+    assert build_run_spec(from_weights(tiny_data, weights, optimizer={"name": "adamw"})).config.optimizer.lr == 1e-4
+
+
+@pytest.mark.parametrize("recipe", [None, "maskcon-cars196"])
+def test_recipes_and_settings_of_earlier_runs_keep_their_defaults(recipe, tiny_data, weights):
+    layers = from_weights(tiny_data, weights, run={"batch_size": 32}) | {"recipe": recipe}
+    config = build_run_spec(layers).config
+    assert (config.optimizer.lr, config.schedule.epochs, config.finetune.ema) == (0.02, 500, 0.0)
+
+
+def test_a_run_of_an_earlier_version_resumes_with_its_settings(tiny_data, weights, tmp_path):
+    layers = from_weights(tiny_data, weights, run={"batch_size": 32}, schedule={"epochs": 1})
+    run = pretrain(build_run_spec({**layers, "recipe": None}), tmp_path / "run")
+    saved = yaml.safe_load(run.config_file.read_text())
+    del saved["finetune"]
+    run.config_file.write_text(yaml.safe_dump(saved))
+    sections = {name: values for name, values in layers.items() if name not in ("method", "data")}
+    opened = coarsecon.pretrain(
+        tiny_data, method=layers["method"], data={"workers": 0}, out=run.root, resume=True, **sections
+    )
+    config = opened.folder.config()
+    assert (config.optimizer.lr, config.finetune.ema) == (0.02, 0.0)
+
+
+def test_random_weights_keep_their_defaults(tiny_data):
+    settings = tiny_settings(tiny_data)
+    config = build_run_spec({key: settings[key] for key in ("data", "method", "backbone")} | {
+        "run": {"batch_size": 32}
+    }).config  # fmt: skip
+    assert (config.optimizer.lr, config.schedule.epochs, config.finetune.ema) == (0.02, 500, 0.0)
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(96, 25), (10_000, 25), (25_000, 10), (1_000_000, 5)])
+def test_many_images_are_trained_on_for_fewer_epochs(images, epochs):
+    assert finetune_defaults(images)["schedule"]["epochs"] == epochs
