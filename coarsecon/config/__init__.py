@@ -8,6 +8,7 @@ from coarsecon.config.settings import (
     Count,
     DataSettings,
     FeatureLayer,
+    FinetuneSettings,
     Fraction,
     OptimizerSettings,
     Pooling,
@@ -19,7 +20,7 @@ from coarsecon.config.settings import (
 from coarsecon.runtime.settings import Settings, validate
 
 __all__ = [
-    "RESUMABLE", "BackboneSettings", "Checkpoint", "Count", "DataSettings", "FeatureLayer", "Fraction",
-    "OptimizerSettings", "Pooling", "Positive", "RunConfig", "RunSettings", "ScheduleSettings", "Settings", "merge",
-    "parse_assignments", "read_config_file", "to_yaml", "validate",
+    "RESUMABLE", "BackboneSettings", "Checkpoint", "Count", "DataSettings", "FeatureLayer", "FinetuneSettings",
+    "Fraction", "OptimizerSettings", "Pooling", "Positive", "RunConfig", "RunSettings", "ScheduleSettings", "Settings",
+    "merge", "parse_assignments", "read_config_file", "to_yaml", "validate",
 ]  # fmt: skip

@@ -121,6 +121,19 @@ class ScheduleSettings(Settings):
 class FinetuneSettings(Settings):
     """Gentle training of pretrained weights, with any method; everything is off by default."""
 
+    train: Literal["full", "last-blocks"] = Field(
+        "full",
+        description="Weights of the backbone to train. full: all; last-blocks: those of the last blocks and the final "
+        "norm, with fixed batch-norm statistics below.",
+    )
+    blocks: Count = Field(2, description="Number of blocks to train with last-blocks.")
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor of the learning rate from each layer of the backbone to the one below, as in timm, such as "
+        "0.75 (1 = the same rate).",
+    )
     ema: float = Field(
         0.0,
         ge=0,

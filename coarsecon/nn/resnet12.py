@@ -117,6 +117,10 @@ class ResNet12(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Return the pattern of the blocks, for timm's layer-wise learning-rate decay."""
+        return {"blocks": r"^stages\.(\d+)"}
+
     def get_classifier(self) -> nn.Module:
         """Return the last linear layer."""
         return self.fc

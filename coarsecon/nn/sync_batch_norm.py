@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from coarsecon.errors import InputError
 from coarsecon.losses.precision import to_float32
+from coarsecon.nn.freezing import FixedStatistics
 from coarsecon.runtime.distributed import Distributed
 
 
@@ -81,7 +82,11 @@ def synchronize_batch_norm(model: nn.Module, distributed: Distributed) -> None:
     Raises:
         InputError: A batch norm cannot be synchronized.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, FixedStatistics)
+    ]
     unknown = {type(norm).__name__ for norm in norms if type(norm) not in SYNC_FORMS}
     if unknown:
         raise InputError(

@@ -1,9 +1,13 @@
-"""Defaults of runs that start from pretrained weights."""
+"""Runs that start from pretrained weights: their defaults, and what stays frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coarsecon.config import RunConfig
+from torch import nn
+
+from coarsecon.config import FinetuneSettings, RunConfig
+from coarsecon.errors import InputError
+from coarsecon.nn.freezing import train_last_blocks
 
 LR = {"sgd": 0.01, "lars": 0.1, "adamw": 1e-4}
 """Peak learning rates that keep pretrained features, by optimizer."""
@@ -44,3 +48,36 @@ def describe(defaults: Mapping[str, Any], layers: Mapping[str, Any]) -> str:
         if key not in (layers.get(section) or {})
     ]
     return f"Defaults for pretrained weights: {', '.join(used)}." if used else ""
+
+
+def check_finetuning(config: RunConfig) -> None:
+    """Refuse settings that keep or compare with the initial weights if those are random.
+
+    Raises:
+        InputError: The run starts from random weights.
+    """
+    if config.finetune.train != "full" and not config.backbone.starts_from_weights:
+        raise InputError(
+            "finetune.train",
+            f"{config.finetune.train} needs pretrained weights, and this run starts from random ones",
+            "set backbone.weights to a file, backbone.pretrained to true, or finetune.train to full",
+        )
+
+
+def freeze(encoder: nn.Module, settings: FinetuneSettings, random_entries: Sequence[str] = ()) -> None:
+    """Freeze the parts of a backbone that the settings do not train.
+
+    Args:
+        random_entries: Entries that the initial weights do not contain, each with a reason after its name.
+
+    Raises:
+        InputError: The backbone does not allow it, or a frozen entry would keep random values.
+    """
+    if settings.train == "full":
+        return
+    train_last_blocks(encoder, settings.blocks)
+    frozen = {name for name, parameter in encoder.named_parameters() if not parameter.requires_grad}
+    random = [entry for entry in random_entries if entry.split()[0] in frozen]
+    if random:
+        problem = f"{settings.train} would freeze random values, which the initial weights do not contain: {random[0]}"
+        raise InputError("finetune.train", problem, "set it to full, or backbone.stem to standard")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from coarsecon.config import Checkpoint
+from coarsecon.nn.freezing import FixedStatistics
 from coarsecon.runtime.progress import Progress as ProgressBar
 from coarsecon.train.checkpoint import Progress, load_checkpoint, restore
 from coarsecon.train.divergence import diverged
@@ -163,4 +164,5 @@ class Loop(Generic[Batch]):
 def running_statistics(*models: nn.Module) -> list[Tensor]:
     """Return batch norm's running means and variances: the only state that may differ between ranks."""
     kinds = ("running_mean", "running_var")
-    return [buffer for model in models for name, buffer in model.named_buffers() if name.rpartition(".")[2] in kinds]
+    modules = [module for model in models for module in model.modules() if not isinstance(module, FixedStatistics)]
+    return [buffer for module in modules for name, buffer in module.named_buffers(recurse=False) if name in kinds]

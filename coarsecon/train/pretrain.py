@@ -125,7 +125,7 @@ class Pretraining(Task[ViewBatch]):
         self.average = WeightAverage(saved_modules(self.method), ema) if (ema := config.finetune.ema) else None
         if settings.compile:
             compiled.compile_networks(self.method, self.device)
-        optimizer = build_optimizer(self.method, config.optimizer, self.device)
+        optimizer = build_optimizer(self.method, config.optimizer, self.device, layer_decay=config.finetune.layer_decay)
         length = Length(spec.epochs, spec.steps_per_epoch, spec.batch_size, settings.log_every)
         super().__init__(self.method, optimizer, length, folder=run, reporter=reporter, comm=comm)
         self.step = distributed_step(self.method, comm)

@@ -20,7 +20,7 @@ from coarsecon.run.training_images import training_images
 from coarsecon.runtime.device import choose_device, choose_precision, to_device
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.train import compiled, monitor
-from coarsecon.train.finetuning import defaults_of, describe
+from coarsecon.train.finetuning import check_finetuning, defaults_of, describe, freeze
 from coarsecon.train.length import batch_size_of, with_length
 from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, epochs_of, warmup_of
@@ -90,8 +90,12 @@ class RunSpec:
         backbone = backbone.model_copy(update={"batch_norm_splits": splits_per_rank})
         with torch.random.fork_rng():
             torch.manual_seed(self.config.run.seed)
-            encoder = create_backbone(backbone, image.size, on_weights)
+            loaded: list[LoadedWeights] = []
+            encoder = create_backbone(backbone, image.size, loaded.append)
+            if loaded and on_weights:
+                on_weights(loaded[0])
             check_image_size(encoder, image.size)
+            freeze(encoder, self.config.finetune, [entry for report in loaded for entry in report.new])
             setup = Setup(
                 encoder=encoder,
                 feature_dim=feature_dim(encoder),
@@ -147,6 +151,7 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
             "set backbone.batch_norm_splits to 1, or run.batch_norm to shuffle or local",
         )
     check_optimizer(config.optimizer)
+    check_finetuning(config)
     device = choose_device(config.run.device)
     steps = epochs_of(config.schedule) * (len(split) // batch_size_of(config))
     chosen = {

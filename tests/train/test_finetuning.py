@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import tiny_settings
 
 import coarsecon
+from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.restore import load_method
 from coarsecon.train.checkpoint import load_checkpoint
@@ -126,3 +127,38 @@ def test_random_weights_keep_their_defaults(tiny_data):
 @pytest.mark.parametrize(("images", "epochs"), [(96, 25), (10_000, 25), (25_000, 10), (1_000_000, 5)])
 def test_many_images_are_trained_on_for_fewer_epochs(images, epochs):
     assert finetune_defaults(images)["schedule"]["epochs"] == epochs
+
+
+@pytest.mark.parametrize("method", ["maskcon", "supce"])
+def test_frozen_blocks_stay_as_they_were_bit_for_bit(method, tiny_data, weights, tmp_path):
+    settings = tiny_settings(tiny_data, method)
+    settings["backbone"] = {**settings["backbone"], "weights": str(weights)}
+    settings |= {"finetune": {"train": "last-blocks", "blocks": 1, "layer_decay": 0.5}, "recipe": None}
+    run = trained(settings, tmp_path / "run")
+    before, after = load_file(weights), load_file(run.encoder())
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("layer4.0.") for name in changed)
+    state = load_checkpoint(run.checkpoint("last"))
+    if method == "maskcon":  # the keys' encoder follows
+        twin = {name: state["method"][f"twin.copies.0.{name}"] for name in before}
+        assert {name for name in before if not torch.equal(before[name], twin[name])} <= changed
+    trained_parameters = sum(len(group["params"]) for group in state["optimizer"]["param_groups"])
+    assert trained_parameters < 20
+    halves = trained(settings, tmp_path / "halves", halves=True)
+    assert halves.encoder().read_bytes() == run.encoder().read_bytes()
+
+
+def test_freezing_random_weights_is_refused(tiny_data):
+    settings = tiny_settings(tiny_data) | {"finetune": {"train": "last-blocks"}}
+    with pytest.raises(InputError, match=r"finetune\.train: last-blocks needs pretrained weights"):
+        build_run_spec(settings)
+
+
+def test_freezing_a_layer_that_the_weights_lack_is_refused(tiny_data, weights, tmp_path):
+    state = load_file(weights)
+    del state["bn1.weight"]
+    save_file(state, tmp_path / "incomplete.safetensors")
+    layers = from_weights(tiny_data, tmp_path / "incomplete.safetensors", finetune={"train": "last-blocks"})
+    with pytest.raises(InputError, match=r"would freeze random values, .*bn1\.weight"):
+        build_run_spec(layers).build_method()

@@ -1,7 +1,9 @@
 """Optimisers: the papers' SGD, and AdamW, which resumes bit for bit too and refuses the rates of SGD."""
 
 import pytest
+import timm
 import torch
+from timm.optim import param_groups_layer_decay
 from tiny import tiny_settings
 from torch import nn
 
@@ -89,3 +91,37 @@ def test_a_run_follows_the_schedule_and_resumes_bit_for_bit(optimizer, tiny_data
     rates = [row["lr"] for row in straight.metrics() if "lr" in row]
     assert max(rates) <= optimizer["lr"]
     assert rates[-1] < rates[0]
+
+
+class Headed(nn.Module):
+    """A backbone with a head, as methods are."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.encoder = timm.create_model(name, num_classes=0)
+        self.projector = nn.Linear(self.encoder.num_features, 8)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("optimizer", [{"lr": 0.1}, LARS, ADAMW], ids=["sgd", "lars", "adamw"])
+def test_layer_decay_has_the_factors_of_timm_and_spares_the_heads(name, optimizer):
+    model, settings = Headed(name), OptimizerSettings(**optimizer)
+    built = build_optimizer(model, settings, CPU, layer_decay=0.5)
+    scales = {p: (group["lr_scale"], group["weight_decay"]) for group in built.param_groups for p in group["params"]}
+    assert len(scales) == len(list(model.parameters()))
+    for group in param_groups_layer_decay(model.encoder, settings.weight_decay, layer_decay=0.5):
+        for parameter in group["params"]:
+            spared = parameter.ndim < 2 and settings.name != "sgd"
+            assert scales[parameter] == (group["lr_scale"], 0.0 if spared else settings.weight_decay)
+    assert {scales[parameter][0] for parameter in model.projector.parameters()} == {1.0}
+    blocks = {
+        "resnet18": ("conv1", "layer4.1.conv1"),
+        "vit_tiny_patch16_224": ("patch_embed.proj", "blocks.11.mlp.fc1"),
+    }
+    first, last = (model.encoder.get_submodule(block).weight for block in blocks[name])
+    depth = {"resnet18": 8, "vit_tiny_patch16_224": 12}[name]
+    assert (scales[first][0], scales[last][0]) == (0.5**depth, 1.0)
+
+
+def test_without_layer_decay_there_are_no_more_groups():
+    assert len(build_optimizer(Headed("resnet18"), OptimizerSettings(), CPU).param_groups) == 1
