@@ -24,7 +24,7 @@ class FewShot(Evaluation):
         """Settings of `fewshot`."""
 
         split: str | None = Field(
-            None, description="Split to draw episodes from. Default: test, else val.",
+            None, description="Split to draw episodes from. Default: test, else val, else train.",
             json_schema_extra={"display": True},
         )  # fmt: skip
         ways: Annotated[int, Field(ge=2)] | Literal["all"] = Field(
@@ -68,7 +68,7 @@ class FewShot(Evaluation):
         from coarsecon.metrics.fewshot import draw_episodes, few_shot
         from coarsecon.run.facade import Run
 
-        split = config.split or run.held_out_split()
+        split = config.split or run.default_split()
         others = (Run(config.run2, run.dataset.root, features=run.spec, runtime=run.runtime),) if config.run2 else ()
         fine, skipped = _fine_labels(run, split, config)
         drawn = draw_episodes(
@@ -142,8 +142,11 @@ def _classifier(
 
 def _coarse_classes(run: "Run", split: str, model: "Embedded", copies: int) -> "tuple[Embedded, str]":
     """Return the coarse class of every image by the run's classifier, or else by logistic regression on train."""
+    import torch
+
+    from coarsecon.evaluation.held_out import FOLDS, split_folds
     from coarsecon.evaluation.support import predicted_classes
-    from coarsecon.metrics.fewshot import coarse_classes
+    from coarsecon.metrics.fewshot import Embedded, coarse_classes
 
     heads, reason = run.folder.heads(run.spec.checkpoint), "its method has no classifier"
     if heads.is_file():
@@ -154,4 +157,13 @@ def _coarse_classes(run: "Run", split: str, model: "Embedded", copies: int) -> "
         reason = f"there is no {heads.name}"
     run.reporter.info(f"{run.folder.root}: {reason}; coarse classes come from logistic regression on train")
     run.report_unlabeled("train", levels=["coarse"])
-    return coarse_classes(model, run.features("train"), _known_labels(run, "train", "coarse")), "logistic"
+    train, labels = run.features("train"), _known_labels(run, "train", "coarse")
+    if split != "train":
+        return coarse_classes(model, train, labels), "logistic"
+    folds = split_folds(run, split, FOLDS)
+    predicted = Embedded(torch.empty_like(labels), labels.new_empty(model.support.shape[:2]))
+    for fold in folds.unique():
+        inside = folds == fold  # an image must not be classified by its own label
+        found = coarse_classes(Embedded(*(part[inside] for part in model)), train, labels.masked_fill(inside, -1))
+        predicted.query[inside], predicted.support[inside] = found
+    return predicted, "logistic"

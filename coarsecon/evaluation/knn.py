@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from coarsecon.evaluation.base import Evaluation, EvaluationConfig, Metric, Result, Table, percent
+from coarsecon.evaluation.base import Evaluation, Metric, Result, Table
+from coarsecon.evaluation.held_out import FoldsConfig, HeldOut, held_out, scored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ def _numbers(kind: type) -> BeforeValidator:
 class KNN(Evaluation):
     """Top-1 accuracy of a weighted vote of the nearest training images, on fine and coarse labels."""
 
-    class Config(EvaluationConfig):
+    class Config(FoldsConfig):
         """Settings of `knn`."""
 
         k: Annotated[tuple[int, ...], _numbers(int)] = Field(
@@ -41,38 +42,42 @@ class KNN(Evaluation):
         t: Annotated[tuple[float, ...], _numbers(float)] = Field(
             (0.1,), description="Temperatures of the votes; several with commas.", json_schema_extra={"text": True}
         )
+        seed: int = Field(0, ge=0, description="Random seed of the folds.")
 
     def evaluate(self, run: "Run", config: Config) -> Result:
         """Vote for every held-out image with the training images of each known label level."""
         from coarsecon.metrics.knn import knn_metrics
 
-        split = run.held_out_split()
+        split = run.default_split()
         labels = run.labels("train", split)
         bank, queries = (run.features(name).to(run.store.device) for name in ("train", split))
         run.continue_on_first_rank()
         run.report_unlabeled("train", split)
-        voters = min(int((bank_labels >= 0).sum()) for bank_labels, _ in labels.values())
+        chosen = held_out(run, config.folds, config.seed)
+        parts = {level: chosen.parts(level, *columns, reporter=run.reporter) for level, columns in labels.items()}
+        voters = min(int((bank_labels >= 0).sum()) for folds in parts.values() for bank_labels, _ in folds)
         if 2 * max(config.k) > voters:
             run.reporter.info(
                 f"k={max(config.k)}: train has {voters:,} labeled images, so every prediction averages over half of "
                 f"them or more; try k={max(1, min(20, voters // 10))}"
             )
-        values = {
-            level: knn_metrics(
-                bank, bank_labels, queries, query_labels, ks=config.k, ts=config.t, reporter=run.reporter
-            )
-            for level, (bank_labels, query_labels) in labels.items()
-        }
-        metrics = [
-            Metric("top1", part["top1"], level, "share", count=part["queries"]) for level, part in values.items()
-        ]
-        return Result(metrics, split, values, tables=[_table(values, split)])
+        values: dict[str, dict[str, Any]] = {}
+        for level, folds in parts.items():
+            found = [
+                knn_metrics(bank, bank_labels, queries, query_labels, ks=config.k, ts=config.t, reporter=run.reporter)
+                for bank_labels, query_labels in folds
+            ]
+            values[level] = found[0] if chosen.folds is None else _over_folds(found, labels[level][1])
+        metrics = [_metric(level, part) for level, part in values.items()]
+        return Result(metrics, split, values, tables=[_table(values, chosen)])
 
     def outcomes(self, run: "Run", record: Mapping[str, Any]) -> "Mapping[tuple[str, str], Tensor] | None":
         """Return whether each query was classified correctly, where the features are cached."""
         from coarsecon.metrics.knn import knn_predict
 
         split = record["split"]
+        if split == "train":
+            return None  # cross-validated; folds are compared instead
         if not all(run.store.holds(run.dataset, name) for name in ("train", split)):
             return None
         found = {}
@@ -85,8 +90,27 @@ class KNN(Evaluation):
         return found
 
 
-def _table(values: Mapping[str, Any], split: str) -> Table:
+def _over_folds(found: list[dict[str, Any]], labels: "Tensor") -> dict[str, Any]:
+    """Return the mean over folds of the leading pair (k, t) and of each pair of the grid."""
+    from coarsecon.metrics.folds import fold_mean, over_folds
+
+    classes = len(labels[labels >= 0].unique())
+    means = over_folds(
+        [{name: fold[name] for name in fold if name != "grid"} for fold in found], ["top1"], ("k", "t"), classes
+    )
+    cells = zip(*(fold["grid"] for fold in found), strict=True)
+    grid = [(cell[0], fold_mean([each["top1"] for each in cell], means["queries"])) for cell in cells]
+    return {**means, "grid": [{**cell, "top1": mean, "ci95": half} for cell, (mean, half) in grid]}
+
+
+def _metric(level: str, part: Mapping[str, Any]) -> Metric:
+    if "folds" in part:
+        return Metric("top1", part["top1"], level, "score", part["ci95"], part["folds"])
+    return Metric("top1", part["top1"], level, "share", count=part["queries"])
+
+
+def _table(values: Mapping[str, Any], chosen: HeldOut) -> Table:
     grids = zip(*(part["grid"] for part in values.values()), strict=True)
-    rows = [[f"k {row[0]['k']}, t {row[0]['t']:g}", *(percent(cell["top1"]) for cell in row)] for row in grids]
+    rows = [[f"k {row[0]['k']}, t {row[0]['t']:g}", *(scored(cell, "top1") for cell in row)] for row in grids]
     rows += [[name, *(f"{part[name]:,}" for part in values.values())] for name in ("queries", "classes")]
-    return Table(f"kNN top-1 of {split} among train, in %", ["", *values], rows)
+    return Table(f"kNN top-1 of {chosen.title}, in %", ["", *values], rows)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from coarsecon.errors import InputError
-from coarsecon.evaluation.base import Evaluation, EvaluationConfig, Metric, Result, Table, percent
+from coarsecon.evaluation.base import Evaluation, Metric, Result, Table, percent
+from coarsecon.evaluation.held_out import FoldsConfig, held_out, scored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,11 @@ ABOUT_PRESETS = (
     "with: set augment for those"
 )
 SETTINGS = {"lr": "learning rate", "backbone_lr": "backbone learning rate", "weight_decay": "weight decay"}
+KEPT = (
+    "lr", "backbone_lr", "weight_decay", "epochs", "batch_size", "train_images", "shots_per_class", "repeats", "preset",
+    "views", "seed",
+)  # fmt: skip
+"""Settings that a cross-validated result has if they are the same in all folds."""
 COUNTS = {"epochs": "epochs", "train_images": "train images", "queries": "queries", "classes": "classes"}
 """Entries of the JSON, with their names in the table."""
 
@@ -32,7 +38,7 @@ COUNTS = {"epochs": "epochs", "train_images": "train images", "queries": "querie
 class Linear(Evaluation):
     """Top-1 and top-5 of a linear classifier of fine and coarse labels, on a frozen or a fine-tuned backbone."""
 
-    class Config(EvaluationConfig):
+    class Config(FoldsConfig):
         """Settings of `linear`."""
 
         preset: Literal["sweep", "supcon", "ascl", "moco"] = Field(
@@ -58,7 +64,7 @@ class Linear(Evaluation):
         )
         shots_per_class: int | None = Field(None, ge=1, description="Training labels per class. Default: all.")
         repeats: int = Field(5, ge=2, description="Random draws of the training labels per class.")
-        seed: int = Field(0, ge=0, description="Random seed of the image order, the held-out part and the draws.")
+        seed: int = Field(0, ge=0, description="Random seed of the image order, held-out parts, draws and folds.")
 
         @property
         def uses_views(self) -> bool:
@@ -80,13 +86,14 @@ class Linear(Evaluation):
             return self
 
     def evaluate(self, run: "Run", config: Config) -> Result:
-        """Train on the training split and measure on test, else val."""
+        """Train on the training split and measure on test, else val, else by cross-validation."""
+        from coarsecon.metrics.folds import over_folds
         from coarsecon.train.few_labels import few_label_probe
 
         if config.uses_views and (run.spec.layer != "backbone" or run.spec.flip):
             subject = "finetune" if config.finetune else "augment"
             raise InputError(subject, "trains on the output of the backbone", "leave layer and flip out")
-        split = run.held_out_split()
+        split = run.default_split()
         known = run.labels("train", split)
         if config.labels != "both" and config.labels not in known:
             where = f"train and {split} of {run.dataset.root}"
@@ -94,22 +101,27 @@ class Linear(Evaluation):
         run.report_unlabeled("train", split, levels=None if config.labels == "both" else [config.labels])
         probe = _view_probe(run, split, config) if config.uses_views else _feature_probe(run, split, config)
         run.continue_on_first_rank()
+        chosen = held_out(run, config.folds, config.seed)
         values: dict[str, Any] = {}
         for level in known if config.labels == "both" else [config.labels]:
-            train_labels, test_labels = known[level]
             run.reporter.info(f"linear classifier of {level} labels")
-            if config.shots_per_class:
-                values[level] = few_label_probe(
-                    partial(probe, test_labels), train_labels, shots=config.shots_per_class, repeats=config.repeats,
-                    seed=config.seed, names=run.dataset.info.levels[level],
-                )  # fmt: skip
-            else:
-                values[level] = probe(test_labels, train_labels, config.seed)
+            found = []
+            for train_labels, test_labels in chosen.parts(level, *known[level], reporter=run.reporter):
+                if config.shots_per_class:
+                    found.append(few_label_probe(
+                        partial(probe, test_labels), train_labels, shots=config.shots_per_class, repeats=config.repeats,
+                        seed=config.seed, names=run.dataset.info.levels[level],
+                    ))  # fmt: skip
+                else:
+                    found.append(probe(test_labels, train_labels, config.seed))
+            labels = known[level][1]
+            classes = len(labels[labels >= 0].unique())
+            values[level] = found[0] if chosen.folds is None else over_folds(found, ("top1", "top5"), KEPT, classes)
         if config.preset != "sweep" and not config.uses_views:
             run.reporter.info(f"{config.preset}: {ABOUT_PRESETS}")
-        if config.preset != "sweep" or config.uses_views:
+        if chosen.folds is None and (config.preset != "sweep" or config.uses_views):
             run.reporter.info(ABOUT_BEST)
-        title = f"Linear classifier ({_kind(config)}{', random views' * config.augment}) on {split}, in %"
+        title = f"Linear classifier ({_kind(config)}{', random views' * config.augment}) on {chosen.title}, in %"
         return Result(
             list(_metrics(values)), split, values, tables=[Table(title, ["", *values], _rows(list(values.values())))]
         )
@@ -170,8 +182,8 @@ def _metrics(values: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
     """Yield the scores of every label level: fractions of queries, or means over draws of the labels."""
     for level, part in values.items():
         for name, interval in (("top1", "ci95"), ("top5", "top5_ci95")):
-            if "draws" in part:
-                yield Metric(name, part[name], level, "score", part[interval], part["repeats"])
+            if "folds" in part or "draws" in part:
+                yield Metric(name, part[name], level, "score", part[interval], part.get("folds", part.get("repeats")))
             else:
                 yield Metric(name, part[name], level, "share", count=part["queries"])
         if "held_out_top1" in part:
@@ -181,15 +193,16 @@ def _metrics(values: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
 def _rows(levels: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return the rows of the table: the scores that there are, then settings, then counts."""
     first = levels[0]
-    rows = [["top-1", *(_score(values, "top1", "ci95") for values in levels)]]
-    rows.append(["top-5", *(_score(values, "top5", "top5_ci95") for values in levels)])
+    rows = [["top-1", *(scored(values, "top1") for values in levels)]]
+    rows.append(["top-5", *(scored(values, "top5") for values in levels)])
     if "best" in first:
         rows.append(["top-1, best epoch on test", *(percent(values["best"]["top1"]) for values in levels)])
     if "held_out_top1" in first:
         rows.append(["top-1, held-out train", *(percent(values["held_out_top1"]) for values in levels)])
-    rows += [[title, *(f"{values[key]:g}" for values in levels)] for key, title in SETTINGS.items() if key in first]
-    return rows + [[title, *(f"{values[key]:,}" for values in levels)] for key, title in COUNTS.items()]
-
-
-def _score(values: Mapping[str, Any], key: str, interval: str) -> str:
-    return percent(values[key]) + (f" ± {percent(values[interval])}" if interval in values else "")
+    for names, form in ((SETTINGS, "g"), (COUNTS, ",")):
+        rows += [
+            [title, *(f"{values[key]:{form}}" if key in values else "" for values in levels)]
+            for key, title in names.items()
+            if any(key in values for values in levels)
+        ]
+    return rows

@@ -18,7 +18,7 @@ MAX_ROWS = 60
 BY = {
     "paired": ("same queries", "a bootstrap over the queries that both runs answered"),
     "same draws": ("same draws", "Student's t-interval of the differences in the episodes or draws that both runs had"),
-    "draws": ("episodes or draws", "Welch's t-interval of two means over episodes or draws"),
+    "draws": ("episodes, draws or folds", "Welch's t-interval of two means over episodes, draws or folds"),
     "queries": (
         "fractions of queries",
         "Newcombe's interval of two proportions, wider than necessary: the features that show how each query fared "

@@ -115,17 +115,6 @@ class Run(Estimator):
         """Return the default split to evaluate: test, else val, else train."""
         return next(name for name in ("test", "val", "train") if name in self.dataset.splits)
 
-    def held_out_split(self) -> str:
-        """Return the split that classifiers are evaluated on: test, else val.
-
-        Raises:
-            InputError: The dataset has neither.
-        """
-        for name in ("test", "val"):
-            if name in self.dataset.splits:
-                return name
-        raise InputError(self.dataset.root, "no test or val split to evaluate on", "prepare the dataset with one")
-
     def features(self, split: str | None = None) -> Tensor:
         """Return the L2-normalized features float32 [N, D] of a split, on the CPU."""
         split = split or self.default_split()
@@ -197,7 +186,7 @@ class Run(Estimator):
         """Warn if the run was trained on this split."""
         if split == "train" and self.uses_own_dataset:
             self.reporter.info(
-                "Warning: evaluating on the training split. Prepare a held-out split (train/ and test/ folders) for an "
+                "Warning: evaluating on the training split. Prepare the dataset with a test split for an "
                 "unbiased estimate, or name another split."
             )
 

@@ -26,8 +26,13 @@ def training_overlap(run: RunFolder, part: SplitRef, *, workers: int = 2, report
         InputError: The training images of the run are not available.
     """
     trained = _training_hashes(run, workers, reporter)
-    asked = _hashes(run, part.dataset.split(part.split), [part.checksum], workers, reporter)
+    asked = split_hashes(run, part, workers=workers, reporter=reporter)
     return int(np.isin(asked[asked != 0], trained).sum())
+
+
+def split_hashes(run: RunFolder, part: SplitRef, *, workers: int = 2, reporter: Reporter | None = None) -> Hashes:
+    """Hash the pixels of every image [N] of a split; the hashes are cached in the run."""
+    return _hashes(run, part.dataset.split(part.split), [part.checksum], workers, reporter)
 
 
 def _training_hashes(run: RunFolder, workers: int, reporter: Reporter | None) -> Hashes:

@@ -85,9 +85,9 @@ class StoredResult:
         return {(metric.group, metric.name): metric for metric in found}
 
     def draws(self, metric: Metric) -> list[float]:
-        """Return the values that a metric is the mean of, one per episode or draw; empty where they are not stored."""
+        """Return the values that a metric is the mean of, per episode, draw or fold; empty if they are not stored."""
         part = self.values.get(metric.group, {}) if metric.group else self.values
-        by_episode, draws = part.get("by_episode"), part.get("draws")
+        by_episode, draws = part.get("by_episode"), part.get("by_fold", part.get("draws"))
         if metric.name == "accuracy" and isinstance(by_episode, list):
             values = by_episode
         else:

@@ -2,13 +2,9 @@
 
 import json
 
-import numpy as np
 import pytest
 
-from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.prepared.store import open_dataset
-from coarsecon.data.sources import SourceData, SplitData
-from coarsecon.data.sources.toy import COARSE, FINE, draw
 from coarsecon.evaluation import knn_predict
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import open_run
@@ -69,12 +65,3 @@ def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):
     done = coarsecon("knn", tiny_run, *arguments)
     assert done.code == 2
     assert says in done.err
-
-
-def test_a_dataset_with_nothing_to_measure_on_is_told(coarsecon, tiny_run, tmp_path):
-    fine = np.arange(16)
-    train = SplitData(labels={"coarse": fine // 4, "fine": fine}, images=draw(fine, np.random.default_rng(0)))
-    write_dataset(tmp_path, SourceData("half", 32, {"coarse": list(COARSE), "fine": FINE}, {"train": train}))
-    done = coarsecon("knn", tiny_run, "--data", tmp_path)
-    assert done.code == 2
-    assert "no test or val split" in done.err
