@@ -1,9 +1,8 @@
-"""Coverage of the 95% interval of a cross-validation.
-
+"""Coverage of the 95% interval of a cross-validation: the fraction of draws with the accuracy on new images in it.
 
     python benchmarks/folds.py --draws 300
 
-It is the fraction of draws in which the interval contains the accuracy on new images. Random classes around random centers, classified by their nearest neighbor; the accuracy on new images is measured
+Random classes around random centers, classified by their nearest neighbor; the accuracy on new images is measured
 on ten times as many. `groups` are sets of similar images (one object), which stay in one fold. `folds` is Student's
 interval over the folds, `queries` Wilson's over all images, and `both` the wider one, which `knn` and `linear` report.
 """
