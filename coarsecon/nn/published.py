@@ -20,7 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "interpolation": "bicubic",
     "crop_pct": 0.875, "crop_mode": "center", "input_size": (3, 224, 224),
 }  # fmt: skip
-"""What timm assumes where a configuration says nothing (timm.data.resolve_data_config)."""
+"""Values that timm assumes where a configuration says nothing (timm.data.resolve_data_config)."""
 
 FIX_OR_MOVE = "fix the file, or move it away from the weights"
 

@@ -23,6 +23,7 @@ CASES: dict[str, tuple[dict, int]] = {
     "grafit": (WEAK, 1),
     "coins": (WEAK, 1),
     "supce": ({"view": "weak"}, 1),
+    "cnce": ({}, 1),
     "supcon": ({}, 1),
     "ancor": (WEAK, 1),
     "moco": ({"query_view": "simclr-blur", "key_view": "weak"}, 2),
@@ -62,7 +63,7 @@ def test_a_method_beats_its_random_initialisation_on_fine_labels(toy, tmp_path, 
         RunFolder(tmp_path / "run"),
         Reporter(),
     )
-    before = trainer.evaluate()["fine_recall@1"]
+    before = trainer.evaluate(trainer.method.encoder).metrics["fine_recall@1"]
     Loop(trainer).run_to_end()
-    after = trainer.evaluate()["fine_recall@1"]
+    after = trainer.evaluate(trainer.method.encoder).metrics["fine_recall@1"]
     assert after > before + MARGIN

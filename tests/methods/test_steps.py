@@ -11,7 +11,7 @@ from torch import nn
 from coarsecon.data.prepare.dataset import write_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.errors import InputError
-from coarsecon.losses import ascl_loss, coins_loss, grafit_loss, maskcon_loss, moco_loss
+from coarsecon.losses import ascl_loss, class_conditional_infonce, coins_loss, grafit_loss, maskcon_loss, moco_loss
 from coarsecon.run.folder import RunFolder
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.runtime.progress import Reporter
@@ -169,3 +169,15 @@ def test_synchronized_batch_norm_cannot_be_split(tiny_data):
         with pytest.raises(InputError, match=r"set backbone\.batch_norm_splits to 1"):
             build_run_spec(settings, Ranks(ranks))
     build_run_spec(settings, Ranks(1))
+
+
+def test_cnce_adds_contrast_inside_the_class_to_cross_entropy(tiny_data):
+    made = trainer(tiny_data, "cnce")
+    views, labels = first_batch(made)
+    method = made.method.eval()
+    with torch.no_grad():
+        features = [method.encoder(view) for view in views.values()]
+        cross_entropy = sum(F.cross_entropy(method.classifier(part), labels) for part in features) / 2
+        pairs = torch.stack([F.normalize(part, dim=1) for part in features], dim=1)
+        expected = cross_entropy + 0.5 * class_conditional_infonce(pairs, labels, temperature=0.2)
+    torch.testing.assert_close(method.step(views, labels)["loss"], expected)

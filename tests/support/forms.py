@@ -15,7 +15,7 @@ ANCOR_FORMS = {
     "ancor with one queue": {"kind": "cst_all"},
 }
 FORMS: dict[str, dict] = {
-    **{name: {} for name in (*FAMILY, "supce", "supcon", "simclr")},
+    **{name: {} for name in (*FAMILY, "supce", "cnce", "supcon", "simclr")},
     "ascl ahcl": {"kind": "ahcl", "neighbors": 5},
     "ascl hard": {"kind": "hard"},
     "ascl on byol": {"base": "byol"},

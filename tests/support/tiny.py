@@ -21,7 +21,7 @@ TINY_BACKBONE = {
 }
 """Runs in milliseconds a batch."""
 
-TINY_METHOD = {"supce": {}, "supcon": {"dim": 16}, "simclr": {"dim": 16}}
+TINY_METHOD = {"supce": {}, "cnce": {}, "supcon": {"dim": 16}, "simclr": {"dim": 16}}
 """Settings of small methods; all others compare with a queue."""
 
 

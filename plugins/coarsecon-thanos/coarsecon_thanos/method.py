@@ -12,14 +12,13 @@ from pydantic import Field
 from torch import Tensor
 
 from coarsecon.config import Count, Fraction, Positive
-from coarsecon.losses import supcon_loss
+from coarsecon.losses import class_conditional_infonce, supcon_loss
 from coarsecon.losses.precision import l2_normalize
 from coarsecon.methods import Method, MethodSettings, Setup
 from coarsecon.nn.heads import projector
 from coarsecon.views.base import Op, View
 from coarsecon.views.color import ColorJitter, RandomGrayscale
 from coarsecon.views.geometry import RandomResizedCrop
-from coarsecon_thanos.loss import class_conditional_infonce
 
 
 class Spread(Method):

@@ -1,4 +1,4 @@
-"""Class-conditional InfoNCE (Chen, Fu et al., ICML 2022, arXiv 2204.07596): contrast within the coarse class only."""
+"""Contrast within the coarse class (Chen, Fu et al., ICML 2022, arXiv 2204.07596)."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from coarsecon.losses.precision import full_precision
 
 @full_precision
 def class_conditional_infonce(features: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """Contrast the views of each image with the other images of its class; other classes are ignored.
+    """Compute class-conditional InfoNCE (L_cNCE): contrast each image with the other images of its class only.
 
     Mean over all views a and the other views p of the same image of -[s(a, p) / T - log sum_x exp(s(a, x) / T)], where
     x iterates over all views in the batch of a's class except a. With two views, the only image of a class adds 0.
@@ -31,8 +31,6 @@ def class_conditional_infonce(features: Tensor, labels: Tensor, *, temperature: 
     same_class = (labels[image][:, None] == labels[image]) & ~itself
 
     logits = anchors @ anchors.T / temperature
-    log_total = logits.masked_fill(~same_class, float("-inf")).logsumexp(
-        1
-    )  # never empty: it contains the other views of the image
+    log_total = logits.masked_fill(~same_class, float("-inf")).logsumexp(1)  # includes the other views of the image
     attraction = (logits * same_image).sum(1) / (views - 1)
     return (log_total - attraction).mean()

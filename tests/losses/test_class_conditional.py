@@ -4,10 +4,9 @@ import math
 
 import pytest
 import torch
-from coarsecon_thanos.loss import class_conditional_infonce
 from torch import Tensor
 
-from coarsecon.losses import supcon_loss
+from coarsecon.losses import class_conditional_infonce, supcon_loss
 from coarsecon.losses.precision import l2_normalize
 
 
