@@ -29,8 +29,9 @@ def option_name(field: str) -> str:
 def options_of(config: type[BaseModel], *, leave_out: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
     """Return the fields of a model as keyword parameters that Typer turns into options, in the order of the model.
 
-    A field's `description` is the help text, and its default the option's. A boolean is a switch. A list may be given
-    repeatedly. Numbers have the bounds of the field. Former names follow as hidden options.
+    A field's `description` is the help text, and its default the option's. A boolean is a switch, with a second one to
+    turn off what is on by default. A list may be given repeatedly. Numbers have the bounds of the field. Former names
+    follow as hidden options.
     """
     fields = {name: field for name, field in config.model_fields.items() if name not in leave_out}
     hidden = [_parameter(old, fields[name], hidden=True) for old, name in old_names(config).items() if name in fields]
@@ -68,7 +69,8 @@ def _parameter(name: str, field: FieldInfo, *, hidden: bool = False) -> inspect.
         default, is_optional = None, True
         settings["hidden"] = True
     value: Any = kind | None if is_optional else kind
-    declared = typer.Argument(**settings) if extra.get(ARGUMENT) else typer.Option(option_name(name), **settings)
+    option = option_name(name) + f"/--no-{name.replace('_', '-')}" * (kind is bool and default is True)
+    declared = typer.Argument(**settings) if extra.get(ARGUMENT) else typer.Option(option, **settings)
     annotation = Annotated[value, declared]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

@@ -14,6 +14,7 @@ from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.data.prepared.unlabeled import unlabeled_note
 from coarsecon.errors import InputError
+from coarsecon.evaluation.frozen import compare_queries
 from coarsecon.metrics.query_ranks import LabelPairs, Search
 from coarsecon.metrics.retrieval import (
     MetricValues,
@@ -41,11 +42,17 @@ EXAMPLES = 3
 
 
 def measure_split(
-    session: Run, split: str | None = None, *, gallery_split: str | None = None, gallery_data: Path | None = None
+    session: Run,
+    split: str | None = None,
+    *,
+    gallery_split: str | None = None,
+    gallery_data: Path | None = None,
+    initial: Run | None = None,
 ) -> tuple[dict[str, Any], str, str]:
     """Measure retrieval of a run as `measure_retrieval` does, and report training images and unknown labels.
 
-    The gallery is the split itself unless another split or dataset is named.
+    The gallery is the split itself unless another split or dataset is named. `initial` is the same run with the encoder
+    that it started from, to compare with.
 
     Returns:
         The metrics, and the names of the split of queries and of the gallery, for titles.
@@ -56,7 +63,7 @@ def measure_split(
     gallery = SplitRef(other, gallery_split or queries.split)
     name = gallery.split if other is session.dataset else f"{other.root.name}-{gallery.split}"
     session.use(queries, gallery)
-    metrics = measure_retrieval(session.store, queries, gallery)
+    metrics = measure_retrieval(session.store, queries, gallery, initial=initial.store if initial else None)
     session.report_unlabeled(queries.split, consequence="and are no queries")
     if gallery.checksum != queries.checksum:
         for level, column in gallery.dataset.split(gallery.split).labels.items():
@@ -65,13 +72,16 @@ def measure_split(
     return metrics, queries.split, name
 
 
-def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef) -> dict[str, Any]:
+def measure_retrieval(
+    store: FeatureStore, queries: SplitRef, gallery: SplitRef, *, initial: FeatureStore | None = None
+) -> dict[str, Any]:
     """Retrieval metrics of every level known on both sides, fine first.
 
     "queries_without_match" counts the queries of a level without an item of their class to find. Where fine and coarse
     labels are known, there are also the metrics `WITHIN` (missing when no coarse class has two fine classes) and
     `WITHIN_ALL`, with the number of "coarse_classes" in each, and "by_coarse_class": a list of the metrics "fine" and
-    `WITHIN` of each coarse class, the worst first.
+    `WITHIN` of each coarse class, the worst first. With the store of the `initial` encoder, "frozen" compares the two:
+    see `compare_queries`.
 
     Each rank searches for a part of the queries; all return the complete result.
 
@@ -86,8 +96,20 @@ def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef)
         missed = (pair[0] >= 0) & (relevant_counts(search.own.cpu(), *pair) == 0)
         report[level] = {**summary(values[level], pair[0]), "queries_without_match": int(missed.sum())}
         _report_missed(store.runtime.reporter, queries.dataset.info.levels[level], level, pair[0], missed)
-    if not {"fine", "coarse"} <= labels.keys():
-        return report
+    if {"fine", "coarse"} <= labels.keys():
+        report |= _within_coarse(values, labels, queries.dataset.info.levels["coarse"], store.runtime.reporter)
+    if initial is not None:
+        groups = [group for group in (*labels, WITHIN if WITHIN in report else WITHIN_ALL) if group in report]
+        before = shared_values(search_between(initial, queries, gallery), labels, store.runtime.distributed)
+        report["frozen"] = compare_queries(before, values, groups)
+    return report
+
+
+def _within_coarse(
+    values: dict[str, MetricValues], labels: LabelPairs, names: list[str], reporter: Reporter
+) -> dict[str, Any]:
+    """Return the metrics within coarse classes, overall and for each class."""
+    report: dict[str, Any] = {}
     (fine, _), (coarse, _) = labels["fine"], labels["coarse"]
     placed = (fine >= 0) & (coarse >= 0)
     several = placed & with_several_classes(labels["fine"], labels["coarse"])
@@ -96,11 +118,10 @@ def measure_retrieval(store: FeatureStore, queries: SplitRef, gallery: SplitRef)
             found = summary(values[kind], fine, chosen)
             report[kind] = {**found, "coarse_classes": len(coarse[chosen].unique())}
     if placed.any():
-        names = queries.dataset.info.levels["coarse"]
         kinds = {"fine": values["fine"], WITHIN: values[WITHIN_ALL]}
         report["by_coarse_class"] = by_group(kinds, fine, coarse, names)
         if not several.any():
-            store.runtime.reporter.info(
+            reporter.info(
                 "no coarse class has two fine classes in the gallery, so fine within "
                 "coarse is reported over all queries only"
             )

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from coarsecon.errors import InputError
 from coarsecon.evaluation.base import Evaluation, EvaluationConfig, FileFormat, Metric, Result, Table, percent
 from coarsecon.evaluation.figures import Gallery
+from coarsecon.evaluation.frozen import frozen_table, initial_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,9 @@ COUNTS = {
     "coarse_classes": "coarse classes",
 }  # fmt: skip
 """Counts among the metrics, with their names in tables."""
+
+OTHER_PARTS = ("by_coarse_class", "frozen")
+"""Parts of the result that have separate tables."""
 
 EXAMPLE_QUERIES = 24
 """Queries on a page of examples."""
@@ -62,6 +66,12 @@ class Retrieve(Evaluation):
         gallery: Path | None = Field(
             None, description="Search in this folder of images instead of the dataset.", json_schema_extra=DISPLAY
         )
+        frozen: bool = Field(
+            True,
+            description="Compare with the encoder that training started from, if the run keeps it; "
+            "its features are extracted once.",
+            json_schema_extra=DISPLAY,
+        )
         top_k: int = Field(10, ge=1, description="Neighbors to show of each query.", json_schema_extra=DISPLAY)
         heat: bool = Field(
             False, description="Show in galleries what the embedding responds to, as heat maps.",
@@ -89,16 +99,21 @@ class Retrieve(Evaluation):
         from coarsecon.evaluation.pairing import measure_split
         from coarsecon.run.searching import example_rows
 
+        initial = initial_run(run) if config.frozen else None
         values, split, gallery = measure_split(
-            run, config.split, gallery_split=config.gallery_split, gallery_data=config.gallery_data
+            run, config.split, gallery_split=config.gallery_split, gallery_data=config.gallery_data, initial=initial
         )
+        tables = _tables(values, f"within {split}" if split == gallery else f"of {split} in {gallery}")
+        if initial:
+            tables.insert(1, frozen_table(values["frozen"], values, run.spec.checkpoint))
         return Result(
             metrics=list(_metrics(values)),
             split=split,
             values=values,
             stored={"gallery": gallery},
             name="" if split == gallery else f"retrieve-in-{gallery}",
-            tables=_tables(values, f"within {split}" if split == gallery else f"of {split} in {gallery}"),
+            tables=tables,
+            others=(initial,) if initial else (),
             figure=self._gallery(
                 run, config, partial(example_rows, run, split, EXAMPLE_QUERIES, config.top_k), "Examples"
             ),
@@ -151,13 +166,13 @@ def _metrics(values: Mapping[str, Any]) -> "Sequence[Metric]":
     return [
         Metric(name, value, part, "share" if name.startswith("recall@") else "chance" if name == "chance" else "score",
                count=scores["queries"] if name.startswith("recall@") else None)
-        for part, scores in values.items() if isinstance(scores, dict)
+        for part, scores in values.items() if isinstance(scores, dict) and part != "frozen"
         for name, value in scores.items() if name not in COUNTS
     ]  # fmt: skip
 
 
 def _tables(values: Mapping[str, Any], title: str) -> list[Table]:
-    levels = {level.replace("_", " "): part for level, part in values.items() if level != "by_coarse_class"}
+    levels = {level.replace("_", " "): part for level, part in values.items() if level not in OTHER_PARTS}
     first = next(iter(levels.values()))
     rows = [[name, *(percent(part[name]) for part in levels.values())] for name in first if name not in COUNTS]
     for name, label in COUNTS.items():

@@ -16,14 +16,15 @@ draws of the same kind, not about other training seeds.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coarsecon.metrics.interval import mean_and_interval, mean_difference, paired_difference, share_difference
 from coarsecon.metrics.metric import Metric
-from coarsecon.run.results import StoredResult
+from coarsecon.run.results import FROZEN, StoredResult
+from coarsecon.runtime.documents import is_number
 
 Outcomes = Mapping[tuple[str, str], ArrayLike]
 """Outcome of each query [Q], between 0 and 1, by (group, metric), whose mean is the metric. NaN: it does not count."""
@@ -73,6 +74,30 @@ def compare(runs: Sequence[Sequence[StoredResult]], ask: Sequence[Ask] = ()) -> 
     by_name = [{result.name: result for result in run if result.freshness.is_usable} for run in runs]
     names = dict.fromkeys(name for run in by_name for name in run)
     return [row for name in names for row in _compare_result(name, [run.get(name) for run in by_name], ask)]
+
+
+def against_frozen(results: Sequence[StoredResult]) -> list[Comparison]:
+    """Return the scores of one run's results that store those of the frozen encoder, against the latter."""
+    return [
+        Comparison(result.name, *key, [before, before + change.value], [None, change])
+        for result in results if result.freshness.is_usable
+        for key, (before, change) in _frozen_scores(result.record.get(FROZEN)).items() if key in result.metrics
+    ]  # fmt: skip
+
+
+def _frozen_scores(part: Any) -> dict[tuple[str, str], tuple[float, Difference]]:
+    """Return the frozen scores and the differences to them by (group, metric); what is damaged is left out."""
+    found = {}
+    for group, metrics in part.items() if isinstance(part, dict) else ():
+        for name, entry in metrics.items() if isinstance(metrics, dict) else ():
+            match entry:
+                case {"value": value, "difference": change} if is_number(value) and is_number(change):
+                    found[group, name] = value, Difference(change, _interval(entry.get("interval")), "paired")
+    return found
+
+
+def _interval(ends: Any) -> tuple[float, float] | None:
+    return (ends[0], ends[1]) if isinstance(ends, list) and len(ends) == 2 and all(map(is_number, ends)) else None
 
 
 def difference(first: Metric, second: Metric) -> Difference:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from coarsecon.report.comparison import Comparison
+from coarsecon.report.comparison import Comparison, against_frozen
 from coarsecon.report.curves import curves
 from coarsecon.report.page import Fragment, render, write_page
 from coarsecon.report.results_table import comparison_table, results_tables, settings_table
@@ -44,9 +44,10 @@ def write_report(path: Path, runs: Sequence[RunReport], comparison: Sequence[Com
     """Write the self-contained page of `runs`; the first is the baseline of the comparison."""
     names = [run.name for run in runs]
     titles = list(dict.fromkeys(title for run in runs for title in run.fragments))
+    baselines = [(run, against_frozen(run.results)) for run in runs]
     sections = [
-        *["Comparison"] * (len(runs) > 1), "Curves", "Results", *["Pictures"] * any(run.pictures for run in runs),
-        *titles, "Settings", "Environment",
+        *["Comparison"] * (len(runs) > 1), *["Frozen and trained"] * any(rows for _, rows in baselines), "Curves",
+        "Results", *["Pictures"] * any(run.pictures for run in runs), *titles, "Settings", "Environment",
     ]  # fmt: skip
     body = render(
         "report.html",
@@ -57,6 +58,7 @@ def write_report(path: Path, runs: Sequence[RunReport], comparison: Sequence[Com
         differences=[each for row in comparison for each in row.differences if each and each.interval],
         comparison_table=comparison_table(comparison, names),
         left_out=[(run, result) for run in runs for result in run.results if not result.freshness.is_usable],
+        baselines=[(run, comparison_table(rows, ["frozen", run.name])) for run, rows in baselines if rows],
         curves=curves([run.log for run in runs]),
         results=results_tables([run.results for run in runs], names),
         fragments=titles,

@@ -204,6 +204,9 @@ def _facts(run: RunFolder, settings: Mapping[str, Any], log: Sequence[Mapping[st
         "epochs": f"{done} of {planned}" + ("" if done == planned else ", not finished"),
         "last loss": _last(log, "loss"),
         "monitored fine recall@1": _monitored(_last(log, "fine_recall@1", percent=True), setting("data", "path")),
+        "before training": _last(
+            [row for row in log if row.get("epoch") == 0 == row.get("step")], "fine_recall@1", percent=True
+        ),
         "images per second": _last(log, "images_per_s"),
     }
     return {name: str(value) for name, value in facts.items() if value is not None}

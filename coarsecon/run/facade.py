@@ -25,7 +25,7 @@ from coarsecon.run.folder import RunFolder, open_run
 from coarsecon.run.held_out import count_training_images, trained_with
 from coarsecon.run.missing import no_dataset
 from coarsecon.run.neighbors import Neighbors, find_neighbors
-from coarsecon.run.provenance import computed_from, store_entry
+from coarsecon.run.provenance import OWN, computed_from, store_entry
 from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.runtime.distributed import Distributed, RankFinished
 from coarsecon.runtime.progress import Reporter
@@ -179,7 +179,10 @@ class Run(Estimator):
     def origin(self, *others: "Run") -> dict[str, Any]:
         """Return the fingerprints of what was used so far: the encoder, its heads, those of other runs, the splits."""
         encoders = [store_entry(self.store)]
-        encoders += [store_entry(other.store, place=str(other.folder.root.resolve())) for other in others]
+        for other in others:
+            root = other.folder.root.resolve()
+            place = OWN if root == self.folder.root.resolve() else str(root)
+            encoders.append(store_entry(other.store, place=place))
         return computed_from(encoders, self._used.values())
 
     def warn_if_trained_on(self, split: str) -> None:

@@ -19,8 +19,12 @@ CONTEXT = ("split", "checkpoint", "layer", "flip", "data", "run2", "training_ima
 COMPUTED_FROM = "computed_from"
 """Entry with the fingerprints of the encoder and the splits."""
 
-ABOUT = ("evaluation", "config", "metrics")
-"""Entries with the evaluation, its settings, and its metrics; missing in files of earlier versions."""
+FROZEN = "frozen"
+"""Entry that compares the metrics with those of the initial encoder."""
+
+ABOUT = ("evaluation", "config", "metrics", FROZEN)
+"""Entries with the evaluation, its settings, its metrics, and their comparison with the initial encoder; missing in
+files of earlier versions."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from coarsecon.metrics.interval import mean_and_interval, mean_difference, paired_difference, share_difference
 from coarsecon.metrics.metric import Metric
-from coarsecon.report.comparison import compare
+from coarsecon.report.comparison import against_frozen, compare
 from coarsecon.report.results_table import comparison_table
 from coarsecon.run.results import StoredResult
 
@@ -158,3 +158,20 @@ def test_a_fall_of_an_error_is_marked_as_an_improvement_and_values_are_not_perce
         assert page.count(mark) == 2
         assert ">1.5" in page
         assert "150" not in page
+
+
+def test_a_result_that_stores_the_frozen_encoder_is_compared_with_it():
+    stored = {"fine": {"recall@1": {"value": 0.4, "difference": 0.2, "interval": [0.1, 0.3]}}}
+    (row,) = against_frozen([retrieve(0.6, frozen=stored), retrieve(0.7)])
+    assert (row.result, row.level, row.score) == ("retrieve", "fine", "recall@1")
+    assert row.values == [0.4, pytest.approx(0.6)]
+    assert row.differences[1].interval == (0.1, 0.3)
+    assert row.differences[1].exceeds
+    assert "same queries" in comparison_table([row], ["frozen", "run"])
+
+
+@pytest.mark.parametrize(
+    "damaged", [3, {"fine": 1}, {"fine": {"recall@1": 2}}, {"fine": {"recall@1": {"value": "x", "difference": 0.1}}}]
+)
+def test_damaged_frozen_scores_are_left_out(damaged):
+    assert against_frozen([retrieve(0.6, frozen=damaged)]) == []
