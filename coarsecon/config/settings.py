@@ -134,6 +134,12 @@ class FinetuneSettings(Settings):
         description="Factor of the learning rate from each layer of the backbone to the one below, as in timm, such as "
         "0.75 (1 = the same rate).",
     )
+    distill: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of 1 - cosine similarity between the features of an image and those of the initial encoder "
+        "(0 = off).",
+    )
     ema: float = Field(
         0.0,
         ge=0,

@@ -56,12 +56,14 @@ def check_finetuning(config: RunConfig) -> None:
     Raises:
         InputError: The run starts from random weights.
     """
-    if config.finetune.train != "full" and not config.backbone.starts_from_weights:
-        raise InputError(
-            "finetune.train",
-            f"{config.finetune.train} needs pretrained weights, and this run starts from random ones",
-            "set backbone.weights to a file, backbone.pretrained to true, or finetune.train to full",
-        )
+    if config.backbone.starts_from_weights:
+        return
+    hint = "set backbone.weights to a file or backbone.pretrained to true, or leave it out"
+    problem = "needs pretrained weights, and this run starts from random ones"
+    if config.finetune.train != "full":
+        raise InputError("finetune.train", f"{config.finetune.train} {problem}", hint)
+    if config.finetune.distill:
+        raise InputError("finetune.distill", problem, hint)
 
 
 def freeze(encoder: nn.Module, settings: FinetuneSettings, random_entries: Sequence[str] = ()) -> None:

@@ -26,6 +26,7 @@ from coarsecon.runtime.progress import Reporter
 from coarsecon.train import compiled, monitor
 from coarsecon.train.batches import steps_at_once
 from coarsecon.train.checkpoint import save_checkpoint
+from coarsecon.train.distillation import distilled
 from coarsecon.train.distributed_step import distributed_step
 from coarsecon.train.log import Sink, start_log
 from coarsecon.train.loop import Loop
@@ -123,12 +124,13 @@ class Pretraining(Task[ViewBatch]):
         config, settings = spec.config, spec.config.run
         self.method = spec.build_method(comm, note_weights).train()
         self.average = WeightAverage(saved_modules(self.method), ema) if (ema := config.finetune.ema) else None
+        step, self.initial = distilled(self.method, config.finetune.distill)
         if settings.compile:
             compiled.compile_networks(self.method, self.device)
         optimizer = build_optimizer(self.method, config.optimizer, self.device, layer_decay=config.finetune.layer_decay)
         length = Length(spec.epochs, spec.steps_per_epoch, spec.batch_size, settings.log_every)
         super().__init__(self.method, optimizer, length, folder=run, reporter=reporter, comm=comm)
-        self.step = distributed_step(self.method, comm)
+        self.step = distributed_step(self.method, comm, step)
         self.source = ViewSource(
             spec.split, spec.split.labels[config.data.labels], self.method.views(), batch_size=spec.batch_size,
             seed=settings.seed, device=self.device, workers=config.data.workers, comm=comm, reporter=reporter,
@@ -164,8 +166,8 @@ class Pretraining(Task[ViewBatch]):
         )  # fmt: skip
 
     def companions(self) -> dict[str, nn.Module]:
-        """Save the average of the weights, if there is one, for an exact resume."""
-        return {} if self.average is None else {"ema": self.average}
+        """Save the average of the weights and the encoder to distill from, if there are any, for an exact resume."""
+        return self.initial | ({} if self.average is None else {"ema": self.average})
 
     @property
     def evaluated(self) -> dict[str, nn.Module]:
