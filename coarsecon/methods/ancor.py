@@ -90,9 +90,13 @@ class ANCOR(MomentumContrast):
                 "set method.head to seq and method.kind to cst_by_class, or method.metric to norm",
             )
         metric = ("angular" if has_directions else "norm") if config.metric == "auto" else config.metric
-        images_of_a_bank = images if config.kind == "cst_all" else images // classes
         named = config.model_copy(update={"metric": metric})
-        return super().resolve(named, image_size=image_size, images=images_of_a_bank, classes=classes)
+        return super().resolve(named, image_size=image_size, images=images, classes=classes)
+
+    @classmethod
+    def images_per_queue(cls, config: Any, images: int, classes: int) -> int:
+        """Return the average number of images of a class, unless all classes have one queue."""
+        return images if config.kind == "cst_all" else images // classes
 
     @classmethod
     def auto_views(cls, image_size: int) -> tuple[str, str]:

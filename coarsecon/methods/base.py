@@ -45,6 +45,19 @@ class Setup:
         return make_view(name, size=self.image_size, mean=self.mean, std=self.std, interpolation=self.interpolation)
 
 
+@dataclass(frozen=True)
+class TrainingSizes:
+    """Sizes of a training, for warnings about small datasets."""
+
+    images: int
+    classes: int
+    """Number of classes with training images."""
+    batch_size: int
+    """Global batch size in images."""
+    level: str
+    """Level of the training labels."""
+
+
 class Method(nn.Module):
     """Base class of all methods, built-in and third-party.
 
@@ -65,6 +78,9 @@ class Method(nn.Module):
     min_classes: ClassVar[int] = 1
     """Minimum number of classes of the training images."""
 
+    compares_class_in_batch: ClassVar[bool] = False
+    """True if the loss compares the images of a class within a batch, which then needs two of each class or more."""
+
     heads: ClassVar[tuple[str, ...]] = ("projector", "classifier")
     """Attributes, if present, whose weights are saved with the encoder; all others are only used in training."""
 
@@ -80,6 +96,20 @@ class Method(nn.Module):
     def resolve(cls, config: Any, *, image_size: int, images: int, classes: int) -> Any:
         """Replace every `auto` in the settings, given the image size and the number of images and classes."""
         return config
+
+    @classmethod
+    def small_data_notes(cls, config: Any, sizes: TrainingSizes) -> list[str]:
+        """Return warnings about a dataset or batch too small for the method, each with subject, problem and remedy.
+
+        `config` is what `resolve` returned.
+        """
+        if not cls.compares_class_in_batch or sizes.batch_size >= 2 * sizes.classes:
+            return []
+        return [
+            f"run.batch_size ({sizes.batch_size}): the method compares the images of a class in a batch, and of each "
+            f"of the {sizes.classes:,} {sizes.level} classes it has {sizes.batch_size / sizes.classes:.1f} on average; "
+            f"set it to {2 * sizes.classes} or more"
+        ]
 
     @classmethod
     def input_filter(cls, config: Any) -> InputFilter:

@@ -24,6 +24,7 @@ class CNCE(Method):
     """A linear classifier on the features, and contrast of the features themselves."""
 
     min_classes = 2
+    compares_class_in_batch = True
 
     class Config(MethodSettings):
         """Settings of the method."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from coarsecon.config import Count, Fraction, Positive
 from coarsecon.losses.precision import l2_normalize, to_float32
-from coarsecon.methods.base import Method, MethodSettings, Setup
+from coarsecon.methods.base import Method, MethodSettings, Setup, TrainingSizes
 from coarsecon.nn.batch_norm import has_split_batch_norm
 from coarsecon.nn.heads import projector
 from coarsecon.nn.momentum import MomentumEncoder
@@ -77,11 +77,31 @@ class MomentumContrast(Method):
         query_view, key_view = cls.auto_views(image_size)
         return config.model_copy(
             update={
-                "queue_size": config.queue_size or min(cls.max_queue_size, max(images // 2, 1)),
+                "queue_size": config.queue_size
+                or min(cls.max_queue_size, max(cls.images_per_queue(config, images, classes) // 2, 1)),
                 "query_view": query_view if config.query_view == "auto" else config.query_view,
                 "key_view": key_view if config.key_view == "auto" else config.key_view,
             }
         )
+
+    @classmethod
+    def images_per_queue(cls, config: Any, images: int, classes: int) -> int:
+        """Return the number of training images whose keys one queue stores, of all `images` and `classes`."""
+        return images
+
+    @classmethod
+    def small_data_notes(cls, config: Any, sizes: TrainingSizes) -> list[str]:
+        """Warn also of a queue that is longer than half of its images."""
+        notes, images = (
+            super().small_data_notes(config, sizes),
+            cls.images_per_queue(config, sizes.images, sizes.classes),
+        )
+        if config.queue_size > max(images // 2, 1):
+            notes.append(
+                f"method.queue_size ({config.queue_size}): more than half of the {images:,} images whose keys a queue "
+                f"stores, so it holds old keys of the query's image; set it to {max(images // 2, 1)} or less"
+            )
+        return notes
 
     @classmethod
     def auto_views(cls, image_size: int) -> tuple[str, str]:

@@ -13,6 +13,7 @@ class SupCon(InBatchContrast):
     """Supervised contrast: positives are the images of the same label."""
 
     min_classes = 2
+    compares_class_in_batch = True
 
     class Config(InBatchSettings):
         """Settings of SupCon."""

@@ -24,6 +24,7 @@ from coarsecon.train.finetuning import check_finetuning, defaults_of, describe, 
 from coarsecon.train.length import batch_size_of, with_length
 from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, epochs_of, warmup_of
+from coarsecon.train.small_data import small_data_notes
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,15 @@ class RunSpec:
         )
 
     def notes(self) -> list[str]:
-        """Return notes on defaults for pretrained weights, and on images excluded because they have no label."""
+        """Return notes on defaults, on images excluded because they have no label, and on data that is too small."""
         monitored = monitor.unlabeled_notes(self.dataset, self.config.data.labels)
-        return [
-            note for note in (self.defaults, self.left_out, *monitored * bool(self.config.run.monitor_every)) if note
-        ]
+        level = self.config.data.labels
+        small = small_data_notes(
+            self.config, self.method_class, self.method_settings, self.split.labels[level],
+            self.dataset.info.levels[level],
+        )  # fmt: skip
+        notes = (self.defaults, self.left_out, *monitored * bool(self.config.run.monitor_every), *small)
+        return [note for note in notes if note]
 
     def build_method(
         self, comm: Distributed | None = None, on_weights: Callable[[LoadedWeights], None] | None = None
