@@ -13,6 +13,7 @@ from coarsecon.nn.freezing import FixedStatistics
 from coarsecon.runtime.progress import Progress as ProgressBar
 from coarsecon.train.checkpoint import Progress, load_checkpoint, restore
 from coarsecon.train.divergence import diverged
+from coarsecon.train.forecast import Forecast, time_left
 from coarsecon.train.log import NoLog, Sink
 from coarsecon.train.stopping import InterruptedRunError, StopRequest
 from coarsecon.train.task import Batch, Task
@@ -29,11 +30,13 @@ class Loop(Generic[Batch]):
         task: What is trained.
         save_interval: Least seconds between states saved at the end of epochs; the first and the last are always
             saved. Writing a state of a ResNet-18 takes half a second, as long as a short epoch.
+        forecast: Measures the first steps, to report once when the training will end.
     """
 
-    def __init__(self, task: Task[Batch], save_interval: float = 30.0) -> None:
+    def __init__(self, task: Task[Batch], save_interval: float = 30.0, forecast: Forecast | None = None) -> None:
         self.task, self.length, self.comm, self.save_interval = task, task.length, task.comm, save_interval
         self.progress = Progress()
+        self.forecast = forecast or Forecast()
         self.stop = StopRequest(task.reporter)
         self._bar = ProgressBar()
         self._log: Sink = NoLog()
@@ -80,7 +83,7 @@ class Loop(Generic[Batch]):
         try:
             if progress.step == 0:
                 task.before_training()
-                if metrics := task.initial_metrics():
+                if metrics := self.forecast.timed_evaluation(task.initial_metrics):
                     self._log.write({"step": 0, "epoch": 0, **metrics})
             bar = task.reporter.progress(task.title, length.steps * length.batch_size)
             with self.stop if task.folder else nullcontext(), bar as self._bar:
@@ -94,6 +97,7 @@ class Loop(Generic[Batch]):
     def _train_epoch(self, epoch: int) -> None:
         length, progress = self.length, self.progress
         window = Window(length.batch_size, self.comm)
+        self.forecast.start_epoch()
         for batch in self.task.batches(epoch, progress.step - epoch * length.steps_per_epoch, window.timed):
             rate = self.task.learning_rate(progress.step)
             scalars = self.train_step(batch, rate)
@@ -112,6 +116,18 @@ class Loop(Generic[Batch]):
                 self.save("last")
             if stops:
                 raise InterruptedRunError(f"stopped at step {progress.step}")
+            self._report_end(scalars["loss"])
+
+    def _report_end(self, loss: Tensor) -> None:
+        """Report the time left, once."""
+        seconds_per_step = self.forecast.after_step(lambda: float(loss))
+        if seconds_per_step is None:
+            return
+        steps_left = self.length.steps - self.progress.step
+        evaluations_left = self.task.evaluations * steps_left / self.length.steps
+        left = steps_left * seconds_per_step + evaluations_left * self.forecast.evaluation_seconds
+        if text := time_left(left):
+            self.task.reporter.info(text)
 
     def _write_row(self, rate: float, window: Window) -> None:
         step, epoch = self.progress.step, self.task.epoch_of(self.progress.step)

@@ -1,5 +1,6 @@
 """Pre-training: one method on one prepared dataset, from a run specification to a run folder."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -195,6 +196,12 @@ class Pretraining(Task[ViewBatch]):
         if self.average is not None:
             self.average.update(saved_modules(self.method))
         self.method.after_step()
+
+    @property
+    def evaluations(self) -> int:
+        """Every `run.monitor_every` epochs and after the last."""
+        every = self.config.run.monitor_every
+        return math.ceil(self.length.epochs / every) if every else 0
 
     def after_epoch(self, epoch: int) -> dict[str, float]:
         """Evaluate the embedding every `run.monitor_every` epochs and after the last."""

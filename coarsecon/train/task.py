@@ -86,6 +86,11 @@ class Task(ABC, Generic[Batch]):
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
 
+    @property
+    def evaluations(self) -> int:
+        """Number of evaluations during the training, for an estimate of its length."""
+        return 0
+
     def epoch_of(self, step: int) -> int:
         """Return the epoch of a step, both counted from 1."""
         return (step - 1) // self.length.steps_per_epoch + 1
