@@ -1,6 +1,6 @@
 """Choose the images on which classifiers are evaluated: a held-out split, or each fold of the training split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,20 +45,21 @@ class HeldOut:
 
     def parts(
         self, level: str, train: "Tensor", test: "Tensor", *, reporter: "Reporter"
-    ) -> "list[tuple[Tensor, Tensor]]":
-        """Return the labels to train on and to evaluate, with -1 for the images of other folds.
+    ) -> "Iterator[tuple[Tensor, Tensor]]":
+        """Yield the labels to train on and to evaluate; for each fold, with -1 for images that do not take part.
 
         Args:
             level: Level of the labels, for messages.
             train: Labels [N] of train (-1: unknown).
             test: Labels [M] of the split.
-            reporter: Receives a message about classes that are in one fold only.
+            reporter: Receives the progress over folds, and a message about classes that are in one fold only.
 
         Raises:
             InputError: A fold has no labeled image.
         """
         if self.folds is None:
-            return [(train, test)]
+            yield train, test
+            return
         filled = len(self.folds[test >= 0].unique())
         if filled < self.count:
             problem = f"only {filled} of {self.count} folds have images with a {level} label"
@@ -66,8 +67,11 @@ class HeldOut:
         if lone := self._lone(test):
             about = f"{lone:,} of {int((test >= 0).sum()):,} images are the only ones of their {level} class"
             reporter.info(f"{about}, or in its only group; they count as errors")
-        inside = [self.folds == fold for fold in range(self.count)]
-        return [(train.masked_fill(mask, -1), test.masked_fill(~mask, -1)) for mask in inside]
+        with reporter.progress(f"cross-validating on {level} labels", self.count, "folds") as progress:
+            for fold in range(self.count):
+                inside = self.folds == fold
+                yield train.masked_fill(inside, -1), test.masked_fill(~inside, -1)
+                progress.advance()
 
     def _lone(self, labels: "Tensor") -> int:
         """Return the number of images whose class is in one fold only, so that no classifier is trained on it."""

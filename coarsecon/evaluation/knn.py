@@ -54,18 +54,20 @@ class KNN(Evaluation):
         run.continue_on_first_rank()
         run.report_unlabeled("train", split)
         chosen = held_out(run, config.folds, config.seed)
-        parts = {level: chosen.parts(level, *columns, reporter=run.reporter) for level, columns in labels.items()}
-        voters = min(int((bank_labels >= 0).sum()) for folds in parts.values() for bank_labels, _ in folds)
+        voters = min(int((bank_labels >= 0).sum()) for bank_labels, _ in labels.values())
+        if chosen.folds is not None:
+            voters = voters * (chosen.count - 1) // chosen.count
         if 2 * max(config.k) > voters:
             run.reporter.info(
                 f"k={max(config.k)}: train has {voters:,} labeled images, so every prediction averages over half of "
                 f"them or more; try k={max(1, min(20, voters // 10))}"
             )
         values: dict[str, dict[str, Any]] = {}
-        for level, folds in parts.items():
+        reporter = run.reporter if chosen.folds is None else None
+        for level, columns in labels.items():
             found = [
-                knn_metrics(bank, bank_labels, queries, query_labels, ks=config.k, ts=config.t, reporter=run.reporter)
-                for bank_labels, query_labels in folds
+                knn_metrics(bank, bank_labels, queries, query_labels, ks=config.k, ts=config.t, reporter=reporter)
+                for bank_labels, query_labels in chosen.parts(level, *columns, reporter=run.reporter)
             ]
             values[level] = found[0] if chosen.folds is None else _over_folds(found, labels[level][1])
         metrics = [_metric(level, part) for level, part in values.items()]

@@ -137,7 +137,8 @@ def _feature_probe(run: "Run", split: str, config: Linear.Config) -> "Probe":
     from coarsecon.train.linear_probe import linear_probe
 
     train, test = (run.features(name).to(run.store.device) for name in ("train", split))
-    reporter = Reporter() if config.shots_per_class else run.reporter  # few labels train in a moment, many times
+    # Few labels and folds train in a moment, many times.
+    reporter = Reporter() if config.shots_per_class or split == "train" else run.reporter
 
     def probe(test_labels: "Tensor", train_labels: "Tensor", seed: int) -> dict[str, Any]:
         known, measured = (column.to(run.store.device) for column in (train_labels, test_labels))

@@ -10,8 +10,8 @@ def fold_mean(values: Sequence[float], queries: int) -> tuple[float, float]:
     """Return the mean accuracy of at least two folds and half the width of its 95% interval.
 
     It is the wider of Student's interval over the folds, which includes the variance over training sets and groups of
-    similar images, and Wilson's over all `queries`, which is not 0 if all folds agree by chance. Either of them
-    contains the accuracy on new images too rarely (see `benchmarks/folds.py`).
+    similar images, and Wilson's over all `queries`, which is not 0 if all folds agree by chance. Each of the
+    two contains the accuracy on new images less often than both together (see `benchmarks/folds.py`).
     """
     mean, half = mean_and_interval(values)
     low, high = wilson(mean, queries)

@@ -142,7 +142,7 @@ def test_images_of_a_single_group_are_refused(own_run, tmp_path):
     write(tmp_path / "data", fine, draw(fine, default_rng(0)), groups=["a walk"] * 32)
     chosen = held_out(Run(own_run, tmp_path / "data"), 5)
     with pytest.raises(InputError, match="folds: only 1 of 5 folds have images with a fine label"):
-        chosen.parts("fine", torch.from_numpy(fine), torch.from_numpy(fine), reporter=Reporter())
+        next(chosen.parts("fine", torch.from_numpy(fine), torch.from_numpy(fine), reporter=Reporter()))
 
 
 def test_a_class_with_one_image_counts_as_an_error(coarsecon, own_run, single, tmp_path):
