@@ -21,7 +21,7 @@ LAYERS = [
     {"train"},
     {"evaluation", "exporters", "importers", "detection"},
     {"report"},
-    {"serve", "integrations"},
+    {"serve", "integrations", "backbones"},
     {"cli"},
     {"__main__"},
 ]

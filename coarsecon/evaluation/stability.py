@@ -95,7 +95,7 @@ def _two_views(run: "Run", config: Stability.Config, chosen: "Tensor") -> "tuple
         for start, batch in zip(starts, split_batches(loader, BATCH, starts), strict=True):
             generator = torch.Generator(store.device).manual_seed(config.seed + start)
             views = [view.pixels(batch, generator).round().to(torch.uint8) for _ in range(2)]
-            yield torch.cat([store.encoder.features(ImageBatch.full(each)) for each in views], dim=1).cpu()
+            yield torch.cat([store.encoder.features(ImageBatch.full(each), whole=True) for each in views], dim=1).cpu()
 
     name = f"{config.split}-views-{VIEW}-{config.within}-{config.images}-{config.seed}"
     checksum = run.dataset.info.splits[config.split].checksum

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from coarsecon.config import Pooling
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -28,6 +30,9 @@ class ImporterConfig(BaseModel):
 
     backbone: str | None = Field(None, description="timm name of the network. ResNets are recognized by their weights.")
     stem: Stem | None = Field(None, description="Stem of the network, if its weights do not determine it.")
+    pooling: Pooling | None = Field(
+        None, description="Features of a transformer: class token, mean of patch tokens, or both. Default: timm's."
+    )
     size: int | None = Field(None, ge=1, description="Image size in pixels that the encoder was trained on.")
     normalize: Statistics | None = Field(
         None,

@@ -1,29 +1,25 @@
 """Write a checkpoint as a run folder, completely or not at all, with a record of what was loaded and what was not."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from coarsecon import registry
-from coarsecon.config import DataSettings, RunConfig, to_yaml, validate
+from coarsecon.config import DataSettings, RunConfig, validate
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.errors import InputError
 from coarsecon.importers.base import Heads, Importer
 from coarsecon.importers.input_transform import card_of, find_backbone, find_input_transform
+from coarsecon.importers.writing import write_run
 from coarsecon.nn.backbone import check_image_size, create_backbone
 from coarsecon.nn.checkpoint import ForeignCheckpoint, read_checkpoint
-from coarsecon.nn.encoder import EncoderCard, save_encoder
 from coarsecon.nn.places import summarize
 from coarsecon.nn.weights import FoundWeights, check_finite, find_weights
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.restore import heads_file, load_method
-from coarsecon.runtime.folders import atomic_folder
-from coarsecon.train.environment import describe_environment
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,9 @@ class ImportReport:
     not_weights: list[str]
 
 
-def import_checkpoint(file: Path, name: str, out: Path, *, data: Path | None = None, **settings: Any) -> ImportReport:
+def import_checkpoint(
+    file: Path, name: str, out: Path, *, data: Path | None = None, frozen: bool = False, **settings: Any
+) -> ImportReport:
     """Write a checkpoint as the run folder `out`, which every evaluation accepts.
 
     `environment.json` of the run holds the report, and the file's SHA-256.
@@ -46,6 +44,7 @@ def import_checkpoint(file: Path, name: str, out: Path, *, data: Path | None = N
         name: The importer, for example "moco"; `coarsecon plugins` lists all.
         out: The run folder to write.
         data: A prepared dataset, for its image size, statistics and classes.
+        frozen: The weights were not trained on that dataset.
         settings: What else is known: see `ImporterConfig`.
 
     Raises:
@@ -90,15 +89,14 @@ def import_checkpoint(file: Path, name: str, out: Path, *, data: Path | None = N
         data=DataSettings(path=None if data is None else data.resolve(), size=recipe.size),
         backbone=backbone, method=method,
     )  # fmt: skip
-    with atomic_folder(out) as folder:
-        run = RunFolder(folder)
-        run.config_file.write_text(to_yaml(run_config), encoding="utf-8")
-        save_encoder(network, EncoderCard(backbone=backbone, input=recipe), run.encoder())
+
+    def add_heads(run: RunFolder) -> None:
         if heads is not None:
             weights = {ours: state[name].float().contiguous() for ours, name in heads.names.items()}
             run.heads().write_bytes(heads_file(weights, classes, run.encoder()))
             load_method(run)  # proves that they fit
-        run.environment_file.write_text(json.dumps(_environment(file, name, report), indent=2), encoding="utf-8")
+
+    write_run(out, run_config, network, recipe, _origin(file, name, report), frozen=frozen, add=add_heads)
     return report
 
 
@@ -152,8 +150,11 @@ def _method(name: str, heads: Heads, image_size: int, classes: int, input_filter
     return {"name": name, **resolved.model_dump(mode="json")}
 
 
-def _environment(file: Path, name: str, report: ImportReport) -> dict[str, Any]:
+def _origin(file: Path, name: str, report: ImportReport) -> dict[str, Any]:
+    return {"file": file.name, "sha256": file_digest(file), "from": name, **vars(report)}
+
+
+def file_digest(file: Path) -> str:
+    """Return the SHA-256 of a file."""
     with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    origin = {"file": file.name, "sha256": digest, "from": name, **vars(report)}
-    return {**describe_environment(torch.device("cpu"), "float32"), "imported": origin}
+        return hashlib.file_digest(opened, "sha256").hexdigest()

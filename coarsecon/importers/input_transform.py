@@ -59,7 +59,7 @@ def find_backbone(
         return BackboneSettings(**{**settings, "stem": config.stem or settings["stem"]})
     if config.backbone is None:
         raise InputError(file, "is not recognized as a ResNet by its weights", "set backbone to its timm name")
-    return BackboneSettings(name=config.backbone, stem=config.stem or "standard")
+    return BackboneSettings(name=config.backbone, stem=config.stem or "standard", pooling=config.pooling)
 
 
 def find_input_transform(

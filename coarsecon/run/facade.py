@@ -187,7 +187,7 @@ class Run(Estimator):
 
     def warn_if_trained_on(self, split: str) -> None:
         """Warn if the run was trained on this split."""
-        if split == "train" and self.uses_own_dataset:
+        if split == "train" and self.uses_own_dataset and not self.folder.is_frozen():
             self.reporter.info(
                 "Warning: evaluating on the training split. Prepare the dataset with a test split for an "
                 "unbiased estimate, or name another split."

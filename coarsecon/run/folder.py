@@ -241,6 +241,13 @@ class RunFolder:
             return None
         return checksum if isinstance(checksum, str) else None
 
+    def is_frozen(self) -> bool:
+        """Return whether the run holds published or random weights that were not trained on its dataset."""
+        try:
+            return read_json_object(self.environment_file).get("frozen") is True
+        except (OSError, InputError):
+            return False
+
     def metrics(self) -> list[dict[str, Any]]:
         """Return the rows of the log, objects with an integer `step`; an incomplete last line is ignored.
 

@@ -20,6 +20,8 @@ def count_training_images(folder: RunFolder, part: SplitRef, *, workers: int, re
         counts = [count_training_images(each, part, workers=workers, reporter=reporter) for each in encoders]
         known = [count for count in counts if count is not None]
         return max(known) if len(known) == len(counts) else None
+    if folder.is_frozen():
+        return 0
     own = folder.trained_on()
     if trained_with(folder, part.dataset) and own in (None, part.dataset.info.splits["train"].checksum):
         return len(trained_images(folder, part)) if part.split == "train" else 0

@@ -1,0 +1,38 @@
+"""The default list holds what timm records."""
+
+from pathlib import Path
+
+import pytest
+import timm
+
+from coarsecon.backbones.candidates import parse_candidates
+from coarsecon.backbones.catalog import CATALOG
+from coarsecon.nn.published import published_transform
+
+LICENSES = {"apache-2.0": "Apache-2.0", "dinov3-license": "DINOv3 license", "mit": "MIT"}
+
+
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
+def test_licenses_and_sizes_are_those_that_timm_records(entry):
+    published = timm.models.get_pretrained_cfg(entry.name)
+    assert published.architecture == entry.name.partition(".")[0]
+    assert entry.license == LICENSES[published.license]
+    assert published_transform(entry.name).size == entry.size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
+def test_parameters_are_those_of_the_network_without_a_classifier(entry):
+    model = timm.create_model(entry.name, num_classes=0)
+    assert sum(each.numel() for each in model.parameters()) / 1e6 == pytest.approx(entry.parameters, abs=0.06)
+
+
+def test_the_default_list_is_compared_without_names():
+    assert [each.name for each in parse_candidates([])] == [entry.name for entry in CATALOG]
+
+
+def test_the_documentation_lists_it():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "backbones.md").read_text()
+    for entry in CATALOG:
+        row = f"| `{entry.name}` | {entry.license} | {entry.parameters} | {entry.size} | {entry.about} |"
+        assert row in text, entry.name
