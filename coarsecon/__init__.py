@@ -114,7 +114,8 @@ def pretrain(
 
     Args:
         data: The prepared dataset.
-        method: Name of the method (default: the recipe's, or "maskcon"), or its settings with the key "name".
+        method: Name of the method (default: the recipe's, else "maskcon", or "cnce" from pretrained weights), or its
+            settings with the key "name".
         recipe: Name of a paper recipe to start from.
         out: Run folder to write (default: runs/METHOD).
         resume: Continue the run in `out`, which needs the settings it was started with.

@@ -16,7 +16,10 @@ from coarsecon.runtime.progress import Reporter
 def pretrain(
     data: Annotated[Path | None, typer.Option(help="Prepared dataset, made by `coarsecon prepare`.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="Training method (default: maskcon); `coarsecon methods` lists them.")
+        str | None,
+        typer.Option(
+            help="Training method (default: maskcon, or cnce from pretrained weights); `coarsecon methods` lists them."
+        ),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Paper recipe to start from; `coarsecon recipes ls` lists them.")
@@ -46,6 +49,7 @@ def pretrain(
     """Train an encoder on coarse labels. Later settings win: recipe, config file, --set, flags."""
     from coarsecon import recipes
     from coarsecon.config import merge, parse_assignments, read_config_file
+    from coarsecon.train.finetune_defaults import default_method
 
     flags: dict[str, dict[str, Any]] = {
         "data": {"path": data, "limit": limit},
@@ -67,7 +71,7 @@ def pretrain(
     layers = merge(layers, given({"method": {"name": method}, "backbone": {"name": backbone}}))
     layers = merge(layers, parse_assignments(set_ or []))
     layers = merge(layers, given(flags))
-    target = out or Path("runs") / str(layers.get("method", {}).get("name", "maskcon"))
+    target = out or Path("runs") / str((layers.get("method") or {}).get("name") or default_method(layers))
     path = (layers.get("data") or {}).get("path")
     if resume and isinstance(path, str) and not Path(path).exists():
         raise no_dataset(path, target)

@@ -100,7 +100,7 @@ class ScheduleSettings(Settings):
 
     epochs: Count | None = Field(
         None,
-        description="Number of training epochs (default: 200, up to 500 for fewer than 50,000 images; 25 from "
+        description="Number of training epochs (default: 200, up to 500 for fewer than 50,000 images; 15 from "
         "pretrained weights, fewer for more than 10,000 images).",
     )
     name: Literal["cosine", "epoch-cosine", "cyclic"] = Field(

@@ -62,7 +62,7 @@ def layer_numbers(model: Any) -> dict[str, int]:
 
 
 def _has_head(model: Any) -> bool:
-    """Return whether parameters after the blocks have a layer of their own; timm counts most as parts of the last."""
+    """Return whether parameters after the blocks form a separate layer; timm counts most as parts of the last."""
     matcher = model.group_matcher(coarse=False)
     if not isinstance(matcher, dict):
         return False

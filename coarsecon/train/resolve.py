@@ -20,7 +20,8 @@ from coarsecon.run.training_images import training_images
 from coarsecon.runtime.device import choose_device, choose_precision, to_device
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.train import compiled, monitor
-from coarsecon.train.finetuning import check_finetuning, defaults_of, describe, freeze
+from coarsecon.train.finetune_defaults import default_method, defaults_of, describe
+from coarsecon.train.finetuning import check_finetuning, freeze
 from coarsecon.train.length import batch_size_of, with_length
 from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, epochs_of, warmup_of
@@ -123,7 +124,8 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
     Raises:
         InputError: A setting, the dataset or the device cannot be used.
     """
-    name = str((layers.get("method") or {}).get("name", "maskcon"))
+    name = str((layers.get("method") or {}).get("name") or default_method(layers))
+    layers = merge({"method": {"name": name}}, layers)
     method_class = registry.load_class(registry.METHODS, name, Method)
     config = validate(RunConfig, merge(method_class.defaults, layers))
     own = {key: value for key, value in config.method.items() if key != "name"}

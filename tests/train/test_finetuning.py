@@ -6,14 +6,14 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from tiny import tiny_settings
+from tiny import TINY_BACKBONE, tiny_settings
 
 import coarsecon
 from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.restore import load_method
 from coarsecon.train.checkpoint import load_checkpoint
-from coarsecon.train.finetuning import finetune_defaults
+from coarsecon.train.finetune_defaults import finetune_defaults
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
 
@@ -80,7 +80,16 @@ def test_a_run_from_weights_has_gentle_defaults_and_says_so(tiny_data, weights):
     assert spec.config.optimizer.lr == expected["optimizer"]["lr"]
     assert spec.config.schedule.epochs == expected["schedule"]["epochs"]
     assert spec.config.finetune.ema == expected["finetune"]["ema"]
-    assert spec.notes()[0].startswith("Defaults for pretrained weights: optimizer.lr=0.01, schedule.epochs=")
+    assert spec.notes()[0].startswith("Defaults for pretrained weights: optimizer.lr=0.02, schedule.epochs=")
+
+
+def test_a_run_from_weights_that_names_no_method_contrasts_inside_the_class(tiny_data, weights):
+    settings = from_weights(tiny_data, weights)
+    settings.pop("method")
+    assert build_run_spec(settings).config.method["name"] == "cnce"
+    assert build_run_spec({**settings, "backbone": TINY_BACKBONE}).config.method["name"] == "maskcon"
+    assert build_run_spec({**settings, "method": {"queue_size": 64}}).config.method["name"] == "maskcon"
+    assert build_run_spec({**settings, "recipe": "maskcon-toy"}).config.method["name"] == "maskcon"
 
 
 def test_settings_of_the_user_win_over_gentle_defaults(tiny_data, weights):
@@ -124,7 +133,7 @@ def test_random_weights_keep_their_defaults(tiny_data):
     assert (config.optimizer.lr, config.schedule.epochs, config.finetune.ema) == (0.02, 500, 0.0)
 
 
-@pytest.mark.parametrize(("images", "epochs"), [(96, 25), (10_000, 25), (25_000, 10), (1_000_000, 5)])
+@pytest.mark.parametrize(("images", "epochs"), [(96, 15), (10_000, 15), (15_000, 10), (1_000_000, 5)])
 def test_many_images_are_trained_on_for_fewer_epochs(images, epochs):
     assert finetune_defaults(images)["schedule"]["epochs"] == epochs
 
