@@ -81,6 +81,15 @@ class Retrieve(Evaluation):
             "Flat", description="FAISS factory string for searches; Flat is exact.", json_schema_extra=DISPLAY
         )
 
+        tune: bool = Field(
+            False, description="Choose search settings on validation queries, store them in the run, and compare them "
+            "with the plain search. The gallery is train, unless another split is named.", json_schema_extra=DISPLAY,
+        )  # fmt: skip
+        tuned: bool = Field(
+            False, description="Search with the settings that were stored by tuning; for queries.",
+            json_schema_extra=DISPLAY,
+        )  # fmt: skip
+
         @model_validator(mode="after")
         def _check_combination(self) -> Self:
             if self.gallery and not self.query:
@@ -90,12 +99,23 @@ class Retrieve(Evaluation):
                 raise InputError(subject, "is for metrics", "leave it out: queries search the dataset, or gallery")
             if self.index != "Flat" and not self.query:
                 raise InputError("index", "metrics are always exact", "pass query to search with an index")
+            if self.tune and (self.query or self.gallery_data or self.tuned):
+                subject = "query" if self.query else "gallery_data" if self.gallery_data else "tuned"
+                raise InputError(subject, "cannot be combined with tuning", "leave tune or this out")
+            if self.tuned and not self.query:
+                raise InputError("tuned", "is for searches", "pass query too, or tune to measure the settings")
+            if self.tuned and self.index != "Flat":
+                raise InputError("index", "a tuned search is exact", "leave index out")
             return self
 
     def evaluate(self, run: "Run", config: Config) -> Result:
         """Measure retrieval, or search with `config.query`."""
         if config.query:
             return self._search(run, config)
+        if config.tune:
+            from coarsecon.evaluation.tune import tune
+
+            return tune(run, config.split, config.gallery_split)
         from coarsecon.evaluation.pairing import measure_split
         from coarsecon.run.searching import example_rows
 
@@ -124,6 +144,8 @@ class Retrieve(Evaluation):
         from coarsecon.data.prepared.split_ref import SplitRef
         from coarsecon.evaluation.pairing import paired_labels, search_between, shared_values
 
+        if "tuned" in record:  # from other features than those of the run
+            return None
         split = record["split"]
         gallery = record.get("gallery", split)
         if not isinstance(gallery, str) or gallery not in run.dataset.splits:  # of another dataset
@@ -137,10 +159,12 @@ class Retrieve(Evaluation):
 
     def _search(self, run: "Run", config: Config) -> Result:
         from coarsecon.data.formats.find import find_images
-        from coarsecon.run.searching import open_gallery, search_files
+        from coarsecon.run.searching import open_gallery, search_files, tuned
 
         files = find_images(config.query or [], run.reporter)
         gallery = open_gallery(run, config.split, config.gallery)
+        if config.tuned:
+            gallery = tuned(run, gallery)
         found = search_files(run, files, gallery, top_k=config.top_k, factory=config.index)
         if found.index_recall is not None:
             recall = percent(found.index_recall)

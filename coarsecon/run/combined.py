@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from torch import Tensor
@@ -66,6 +67,13 @@ class CombinedStore(FeatureStore):
         for part in self.parts:
             part.load()
 
+    def with_features(self, **changes: Any) -> Self:
+        """Return the store of other features of the run."""
+        other = super().with_features(**changes)
+        for new, part in zip(other.parts, self.parts, strict=True):
+            new._in_memory = part._in_memory
+        return other
+
     def has_projector(self) -> bool:
         """Return whether the methods of all parts project features."""
         return all(part.has_projector() for part in self.parts)
@@ -79,13 +87,13 @@ class CombinedStore(FeatureStore):
         """Return the weighted concatenation of the features [N, D] of each part."""
         return concatenate([features(part) for part in self.parts], self.weights)
 
-    def split(self, dataset: PreparedDataset, split: str) -> Tensor:
+    def split(self, dataset: PreparedDataset, split: str, *, zoom: float = 1) -> Tensor:
         """Return features [N, D] of a prepared split."""
-        return self.joined(lambda part: part.split(dataset, split))
+        return self.joined(lambda part: part.split(dataset, split, zoom=zoom))
 
-    def images(self, pixels: list[np.ndarray]) -> Tensor:
+    def images(self, pixels: list[np.ndarray], *, zoom: float = 1) -> Tensor:
         """Return features [N, D] of N images."""
-        return self.joined(lambda part: part.images(pixels))
+        return self.joined(lambda part: part.images(pixels, zoom=zoom))
 
     def coarse_logits(self, dataset: PreparedDataset, split: str) -> None:
         """Return None: there is no common classifier."""

@@ -3,9 +3,10 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.runtime.device import choose_device
 from coarsecon.search.exact import l2_normalize
 from coarsecon.views.batch import ImageBatch
+from coarsecon.views.zoom import center_crops
 
 BATCH = 250
 ROWS_AT_ONCE = 8192
@@ -59,6 +61,12 @@ class FeatureStore:
         if spec.layer == "projector" and not self.has_projector():
             name = folder.config().method["name"]
             raise InputError(folder.root, f"its method {name} has no projector", "use the layer backbone")
+
+    def with_features(self, **changes: Any) -> Self:
+        """Return the store of other features of the run."""
+        other = type(self)(self.folder, replace(self.spec, **changes), self.runtime)
+        other._in_memory = self._in_memory
+        return other
 
     def has_projector(self) -> bool:
         """Return whether the run's method projects features."""
@@ -116,13 +124,13 @@ class FeatureStore:
         heads = [heads_mark(self.folder, spec.checkpoint)] * (spec.layer == "projector")
         return f"{spec.layer}{'+mirror' * spec.flip} {' '.join([self.encoder_mark, *heads, content])}"
 
-    def split(self, dataset: PreparedDataset, split: str) -> Tensor:
-        """Return features [N, D] of a prepared split, in its order, on the CPU.
+    def split(self, dataset: PreparedDataset, split: str, *, zoom: float = 1) -> Tensor:
+        """Return features [N, D] of a prepared split, in its order, on the CPU; with `zoom`, of the images' centers.
 
         Raises:
             InputError: there is no such split, or an image cannot be read.
         """
-        return self._both_sides(lambda mirrored: self._split_rows(dataset, split, mirrored))
+        return self._both_sides(lambda mirrored: self._split_rows(dataset, split, mirrored, zoom))
 
     def files(self, files: Sequence[Path], *, name: str | None = None) -> Tensor:
         """Return features [N, D] of image files, shrunk as `coarsecon prepare` does; cached if there is a `name`.
@@ -144,9 +152,9 @@ class FeatureStore:
             self.runtime.reporter.info(f"skipped {count}, which cannot be read: {some(list(broken.values()))}")
         return [file for i, file in enumerate(files) if i not in broken], features
 
-    def images(self, pixels: list[np.ndarray]) -> Tensor:
+    def images(self, pixels: list[np.ndarray], *, zoom: float = 1) -> Tensor:
         """Return features [N, D] of N images uint8 [H, W, 3] of the prepared form; they are not cached."""
-        batch = padded(pixels).to(self.device)
+        batch = center_crops(padded(pixels).to(self.device), zoom)
         return self._both_sides(lambda mirrored: self.encoder.features(batch, mirrored=mirrored).cpu())
 
     def coarse_logits(self, dataset: PreparedDataset, split: str) -> Tensor | None:
@@ -161,12 +169,17 @@ class FeatureStore:
         """Return the classifier's logits [N, C] of cached rows [N, F]; None if the method has no classifier."""
         return self._through(self.method.coarse_logits, rows)
 
-    def _split_rows(self, dataset: PreparedDataset, split: str, mirrored: bool) -> Tensor:
+    def _split_rows(self, dataset: PreparedDataset, split: str, mirrored: bool, zoom: float = 1) -> Tensor:
         images = dataset.split(split)
         batches = partial(
             split_batches, ImageLoader(images, self.device, self.runtime.workers, reporter=self.runtime.reporter), BATCH
         )
-        return self._rows(split, dataset.info.splits[split].checksum, len(images), batches, BATCH, mirrored)
+        name = split if zoom == 1 else f"{split}-zoom{zoom:g}"
+
+        def framed(starts: range) -> Iterator[ImageBatch]:
+            return (center_crops(batch, zoom) for batch in batches(starts))
+
+        return self._rows(name, dataset.info.splits[split].checksum, len(images), framed, BATCH, mirrored)
 
     def _file_features(
         self, files: Sequence[Path], name: str | None, *, skip_broken: bool

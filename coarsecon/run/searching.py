@@ -1,13 +1,15 @@
 """Search the images of a split, or of a folder, for those nearest to image files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coarsecon.data.formats.find import find_images
 from coarsecon.pictures.rows import GalleryRow
 from coarsecon.run.facade import Run
 from coarsecon.run.image_files import files_fingerprint
+from coarsecon.run.tuned import read_tuning
+from coarsecon.run.tuning import TunedFeatures, TunedGallery
 from coarsecon.search.collection import (
     Collection,
     files_collection,
@@ -19,15 +21,20 @@ from coarsecon.search.collection import (
 from coarsecon.search.exact import nearest
 from coarsecon.search.identity import ImageRef, SameFiles
 from coarsecon.search.index import Neighbors, SearchIndex, index_recall
+from coarsecon.search.space import TunedIndex
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images to search: those of the split `name`, or the image `files` of a folder with that name."""
+    """Images to search: those of the split `name`, or the image `files` of a folder with that name.
+
+    `tuned` is the same gallery with tuned settings.
+    """
 
     name: str
     images: Collection
     files: Sequence[Path] | None = None
+    tuned: TunedGallery | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,21 @@ def open_gallery(run: Run, split: str | None, folder: Path | None = None) -> Gal
     return Gallery(name, files_collection(files, features, mark), files)
 
 
+def tuned(run: Run, gallery: Gallery) -> Gallery:
+    """Return a gallery to search with the settings that were tuned for the run.
+
+    Raises:
+        InputError: The run is not tuned, or the settings are stale.
+    """
+    features = TunedFeatures(run.store, read_tuning(run))
+    if gallery.files is None:
+        sets = features.sets(lambda store: store.split(run.dataset, gallery.name))
+    else:
+        sets = features.sets(lambda store: store.files(gallery.files or [], name=gallery.name))
+    found = TunedGallery(features, sets)
+    return replace(gallery, images=replace(gallery.images, features=found.features), tuned=found)
+
+
 def search_files(run: Run, files: Sequence[Path], gallery: Gallery, *, top_k: int, factory: str) -> SearchResult:
     """Return the `top_k` nearest images of every file that can be read.
 
@@ -67,10 +89,18 @@ def search_files(run: Run, files: Sequence[Path], gallery: Gallery, *, top_k: in
     if gallery.files is not None:
         same = SameFiles(gallery.files)
         own = [set(same.equal(file.read_bytes())) for file in files]
-    index = stored_index(run, gallery.images, gallery.name, factory)
+    if gallery.tuned is None:
+        index: SearchIndex | TunedIndex = stored_index(run, gallery.images, gallery.name, factory)
+    else:
+        index, queries = (
+            gallery.tuned.index(gallery.images.items),
+            replace(queries, features=gallery.tuned.files(files)),
+        )
     hits = index.query(queries.features, top_k + max(map(len, own)))
     pictures = [queries.picture(query) for query in range(len(files))]
-    recall = None if index.exact else index_recall(index, gallery.images.features, top_k)
+    recall = (
+        None if isinstance(index, TunedIndex) or index.exact else index_recall(index, gallery.images.features, top_k)
+    )
     return SearchResult(gallery_rows(pictures, gallery.images, hits, top_k, own), recall)
 
 
