@@ -36,6 +36,9 @@ def serve(
     index: Annotated[
         str, typer.Option(help="FAISS factory string; Flat is exact. Searches within a class are always exact.")
     ] = "Flat",
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Search with the settings that `retrieve --tune` stored in the run.")
+    ] = False,
     host: Annotated[
         str, typer.Option(help="Bind address. Non-loopback addresses expose the server to the network.")
     ] = "127.0.0.1",
@@ -54,7 +57,7 @@ def serve(
     from coarsecon.run.facade import Run
     from coarsecon.run.spec import FeatureSpec, Runtime
     from coarsecon.runtime.threads import single_threaded
-    from coarsecon.search.index import index_recall
+    from coarsecon.search.index import SearchIndex, index_recall
     from coarsecon.serve.app import create_app
     from coarsecon.serve.finder import Finder
     from coarsecon.serve.marks import Marks
@@ -67,9 +70,9 @@ def serve(
     with listen(host, port) as listening:  # report a port that is in use before any work
         spec = FeatureSpec(chosen_checkpoint(checkpoint, encoder), layer, flip)
         session = Run(opened, data, features=spec, runtime=Runtime(device, workers, reporter))
-        finder = Finder.of(session, split, index)
+        finder = Finder.of(session, split, index, tuned=tuned)
         app = create_app(finder, marks, opened, names=[host], workers=processors())
-        if not finder.index.exact:
+        if isinstance(finder.index, SearchIndex) and not finder.index.exact:
             recall = index_recall(finder.index, finder.features, RECALL_NEIGHBORS)
             reporter.info(f"index {index} finds {percent(recall)} % of the true {RECALL_NEIGHBORS} neighbors")
         if not is_loopback(listening):

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from coarsecon.errors import InputError
 from coarsecon.evaluation.base import Metric, Result, Table, percent
+from coarsecon.evaluation.pairing import WITHIN
 from coarsecon.evaluation.tuning_cases import Case, Values, tuning_cases
 from coarsecon.metrics.interval import Interval, paired_difference, wilson
 from coarsecon.run.facade import Run
@@ -23,6 +24,9 @@ RERANKINGS = (
 """The first has the settings of the paper."""
 
 CRITERION = "recall@1"
+
+SHORT = {WITHIN: "within"}
+"""Names of levels in tables."""
 
 Options = Callable[[Run, Tuning], list[Tuning]]
 
@@ -177,22 +181,25 @@ def _tries_table(tries: Sequence[Try], where: str) -> Table:
         [each.tuning.describe() + " *" * each.is_chosen, *(percent(_mean(each.values[at][CRITERION])) for at in levels)]
         for each in tries
     ]
-    columns = ["setting (* the best so far)", *(level.replace("_", " ") for level in levels)]
+    columns = ["setting (* the best so far)", *(SHORT.get(level, level) for level in levels)]
     return Table(f"Recall@1 of validation queries: {where}, in %", columns, rows)
 
 
 def _comparison(summary: dict[tuple[str, str], Comparison], best: Tuning, where: str) -> Table:
-    rows = [
-        [f"{level.replace('_', ' ')} {name}", _with_interval(each.plain, wilson(each.plain, each.count)),
-         _with_interval(each.tuned, wilson(each.tuned, each.count)),
-         _with_interval(each.tuned - each.plain, each.difference, signed=True)]
-        for (level, name), each in summary.items()
-    ]  # fmt: skip
-    return Table(f"Retrieval of {where}, in %, with 95% intervals; tuned: {best.describe()}",
-                 ["", "plain", "tuned", "difference"], rows, numbers=False)  # fmt: skip
+    rows = []
+    for (level, name), each in summary.items():
+        before, after = (_with_interval(value, wilson(value, each.count)) for value in (each.plain, each.tuned))
+        title = f"{SHORT.get(level, level)} {name.replace('recall', 'R')}"
+        rows.append([title, before, after, _difference(each.tuned - each.plain, each.difference)])
+    title = f"Retrieval of {where}, in %, with 95% intervals; tuned: {best.describe()}"
+    return Table(title, ["", "plain", "tuned", "difference"], rows, numbers=False)
 
 
-def _with_interval(value: float, interval: Interval, *, signed: bool = False) -> str:
-    sign = "+" if signed else ""
-    low, high = (f"{100 * end:{sign}.1f}" for end in interval)
-    return f"{100 * value:{sign}.2f} ({low} to {high})"
+def _with_interval(value: float, interval: Interval) -> str:
+    low, high = (f"{100 * end:.1f}" for end in interval)
+    return f"{percent(value)} ({low}-{high})"
+
+
+def _difference(value: float, interval: Interval) -> str:
+    low, high = (f"{100 * end:+.1f}" for end in interval)
+    return f"{100 * value:+.2f} ({low} to {high})"

@@ -1,7 +1,7 @@
 """Embed images of any kind: files, folders, PIL images, arrays and tensors."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +30,14 @@ class _Given(NamedTuple):
     in_folder: bool = False
 
 
-def embed_images(store: FeatureStore, images: Images) -> tuple[list[OneImage], np.ndarray]:
-    """Return the images that can be read and their embeddings float32 [N, D]; see `Run.embed`."""
+def embed_images(
+    store: FeatureStore, images: Images, *, embed: Callable[[list[np.ndarray]], Tensor] | None = None
+) -> tuple[list[OneImage], np.ndarray]:
+    """Return the images that can be read and their embeddings float32 [N, D]; see `Run.embed`.
+
+    `embed` replaces the features of the store by others of the same pixels.
+    """
+    embed = embed or store.images
     given, size = _list_images(images), store.image_size
     kept: list[OneImage] = []
     rows, broken = [], []
@@ -42,7 +48,7 @@ def embed_images(store: FeatureStore, images: Images) -> tuple[list[OneImage], n
             broken += [found for found in pixels if isinstance(found, str)]
             kept += [each.image for each, found in zip(piece, pixels, strict=True) if not isinstance(found, str)]
             readable = [found for found in pixels if not isinstance(found, str)]
-            rows += [store.images(readable)] if readable else []
+            rows += [embed(readable)] if readable else []
     if broken and not kept:
         raise InputError(
             broken[0] if len(broken) == 1 else f"none of the {len(broken):,} images can be read: {broken[0]}"
@@ -50,7 +56,7 @@ def embed_images(store: FeatureStore, images: Images) -> tuple[list[OneImage], n
     if broken:
         warnings.warn(f"skipped {len(broken):,} images that cannot be read: {some(broken)}", stacklevel=3)
     if not rows:
-        return kept, np.zeros((0, store.images([np.zeros((1, 1, 3), np.uint8)]).shape[1]), np.float32)
+        return kept, np.zeros((0, embed([np.zeros((1, 1, 3), np.uint8)]).shape[1]), np.float32)
     return kept, torch.cat(rows).numpy()
 
 

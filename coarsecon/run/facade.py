@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from coarsecon.config import Checkpoint, FeatureLayer
@@ -24,14 +23,14 @@ from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import RunFolder, open_run
 from coarsecon.run.held_out import count_training_images, trained_with
 from coarsecon.run.missing import no_dataset
-from coarsecon.run.neighbors import Neighbors, find_neighbors
+from coarsecon.run.neighbors import Neighbors, search_split
 from coarsecon.run.provenance import OWN, computed_from, store_entry
 from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.runtime.distributed import Distributed, RankFinished
 from coarsecon.runtime.progress import Reporter
 from coarsecon.search.collection import Collection, split_collection
 from coarsecon.search.identity import PreparedImages
-from coarsecon.search.index import EXACT, SearchIndex
+from coarsecon.search.index import EXACT
 
 
 class Run(Estimator):
@@ -65,7 +64,7 @@ class Run(Estimator):
         self.spec, self.runtime = features, runtime
         self._data = None if data is None else Path(data)
         self._used: dict[tuple[Path, str], SplitRef] = {}
-        self._indexes: dict[tuple[str, str], SearchIndex] = {}
+        self.indexes: dict[tuple[str, str], Any] = {}
 
     def with_features(self, **changes: Any) -> "Run":
         """Return the same run with other features, for example `run.with_features(layer="projector")`."""
@@ -219,7 +218,9 @@ class Run(Estimator):
             if note := unlabeled_note(level, columns, consequence):
                 self.reporter.info(note)
 
-    def search(self, query: Images | Tensor, k: int = 10, *, split: str = "train", index: str = EXACT) -> Neighbors:
+    def search(
+        self, query: Images | Tensor, k: int = 10, *, split: str = "train", index: str = EXACT, tuned: bool = False
+    ) -> Neighbors:
         """Return the `k` images of a split nearest to each query.
 
         Images of the split with the content of a query file are not its neighbors.
@@ -229,20 +230,12 @@ class Run(Estimator):
             k: Number of neighbors.
             split: The split to search in.
             index: A FAISS factory string.
+            tuned: Search with the settings that `retrieve` stored when it tuned the run; exact, for images only.
 
         Raises:
-            InputError: As `embed`; there is no such split; `k` is below 1.
+            InputError: As `embed`; there is no such split; `k` is below 1; the run is not tuned.
         """
-        if k < 1:
-            raise InputError("k", f"{k} is below 1", "ask for one neighbor or more")
-        if (split, index) not in self._indexes:
-            images = self.collection(split)
-            self._indexes[split, index] = SearchIndex.build(images.features, images.items, index)
-        if isinstance(query, np.ndarray | Tensor) and query.ndim == 2 and not _is_integer(query):
-            return find_neighbors(self._indexes[split, index], torch.as_tensor(query), k)
-        asked, embedded = embed_images(self.store, query)
-        same = [self.same_images(Path(image), split) if isinstance(image, str | Path) else set() for image in asked]
-        return find_neighbors(self._indexes[split, index], torch.from_numpy(embedded), k, same)
+        return search_split(self, query, k, split, index, tuned)
 
     def same_images(self, file: Path, split: str) -> set[int]:
         """Return the numbers of the images of a split that have the content of an image file."""
@@ -255,7 +248,3 @@ class Run(Estimator):
     def _use_features(self, spec: FeatureSpec) -> None:
         self.__dict__.pop("store", None)
         self.__init__(self.folder, self._data, features=spec, runtime=self.runtime)  # type: ignore[misc]
-
-
-def _is_integer(values: np.ndarray | Tensor) -> bool:
-    return not values.is_floating_point() if isinstance(values, Tensor) else values.dtype.kind != "f"

@@ -62,11 +62,11 @@ def tuned(run: Run, gallery: Gallery) -> Gallery:
     Raises:
         InputError: The run is not tuned, or the settings are stale.
     """
-    features = TunedFeatures(run.store, read_tuning(run))
-    if gallery.files is None:
+    features, files = TunedFeatures(run.store, read_tuning(run)), gallery.files
+    if files is None:
         sets = features.sets(lambda store: store.split(run.dataset, gallery.name))
     else:
-        sets = features.sets(lambda store: store.files(gallery.files or [], name=gallery.name))
+        sets = features.sets(lambda store: store.files(files, name=gallery.name))
     found = TunedGallery(features, sets)
     return replace(gallery, images=replace(gallery.images, features=found.features), tuned=found)
 

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.errors import InputError
-from coarsecon.run.facade import Run
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.provenance import Verifier, computed_from, encoder_entry
 from coarsecon.run.results import COMPUTED_FROM
@@ -18,6 +17,9 @@ from coarsecon.runtime.settings import validate
 from coarsecon.search.items import ItemTable
 from coarsecon.search.space import TunedIndex
 
+if TYPE_CHECKING:
+    from coarsecon.run.facade import Run
+
 FORMAT_VERSION = 1
 
 
@@ -26,7 +28,7 @@ def tuned_file(folder: RunFolder, checkpoint: str) -> Path:
     return folder.root / ("tuned.json" if checkpoint == "last" else f"tuned-{checkpoint}.json")
 
 
-def store_tuning(run: Run, tuning: Tuning, parts: list[SplitRef], record: Mapping[str, Any]) -> Path:
+def store_tuning(run: "Run", tuning: Tuning, parts: list[SplitRef], record: Mapping[str, Any]) -> Path:
     """Store tuned settings with the fingerprints of the encoders and splits, and a record of how they were chosen."""
     folder, checkpoint = run.folder, run.spec.checkpoint
     encoders = [encoder_entry(folder, checkpoint, heads="projector" in tuning.layers)]
@@ -41,7 +43,7 @@ def store_tuning(run: Run, tuning: Tuning, parts: list[SplitRef], record: Mappin
     return path
 
 
-def read_tuning(run: Run) -> Tuning:
+def read_tuning(run: "Run") -> Tuning:
     """Read the tuned settings of a run.
 
     Raises:
@@ -61,21 +63,22 @@ def read_tuning(run: Run) -> Tuning:
     except InputError as error:
         raise InputError(path, str(error), TUNE) from None
     freshness = Verifier(run.folder).check(content.get(COMPUTED_FROM), path, run.spec.checkpoint)
-    if not freshness.is_usable:
+    if freshness.status != "current":
         raise InputError(path, str(freshness), TUNE)
-    if freshness.note:
-        run.reporter.info(f"{path}: {freshness}")
+    dataset = run.find_dataset()
+    roots = {Path(split["data"]) for split in content[COMPUTED_FROM]["splits"]}
+    if dataset is not None and dataset.root.resolve() not in roots:
+        run.reporter.info(f"Warning: {path.name} was tuned on other images than those of {dataset.root}")
     return tuning
 
 
-def tuned_gallery(run: Run, split: str) -> TunedGallery:
-    """Return a split as a gallery with the tuned settings of a run."""
+def tuned_index(run: "Run", split: str, items: ItemTable) -> tuple[TunedGallery, TunedIndex]:
+    """Return a split as a gallery with the tuned settings of a run, and the index of its images, which are `items`.
+
+    Raises:
+        InputError: As `read_tuning`; or there is no such split.
+    """
     features = TunedFeatures(run.store, read_tuning(run))
     run.use(SplitRef(run.dataset, split))
-    return TunedGallery(features, features.sets(lambda store: store.split(run.dataset, split)))
-
-
-def tuned_index(run: Run, split: str, items: ItemTable) -> tuple[TunedGallery, TunedIndex]:
-    """Return a split as a gallery and the index of its images."""
-    gallery = tuned_gallery(run, split)
+    gallery = TunedGallery(features, features.sets(lambda store: store.split(run.dataset, split)))
     return gallery, gallery.index(items)

@@ -15,8 +15,10 @@ from coarsecon.errors import InputError
 from coarsecon.pictures.rows import Pixels
 from coarsecon.run.facade import Run
 from coarsecon.run.searching import stored_index
+from coarsecon.run.tuned import tuned_index
 from coarsecon.search.exact import nearest
 from coarsecon.search.index import EXACT, SearchIndex
+from coarsecon.search.space import TunedIndex
 
 MAX_RECENT_QUERIES = 1000
 """Uploaded queries whose features are kept, so that they can be searched again without the image."""
@@ -49,7 +51,7 @@ class Finder:
     def __init__(
         self,
         split: str,
-        index: SearchIndex,
+        index: SearchIndex | TunedIndex,
         features: Tensor,
         pixels: Callable[[int], Pixels],
         embed: Callable[[bytes], Tensor],
@@ -61,13 +63,22 @@ class Finder:
         self._lock = threading.Lock()
 
     @classmethod
-    def of(cls, session: Run, split: str, factory: str = EXACT) -> Self:
+    def of(cls, session: Run, split: str, factory: str = EXACT, *, tuned: bool = False) -> Self:
         """Search a split of a run with an index of a FAISS factory string; the run stores an approximate index.
 
+        With `tuned`, search with the settings that were tuned for the run. Lists within a class are not re-ranked.
+
         Raises:
-            InputError: There is no such split, or the index cannot be built.
+            InputError: There is no such split, or the index cannot be built; the run is not tuned.
         """
         collection = session.collection(split)
+        if tuned:
+            if factory != EXACT:
+                raise InputError("index", "a tuned search is exact", "leave index out")
+            gallery, found = tuned_index(session, split, collection.items)
+            size = session.store.image_size
+            embed = gallery.images
+            return cls(split, found, found.vectors, collection.pixels, lambda data: embed([as_prepared(data, size)]))
         if factory == EXACT:
             index = SearchIndex.build(collection.features, collection.items)
         else:
