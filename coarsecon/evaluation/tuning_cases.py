@@ -20,7 +20,7 @@ from coarsecon.search.space import LIST_DEPTH
 KS = (1, 5, 10)
 
 HELD_OUT = 5
-"""One image in so many of a split is held out as a query where no other split can be used."""
+"""Every fifth image, at random, is held out as a query where no other split can be used."""
 
 MAX_HELD_OUT = 5000
 

@@ -1,29 +1,26 @@
 """Features of a run, extracted once per image and cached for all evaluations."""
 
-import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from coarsecon.config import Checkpoint
 from coarsecon.data.formats.left_out import some
 from coarsecon.data.prepared.loader import ImageLoader, padded
 from coarsecon.data.prepared.store import PreparedDataset
-from coarsecon.errors import InputError, NotWritableError
+from coarsecon.errors import InputError
 from coarsecon.methods.base import Method
 from coarsecon.nn.encoder import Encoder
-from coarsecon.run.cache import cached_rows, remove_dead
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.image_files import FILES_AT_ONCE, ImageFiles, files_fingerprint
 from coarsecon.run.marks import encoder_mark, heads_mark
 from coarsecon.run.restore import load_method, open_encoder
+from coarsecon.run.rows import Pieces, RowStore
 from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.runtime.device import choose_device
 from coarsecon.search.exact import l2_normalize
@@ -37,11 +34,8 @@ ROWS_AT_ONCE = 8192
 Batches = Callable[[range], Iterator[ImageBatch]]
 """`batches(starts)` yields the batches of images that start at these indices, on the device."""
 
-Pieces = Callable[[range], Iterator[Tensor]]
-"""`pieces(starts)` yields the rows [B, W] of the batches of images that start at these indices, on the CPU."""
 
-
-class FeatureStore:
+class FeatureStore(RowStore):
     """Features of images by one encoder of a run, each computed once and cached in the run's folder `features`.
 
     The raw backbone output is cached, for an image and, with `spec.flip`, for its mirror image. The features of
@@ -55,9 +49,8 @@ class FeatureStore:
     def __init__(
         self, folder: RunFolder, spec: FeatureSpec = FeatureSpec(), runtime: Runtime = Runtime("cpu", workers=0)
     ) -> None:
-        self.folder, self.spec, self.runtime = folder, spec, runtime
+        super().__init__(folder, spec, runtime)
         self.device = choose_device(runtime.device)
-        self._in_memory: dict[Path, Tensor] = {}
         if spec.layer == "projector" and not self.has_projector():
             name = folder.config().method["name"]
             raise InputError(folder.root, f"its method {name} has no projector", "use the layer backbone")
@@ -107,11 +100,6 @@ class FeatureStore:
     def _check_unchanged(self, mark: str) -> None:
         if encoder_mark(self.folder, self.spec.checkpoint) != mark:
             raise InputError(self.folder.root, "was saved by a training while it was read", "run the command again")
-
-    @cached_property
-    def encoder_mark(self) -> str:
-        """The fingerprint of the encoder, on which cached rows depend."""
-        return encoder_mark(self.folder, self.spec.checkpoint)
 
     @property
     def uses_heads(self) -> bool:
@@ -220,49 +208,11 @@ class FeatureStore:
     def _embedded(self, batches: Batches, mirrored: bool) -> Pieces:
         return lambda starts: (self.encoder.features(batch, mirrored=mirrored).cpu() for batch in batches(starts))
 
-    def kept(self, name: str, content: str, count: int, pieces: Pieces, *, piece: int, what: str) -> Tensor:
-        """Return rows [count, W] of images of this `content` from the cache; missing ones come from `pieces`.
-
-        Pieces are of `piece` images each; `what` describes them in progress messages. In a run that cannot be written
-        to, the rows are kept in memory.
-        """
-        path = self._path(name, content)
-        if path in self._in_memory:
-            return self._in_memory[path]
-        if self.runtime.distributed.rank == 0 and not path.exists() and self.folder.owns(path):
-            saved = [name for name in get_args(Checkpoint) if self.folder.encoder(name).exists()]
-            remove_dead(self.folder.features, {encoder_mark(self.folder, name) for name in saved})
-
-        def rows(start: int) -> Iterator[Tensor]:
-            return self._made(what, count, pieces, piece, start)
-
-        try:
-            self.runtime.distributed.broadcast_object(lambda: self.folder.check_owned(path))
-            return cached_rows(
-                path, count, rows, piece=piece, reporter=self.runtime.reporter, comm=self.runtime.distributed
-            )
-        except NotWritableError as error:
-            self.folder.report_unwritable(error, self.runtime.reporter)
-            self._in_memory[path] = torch.cat(list(rows(0)))
-            return self._in_memory[path]
-
-    def _made(self, what: str, count: int, pieces: Pieces, piece: int, start: int = 0) -> Iterator[Tensor]:
-        with self.runtime.reporter.progress(what, count) as progress:
-            progress.advance(start)
-            for made in self.runtime.distributed.round_robin(pieces, range(start, count, piece)):
-                yield made
-                progress.advance(len(made))
-
     def holds(self, dataset: PreparedDataset, split: str) -> bool:
         """Return whether the features of a split are cached."""
         content = dataset.info.splits[split].checksum
         paths = [self._path(name, content) for name in [split, *[_mirrored(split)] * self.spec.flip]]
         return all(path.is_file() and self.folder.owns(path) for path in paths)
-
-    def _path(self, name: str, content: str) -> Path:
-        """Return the file of the rows of images of this `content`."""
-        place = hashlib.sha256(content.encode()).hexdigest()[:12]
-        return self.folder.features / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{place}-{self.encoder_mark}.npy"
 
     def _both_sides(self, rows: Callable[[bool], Tensor]) -> Tensor:
         """Return features [N, D] from the rows of images and, with `flip`, of their mirror images."""
