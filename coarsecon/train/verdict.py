@@ -1,6 +1,7 @@
 """Compare the trained encoder with the weights it started from, query by query, in the last lines of a training."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -9,11 +10,11 @@ from coarsecon.train.monitor import WITHIN
 
 Queries = Mapping[str, Tensor]
 
-REMEDY = "consider the initial checkpoint, a lower learning rate (optimizer.lr), or another method such as supce"
+REMEDY = "consider the initial checkpoint, a lower learning rate (optimizer.lr), or finetune.train=last-blocks"
 
 
 def verdict(frozen: Queries, trained: Queries, split: str, *, level: str = "coarse") -> list[str]:
-    """Return a line for each monitored metric that matters, and advice where training did not raise it.
+    """Return a line for each monitored metric that matters, and advice where training did not raise one.
 
     Overall Recall@1 is that of the fine classes, or of the classes of `level` where there are no fine ones.
 
@@ -25,23 +26,31 @@ def verdict(frozen: Queries, trained: Queries, split: str, *, level: str = "coar
     """
     overall = next((name for name in ("fine_recall@1", f"{level}_recall@1") if name in frozen), "")
     titles = {overall: overall.replace("_recall@1", " Recall@1"), WITHIN: "fine Recall@1 within coarse classes"}
-    return [
-        line for name, title in titles.items() if name in frozen and name in trained
-        for line in _lines(title, frozen[name], trained[name], split, "overall" if name == overall else
-                           "within coarse classes")
-    ]  # fmt: skip
+    compared = {name: _Compared.of(frozen[name], trained[name]) for name in titles if name in frozen}
+    where = f"{split} (training images)" if split == "train" else split
+    lines = [f"{titles[name]} on {where}: {each}" for name, each in compared.items()]
+    places = [
+        "overall" if name == overall else "within coarse classes" for name, each in compared.items() if each.low <= 0
+    ]
+    return [*lines, *[f"Training did not help {' or '.join(places)}; {REMEDY}."] * bool(places)]
 
 
-def _lines(title: str, frozen: Tensor, trained: Tensor, split: str, where: str) -> list[str]:
-    counted = ~frozen.isnan()
-    before, after = frozen[counted].double(), trained[counted].double()
-    low, high = paired_difference((after - before).numpy())
-    first, last = 100 * float(before.mean()), 100 * float(after.mean())
-    line = (
-        f"{title} on {split}: frozen {first:.1f}, trained {last:.1f} "
-        f"({last - first:+.1f}, 95% interval {100 * low:.1f} to {100 * high:.1f})"
-    )
-    if low > 0:
-        return [line]
-    effect = "lowered it" if high < 0 else "made no measurable difference"
-    return [line, f"Training did not help {where}: it {effect}; {REMEDY}."]
+class _Compared(NamedTuple):
+    """Means before and after training, and the 95% interval of their difference."""
+
+    before: float
+    after: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, frozen: Tensor, trained: Tensor) -> "_Compared":
+        """Compare the images that count."""
+        counted = ~frozen.isnan()
+        before, after = frozen[counted].double(), trained[counted].double()
+        return cls(float(before.mean()), float(after.mean()), *paired_difference((after - before).numpy()))
+
+    def __str__(self) -> str:
+        before, after, low, high = (100 * value for value in self)
+        change = f"{after - before:+.1f}, 95% interval {low:.1f} to {high:.1f}"
+        return f"frozen {before:.1f}, trained {after:.1f} ({change})"
