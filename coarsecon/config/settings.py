@@ -68,6 +68,12 @@ class BackboneSettings(Settings):
         description="Weights to take from a checkpoint with several: their key or a part of their prefix, "
         "such as state_dict_ema or teacher (default: the plain ones).",
     )
+    input_transform: Literal["auto", "weights", "dataset"] = Field(
+        "auto",
+        description="Transform of images. weights: statistics, interpolation and center crop that the initial weights "
+        "were trained with; dataset: the dataset's statistics, images resized to a square; auto: weights where the "
+        "network starts from some.",
+    )
     pooling: Pooling | None = Field(
         None,
         description="Features of a transformer: cls (class token), mean (of the patch tokens), or both concatenated "

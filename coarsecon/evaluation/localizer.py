@@ -52,6 +52,8 @@ class Localizer:
     def __call__(self, images: Sequence[NDArray[np.uint8]], reporter: Reporter | None = None) -> list[Heat]:
         """Return the heat [h, w] of images uint8 [H, W, 3] of any size; the map covers the entire image.
 
+        Therefore images are resized to the square also where the input transform crops.
+
         Raises:
             InputError: The backbone has no feature map, or one of a single location.
         """
@@ -61,7 +63,7 @@ class Localizer:
             for start in range(0, len(images), BATCH):
                 chunk = images[start : start + BATCH]
                 batch = padded([prepared(Image.fromarray(pixels), transform.size) for pixels in chunk])
-                features = location_features(self.encoder.backbone, self.encoder.inputs(batch.to(device)))
+                features = location_features(self.encoder.backbone, self.encoder.inputs(batch.to(device), whole=True))
                 projected = features if self.project is None else self.project(features.flatten(0, 2))
                 assert projected is not None
                 heat = projected.float().norm(dim=-1).view(features.shape[:3])

@@ -88,7 +88,8 @@ def _two_views(run: "Run", config: Stability.Config, chosen: "Tensor") -> "tuple
     from coarsecon.views.presets import make_view
 
     store, images = run.store, run.dataset.split(config.split).take(chosen)
-    view = make_view(VIEW, size=store.encoder.card.input.size, mean=(0, 0, 0), std=(1, 1, 1))
+    image = store.encoder.card.input
+    view = make_view(VIEW, size=image.size, mean=(0, 0, 0), std=(1, 1, 1), interpolation=image.interpolation)
 
     def pieces(starts: range) -> Iterator["Tensor"]:
         loader = ImageLoader(images, store.device, run.runtime.workers, reporter=run.reporter)

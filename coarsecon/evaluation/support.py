@@ -10,6 +10,7 @@ from coarsecon.data.prepared.loader import ImageLoader
 from coarsecon.data.prepared.store import PreparedDataset
 from coarsecon.metrics.fewshot import Embedded
 from coarsecon.nn.backbone import SMALL_IMAGE_SIZE
+from coarsecon.nn.encoder import InputTransform
 from coarsecon.run.features import BATCH, FeatureStore, split_batches
 from coarsecon.views.batch import ImageBatch
 from coarsecon.views.geometry import resized_crop
@@ -59,14 +60,14 @@ def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copie
     images = dataset.split(split)
 
     def pieces(starts: range) -> Iterator[Tensor]:
-        size, small = store.image_size, images.images is not None
+        transform, small = store.encoder.card.input, images.images is not None
         batches = split_batches(
             ImageLoader(images, store.device, store.runtime.workers, reporter=store.runtime.reporter), BATCH, starts
         )
         for start, batch in zip(starts, batches, strict=True):
             generator = torch.Generator().manual_seed(start)
-            augmented = [augment(batch, size, generator, small=small) for _ in range(copies)]
-            yield torch.stack([store.encoder.features(copy) for copy in augmented], dim=1).flatten(1).cpu()
+            augmented = [augment(batch, transform, generator, small=small) for _ in range(copies)]
+            yield torch.stack([store.encoder.features(copy, whole=True) for copy in augmented], dim=1).flatten(1).cpu()
 
     # Version 1 also cropped small images; its rows may still be in the folder.
     title, checksum = f"{split}-copies{copies}-v2", dataset.info.splits[split].checksum
@@ -74,18 +75,20 @@ def copies_rows(store: FeatureStore, dataset: PreparedDataset, split: str, copie
     return kept.view(len(images) * copies, -1)
 
 
-def augment(batch: ImageBatch, size: int, generator: torch.Generator, *, small: bool) -> ImageBatch:
-    """Randomly crop each image and mirror it with probability 1/2; return 8-bit images [N, 3, size, size].
+def augment(batch: ImageBatch, transform: InputTransform, generator: torch.Generator, *, small: bool) -> ImageBatch:
+    """Randomly crop each image and mirror it with probability 1/2; return 8-bit squares of the transform's size.
 
     The crops are those of ANCOR's code. Small images keep their size: up to 64 px (CIFAR) they are not cropped, larger
     ones (tieredImageNet) are padded with 8 black pixels and cropped. Crops of other images have 7/8 of the width and
-    height (224 of 256 pixels), resized to a square as in the test view. The generator is on the CPU, so that every
-    device draws the same copies.
+    height (224 of 256 pixels), resized to a square as in the test view; where that keeps the aspect ratio, they are
+    squares of 7/8 of the shorter side. The generator is on the CPU, so that every device draws the same copies.
     """
     pad = PAD if small and batch.pixels.shape[-1] > SMALL_IMAGE_SIZE else 0
-    pixels, box = F.pad(batch.pixels, [pad] * 4), (batch.sizes if small else batch.sizes * 7 // 8)
+    sides = batch.sizes if transform.resize == "square" else batch.sizes.amin(1, keepdim=True).expand(-1, 2)
+    pixels, box = F.pad(batch.pixels, [pad] * 4), (batch.sizes if small else sides * 7 // 8)
     room = batch.sizes + 2 * pad - box
     draws = torch.rand(len(batch), 3, generator=generator).to(pixels.device)
     corner = (draws[:, :2] * (room + 1)).long().minimum(room)
-    crops = resized_crop(pixels, torch.cat([corner, box], dim=1), size, flip=draws[:, 2] < 0.5)
+    boxes, flip = torch.cat([corner, box], dim=1), draws[:, 2] < 0.5
+    crops = resized_crop(pixels, boxes, transform.size, flip=flip, interpolation=transform.interpolation)
     return ImageBatch.full(crops.to(torch.uint8))

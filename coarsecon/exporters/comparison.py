@@ -49,8 +49,8 @@ def random_images(encoder: Encoder, count: int) -> Tensor:
 
 
 def inputs_of(encoder: Encoder, images: Tensor) -> Tensor:
-    """Return what the backbone is given for uint8 images: normalized and filtered."""
-    return encoder.inputs(ImageBatch.full(images))
+    """Return what the backbone is given for uint8 images that are resized and cropped: normalized and filtered."""
+    return encoder.inputs(ImageBatch.full(images), whole=True)
 
 
 @torch.no_grad()
@@ -66,7 +66,7 @@ def compare(encoder: Encoder, tool: str, embed: Callable[[Tensor], Tensor], tole
     largest = 0.0
     for count in COMPARED_BATCH_SIZES:
         images = random_images(encoder, count)
-        wanted = encoder.embed(ImageBatch.full(images))
+        wanted = F.normalize(encoder.features(ImageBatch.full(images), whole=True), dim=1)
         found = F.normalize(embed(images).float(), dim=1)
         largest = max(largest, float((found - wanted).abs().max()) if found.shape == wanted.shape else float("inf"))
     if not largest <= tolerance:

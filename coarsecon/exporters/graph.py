@@ -13,7 +13,7 @@ from coarsecon.views.blur import HIGH_PASS_KERNEL, HIGH_PASS_SIGMA, blur_matrice
 
 
 class EmbeddingGraph(nn.Module):
-    """Map resized images, uint8 [N, 3, S, S] in RGB, to L2-normalized float32 embeddings [N, D].
+    """Map resized and cropped images, uint8 [N, 3, S, S] in RGB, to L2-normalized float32 embeddings [N, D].
 
     Normalization and filter are part of it. Integer pixels rule out a wrong scale.
     """

@@ -97,7 +97,7 @@ def model_card(run: "Run", encoder: Encoder) -> str:
         "\n".join(["| | |", "| --- | --- |", *rows]),
         f"## Measured\n\n{_results(run)}",
         f"## Use\n\n{_use(encoder)}",
-        f"## Input\n\nRGB, the complete image resized to {recipe.size} x {recipe.size} px by antialiased bilinear, "
+        f"## Input\n\nRGB, {recipe.framing}, "
         f"normalized by mean {list(recipe.mean)} and std {list(recipe.std)} (on a scale of 0 to 1); "
         f"filter: {recipe.filter}. Compare features by their cosine.",
         f"## Data\n\n{_terms(config)}",

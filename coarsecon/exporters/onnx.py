@@ -52,9 +52,9 @@ class ONNX(Exporter):
             return torch.from_numpy(session.run(["embedding"], {"images": images.numpy()})[0])
 
         equal = compare(encoder, "onnxruntime", embed, TOLERANCE)
-        size = encoder.card.input.size
+        image = encoder.card.input
         return [
-            f"input: uint8 [N, 3, {size}, {size}] in RGB, resized by antialiased bilinear; the graph does the rest",
+            f"input: uint8 [N, 3, {image.size}, {image.size}] in RGB, {image.framing}; the graph does the rest",
             f"onnxruntime returns {equal}",
         ]
 

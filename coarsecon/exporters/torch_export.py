@@ -29,8 +29,8 @@ class TorchExport(Exporter):
         torch.export.save(program, file, extra_files={"input.json": transform})
         write_card(encoder, folder)
         equal = compare(encoder, "the exported program", torch.export.load(file).module(), TOLERANCE)
-        size = encoder.card.input.size
+        image = encoder.card.input
         return [
-            f"torch.export.load('encoder.pt2').module() takes uint8 [N, 3, {size}, {size}] in RGB, resized by "
-            f"antialiased bilinear, and returns {equal}"
+            f"torch.export.load('encoder.pt2').module() takes uint8 [N, 3, {image.size}, {image.size}] in RGB "
+            f"({image.framing}), and returns {equal}"
         ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 State = Mapping[str, "Tensor"]
 Filter = Literal["none", "high-pass"]
-Statistics = Literal["imagenet", "cifar10", "cifar100", "data"]
+Statistics = Literal["weights", "imagenet", "cifar10", "cifar100", "half", "data"]
 Stem = Literal["small", "small-pool", "standard"]
 
 
@@ -36,7 +36,10 @@ class ImporterConfig(BaseModel):
     size: int | None = Field(None, ge=1, description="Image size in pixels that the encoder was trained on.")
     normalize: Statistics | None = Field(
         None,
-        description="Mean and std of its images. Default: imagenet above 64 px, else those of the dataset.",
+        description="Normalization of its images. weights: mean, std, interpolation and center crop that timm, or a "
+        "card or config.json next to the file, names for them; half: mean and std 0.5; data: those of the dataset. "
+        "All but weights resize complete images to a square. Default: weights for --from timm, else imagenet above "
+        "64 px, data up to that.",
         json_schema_extra={"old_name": "normalise"},
     )
     filter: Filter | None = Field(None, description="Filter of the images that it was trained on.")
@@ -68,6 +71,8 @@ class Importer:
     """Prefixes of the names of the backbone's weights; the first that occurs is used."""
     needs_filter: ClassVar[bool] = False
     """True if images may have been filtered, which the weights do not show."""
+    is_published: ClassVar[bool] = False
+    """True if a card, a configuration or timm itself names the input transform of the weights."""
 
     def heads(self, state: State) -> Heads | None:
         """Find the heads of the method that has the importer's name; None if there are none."""

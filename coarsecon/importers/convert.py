@@ -12,11 +12,12 @@ from coarsecon.config import DataSettings, RunConfig, validate
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.errors import InputError
 from coarsecon.importers.base import Heads, Importer
-from coarsecon.importers.input_transform import card_of, find_backbone, find_input_transform
+from coarsecon.importers.input_transform import find_backbone, find_input_transform
 from coarsecon.importers.writing import write_run
 from coarsecon.nn.backbone import check_image_size, create_backbone
 from coarsecon.nn.checkpoint import ForeignCheckpoint, read_checkpoint
 from coarsecon.nn.places import summarize
+from coarsecon.nn.published import find_card
 from coarsecon.nn.weights import FoundWeights, check_finite, find_weights
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.restore import heads_file, load_method
@@ -58,11 +59,14 @@ def import_checkpoint(
         raise InputError("filter", f"checkpoints of {name} do not record it", "choose high-pass or none")
     dataset = None if data is None else open_dataset(data)
     checkpoint = read_checkpoint(file)
-    card = card_of(file) if name == "timm" else None
+    found_card = find_card(file) if importer.is_published else None
+    card = found_card and found_card[0]
     backbone = find_backbone(checkpoint, importer.prefixes, config, card, file)
-    recipe, assumed = find_input_transform(backbone, config, card, dataset)
+    recipe, assumed = find_input_transform(
+        backbone, config, card, dataset, file=file, is_published=importer.is_published
+    )
     network = create_backbone(backbone, recipe.size)
-    check_image_size(network, recipe.size)
+    _check_size(network, recipe.size)
     found = find_weights(checkpoint, network, file, key=config.weights_key, usual=tuple(importer.prefixes))
     _check_form(checkpoint, found, importer, file)
     _fill(network, found, file)
@@ -98,6 +102,15 @@ def import_checkpoint(
 
     write_run(out, run_config, network, recipe, _origin(file, name, report), frozen=frozen, add=add_heads)
     return report
+
+
+def _check_size(network: nn.Module, size: int) -> None:
+    """Check the image size, which is a setting called `size` here."""
+    try:
+        check_image_size(network, size)
+    except InputError as error:
+        subject, hint = (text.replace("data.size", "size") for text in (error.subject, error.hint))
+        raise InputError(subject, error.problem, hint) from error
 
 
 def _check_form(checkpoint: ForeignCheckpoint, found: FoundWeights, importer: Importer, file: Path) -> None:

@@ -92,6 +92,8 @@ class SwAV(Importer):
 class Timm(Importer):
     """A timm model, or what `coarsecon export` wrote."""
 
+    is_published = True
+
 
 class Torchvision(Importer):
     """A torchvision ResNet."""

@@ -1,10 +1,7 @@
 """Facts that a checkpoint does not record: the network, and the input transform of its images."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from coarsecon.config import BackboneSettings
 from coarsecon.data.prepared.store import PreparedDataset
@@ -15,28 +12,18 @@ from coarsecon.nn.backbone import SMALL_IMAGE_SIZE
 from coarsecon.nn.checkpoint import ForeignCheckpoint
 from coarsecon.nn.encoder import EncoderCard, InputTransform
 from coarsecon.nn.places import choose_place, places
+from coarsecon.nn.published import find_published_transform
 
 STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "cifar100": ((0.507, 0.487, 0.441), (0.267, 0.256, 0.276)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 """Mean and std of the channels, as in the published code."""
 
-
 MIN_ENTRIES = 30
 """Minimum number of entries of a network that is recognized; ResNet-12 has 60."""
-
-
-def card_of(file: Path) -> EncoderCard | None:
-    """Read the card that `coarsecon export` writes next to the weights; None if there is none."""
-    path = file.with_name("encoder.json")
-    if not path.is_file():
-        return None
-    try:
-        return EncoderCard.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError, json.JSONDecodeError) as error:
-        raise InputError(path, f"is no card of an encoder ({str(error).splitlines()[0]})", "fix or move it") from None
 
 
 def find_backbone(
@@ -63,19 +50,31 @@ def find_backbone(
 
 
 def find_input_transform(
-    backbone: BackboneSettings, config: ImporterConfig, card: EncoderCard | None, dataset: PreparedDataset | None
+    backbone: BackboneSettings,
+    config: ImporterConfig,
+    card: EncoderCard | None,
+    dataset: PreparedDataset | None,
+    *,
+    file: Path,
+    is_published: bool,
 ) -> tuple[InputTransform, list[str]]:
-    """The input transform, and which parts of it are assumptions.
+    """Return the input transform, and which parts of it are assumptions.
+
+    Args:
+        is_published: Take the transform that timm names for the network, unless the user names another.
 
     Raises:
-        InputError: the statistics of small images are not known.
+        InputError: The statistics of small images are unknown.
     """
     if card is not None:
         said = {"size": config.size, "filter": config.filter}
         recipe = card.input.model_copy(update={key: value for key, value in said.items() if value is not None})
-        return (recipe if config.normalize is None else _normalized(recipe, config.normalize, dataset)), []
-    assumed = []
+        is_own = config.normalize in (None, "weights")
+        return (recipe if is_own else _normalized(recipe, config.normalize, dataset)), []
     is_small = backbone.stem != "standard" or backbone.name == "resnet12"
+    if config.normalize == "weights" or (config.normalize is None and is_published and not is_small):
+        return _of_weights(backbone, config, dataset, file)
+    assumed = []
     size = config.size or (dataset.info.size if dataset else (32 if is_small else 224))
     if config.size is None:
         assumed.append(f"size: images of {size} px, {'that of the dataset' if dataset else 'usual for this network'}")
@@ -88,8 +87,26 @@ def find_input_transform(
     return _normalized(plain, statistics, dataset), assumed
 
 
-def _normalized(recipe: InputTransform, statistics: Statistics, dataset: PreparedDataset | None) -> InputTransform:
-    if statistics != "data":
+def _of_weights(
+    backbone: BackboneSettings, config: ImporterConfig, dataset: PreparedDataset | None, file: Path
+) -> tuple[InputTransform, list[str]]:
+    """Return the transform that timm or a file next to the weights names, at the size of the user or the dataset."""
+    published, origin = find_published_transform(
+        backbone.name, config.size or (dataset.info.size if dataset else None), file
+    )
+    if dataset is not None and dataset.info.form == "array":
+        published = published.uncropped()
+    assumed = []
+    if config.size is None:
+        assumed.append(f"size: images of {published.size} px, that of the {'dataset' if dataset else 'weights'}")
+    assumed.append(f"normalize: {origin}: {published.normalization}, {published.framing}")
+    return published.model_copy(update={"filter": config.filter or "none"}), assumed
+
+
+def _normalized(
+    recipe: InputTransform, statistics: Statistics | None, dataset: PreparedDataset | None
+) -> InputTransform:
+    if statistics in STATISTICS:
         mean, std = STATISTICS[statistics]
     elif dataset is not None:
         mean, std = dataset.info.mean, dataset.info.normalizing_std

@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
 from coarsecon.config import BackboneSettings
@@ -123,7 +124,15 @@ def _create(settings: BackboneSettings, image_size: int) -> nn.Module:
 
 
 def model_args(settings: BackboneSettings, image_size: int) -> dict[str, Any]:
-    """Return the arguments of `timm.create_model` except the name; the stem is not one of them."""
+    """Return the arguments of `timm.create_model` except the name; the stem is not one of them.
+
+    Raises:
+        InputError: They ask for images that are not square.
+    """
+    asked = settings.args.get("img_size")
+    if isinstance(asked, list | tuple) and len(set(asked)) > 1:
+        problem = f"img_size {' x '.join(map(str, asked))} is not square, and inputs are"
+        raise InputError("backbone.args", problem, "remove img_size, and set data.size to the image size")
     return {**({"img_size": image_size} if _has_fixed_image_size(settings.name) else {}), **settings.args}
 
 
@@ -157,10 +166,12 @@ def check_image_size(model: nn.Module, image_size: int) -> None:
     """Check a network on one image of this size; its mode and weights are unchanged.
 
     Raises:
-        InputError: It cannot take the image, or does not return features [1, feature_dim].
+        InputError: Its patches do not divide the image, it cannot take the image, or it does not return features
+            [1, feature_dim].
     """
     cfg: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     name, training = str(cfg.get("architecture") or type(model).__name__), model.training
+    _check_patches(model, image_size, name)
     model.eval()
     try:
         shape = getattr(model(torch.zeros(1, 3, image_size, image_size)), "shape", None)
@@ -175,6 +186,19 @@ def check_image_size(model: nn.Module, image_size: int) -> None:
             f"{name} returns {list(shape) if shape else 'no tensor'} for an image instead of [1, {feature_dim(model)}]",
             "set them so that it pools its features, or choose another backbone",
         )
+
+
+def _check_patches(model: nn.Module, image_size: int, name: str) -> None:
+    """Refuse an image size that is no multiple of the patch size: timm would ignore the pixels at the border."""
+    patches = getattr(model, "patch_embed", None)
+    if not isinstance(patches, PatchEmbed) or patches.dynamic_img_pad:
+        return
+    patch = int(patches.patch_size[0])
+    below = image_size // patch * patch
+    if below < image_size:
+        problem = f"{image_size} px is not divisible by the patch size of {name} ({patch} px)"
+        nearest = f"{below} or {below + patch}" if below else f"{patch}"
+        raise InputError("data.size", problem, f"set data.size to {nearest}")
 
 
 @torch.no_grad()

@@ -46,6 +46,10 @@ class InputTransform(Settings):
             return f"the shorter side resized to {length} px {by}{crop}"
         return f"the complete image resized to {length} x {length} px {by}{crop * (length != self.size)}"
 
+    def uncropped(self) -> "InputTransform":
+        """Return the same transform for complete images, resized to the square."""
+        return self.model_copy(update={"resize": "square", "crop_pct": 1.0})
+
     @property
     def normalization(self) -> str:
         """Describe mean and std in words."""
@@ -62,8 +66,9 @@ class EncoderCard(Settings):
     @field_validator("backbone")
     @classmethod
     def _without_other_weights(cls, backbone: BackboneSettings) -> BackboneSettings:
-        """Ignore other initial weights, because a saved encoder comes with its weights."""
-        return backbone.model_copy(update={"pretrained": False, "weights": None, "weights_key": None})
+        """Ignore other initial weights, because a saved encoder comes with its weights and their input transform."""
+        own = {"pretrained": False, "weights": None, "weights_key": None, "input_transform": "auto"}
+        return backbone.model_copy(update=own)
 
 
 class Encoder(nn.Module):
@@ -119,6 +124,22 @@ def save_encoder(backbone: nn.Module, card: EncoderCard, path: Path) -> None:
     """Write the weights to `path` (.safetensors) and the card next to them (.json), each atomically."""
     atomic_write(path, save(plain_state(backbone), metadata={"format": "pt"}))
     atomic_write(path.with_suffix(".json"), json.dumps(card.model_dump(mode="json"), indent=2))
+
+
+def read_card(path: Path) -> EncoderCard:
+    """Read the card of an encoder.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is no card.
+    """
+    try:
+        return EncoderCard.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(path, f"is no card of an encoder ({reason})", "fix or move it") from None
 
 
 def load_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:

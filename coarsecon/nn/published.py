@@ -1,5 +1,6 @@
 """Input transform of published weights: from the card or the configuration next to a file, else from timm."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,8 +9,8 @@ import timm
 from pydantic import ValidationError
 
 from coarsecon.errors import InputError
-from coarsecon.nn.backbone import check_name
-from coarsecon.nn.encoder import EncoderCard, InputTransform
+from coarsecon.nn.backbone import SMALL_IMAGE_SIZE, check_name
+from coarsecon.nn.encoder import EncoderCard, InputTransform, read_card
 from coarsecon.runtime.documents import read_json_object
 from coarsecon.views.geometry import ResizeMode
 
@@ -22,7 +23,7 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 """Values that timm assumes where a configuration says nothing (timm.data.resolve_data_config)."""
 
-FIX_OR_MOVE = "fix the file, or move it away from the weights"
+FIX_OR_MOVE = "fix or move it"
 
 
 class PublishedTransform(NamedTuple):
@@ -34,6 +35,8 @@ class PublishedTransform(NamedTuple):
 
 def published_transform(name: str, size: int | None = None, file: Path | None = None) -> InputTransform:
     """Return the input transform of a timm model's weights: statistics, interpolation and crop.
+
+    Images of up to 64 px stay complete, because they are prepared as squares.
 
     Args:
         name: Name of a timm model, with or without the name of its weights.
@@ -50,16 +53,9 @@ def published_transform(name: str, size: int | None = None, file: Path | None = 
 
 def find_published_transform(name: str, size: int | None = None, file: Path | None = None) -> PublishedTransform:
     """Return the input transform as `published_transform` does, with its origin."""
-    for found in (_from_card(file), _from_config(file, size)) if file is not None else ():
-        if found is not None:
-            transform = found.transform if size is None else found.transform.model_copy(update={"size": size})
-            return PublishedTransform(transform, found.origin)
-    check_name(name)
-    published = timm.models.get_pretrained_cfg(name)
-    assert published is not None
-    tag = f".{published.tag}" if published.tag and "." not in name else ""
-    origin = f"timm's configuration of {name}{tag}"
-    return PublishedTransform(_from_timm(vars(published), size, "backbone.name", name), origin)
+    beside = None if file is None else _from_card(file, size) or _from_config(file, size)
+    transform, origin = beside or _from_name(name, size)
+    return PublishedTransform(transform.uncropped() if transform.size <= SMALL_IMAGE_SIZE else transform, origin)
 
 
 def find_card(file: Path) -> tuple[EncoderCard, Path] | None:
@@ -71,33 +67,39 @@ def find_card(file: Path) -> tuple[EncoderCard, Path] | None:
         InputError: `encoder.json` is no card.
     """
     own, usual = file.with_suffix(".json"), file.with_name("encoder.json")
-    for path in dict.fromkeys((own, usual)):
-        if not path.is_file():
-            continue
-        try:
-            return EncoderCard.model_validate_json(path.read_bytes()), path
-        except (OSError, ValidationError) as error:
-            if path == usual:
-                reason = str(error).splitlines()[0]
-                raise InputError(path, f"is no card of an encoder ({reason})", FIX_OR_MOVE) from None
-    return None
+    if own != usual:
+        with contextlib.suppress(InputError, FileNotFoundError):  # another project's file may have this name
+            return read_card(own), own
+    return (read_card(usual), usual) if usual.is_file() else None
 
 
-def _from_card(file: Path | None) -> PublishedTransform | None:
-    found = find_card(file) if file is not None else None
-    return found and PublishedTransform(found[0].input, str(found[1]))
+def _from_card(file: Path, size: int | None) -> PublishedTransform | None:
+    found = find_card(file)
+    if found is None:
+        return None
+    card, path = found
+    return PublishedTransform(card.input.model_copy(update={"size": size or card.input.size}), str(path))
 
 
-def _from_config(file: Path | None, size: int | None) -> PublishedTransform | None:
+def _from_config(file: Path, size: int | None) -> PublishedTransform | None:
     """Read timm's `config.json` next to the weights; other projects' files of that name say nothing about images."""
-    path = file.with_name("config.json") if file is not None else None
-    if path is None or not path.is_file():
+    path = file.with_name("config.json")
+    if not path.is_file():
         return None
     content = read_json_object(path, remedy=FIX_OR_MOVE)
     published = content.get("pretrained_cfg", content)  # early versions of timm had no such section
     if not isinstance(published, dict) or "mean" not in published:
         return None
     return PublishedTransform(_from_timm(published, size, str(path), "these weights"), str(path))
+
+
+def _from_name(name: str, size: int | None) -> PublishedTransform:
+    check_name(name)
+    published = timm.models.get_pretrained_cfg(name)
+    assert published is not None
+    tag = f".{published.tag}" if published.tag and "." not in name else ""
+    transform = _from_timm(vars(published), size, "backbone.name", name)
+    return PublishedTransform(transform, f"timm's configuration of {name}{tag}")
 
 
 def _from_timm(published: Mapping[str, Any], size: int | None, subject: str, name: str) -> InputTransform:
@@ -110,7 +112,7 @@ def _from_timm(published: Mapping[str, Any], size: int | None, subject: str, nam
         *_, height, width = known["input_size"]
         if size is None and height != width:
             problem = f"{name} expects images of {height} x {width} px, which are not square"
-            raise InputError(subject, problem, "set the image size (data.size) to use square ones")
+            raise InputError(subject, problem, "set size")
         return InputTransform(
             size=size or height,
             mean=_channels(known["mean"]),

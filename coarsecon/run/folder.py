@@ -225,13 +225,15 @@ class RunFolder:
     def settings(self) -> dict[str, Any]:
         """Return the settings in `config.yaml` without validation.
 
-        Earlier versions have no `data.limit_draw`: they took the first images.
+        Earlier versions have no `data.limit_draw`: they took the first images. They have no `backbone.input_transform`
+        either, and normalized by the statistics of the dataset.
         """
         from coarsecon.config import merge, read_config_file
 
         layers = read_config_file(self.config_file)
         is_limited = (layers.get("data") or {}).get("limit") is not None
-        return merge({"data": {"limit_draw": "first"}} if is_limited else {}, layers)
+        former = {"backbone": {"input_transform": "dataset"}}
+        return merge({**former, "data": {"limit_draw": "first"}} if is_limited else former, layers)
 
     def trained_on(self) -> str | None:
         """Return the checksum of the training split; None for runs of earlier versions without it."""

@@ -100,6 +100,7 @@ def load_method(
         image_size=image.size,
         mean=image.mean,
         std=image.std,
+        interpolation=image.interpolation,
     )
     method: Method = method_class(method_class.for_evaluation(settings), setup)
     for head in method.heads:

@@ -151,7 +151,8 @@ class ClassifierTask(Task[ViewBatch]):
         length = Length(settings.epochs, steps, batch_size, log_every=steps)
         super().__init__(self.head, optimizer, length, reporter=reporter)
         card = encoder.card.input
-        view = View(card.size, card.mean, card.std, RandomResizedCrop(scale=settings.scale, flip=0.5))
+        crop = RandomResizedCrop(scale=settings.scale, flip=0.5, interpolation=card.interpolation)
+        view = View(card.size, card.mean, card.std, crop)
         self.source = ViewSource(
             *train, {"view": view}, batch_size=batch_size, seed=seed, device=device, workers=workers
         )

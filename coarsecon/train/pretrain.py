@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from coarsecon.config import Checkpoint
 from coarsecon.data.prepared.loader import ImageLoader
 from coarsecon.errors import InputError
 from coarsecon.nn.average import WeightAverage
-from coarsecon.nn.encoder import Encoder, save_encoder
+from coarsecon.nn.encoder import Encoder, InputTransform, read_card, save_encoder
 from coarsecon.nn.weights import LoadedWeights
 from coarsecon.pictures.grid import write_image_grid
 from coarsecon.run.folder import RunFolder
@@ -70,7 +70,9 @@ def pretrain(
         )
     with ExitStack() as held:
         has_state = comm.broadcast_object(lambda: _lock(run, resume, held))
-        training = Pretraining(replace(spec, restored=has_state), run, reporter, comm)
+        if has_state:
+            spec = spec.restore(comm.broadcast_object(lambda: _saved_transform(spec, run)))
+        training = Pretraining(spec, run, reporter, comm)
         loop = Loop(training)
         if has_state:
             loop.load()
@@ -105,6 +107,12 @@ def _has_state(run: RunFolder, resume: bool) -> bool:
     if not run.is_empty() and not run.config_file.exists():
         raise InputError(root, "holds other files", "choose a new folder, or a run to resume")
     return has_state
+
+
+def _saved_transform(spec: RunSpec, run: RunFolder) -> InputTransform | None:
+    """Return the input transform of the run, if it came from the initial weights, which may have moved since."""
+    is_saved = spec.config.backbone.input_transform == "weights"
+    return read_card(run.encoder().with_suffix(".json")).input if is_saved else None
 
 
 class Pretraining(Task[ViewBatch]):

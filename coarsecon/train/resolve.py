@@ -1,7 +1,7 @@
 """Resolve layers of settings to a run that is ready to start; mistakes are reported before anything is written."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from coarsecon.runtime.distributed import Distributed
 from coarsecon.train import compiled, monitor
 from coarsecon.train.finetune_defaults import default_method, defaults_of, describe
 from coarsecon.train.finetuning import check_finetuning, freeze
+from coarsecon.train.input_transform import choose_input_transform
 from coarsecon.train.length import batch_size_of, with_length
 from coarsecon.train.optimizer import check_optimizer
 from coarsecon.train.schedule import cycles_of, epochs_of, warmup_of
@@ -43,6 +44,8 @@ class RunSpec:
     """A sentence on training images without a label, if there are any."""
     defaults: str = ""
     """A sentence on the defaults for pretrained weights, if the run starts from some."""
+    transform_note: str = ""
+    """A sentence on the input transform of a run that starts from weights."""
     restored: bool = False
     """True if a saved state will be loaded, so that no initial weights are needed."""
 
@@ -70,15 +73,21 @@ class RunSpec:
         )
 
     def notes(self) -> list[str]:
-        """Return notes on defaults, on images excluded because they have no label, and on data that is too small."""
+        """Return notes on the input transform, defaults, images without a label, and data that is too small."""
         monitored = monitor.unlabeled_notes(self.dataset, self.config.data.labels)
         level = self.config.data.labels
         small = small_data_notes(
             self.config, self.method_class, self.method_settings, self.split.labels[level],
             self.dataset.info.levels[level],
         )  # fmt: skip
-        notes = (self.defaults, self.left_out, *monitored * bool(self.config.run.monitor_every), *small)
+        monitored *= bool(self.config.run.monitor_every)
+        notes = (self.transform_note, self.defaults, self.left_out, *monitored, *small)
         return [note for note in notes if note]
+
+    def restore(self, saved: InputTransform | None) -> "RunSpec":
+        """Return the specification for a saved state, with the input transform it was trained with if it is given."""
+        card = self.card if saved is None else self.card.model_copy(update={"input": saved})
+        return replace(self, restored=True, card=card, transform_note="")
 
     def build_method(
         self, comm: Distributed | None = None, on_weights: Callable[[LoadedWeights], None] | None = None
@@ -100,7 +109,8 @@ class RunSpec:
             encoder = create_backbone(backbone, image.size, loaded.append)
             if loaded and on_weights:
                 on_weights(loaded[0])
-            check_image_size(encoder, image.size)
+            if not self.restored:
+                check_image_size(encoder, image.size)
             freeze(encoder, self.config.finetune, [entry for report in loaded for entry in report.new])
             setup = Setup(
                 encoder=encoder,
@@ -109,6 +119,7 @@ class RunSpec:
                 image_size=image.size,
                 mean=image.mean,
                 std=image.std,
+                interpolation=image.interpolation,
                 comm=comm,
                 shuffle_keys=batch_norm == "shuffle",
             )
@@ -165,10 +176,11 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
         "precision": (comm or Distributed()).broadcast_object(lambda: choose_precision(config.run.precision, device)),
         "compile": compiled.should_compile(device, steps) if config.run.compile is None else config.run.compile,
     }
+    chosen_input, transform, transform_note = choose_input_transform(config.backbone, dataset, image_size)
     resolved = config.model_copy(
         update={
             "data": config.data.model_copy(update={"path": dataset.root.resolve(), "size": image_size}),
-            "backbone": resolve_stem(config.backbone, image_size),
+            "backbone": resolve_stem(config.backbone, image_size).model_copy(update={"input_transform": chosen_input}),
             "schedule": config.schedule.model_copy(
                 update={"warmup_epochs": warmup_of(config.schedule), "cycles": cycles_of(config.schedule)}
             ),
@@ -180,15 +192,11 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
         backbone=resolved.backbone.model_copy(
             update={"weights": None, "weights_key": None, "pretrained": False, "batch_norm_splits": 1}
         ),
-        input=InputTransform(
-            size=image_size,
-            mean=dataset.info.mean,
-            std=dataset.info.normalizing_std,
-            filter=method_class.input_filter(method_settings),
-        ),
+        input=transform.model_copy(update={"filter": method_class.input_filter(method_settings)}),
     )
+    gentle_note = describe(gentle, layers)
     return RunSpec(
-        resolved, method_class, method_settings, dataset, split, card, device, left_out, describe(gentle, layers)
+        resolved, method_class, method_settings, dataset, split, card, device, left_out, gentle_note, transform_note
     )
 
 

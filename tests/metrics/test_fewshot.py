@@ -22,6 +22,7 @@ from coarsecon.metrics.fewshot import (
     predictor,
     without_small,
 )
+from coarsecon.nn.encoder import InputTransform
 from coarsecon.views.batch import ImageBatch
 
 LABELS = torch.arange(12).repeat(12)
@@ -168,10 +169,14 @@ def test_a_single_episode_has_no_interval() -> None:
         few_shot(predictor(embedded(0), "cosine"), draw_episodes(LABELS, queries=5, episodes=1))
 
 
+def square_of(size: int, **framing: Any) -> InputTransform:
+    return InputTransform(size=size, mean=(0, 0, 0), std=(1, 1, 1), **framing)
+
+
 @pytest.mark.parametrize("side", [28, 32, 64])
 def test_small_images_are_mirrored_half_of_the_time_and_not_cropped(side: int) -> None:
     pixels = torch.randint(0, 256, (400, 3, side, side), dtype=torch.uint8)
-    copies = augment(ImageBatch.full(pixels), side, torch.Generator().manual_seed(0), small=True).pixels
+    copies = augment(ImageBatch.full(pixels), square_of(side), torch.Generator().manual_seed(0), small=True).pixels
     plain = (copies == pixels).flatten(1).all(1)
     assert torch.equal(copies[~plain], pixels[~plain].flip(3))
     assert 0.4 < plain.float().mean() < 0.6
@@ -180,7 +185,7 @@ def test_small_images_are_mirrored_half_of_the_time_and_not_cropped(side: int) -
 def test_at_84_px_images_move_by_at_most_eight_pixels_and_half_are_mirrored() -> None:
     pixels = torch.zeros(400, 3, 84, 84, dtype=torch.uint8)
     pixels[:, :, 42, 30] = 200
-    moved = augment(ImageBatch.full(pixels), 84, torch.Generator().manual_seed(0), small=True).pixels
+    moved = augment(ImageBatch.full(pixels), square_of(84), torch.Generator().manual_seed(0), small=True).pixels
     row, column = (moved[:, 0].flatten(1).argmax(1) // 84, moved[:, 0].flatten(1).argmax(1) % 84)
     assert (moved[:, 0].flatten(1).max(1).values == 200).all()
     assert set((row - 42).tolist()) == set(range(-8, 9))
@@ -191,9 +196,16 @@ def test_at_84_px_images_move_by_at_most_eight_pixels_and_half_are_mirrored() ->
 
 def test_of_large_images_seven_eighths_of_each_side_are_seen() -> None:
     ramp = torch.arange(128, dtype=torch.uint8).expand(200, 3, 64, 128)
-    seen = augment(ImageBatch.full(ramp), 56, torch.Generator().manual_seed(0), small=False).pixels.float()
+    seen = augment(ImageBatch.full(ramp), square_of(56), torch.Generator().manual_seed(0), small=False).pixels.float()
     assert seen.shape == (200, 3, 56, 56)
     width = (seen[:, 0, 0, -1] - seen[:, 0, 0, 0]).abs()
     assert ((width > 104) & (width < 112)).all()
     assert seen.min() <= 2
     assert seen.max() >= 125
+
+
+def test_copies_keep_the_aspect_ratio_where_the_input_transform_does() -> None:
+    ramp, framing = torch.arange(128, dtype=torch.uint8).expand(200, 3, 64, 128), square_of(56, resize="shorter")
+    seen = augment(ImageBatch.full(ramp), framing, torch.Generator().manual_seed(0), small=False).pixels.float()
+    width = (seen[:, 0, 0, -1] - seen[:, 0, 0, 0]).abs()
+    assert (width == 55).all()

@@ -123,7 +123,7 @@ def test_a_malformed_file_next_to_the_weights_is_an_error(
 
 
 def test_images_that_are_not_square_need_a_size() -> None:
-    with pytest.raises(InputError, match="1024 x 768 px, which are not square; set the image size"):
+    with pytest.raises(InputError, match="1024 x 768 px, which are not square; set size"):
         published_transform("vit_base_patch16_sapiens2.fb")
     assert published_transform("vit_base_patch16_sapiens2.fb", 256).size == 256
 

@@ -49,6 +49,8 @@ def weights(tmp_path_factory):
 
 
 def settings_from(weights, data, **sections):
+    """Settings of a run in float32, the precision of evaluations."""
+    sections["run"] = {"precision": "float32", **sections.get("run", {})}
     return tiny_settings(data, backbone={"weights": str(weights)}, **sections)
 
 

@@ -43,7 +43,7 @@ class Spread(Method):
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
         self.projector = projector(setup.feature_dim, config.hidden, config.dim)
-        crop = RandomResizedCrop((config.smallest_crop, 1.0), flip=0.5)
+        crop = RandomResizedCrop((config.smallest_crop, 1.0), flip=0.5, interpolation=setup.interpolation)
         ops: list[Op] = [ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8), RandomGrayscale(0.2)]
         view = View(setup.image_size, setup.mean, setup.std, crop, ops)
         self._views = {"first": view, "second": view}
