@@ -54,7 +54,7 @@ def photos(tmp_path: Path, save_image: Callable[..., Path]) -> Path:
 
 def settings_for(path: Path, **sections: dict) -> dict:
     sections["run"] = {"batch_size": 8, "monitor_every": 0, **sections.get("run", {})}
-    return tiny_settings(path, method={"queue_size": 16, "dim": 8}, **sections)
+    return tiny_settings(path, method={"queue_size": 8, "dim": 8}, **sections)
 
 
 PUBLISHED = InputTransform(size=80, mean=HALF, std=(0.25,) * 3, resize="shorter", interpolation="bicubic", crop_pct=0.8)
@@ -64,8 +64,7 @@ def test_initial_weights_bring_their_transform(photos: Path, weights: Path) -> N
     spec = build_run_spec(settings_for(photos, backbone={"weights": str(weights)}))
     assert spec.card.input == PUBLISHED
     assert spec.config.backbone.input_transform == "weights"
-    (note,) = spec.notes()
-    assert note == (
+    assert spec.notes()[0] == (
         f"Input transform of the weights ({weights.parent / 'config.json'}): mean 0.5 0.5 0.5, std 0.25 0.25 0.25, the "
         "shorter side resized to 100 px by antialiased bicubic, the center cropped to 80 x 80 px."
     )
@@ -76,7 +75,7 @@ def test_random_weights_get_the_statistics_of_the_dataset(photos: Path) -> None:
     info = open_dataset(photos).info
     assert spec.card.input == InputTransform(size=80, mean=info.mean, std=info.normalizing_std)
     assert spec.config.backbone.input_transform == "dataset"
-    assert spec.notes() == []
+    assert not any("Input transform" in note for note in spec.notes())
 
 
 def test_the_dataset_may_be_chosen_for_weights_and_timms_transform_without_them(photos: Path, weights: Path) -> None:
@@ -107,7 +106,7 @@ def replace_framing(transform: InputTransform, size: int) -> InputTransform:
 
 def test_the_filter_is_that_of_the_method(photos: Path, weights: Path) -> None:
     settings = settings_for(photos, backbone={"weights": str(weights)})
-    spec = build_run_spec({**settings, "method": {"name": "salmask", "queue_size": 16, "dim": 8}})
+    spec = build_run_spec({**settings, "method": {"name": "salmask", "queue_size": 8, "dim": 8}})
     assert spec.card.input == PUBLISHED.model_copy(update={"filter": "high-pass"})
 
 
