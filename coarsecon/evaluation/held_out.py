@@ -1,6 +1,6 @@
 """Choose the images on which classifiers are evaluated: a held-out split, or each fold of the training split."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +109,7 @@ def split_folds(run: "Run", split: str, folds: int, seed: int = 0) -> "Tensor":
     """
     import torch
 
-    from coarsecon.data.prepare.split import assign_folds
+    from coarsecon.data.prepare.split import assign_folds, shared_values
     from coarsecon.data.prepare.splitting import finest_labels
     from coarsecon.data.prepared.split_ref import SplitRef
     from coarsecon.run.overlap import split_hashes
@@ -118,6 +118,5 @@ def split_folds(run: "Run", split: str, folds: int, seed: int = 0) -> "Tensor":
     part = SplitRef(run.dataset, split)
     hashes = split_hashes(run.folder, part, workers=run.runtime.workers, reporter=run.reporter)
     _, strata = finest_labels({level: column.numpy() for level, column in images.labels.items()})
-    columns: list[Sequence[str | int | None]] = [] if images.groups is None else [images.groups]
-    columns.append([number or None for number in hashes.tolist()])
-    return torch.from_numpy(assign_folds(strata, folds, groups=columns, seed=seed))
+    groups = shared_values(hashes, images.groups)
+    return torch.from_numpy(assign_folds(strata, folds, groups=groups, seed=seed))

@@ -62,6 +62,8 @@ WRITERS = [
            command(*PREPARE, "--size", "16", "--overwrite")),
     Writer("prepare copies", ("photos",), command(*PREPARE, "--size", "96"),
            command(*PREPARE, "--size", "96", "--overwrite")),
+    Writer("prepare splits", ("photos",), command(*PREPARE, "--size", "96", "--split", "test=0.3"),
+           command(*PREPARE, "--size", "96", "--split", "test=0.3", "--overwrite")),
     Writer("pretrain", ("data", "settings.yaml"), command(*PRETRAIN), _resume),
     cli("features", RUN, "knn", "run", "--data", "data"),
     cli("retrieve", RUN, "retrieve", "run", "--data", "data", "--query", "photos/bags/0.png", "--html", "page.html",

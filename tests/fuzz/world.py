@@ -38,6 +38,7 @@ def write_world(root: Path, coarsecon: Callable[[Words], None]) -> None:
     """Write the files; `coarsecon` runs a command line in `root`."""
     _write_photos(root / "photos")
     write_tiny_dataset(root / "data", train=32, test=16)
+    coarsecon(["prepare", "folder", "--source", "photos", "--size", "16", "--group-pattern", r"\d", "--out", "single"])
     settings = tiny_settings(root / "data", schedule={"epochs": 1, "warmup_epochs": 0}, run={"batch_size": 16})
     pretrain(build_run_spec(settings), root / "run")
     for command in ("retrieve", "cluster", "tsne"):
@@ -146,6 +147,9 @@ TARGETS = [
     ], ("run", "data")),
     Target("dataset record", "data", "*.json", READ_DATA, ("run",)),
     Target("prepared arrays", "data", "*.safetensors", READ_DATA, ("run",)),
+    Target("groups", "single", "*.groups.json", [
+        ["data", "check", "single", "--workers", "1"], ["knn", "run", "--data", "single", "--folds", "2", "--k", "1"]
+    ], ("run",)),
     Target("run settings", "run", "config.yaml", READ_RUN, ("data", "photos")),
     Target("run records", "run", "e*.json", READ_RUN, ("data", "photos")),
     Target("run log", "run", "metrics.jsonl", READ_RUN, ("data", "photos")),

@@ -3,7 +3,8 @@
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,7 @@ class Preparation:
         mean, std = mean_and_std(splits["train"].histogram)
         notes = [self.data.notes] if self.data.notes else []
         notes += ["All images are in the split train; there is no other."] * (splits.keys() == {"train"})
+        notes += _divided_groups(self.data.splits)
         notes += balance(splits["train"].labels, self.data.levels).notes()
         if self.broken:
             left_out = f"{len(self.broken):,} broken images were" if len(self.broken) > 1 else "1 broken image was"
@@ -194,6 +196,15 @@ class Preparation:
         for path in (folder / "images").glob("*"):
             if path.name not in info.splits:
                 shutil.rmtree(path)
+
+
+def _divided_groups(splits: Mapping[str, SplitData]) -> list[str]:
+    """Return a sentence on the groups with images in several splits, which leak from one to the other."""
+    found = Counter(group for split in splits.values() for group in set(split.groups or ()) - {""})
+    divided = sum(count > 1 for count in found.values())
+    if not divided:
+        return []
+    return [f"{divided:,} group{'s have' if divided > 1 else ' has'} images in several splits (leakage)."]
 
 
 def _name(split: SplitData, i: int) -> str:

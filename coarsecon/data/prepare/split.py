@@ -24,6 +24,12 @@ ROUNDING = 1e-9
 """Tolerance of the product of a fraction and a number of images."""
 
 
+def shared_values(hashes: NDArray[np.uint64], groups: Sequence[str] | None) -> list[Sequence[str | int | None]]:
+    """Return the columns that connect images: their groups, if known, and their `image_hashes` [N]."""
+    columns: list[Sequence[str | int | None]] = [] if groups is None else [groups]
+    return [*columns, [number or None for number in hashes.tolist()]]
+
+
 def assign_splits(
     labels: ArrayLike, fractions: Mapping[str, float], *, groups: Columns = (), seed: int = 0
 ) -> NDArray[np.str_]:

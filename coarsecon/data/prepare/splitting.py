@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coarsecon.data.prepare.balance import some_names
-from coarsecon.data.prepare.split import TEST, TRAIN, VAL, assign_splits
+from coarsecon.data.prepare.split import TEST, TRAIN, VAL, assign_splits, shared_values
 from coarsecon.data.prepared.classes import fine_first
 from coarsecon.data.prepared.hashes import Hashes, file_hashes, pixel_hash
 from coarsecon.data.sources import Chunked, ImageFile, Images, SourceData, SplitData
@@ -77,11 +77,9 @@ def split_train(
     level, strata = finest_labels(train.labels)
     hashes = _hashes(train.images, workers, reporter or Reporter())
     strata = np.where(hashes > 0, strata, -1)
-    columns: list[Sequence[str | int | None]] = [[number or None for number in hashes.tolist()]]
     if train.groups is not None:
         _check_groups(train.groups)
-        columns.insert(0, train.groups)
-    names = assign_splits(strata, fractions, groups=columns, seed=seed)
+    names = assign_splits(strata, fractions, groups=shared_values(hashes, train.groups), seed=seed)
     for name in fractions:
         if name not in names:
             unit = "images" if train.groups is None else "groups"

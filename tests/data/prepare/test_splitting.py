@@ -128,6 +128,17 @@ def test_images_of_a_group_stay_in_one_split(photos, tmp_path):
     assert other_files(dataset.root) == []
 
 
+def test_groups_in_several_splits_of_the_source_are_reported(photos, tmp_path):
+    rows = [["path", "label", "split", "animal"]]
+    for i, path in enumerate(sorted(photos.glob("*/*"))):
+        split = "test" if i % 5 == 0 else "train"
+        rows.append(
+            [f"{path.parent.name}/{path.name}", path.parent.name, split, f"{i // 15}" if i % 2 else f"alone{i}"]
+        )
+    dataset = prepared(photos, tmp_path / "out", table=table(tmp_path / "t.csv", rows), group="animal")
+    assert "2 groups have images in several splits (leakage)." in dataset.info.notes
+
+
 def test_a_pattern_groups_the_images_of_folders(photos, tmp_path):
     dataset = prepared(photos, tmp_path / "out", split={"test": 0.3}, group_pattern=r"(\d)\d\.jpg")
     assert dataset.split("train").groups == [name[-6] for name in dataset.split("train").names]
