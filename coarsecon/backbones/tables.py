@@ -44,3 +44,11 @@ def cost_texts(backbone: RankedBackbone) -> list[str]:
         return [""] * len(COST_COLUMNS)
     speed = f"{cost.images_per_second:.0f}" if cost.images_per_second >= 10 else f"{cost.images_per_second:.2g}"
     return [str(cost.size), str(cost.dim), f"{cost.parameters / 1e6:.1f}", speed, f"{cost.memory:.0f}"]
+
+
+def cost_numbers(backbone: RankedBackbone) -> list[float | None]:
+    """Return the numbers of `COST_COLUMNS`."""
+    cost = backbone.cost
+    if cost is None:
+        return [None] * len(COST_COLUMNS)
+    return [cost.size, cost.dim, cost.parameters / 1e6, cost.images_per_second, cost.memory]

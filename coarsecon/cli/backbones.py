@@ -53,17 +53,21 @@ def backbones(
 ) -> None:
     """Compare pretrained backbones on a dataset, without training: table, page, and a run folder for each."""
     from coarsecon.backbones.compare import compare_backbones
+    from coarsecon.backbones.page import write_backbones_page
     from coarsecon.run.spec import Runtime
 
+    runtime = Runtime(device, workers, ConsoleReporter())
     ranking = compare_backbones(
         data, names or [], out=out, sizes=_sizes(sizes), poolings=_poolings(pooling), label_free=label_free,
-        runtime=Runtime(device, workers, ConsoleReporter()),
+        runtime=runtime,
     )  # fmt: skip
+    page = html or out / "backbones.html"
+    write_backbones_page(page, ranking, runtime)
     if json:
         emit_json([each.to_json() for each in ranking.backbones], json)
     if json != "-":
         _print(ranking)
-    written = [Path(json)] if json and json != "-" else []
+    written = [page, *([Path(json)] if json and json != "-" else [])]
     closing(written, ["coarsecon", "report", *(each.run for each in ranking.backbones[:3] if each.run)])
 
 

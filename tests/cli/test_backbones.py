@@ -145,7 +145,7 @@ def test_an_existing_run_is_evaluated_as_it_is(tmp_path, coarsecon, tiny_data, c
     done = coarsecon("backbones", tiny_data, run, "--out", tmp_path / "runs", *FAST, "--json", "-")
     assert done.code == 0, done.err
     assert json.loads(done.out)[0]["run"] == str(run)
-    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+    assert [each.name for each in (tmp_path / "runs").iterdir()] == ["backbones.html"]
 
 
 @pytest.mark.parametrize(
@@ -189,3 +189,15 @@ def test_another_file_for_the_same_folder_is_an_error(tmp_path, coarsecon, tiny_
     done = coarsecon("backbones", tiny_data, f"test_resnet={weights}", *words)
     assert done.code == 2
     assert "is not a run of test_resnet=" in done.err
+
+
+def test_the_page_shows_the_table_and_the_neighbors_of_every_backbone(compared, coarsecon, tmp_path):
+    data, out, names, ranking = compared
+    page = tmp_path / "page.html"
+    done = coarsecon("backbones", data, *names, "--out", out, "--html", page, *FAST)
+    assert done.code == 0, done.err
+    text = page.read_text()
+    for each in ranking.backbones:
+        assert text.count(each.name) >= 2, "in the table, and above its neighbors"
+    assert text.count("data:image/") == 3 * 4 * 9
+    assert "±" in text
