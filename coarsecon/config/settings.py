@@ -34,6 +34,13 @@ class DataSettings(Settings):
     )
     size: Count | None = Field(None, description="Image size of the views in pixels (default: the dataset's).")
     workers: int = Field(2, ge=0, description="Number of processes that decode image files.")
+    validation: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Fraction of the training images to hold out for monitoring if the dataset has no split val "
+        "(0 = monitor on test).",
+    )
 
 
 RESUMABLE = frozenset(
@@ -180,6 +187,14 @@ class RunSettings(Settings):
     log_every: Count = Field(50, description="Write a row of metrics.jsonl every N steps.")
     monitor_every: int = Field(10, ge=0, description="Measure recall on held-out images every N epochs (0 = never).")
     monitor_images: int = Field(2000, ge=2, description="Maximum number of images to measure recall on.")
+    best_by: Literal["fine", "within-coarse", "coarse"] = Field(
+        "fine",
+        description="Monitored Recall@1 that selects the checkpoint best: of fine classes, of fine classes within the "
+        "coarse class, or of the classes trained on (always where there are no fine labels).",
+    )
+    patience: int = Field(
+        0, ge=0, description="Stop after N evaluations in a row without a better checkpoint (0 = never)."
+    )
     monitor_knn: bool = Field(
         False, description="Also measure the accuracy of a vote of the 200 nearest training images."
     )

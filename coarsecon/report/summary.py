@@ -36,7 +36,7 @@ from coarsecon.run.searching import example_rows
 from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.runtime.documents import is_number, read_json_object
 from coarsecon.runtime.progress import Reporter
-from coarsecon.train.monitor import monitored_name
+from coarsecon.train.monitor import monitored_description
 
 WIDEST = 1600
 """Pixels of a picture on a page."""
@@ -203,7 +203,9 @@ def _facts(run: RunFolder, settings: Mapping[str, Any], log: Sequence[Mapping[st
         "data": setting("data", "path"),
         "epochs": f"{done} of {planned}" + ("" if done == planned else ", not finished"),
         "last loss": _last(log, "loss"),
-        "monitored fine recall@1": _monitored(_last(log, "fine_recall@1", percent=True), setting("data", "path")),
+        "monitored fine recall@1": _monitored(
+            _last(log, "fine_recall@1", percent=True), setting("data", "path"), setting("data", "validation")
+        ),
         "before training": _last(
             [row for row in log if row.get("epoch") == 0 == row.get("step")], "fine_recall@1", percent=True
         ),
@@ -212,10 +214,10 @@ def _facts(run: RunFolder, settings: Mapping[str, Any], log: Sequence[Mapping[st
     return {name: str(value) for name, value in facts.items() if value is not None}
 
 
-def _monitored(score: str | None, data: Any) -> str | None:
-    """Return a score with the split it was computed on, if the dataset is still there."""
+def _monitored(score: str | None, data: Any, validation: Any) -> str | None:
+    """Return a score with the images it was computed on, if the dataset is still there."""
     try:
-        return score and f"{score} of {monitored_name(open_dataset(Path(str(data))))}"
+        return score and f"{score} of {monitored_description(open_dataset(Path(str(data))), validation or 0)}"
     except InputError:
         return score
 

@@ -1,20 +1,28 @@
 """Training images of a run: those of its training split with a label if needed, within data.limit."""
 
+import torch
+from torch import Tensor
+
 from coarsecon import registry
 from coarsecon.config import RunConfig
+from coarsecon.data.prepare.split import hold_out
 from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import Split, open_dataset
 from coarsecon.data.prepared.subset import draw_evenly
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.run.folder import RunFolder
-from coarsecon.runtime.seeds import SUBSET, derived_seed
+from coarsecon.runtime.seeds import SUBSET, VALIDATION, derived_seed
 
 
 def training_images(split: Split, config: RunConfig, *, needs_labels: bool) -> Split:
-    """Select the training images of a split: those with a label if needed, within data.limit.
+    """Select the training images of a split: not held out, with a label if needed, and within data.limit.
 
     Empty if no image has a label.
     """
+    if config.data.validation:
+        in_training = torch.ones(len(split), dtype=torch.bool)
+        in_training[_held_out(split, config)] = False
+        split = split.take(in_training.nonzero().flatten())
     known, limit = split.labels[config.data.labels] >= 0, config.data.limit
     if needs_labels and not known.all():
         split = split.take(known.nonzero().flatten())
@@ -24,6 +32,22 @@ def training_images(split: Split, config: RunConfig, *, needs_labels: bool) -> S
         return split.subset(limit)
     seed = derived_seed(config.run.seed, SUBSET)
     return split.take(draw_evenly(split.labels[config.data.labels], limit, seed))
+
+
+def validation_images(split: Split, config: RunConfig) -> Split:
+    """Return the images that data.validation holds out of a training split for monitoring."""
+    return split.take(_held_out(split, config))
+
+
+def _held_out(split: Split, config: RunConfig) -> Tensor:
+    """Return the indices of the held-out images: stratified by the finest known label, with groups in one part."""
+    labels = split.labels[config.data.labels]
+    if "fine" in split.labels:
+        fine = split.labels["fine"]
+        labels = fine.where(fine >= 0, labels + (labels >= 0) * (fine.max() + 1))
+    groups = [split.groups] if split.groups else []
+    seed = derived_seed(config.run.seed, VALIDATION)
+    return torch.from_numpy(hold_out(labels.numpy(), config.data.validation, groups=groups, seed=seed))
 
 
 def trained_images(run: RunFolder, part: SplitRef) -> Split:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-ORDER, VIEWS, FILLING, NOISE, SUBSET = range(5)
+ORDER, VIEWS, FILLING, NOISE, SUBSET, VALIDATION = range(6)
 """Purposes of random numbers; each has a separate stream."""
 
 

@@ -24,7 +24,12 @@ def finetune_defaults(images: int, optimizer: str = "sgd") -> dict[str, Any]:
         "optimizer": {"lr": LR[optimizer]},
         "schedule": {"epochs": max(5, min(15, 150_000 // images))},
         "finetune": {"ema": 0.99},
-        "run": {"monitor_every": 1, "batch_size": min(64, default_batch_size(images))},
+        "run": {
+            "monitor_every": 1,
+            "best_by": "within-coarse",
+            "batch_size": min(64, default_batch_size(images)),
+        },
+        "data": {"validation": 0.1},
     }
 
 

@@ -85,14 +85,22 @@ class Loop(Generic[Batch]):
                 task.before_training()
                 if metrics := self.forecast.timed_evaluation(task.initial_metrics):
                     self._log.write({"step": 0, "epoch": 0, **metrics})
+                    self._keep_best(metrics, epoch=0)
             bar = task.reporter.progress(task.title, length.steps * length.batch_size)
             with self.stop if task.folder else nullcontext(), bar as self._bar:
                 self._bar.advance(progress.step * length.batch_size)
                 for epoch in range(progress.step // length.steps_per_epoch, length.epochs):
+                    if self._is_over(epoch):
+                        break
                     self._train_epoch(epoch)
                     self._finish_epoch(epoch)
         finally:
             self._log.close()
+        if progress.step < length.steps:
+            epochs = progress.step // length.steps_per_epoch
+            task.reporter.info(
+                f"stopped early after epoch {epochs}: the best checkpoint is of epoch {progress.best_epoch}"
+            )
 
     def _train_epoch(self, epoch: int) -> None:
         length, progress = self.length, self.progress
@@ -161,20 +169,29 @@ class Loop(Generic[Batch]):
         return {name: value.detach() for name, value in scalars.items()}
 
     def _finish_epoch(self, epoch: int) -> None:
-        progress, is_last = self.progress, self.progress.step == self.length.steps
+        progress = self.progress
         # Every epoch: the time of a save must not matter.
         self.comm.average_(running_statistics(*self._modules().values()))
         metrics = self.task.after_epoch(epoch)
         if metrics:
             self._log.write({"step": progress.step, "epoch": epoch + 1, **metrics})
-            if self.task.score(metrics) > progress.best:
-                progress.best, progress.best_epoch = self.task.score(metrics), epoch + 1
-                self.save("best")
+            self._keep_best(metrics, epoch=epoch + 1)
+        is_last = progress.step == self.length.steps or self._is_over(epoch + 1)
         stops = not is_last and self.comm.any(self.stop.requested)
         if stops or is_last or self.comm.any(time.monotonic() - self._saved >= self.save_interval):
             self.save("last")
         if stops:
             raise InterruptedRunError(f"stopped after epoch {epoch + 1}")
+
+    def _keep_best(self, metrics: dict[str, float], *, epoch: int) -> None:
+        """Save the state as the best one if it has the highest score so far."""
+        if self.task.score(metrics) > self.progress.best:
+            self.progress.best, self.progress.best_epoch = self.task.score(metrics), epoch
+            self.save("best")
+
+    def _is_over(self, epoch: int) -> bool:
+        """Return whether the training stops early after this many epochs, which depends on saved progress only."""
+        return self.task.stops_early(epoch, self.progress.best_epoch)
 
 
 def running_statistics(*models: nn.Module) -> list[Tensor]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from coarsecon.config import RunConfig
 from coarsecon.data.prepared.loader import ImageLoader
 from coarsecon.data.prepared.store import PreparedDataset, Split
 from coarsecon.data.prepared.unlabeled import unlabeled_note
 from coarsecon.metrics.knn import knn_predict
 from coarsecon.metrics.query_ranks import Search
 from coarsecon.metrics.retrieval import hits_at_1, hits_within
+from coarsecon.run.training_images import validation_images
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.views.batch import ImageBatch
 
@@ -30,6 +32,16 @@ def monitored_name(dataset: PreparedDataset) -> str:
     return next(labeled, names[0])
 
 
+def has_validation(dataset: PreparedDataset) -> bool:
+    """Return whether the dataset has a split val with labels."""
+    return "val" in dataset.splits and any((column >= 0).any() for column in dataset.split("val").labels.values())
+
+
+def monitored_description(dataset: PreparedDataset, validation: float) -> str:
+    """Describe the monitored images of a run: a split, or the fraction of train that data.validation holds out."""
+    return f"{validation:.0%} held out of train" if validation else monitored_name(dataset)
+
+
 def unlabeled_notes(dataset: PreparedDataset, level: str) -> list[str]:
     """Report how many images of the monitored split have no label, for fine labels and those of `level`."""
     name = monitored_name(dataset)
@@ -41,9 +53,31 @@ def unlabeled_notes(dataset: PreparedDataset, level: str) -> list[str]:
 
 def monitored_split(dataset: PreparedDataset, images: int) -> Split:
     """Return a fixed sample of the monitored split."""
-    split = dataset.split(monitored_name(dataset))
+    return _sample(dataset.split(monitored_name(dataset)), images)
+
+
+def monitored_images(dataset: PreparedDataset, config: RunConfig) -> Split:
+    """Return a fixed sample of the images that a run holds out of train, or else of the monitored split."""
+    if config.data.validation:
+        return _sample(validation_images(dataset.split("train"), config), config.run.monitor_images)
+    return monitored_split(dataset, config.run.monitor_images)
+
+
+def _sample(split: Split, images: int) -> Split:
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     return split.take(order[:images].sort().values)
+
+
+def best_score(metrics: Mapping[str, float], best_by: str, level: str) -> float:
+    """Return the metric that selects the best checkpoint, or the next one that is monitored.
+
+    Args:
+        metrics: Monitored metrics.
+        best_by: Value of run.best_by.
+        level: Label level that the run is trained on.
+    """
+    names = {"within-coarse": [WITHIN, "fine_recall@1"], "fine": ["fine_recall@1"], "coarse": []}[best_by]
+    return next((metrics[name] for name in (*names, f"{level}_recall@1") if name in metrics), 0.0)
 
 
 @dataclass(frozen=True)

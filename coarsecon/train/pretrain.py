@@ -222,7 +222,7 @@ class Pretraining(Task[ViewBatch]):
     def evaluate(self, backbone: nn.Module) -> Monitored:
         """Compute Recall@1, and kNN accuracy if configured, on the monitored images."""
         settings, workers = self.config.run, self.config.data.workers
-        split = monitor.monitored_split(self.spec.dataset, settings.monitor_images)
+        split = monitor.monitored_images(self.spec.dataset, self.config)
         bank = ImageLoader(self.spec.split, self.device, workers) if settings.monitor_knn else None
         encoder = Encoder(backbone, self.spec.card)
 
@@ -237,12 +237,17 @@ class Pretraining(Task[ViewBatch]):
         if self.trained is None or not self.run.encoder("initial").is_file():
             return []
         frozen = self.frozen or self.evaluate(open_encoder(self.run, "initial", self.device).backbone)
-        name = monitor.monitored_name(self.spec.dataset)
+        name = monitor.monitored_description(self.spec.dataset, self.config.data.validation)
         return verdict(frozen.queries, self.trained.queries, name, level=self.config.data.labels)
 
     def score(self, metrics: dict[str, float]) -> float:
-        """Return Recall@1 on fine labels where there are any, else on those trained with."""
-        return metrics.get("fine_recall@1", metrics.get(f"{self.config.data.labels}_recall@1", 0.0))
+        """Return the monitored metric that `run.best_by` names."""
+        return monitor.best_score(metrics, self.config.run.best_by, self.config.data.labels)
+
+    def stops_early(self, epoch: int, best_epoch: int) -> bool:
+        """Return whether the last `run.patience` evaluations found no better checkpoint."""
+        every, patience = self.config.run.monitor_every, self.config.run.patience
+        return bool(every and patience) and best_epoch >= 0 and epoch // every - best_epoch // every >= patience
 
     def origin(self) -> dict[str, Any]:
         """Return the checksum of the training images."""

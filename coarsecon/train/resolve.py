@@ -74,7 +74,8 @@ class RunSpec:
 
     def notes(self) -> list[str]:
         """Return notes on the input transform, defaults, images without a label, and data that is too small."""
-        monitored = monitor.unlabeled_notes(self.dataset, self.config.data.labels)
+        is_held_out = bool(self.config.data.validation)
+        monitored = [] if is_held_out else monitor.unlabeled_notes(self.dataset, self.config.data.labels)
         level = self.config.data.labels
         small = small_data_notes(
             self.config, self.method_class, self.method_settings, self.split.labels[level],
@@ -149,6 +150,10 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
     gentle = defaults_of(config, layers, len(split))
     if gentle:
         config = validate(RunConfig, merge(merge(method_class.defaults, gentle), layers))
+    if config.data.validation and monitor.has_validation(dataset):
+        config = config.model_copy(update={"data": config.data.model_copy(update={"validation": 0.0})})
+    if config.data.validation:
+        split, left_out = _training_split(dataset, config, needs_labels=method_class.needs_labels)
     _check_batch_size(config, split, left_out)
     if method_class.needs_labels:
         left_out = " ".join(filter(None, [left_out, _single_class_note(split, config, dataset, method_class)]))

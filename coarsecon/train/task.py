@@ -121,6 +121,10 @@ class Task(ABC, Generic[Batch]):
         """Return the metric by which the best state is chosen."""
         raise NotImplementedError
 
+    def stops_early(self, epoch: int, best_epoch: int) -> bool:
+        """Return whether the training ends after an epoch, given the one with the best score (counted from 1)."""
+        return False
+
     def origin(self) -> dict[str, Any]:
         """Return what is saved with a state to recognize what it was trained from."""
         return {}

@@ -126,3 +126,25 @@ def test_states_that_hold_only_a_step_are_resumed(tmp_path):
     loop = Loop(task)
     loop.load()
     assert (loop.progress.step, loop.progress.best) == (9, -1.0)
+
+
+class Impatient(Regression):
+    """Stops two epochs after the best."""
+
+    def stops_early(self, epoch: int, best_epoch: int) -> bool:
+        return 0 <= best_epoch <= epoch - 1
+
+    def after_epoch(self, epoch: int) -> dict[str, float]:
+        self.calls.append(epoch)
+        return {"accuracy": 0.5}
+
+
+def test_a_training_that_stops_early_saves_and_does_not_continue_when_resumed(tmp_path):
+    task = Impatient(RunFolder(tmp_path / "run"), LENGTH)
+    Loop(task).run_to_end()
+    assert task.calls == [0, ("best", 4), ("last", 4), 1, ("last", 8)]
+    resumed = Loop(Impatient(RunFolder(tmp_path / "run"), LENGTH))
+    resumed.load()
+    resumed.run_to_end()
+    assert resumed.progress.step == 8
+    assert resumed.task.calls == []

@@ -1,5 +1,7 @@
 """Gentle training of pretrained weights: averaged weights, and defaults that apply to such runs only."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from coarsecon.run.folder import RunFolder
 from coarsecon.run.restore import load_method
 from coarsecon.train.checkpoint import load_checkpoint
 from coarsecon.train.finetune_defaults import finetune_defaults
+from coarsecon.train.monitor import WITHIN, best_score, monitored_images
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
 
@@ -171,3 +174,64 @@ def test_freezing_a_layer_that_the_weights_lack_is_refused(tiny_data, weights, t
     layers = from_weights(tiny_data, tmp_path / "incomplete.safetensors", finetune={"train": "last-blocks"})
     with pytest.raises(InputError, match=r"would freeze random values, .*bn1\.weight"):
         build_run_spec(layers).build_method()
+
+
+@pytest.mark.parametrize(
+    ("best_by", "metrics", "expected"),
+    [
+        ("within-coarse", {WITHIN: 0.1, "fine_recall@1": 0.2, "coarse_recall@1": 0.3}, 0.1),
+        ("within-coarse", {"fine_recall@1": 0.2, "coarse_recall@1": 0.3}, 0.2),
+        ("within-coarse", {"coarse_recall@1": 0.3}, 0.3),
+        ("fine", {WITHIN: 0.1, "fine_recall@1": 0.2, "coarse_recall@1": 0.3}, 0.2),
+        ("coarse", {WITHIN: 0.1, "fine_recall@1": 0.2, "coarse_recall@1": 0.3}, 0.3),
+        ("fine", {}, 0.0),
+    ],
+)
+def test_best_is_chosen_by_the_named_metric_or_the_next_one_that_is_monitored(best_by, metrics, expected):
+    assert best_score(metrics, best_by, "coarse") == expected
+
+
+def test_a_run_from_weights_is_monitored_on_training_images_that_it_does_not_train_on(tiny_data, weights):
+    spec = build_run_spec(from_weights(tiny_data, weights, data={"path": str(tiny_data), "validation": 0.25}))
+    held_out = monitored_images(spec.dataset, spec.config)
+    assert (len(spec.split), len(held_out)) == (72, 24)
+    every = {image.numpy().tobytes() for image in spec.dataset.split("train").images}
+    trained_on, monitored = ({image.numpy().tobytes() for image in each.images} for each in (spec.split, held_out))
+    assert trained_on | monitored == every
+    assert not trained_on & monitored
+    assert len(held_out.labels["fine"].unique()) == 16
+    again = build_run_spec(spec.config.model_dump(mode="json"))
+    assert torch.equal(again.split.images, spec.split.images)
+
+
+def test_runs_from_random_weights_hold_nothing_out(tiny_data):
+    spec = build_run_spec(tiny_settings(tiny_data))
+    assert len(spec.split) == 96
+    assert monitored_images(spec.dataset, spec.config).name == "test"
+
+
+def test_a_split_for_validation_is_used_as_it_is(tiny_data, weights, tmp_path):
+    shutil.copytree(tiny_data, tmp_path / "data")
+    info = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    info["splits"]["val"] = info["splits"].pop("test")
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(info))
+    for file in ("safetensors", "files.json"):
+        (tmp_path / "data" / f"test.{file}").rename(tmp_path / "data" / f"val.{file}")
+    spec = build_run_spec(from_weights(tmp_path / "data", weights))
+    assert spec.config.data.validation == 0
+    assert len(spec.split) == 96
+    assert monitored_images(spec.dataset, spec.config).name == "val"
+
+
+def test_the_initial_weights_stay_the_best_checkpoint_if_training_harms_them(tiny_data, weights, tmp_path):
+    harmful = {"optimizer": {"lr": 30.0, "momentum": 0.0}, "run": {"patience": 2, "precision": "float32"}}
+    spec = build_run_spec(from_weights(tiny_data, weights, finetune={"ema": 0.0}, **harmful))
+    run = pretrain(spec, tmp_path / "run")
+    progress = load_checkpoint(run.checkpoint("last"))["progress"]
+    evaluated = [row["epoch"] for row in run.metrics() if WITHIN in row]
+    scores = [row[WITHIN] for row in run.metrics() if WITHIN in row]
+    assert progress["best"] == max(scores)
+    assert progress["best_epoch"] == evaluated[scores.index(max(scores))]
+    assert evaluated[-1] == progress["best_epoch"] + 2 < spec.epochs
+    if progress["best_epoch"] == 0:
+        assert_equal(load_file(run.encoder("best")), load_file(run.encoder("initial")))

@@ -49,8 +49,9 @@ def weights(tmp_path_factory):
 
 
 def settings_from(weights, data, **sections):
-    """Settings of a run in float32, the precision of evaluations."""
+    """Settings of a run in float32, the precision of evaluations, that is monitored on the test split."""
     sections["run"] = {"precision": "float32", **sections.get("run", {})}
+    sections["data"] = {"validation": 0.0, **sections.get("data", {})}
     return tiny_settings(data, backbone={"weights": str(weights)}, **sections)
 
 
