@@ -140,3 +140,11 @@ def test_networks_without_a_map_are_refused():
     fixed.forward_head = lambda features: features.reshape(-1, 3, 4, 4).mean((2, 3))
     with pytest.raises(InputError, match=r"cannot process a single location|no feature per location"):
         location_features(fixed, torch.zeros(1, 3, 8, 8))
+
+
+def test_maps_cover_the_entire_image_also_where_the_input_is_cropped():
+    backbone, size = tiny_network()
+    image = np.random.default_rng(0).integers(0, 256, (80, 120, 3), dtype=np.uint8)
+    cropped = Localizer(encoder_of(backbone, size, resize="shorter", crop_pct=0.5), None, "backbone")([image])
+    complete = Localizer(encoder_of(backbone, size), None, "backbone")([image])
+    assert np.array_equal(cropped[0], complete[0])

@@ -9,6 +9,7 @@ import timm
 import torch
 from encoders import EVERY, encoder_run
 from safetensors.torch import load_file
+from torchvision.transforms.functional import to_pil_image
 
 from coarsecon.data.formats.pickles import load_dict
 from coarsecon.errors import CoarseconError, InputError
@@ -40,6 +41,36 @@ def test_timm_loads_equal_features_for_every_backbone_of_the_recipes(family, tmp
     assert tuple(recipe["input_size"]) == (3, encoder.card.input.size, encoder.card.input.size)
     assert (tuple(recipe["mean"]), tuple(recipe["std"])) == (encoder.card.input.mean, encoder.card.input.std)
     assert (recipe["crop_mode"], recipe["crop_pct"], recipe["interpolation"]) == ("squash", 1.0, "bilinear")
+
+
+CENTER = {"resize": "shorter", "interpolation": "bicubic", "crop_pct": 0.875}
+
+
+@torch.no_grad()
+def test_timm_applies_the_same_crop_and_interpolation_to_a_photo(tmp_path):
+    run = encoder_run(tmp_path / "run", "resnet18 standard", **CENTER)
+    export(run, "timm", tmp_path / "out")
+    model = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
+    theirs = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+    coarse = torch.rand(1, 3, 8, 11, generator=torch.Generator().manual_seed(0))
+    photo = torch.nn.functional.interpolate(coarse, (90, 130), mode="bicubic").mul(255).clamp(0, 255).byte()
+    ours = load_encoder(run.encoder()).inputs(ImageBatch.full(photo))[0]
+    expected = theirs(to_pil_image(photo[0]))
+    assert ours.shape == expected.shape
+    assert (ours - expected).abs().max() * 255 * 0.2 < 2.1  # std 0.2 is the smallest
+    assert (ours - expected).abs().mean() * 255 * 0.2 < 0.3
+
+
+@pytest.mark.parametrize("form", ["timm", "torch-export", "torchvision"])
+def test_an_encoder_that_crops_is_exported_and_its_framing_is_named(form, tmp_path):
+    run = encoder_run(tmp_path / "run", "resnet18 standard", **CENTER)
+    notes = export(run, form, tmp_path / "out")
+    card = json.loads((tmp_path / "out" / "encoder.json").read_text())
+    assert {key: card["input"][key] for key in CENTER} == CENTER
+    if form == "torch-export":
+        assert "the shorter side resized to 73 px by antialiased bicubic, the center cropped to 64 x 64 px" in str(
+            notes
+        )
 
 
 @pytest.mark.slow

@@ -7,14 +7,15 @@ import timm
 import torch
 from encoders import FEW, encoder_run
 from published import STAND_INS, maskcon, moco, resnet, supervised
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from timm.layers import resample_abs_pos_embed
 
 from coarsecon.errors import InputError
 from coarsecon.exporters import export
 from coarsecon.importers.convert import import_checkpoint
 from coarsecon.metrics.retrieval import recall_at_k
-from coarsecon.nn.encoder import load_encoder
+from coarsecon.nn.encoder import InputTransform, load_encoder
+from coarsecon.nn.published import published_transform
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import open_run
 from coarsecon.run.restore import coarse_classes, load_method
@@ -220,6 +221,73 @@ def test_an_importer_of_another_package_is_used_by_its_name(install_plugin, coar
     assert done.code == 0, done.err
     assert "by A form of our lab" in done.err
     assert torch.equal(load_file(open_run(tmp_path / "run").encoder())["conv1.weight"], net.conv1.weight)
+
+
+TINY_LITE = "test_efficientnet"
+
+
+@pytest.fixture
+def tiny_lite(tmp_path):
+    """Random weights of a small network of timm, whose published weights are for mean = std = 0.5."""
+    file = tmp_path / "lite.safetensors"
+    save_file(timm.create_model(TINY_LITE, num_classes=0).state_dict(), file)
+    return file
+
+
+def imported_lite(file, out, **settings):
+    report = import_checkpoint(file, "timm", out, backbone=TINY_LITE, **settings)
+    return load_encoder(open_run(out).encoder()).card.input, report.assumed
+
+
+def test_weights_of_timm_bring_their_transform_and_it_is_reported(tiny_lite, tmp_path):
+    transform, assumed = imported_lite(tiny_lite, tmp_path / "run")
+    cfg = timm.models.get_pretrained_cfg(TINY_LITE)
+    assert transform == published_transform(TINY_LITE)
+    assert (transform.size, transform.mean, transform.crop_pct) == (cfg.input_size[1], cfg.mean, cfg.crop_pct)
+    assert assumed[0] == f"size: images of {transform.size} px, that of the weights"
+    assert assumed[1] == (
+        f"normalize: timm's configuration of {TINY_LITE}.r160_in1k: {transform.normalization}, {transform.framing}"
+    )
+    transform, assumed = imported_lite(tiny_lite, tmp_path / "other", size=96)
+    assert transform == published_transform(TINY_LITE, 96)
+    assert len(assumed) == 1
+
+
+def test_a_configuration_next_to_the_file_comes_before_timms(tiny_lite, tmp_path):
+    published = {
+        "mean": [0.1] * 3,
+        "std": [0.2] * 3,
+        "interpolation": "bilinear",
+        "crop_mode": "squash",
+        "crop_pct": 1.0,
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": published}))
+    transform, _ = imported_lite(tiny_lite, tmp_path / "run", size=96)
+    assert (transform.mean, transform.resize, transform.interpolation) == ((0.1,) * 3, "square", "bilinear")
+
+
+def test_statistics_that_the_user_names_come_with_complete_images(tiny_lite, tmp_path):
+    transform, _ = imported_lite(tiny_lite, tmp_path / "run", normalize="half", size=96)
+    assert transform == InputTransform(size=96, mean=(0.5,) * 3, std=(0.5,) * 3)
+    transform, _ = imported_lite(tiny_lite, tmp_path / "other", normalize="imagenet", size=96)
+    assert transform.mean == (0.485, 0.456, 0.406)
+
+
+def test_a_patch_size_that_does_not_divide_the_size_is_an_error(tmp_path):
+    name, file = "vit_tiny_patch16_224", tmp_path / "vit.safetensors"
+    save_file(timm.create_model(name, num_classes=0).state_dict(), file)
+    with pytest.raises(InputError, match=r"size: 90 px is not divisible by .* \(16 px\); set size to 80 or 96"):
+        import_checkpoint(
+            tmp_path / "vit.safetensors", "timm", tmp_path / "run", backbone="vit_tiny_patch16_224", size=90
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_frozen_figures_of_the_grocery_photos_need_the_transform_of_the_weights(shared, tmp_path):
+    file = shared / "data" / "weights" / "tf_efficientnet_lite0.fp16.safetensors"
+    import_checkpoint(file, "timm", tmp_path / "run", backbone="tf_efficientnet_lite0", size=128)
+    card = load_encoder(open_run(tmp_path / "run").encoder()).card.input
+    assert (card.mean, card.std, card.interpolation, card.crop_pct) == ((0.5,) * 3, (0.5,) * 3, "bicubic", 0.875)
 
 
 def test_the_former_spelling_of_normalize_works_and_warns(coarsecon, tmp_path):

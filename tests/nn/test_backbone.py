@@ -94,3 +94,25 @@ def test_features_that_are_not_pooled_are_told():
     model = create_backbone(BackboneSettings(name="test_resnet", args={"global_pool": ""}), 32)
     with pytest.raises(InputError, match=r"returns \[1, 96, 4, 4\] for an image instead of \[1, 96\]; .*pools"):
         check_image_size(model, 32)
+
+
+@pytest.mark.parametrize(("side", "hint"), [(100, "96 or 112"), (226, "224 or 240"), (9, "16")])
+def test_an_image_that_patches_do_not_divide_is_refused_with_the_nearest_sizes(side, hint):
+    model = timm.create_model("vit_tiny_patch16_224", img_size=max(side, 16), depth=1, num_classes=0)
+    with pytest.raises(InputError, match=f"data.size: {side} px is not divisible .*; set data.size to {hint}$"):
+        check_image_size(model, side)
+    padded = {"dynamic_img_size": True, "dynamic_img_pad": True}
+    check_image_size(timm.create_model("vit_tiny_patch16_224", depth=1, num_classes=0, **padded), 100)
+
+
+def test_images_that_are_not_square_are_refused():
+    settings = BackboneSettings(name="vit_tiny_patch16_224", args={"depth": 1, "img_size": [224, 160]})
+    with pytest.raises(InputError, match=r"backbone\.args: img_size 224 x 160 is not square.*; remove img_size"):
+        create_backbone(settings, 224)
+
+
+def test_weights_that_timm_does_not_have_are_named():
+    with pytest.raises(InputError, match=r"no weights 'imaginary' of resnet18; its weights are called a1_in1k"):
+        create_backbone(BackboneSettings(name="resnet18.imaginary"), 32)
+    with pytest.raises(InputError, match="no weights 'imaginary'"):
+        resolve_stem(BackboneSettings(name="resnet18.imaginary"), 32)
