@@ -171,6 +171,9 @@ class RunSettings(Settings):
         description="Global batch size in images, over all ranks (default: 128, down to 32 for fewer than 2,048 "
         "images).",
     )
+    accumulate: Count = Field(
+        1, description="Number of parts that the batch of a rank is computed in, to save memory; gradients add up."
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
     device: str = Field("auto", description="Device: auto (an accelerator if there is one), cpu, cuda, cuda:1, ...")
     batch_norm: Literal["shuffle", "sync", "local"] = Field(

@@ -41,6 +41,7 @@ class ASCL(MomentumContrast):
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
+        self.mean_loss = self.uses_queue
         self.predictor = predictor(config.dim, 512) if config.base == "byol" else nn.Identity()
         self._shuffles = self._shuffles and self.uses_queue  # the published BYOL branch does not shuffle its keys
 

@@ -81,6 +81,9 @@ class Method(nn.Module):
     compares_class_in_batch: ClassVar[bool] = False
     """True if the loss compares the images of a class within a batch, which then needs two of each class or more."""
 
+    mean_loss: bool = False
+    """The loss is a mean over the images of a batch, so that gradients of its parts add up (run.accumulate)."""
+
     heads: ClassVar[tuple[str, ...]] = ("projector", "classifier")
     """Attributes, if present, whose weights are saved with the encoder; all others are only used in training."""
 

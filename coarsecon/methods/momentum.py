@@ -49,6 +49,8 @@ class MomentumContrast(Method):
     max_queue_size: ClassVar[int] = 8192
     """Default of `queue_size` for datasets with at least twice as many images."""
 
+    mean_loss = True
+
     queue: KeyQueue
 
     def __init__(self, config: Any, setup: Setup) -> None:
@@ -60,7 +62,7 @@ class MomentumContrast(Method):
         across_ranks = setup.shuffle_keys and setup.comm.world_size > 1
         self._shuffles = has_split_batch_norm(self.encoder) or across_ranks
         self._views = {"query": setup.view(config.query_view), "key": setup.view(config.key_view)}
-        self._keys: tuple[Tensor, Tensor] | None = None
+        self._keys: list[tuple[Tensor, Tensor]] = []
 
     @property
     def uses_queue(self) -> bool:
@@ -123,11 +125,12 @@ class MomentumContrast(Method):
 
     def step(self, views: Views, labels: Tensor) -> dict[str, Tensor]:
         """Update the momentum encoder, project both views, compare with the queue."""
-        self.twin.update(self.encoder, self.projector)
+        if not self._keys:  # once a step, also if the batch is computed in parts
+            self.twin.update(self.encoder, self.projector)
         features = self.encoder(views["query"])
         q = self.projector(features)
         k = self.project_keys(views["key"])
-        self._keys = k, labels
+        self._keys.append((k, labels))
         return {
             "loss": self.loss(q, k, features, labels),
             **self._similarities(l2_normalize(to_float32(q.detach())), l2_normalize(k)),
@@ -170,10 +173,9 @@ class MomentumContrast(Method):
 
     def after_step(self) -> None:
         """Enqueue the keys of the step."""
-        assert self._keys is not None
-        keys, labels = self._keys
+        keys, labels = (torch.cat(parts) for parts in zip(*self._keys, strict=True))
         self.remember(self.comm.gather(keys), self.comm.gather(labels))
-        self._keys = None
+        self._keys = []
 
     def remember(self, keys: Tensor, labels: Tensor) -> None:
         """Store keys [N, D], not normalized, with their labels [N] for later steps."""

@@ -77,6 +77,7 @@ class SalMask(MomentumContrast):
 
     def __init__(self, config: Config, setup: Setup) -> None:
         super().__init__(config, setup)
+        self.mean_loss = self.uses_queue
         self.grid = patch_grid(setup.image_size)
         own, small = config.saliency == "momentum", config.saliency_stem == "small"
         self.saliency_image_size = setup.image_size if own or small else max(setup.image_size, STRIDE * self.grid)
@@ -130,9 +131,9 @@ class SalMask(MomentumContrast):
         On the SimCLR base all of them pass through the encoder and receive gradient.
         """
         masked = self.mask(views)
-        if self.uses_queue:
+        if self.uses_queue and not self._keys:
             self.twin.update(self.encoder, self.projector)
-        elif self.extractor is None:
+        elif self.extractor is None and not self._keys:
             self.twin.update(self.encoder)
         project = self.project_keys if self.uses_queue else self._project
         q, k = self._project(masked.query), project(masked.key)
@@ -145,7 +146,7 @@ class SalMask(MomentumContrast):
         else:
             gathered = [self.comm.gather_with_gradient(to_float32(projections)) for projections in (q, k, hard)]
             loss = masked_simclr_loss(*gathered, t=t, alpha=alpha)
-        self._keys = to_float32(k.detach()), labels
+        self._keys.append((to_float32(k.detach()), labels))
         return {"loss": loss, "hard_similarity": similarity.mean(), **self._similarities(queries, keys)}
 
     def shown(self, views: Views) -> Views:

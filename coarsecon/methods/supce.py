@@ -19,6 +19,7 @@ class SupCE(Method):
     """A linear classifier on the features."""
 
     min_classes = 2
+    mean_loss = True
 
     class Config(MethodSettings):
         """Settings of the cross-entropy baseline."""

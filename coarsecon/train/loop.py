@@ -5,6 +5,7 @@ import time
 from contextlib import nullcontext
 from typing import Any, Generic
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
@@ -161,12 +162,18 @@ class Loop(Generic[Batch]):
         """Compute the losses, update the parameters, and return the scalars."""
         for group in self.task.optimizer.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
-        scalars = self.task.losses(batch)
         self.task.optimizer.zero_grad(set_to_none=True)
-        scalars["loss"].backward()
+        parts = self.task.parts(batch)
+        rows = []
+        for part in parts:
+            scalars = self.task.losses(part)
+            (scalars["loss"] / len(parts)).backward()
+            rows.append({name: value.detach() for name, value in scalars.items()})
         self.task.optimizer.step()
         self.task.after_step()
-        return {name: value.detach() for name, value in scalars.items()}
+        return (
+            rows[0] if len(rows) == 1 else {name: torch.stack([row[name] for row in rows]).mean(0) for name in rows[0]}
+        )
 
     def _finish_epoch(self, epoch: int) -> None:
         progress = self.progress

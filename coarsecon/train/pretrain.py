@@ -25,6 +25,7 @@ from coarsecon.runtime.distributed import Distributed
 from coarsecon.runtime.documents import read_json_object
 from coarsecon.runtime.progress import Reporter
 from coarsecon.train import compiled, monitor
+from coarsecon.train.accumulation import accumulation_notes, check_parts, split_batch
 from coarsecon.train.batches import steps_at_once
 from coarsecon.train.checkpoint import save_checkpoint
 from coarsecon.train.distillation import distilled
@@ -68,6 +69,7 @@ def pretrain(
         raise InputError(
             "run.batch_size", f"{spec.batch_size} must be divisible by the number of ranks ({comm.world_size})"
         )
+    check_parts(spec, comm)
     with ExitStack() as held:
         has_state = comm.broadcast_object(lambda: _lock(run, resume, held))
         if has_state:
@@ -77,7 +79,7 @@ def pretrain(
         if has_state:
             loop.load()
         reporter.info(spec.summary() + (f" on {comm.world_size} ranks" if comm.world_size > 1 else ""))
-        for note in spec.notes():
+        for note in (*spec.notes(), *accumulation_notes(training.method, spec)):
             reporter.info(note)
         loop.run_to_end()
         for line in training.verdict():
@@ -151,6 +153,10 @@ class Pretraining(Task[ViewBatch]):
     def batches(self, epoch: int, done: int, timed: Timed) -> Iterator[ViewBatch]:
         """Draw the views of an epoch."""
         return self.source.epoch(epoch, done, timed)
+
+    def parts(self, batch: ViewBatch) -> list[ViewBatch]:
+        """Divide the views of this rank into run.accumulate parts."""
+        return split_batch(batch, self.config.run.accumulate)
 
     def losses(self, batch: ViewBatch) -> dict[str, Tensor]:
         """Run the method's step."""

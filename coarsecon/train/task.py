@@ -1,7 +1,7 @@
 """Interface between the training loop and pre-training, classifiers, and detectors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -77,6 +77,10 @@ class Task(ABC, Generic[Batch]):
     @abstractmethod
     def batches(self, epoch: int, done: int, timed: Timed) -> Iterator[Batch]:
         """Yield this rank's batches of an epoch after the first `done`; `timed` wraps the iterator that loads them."""
+
+    def parts(self, batch: Batch) -> Sequence[Batch]:
+        """Return the parts of a batch whose mean losses are averaged (gradient accumulation)."""
+        return [batch]
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:

@@ -87,7 +87,7 @@ def shuffled_keys(data: Path, comm: Distributed) -> dict[str, Tensor]:
     torch.manual_seed(comm.rank)
     with torch.no_grad():
         keys = made.method.project_keys(views["key"])
-    made.method._keys = keys, labels
+    made.method._keys = [(keys, labels)]
     made.method.after_step()
     comm.average_(running_statistics(made.method))
     made.method.twin.eval()
