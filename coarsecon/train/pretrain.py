@@ -20,7 +20,7 @@ from coarsecon.pictures.grid import write_image_grid
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.restore import open_encoder, save_heads, saved_modules
 from coarsecon.runtime import seeds
-from coarsecon.runtime.device import autocast
+from coarsecon.runtime.device import autocast, to_device
 from coarsecon.runtime.distributed import Distributed
 from coarsecon.runtime.documents import read_json_object
 from coarsecon.runtime.progress import Reporter
@@ -240,11 +240,19 @@ class Pretraining(Task[ViewBatch]):
 
     def verdict(self) -> list[str]:
         """Return lines that say whether training improved the weights that it started from, if both are monitored."""
-        if self.trained is None or not self.run.encoder("initial").is_file():
+        if self.trained is None or not self.config.backbone.starts_from_weights:
             return []
-        frozen = self.frozen or self.evaluate(open_encoder(self.run, "initial", self.device).backbone)
+        if self.frozen is None:  # the run was resumed
+            initial = self.comm.broadcast_object(self._saved_initial_encoder)
+            if initial is None:
+                return []
+            self.frozen = self.evaluate(to_device(initial.backbone, self.device))
         name = monitor.monitored_description(self.spec.dataset, self.config.data.validation)
-        return verdict(frozen.queries, self.trained.queries, name, level=self.config.data.labels)
+        return verdict(self.frozen.queries, self.trained.queries, name, level=self.config.data.labels)
+
+    def _saved_initial_encoder(self) -> Encoder | None:
+        """Return the initial encoder, on the CPU; None for a run of an earlier version, which has not kept it."""
+        return open_encoder(self.run, "initial") if self.run.encoder("initial").is_file() else None
 
     def score(self, metrics: dict[str, float]) -> float:
         """Return the monitored metric that `run.best_by` names."""

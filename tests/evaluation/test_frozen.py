@@ -25,7 +25,7 @@ def root(tiny_data, tmp_path_factory):
     torch.manual_seed(3)
     weights = folder / "weights.safetensors"
     save_file(create_backbone(BackboneSettings(**TINY_BACKBONE), 32).state_dict(), weights)
-    settings = tiny_settings(tiny_data, backbone={"weights": str(weights)})
+    settings = tiny_settings(tiny_data, backbone={"weights": str(weights)}, run={"precision": "float32"})
     return pretrain(build_run_spec(settings), folder / "run").root
 
 

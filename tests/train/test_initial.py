@@ -172,3 +172,10 @@ def test_commands_take_the_initial_checkpoint(coarsecon, run, words, tmp_path):
     device = [] if words[0] == "export" else ["--device", "cpu"]
     done = coarsecon(words[0], run.root, *words[1:], "--checkpoint", "initial", *device)
     assert done.code == 0, done.err
+
+
+def test_the_initial_and_the_last_encoder_of_a_run_can_be_combined(coarsecon, run, tmp_path):
+    done = coarsecon("combine", f"{run.root}@initial", run.root, "--out", tmp_path / "both")
+    assert done.code == 0, done.err
+    done = coarsecon("retrieve", tmp_path / "both", "--device", "cpu")
+    assert done.code == 0, done.err

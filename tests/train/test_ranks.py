@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
-from tiny import tiny_settings
+from safetensors.torch import save_file
+from tiny import TINY_BACKBONE, tiny_settings
 
+from coarsecon.config import BackboneSettings
+from coarsecon.nn.backbone import create_backbone
 from coarsecon.run.folder import RunFolder
+from coarsecon.train.loop import Loop
+from coarsecon.train.pretrain import pretrain
+from coarsecon.train.resolve import build_run_spec
 
 EPOCHS = 40
 NODES = {"one": "10.77.0.1", "two": "10.77.0.2"}
@@ -76,6 +83,24 @@ def test_a_run_killed_on_two_ranks_goes_on_with_one(coarsecon, config, tmp_path)
     done = coarsecon("pretrain", "--out", out, "--resume")
     assert done.code == 0, done.err
     assert_whole(out)
+
+
+@pytest.mark.slow
+def test_a_run_from_weights_resumed_on_two_ranks_is_compared_with_them(tiny_data, tmp_path, monkeypatch):
+    torch.manual_seed(3)
+    weights, out, config = tmp_path / "weights.safetensors", tmp_path / "run", tmp_path / "config.yaml"
+    save_file(create_backbone(BackboneSettings(**TINY_BACKBONE), 32).state_dict(), weights)
+    settings = tiny_settings(tiny_data, backbone={"weights": str(weights)}, run={"precision": "float32"})
+    config.write_text(yaml.safe_dump(settings))
+    monkeypatch.setattr(Loop, "_finish_epoch", lambda loop, epoch: loop.save("last") if not epoch else interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(build_run_spec(settings), out)
+    told = torchrun(config, out, "--standalone", "--nproc-per-node=2").communicate(timeout=300)[0]
+    assert told.count("fine Recall@1 within coarse classes on test: frozen") == 1, told
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.slow
