@@ -38,11 +38,17 @@ def cli(name: str, needs: tuple[str, ...], *words: str) -> Writer:
 
 
 PREPARE = ("prepare", "folder", "--source", "photos", "--workers", "1", "--out", "out")
+COMBINE = ("combine", "run", "run", "--data", "data", "--out", "new")
 PRETRAIN = ("pretrain", "--config", "settings.yaml", "--data", "data", "--out", "new")
 
 
 def _resume() -> None:
     command(*PRETRAIN, *["--resume"] * Path("new/config.yaml").is_file())()
+
+
+def _combine() -> None:
+    if not Path("new").exists():
+        command(*COMBINE)()
 
 
 def _download() -> None:
@@ -68,6 +74,8 @@ WRITERS = [
     cli("features", RUN, "knn", "run", "--data", "data"),
     cli("retrieve", RUN, "retrieve", "run", "--data", "data", "--query", "photos/bags/0.png", "--html", "page.html",
         "--png", "sheet.png"),
+    cli("tune", RUN, "retrieve", "run", "--data", "data", "--tune"),
+    Writer("combine", ("run", "data"), command(*COMBINE), _combine),
     cli("cluster", RUN, "cluster", "run", "--data", "data", "--split", "test"),
     cli("report", RUN, "report", "run"),
     cli("export", RUN, "export", "run", "--out", "exported"),

@@ -44,6 +44,8 @@ def write_world(root: Path, coarsecon: Callable[[Words], None]) -> None:
     for command in ("retrieve", "cluster", "tsne"):
         coarsecon([command, "run", "--data", "data"])
     coarsecon(["retrieve", "run", "--data", "data", "--query", "photos/bags/0.jpg", "--top-k", "2"])
+    coarsecon(["retrieve", "run", "--data", "data", "--tune"])
+    coarsecon(["combine", "run", "run", "--data", "data", "--out", "both"])
     _write_tables(root / "tables")
     _write_weights(root)
     _write_plugin(root / "site")
@@ -121,6 +123,7 @@ READ_DATA = [
     ["retrieve", "run", "--data", "data", "--json", "-"],
     ["pretrain", "--data", "data", "--method", "supce", *PRETRAIN[:6], "--backbone", "resnet10t", "--out", "new"],
 ]
+READ_BOTH = [["knn", "both", "--data", "data"], ["retrieve", "both", "--data", "data"], ["report", "both"]]
 READ_RUN = [
     ["retrieve", "run", "--data", "data", "--json", "-"],
     ["retrieve", "run", "--data", "data", "--query", "photos/bags/0.jpg", "--top-k", "2"],
@@ -158,6 +161,10 @@ TARGETS = [
                                                      ["report", "run"]], ("data", "photos")),
     Target("results", "run", "results/*", [["report", "run"], ["export", "run", "--to", "hub", "--out", "card"]],
            ("data",)),
+    Target("tuned settings", "run", "tuned.json", [
+        ["retrieve", "run", "--data", "data", "--query", "photos/bags/0.jpg", "--tuned"]], ("data", "photos")),
+    Target("combination", "both", "combined.json", READ_BOTH, ("data",)),
+    Target("part of a combination", "both", "parts/*/*", READ_BOTH, ("data",)),
     Target("features", "run", "features/*", READ_RUN[:5], ("data", "photos")),
     Target("index", "run", "index/**/*", [READ_RUN[1]], ("data", "photos")),
     Target("foreign weights", "weights", "*", [
