@@ -90,7 +90,8 @@ def test_a_run_from_weights_resumed_on_two_ranks_is_compared_with_them(tiny_data
     torch.manual_seed(3)
     weights, out, config = tmp_path / "weights.safetensors", tmp_path / "run", tmp_path / "config.yaml"
     save_file(create_backbone(BackboneSettings(**TINY_BACKBONE), 32).state_dict(), weights)
-    settings = tiny_settings(tiny_data, backbone={"weights": str(weights)}, run={"precision": "float32"})
+    sections = {"backbone": {"weights": str(weights)}, "data": {"validation": 0.0}, "run": {"precision": "float32"}}
+    settings = tiny_settings(tiny_data, **sections)
     config.write_text(yaml.safe_dump(settings))
     monkeypatch.setattr(Loop, "_finish_epoch", lambda loop, epoch: loop.save("last") if not epoch else interrupt())
     with pytest.raises(KeyboardInterrupt):
