@@ -114,6 +114,8 @@ def evaluate(
 
 
 def _recall_of_queries(features: Tensor, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not known:
+        return {}
     search = Search.among(features)
     pairs = {level: (labels, labels) for level, labels in known.items()}
     queries = {f"{level}_recall@1": hits for level, hits in hits_at_1(search, pairs).items()}
