@@ -89,7 +89,9 @@ def embed(model: nn.Module, transform: InputTransform, split: Split, view: int =
     return {name: torch.cat(rows) for name, rows in made.items()}
 
 
-def encoders(data: PreparedDataset, count: int, names: list[str], sizes: list[int]) -> Iterator[list[object]]:
+def encoders(
+    data: PreparedDataset, count: int, names: list[str], sizes: list[int], repeats: int
+) -> Iterator[list[object]]:
     """Yield a row for each encoder: title, truth, and the criteria."""
     held_out = next(name for name in ("test", "val") if name in data.splits)
     train, queries = (
@@ -109,7 +111,7 @@ def encoders(data: PreparedDataset, count: int, names: list[str], sizes: list[in
                 truth,
                 recall_at_k(among[stage], coarse[1], [1])[1],
                 float(view_agreement(first[stage], second[stage], coarse[1]).nanmean()),
-                cluster_stability(first[stage], second[stage], coarse[1])[0],
+                cluster_stability(first[stage], second[stage], coarse[1], repeats=repeats)[0],
             ]
 
 
@@ -120,6 +122,7 @@ def main() -> None:
     parser.add_argument("--weights", action="append", help="NAME=FILE, NAME=random, or CARD.json=FILE")
     parser.add_argument("--sizes", default="32", help="image sizes in pixels")
     parser.add_argument("--images", type=int, default=1000, help="images of each split, drawn evenly")
+    parser.add_argument("--repeats", type=int, default=5, help="random halvings for the stability of clusters")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
     names = options.weights or ["resnet18=random", "tf_efficientnet_lite0=random"]
@@ -127,7 +130,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         datasets = [open_dataset(path) for path in options.data or ()]
         for data in datasets or [prepare_dataset("toy", Path(folder) / "toy")]:
-            rows = list(encoders(data, options.images, names, sizes))
+            rows = list(encoders(data, options.images, names, sizes, options.repeats))
             print(
                 f"\n{data.info.name}, {len(rows)} encoders\n\n| encoder | within coarse R@1 | {' | '.join(CRITERIA)} |"
             )

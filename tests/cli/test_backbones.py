@@ -81,6 +81,9 @@ def test_a_rerun_reads_what_is_finished(compared, coarsecon, monkeypatch):
 
 def test_runs_have_the_transform_of_their_weights_and_count_as_frozen(compared, coarsecon):
     data, out, _, _ = compared
+    card = json.loads((out / "test_resnet-published-32px" / "encoder.json").read_text())
+    assert card["input"]["mean"] == list(timm.models.get_pretrained_cfg("test_resnet").mean)
+    assert card["input"]["interpolation"] == "bicubic"
     random = json.loads((out / "test_resnet-random-32px" / "encoder.json").read_text())
     assert random["input"]["mean"] == json.loads((data / "dataset.json").read_text())["mean"]
     done = coarsecon("retrieve", out / "test_vit-random-32px", "--split", "train", *FAST)
@@ -156,7 +159,7 @@ def test_an_existing_run_is_evaluated_as_it_is(tmp_path, coarsecon, tiny_data, c
         (["resnet51"], [], "timm has no model called 'resnet51'; did you mean"),
         (["test_resnet=missing.pth"], [], "missing.pth: no such file"),
         (["photos/missing"], [], "neither a run folder nor the name of a network"),
-        (["test_vit=random"], ["--sizes", "36"], "36 px"),
+        (["test_vit=random"], ["--sizes", "36"], "36 px is not divisible by the patch size of test_vit (16 px)"),
         (["test_vit=random"], ["--sizes", "0"], "--sizes: 0 is not a list of numbers above 0"),
         (["test_vit=random"], ["--pooling", "max"], "--pooling: 'max' is not known; choose among cls, mean, both"),
         (["vit_base_patch16_siglip_224=random"], ["--pooling", "cls"], "has no class token; choose mean"),
