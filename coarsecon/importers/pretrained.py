@@ -45,6 +45,7 @@ def write_timm_run(
         raise InputError(out, "exists already", "choose another folder")
     if weights == "published":
         transform = published_transform(name, size)
+        transform = transform.uncropped() if dataset.info.form == "array" else transform
     else:
         info = dataset.info
         transform = InputTransform(size=size or info.size, mean=info.mean, std=info.normalizing_std)

@@ -82,8 +82,9 @@ def test_a_rerun_reads_what_is_finished(compared, coarsecon, monkeypatch):
 def test_runs_have_the_transform_of_their_weights_and_count_as_frozen(compared, coarsecon):
     data, out, _, _ = compared
     card = json.loads((out / "test_resnet-published-32px" / "encoder.json").read_text())
-    assert card["input"]["mean"] == list(timm.models.get_pretrained_cfg("test_resnet").mean)
-    assert card["input"]["interpolation"] == "bicubic"
+    published = timm.models.get_pretrained_cfg("test_resnet")
+    assert card["input"]["mean"] == list(published.mean)
+    assert card["input"]["interpolation"] == published.interpolation
     random = json.loads((out / "test_resnet-random-32px" / "encoder.json").read_text())
     assert random["input"]["mean"] == json.loads((data / "dataset.json").read_text())["mean"]
     done = coarsecon("retrieve", out / "test_vit-random-32px", "--split", "train", *FAST)
