@@ -63,7 +63,7 @@ def tasks_for(dataset: PreparedDataset, *, label_free: bool = False) -> list[Tas
     vote = {"k": (KNN_NEIGHBORS,)}
     if finest != "fine":
         knn = Task("knn", vote, [("coarse kNN", "coarse", "top1")])
-        return [STABILITY, knn, Task("retrieve", retrieve, RETRIEVAL[2:])]
+        return [Task("retrieve", retrieve, RETRIEVAL[2:]), knn, STABILITY]
     tasks = [Task("retrieve", retrieve, RETRIEVAL)]
     few_shot = {**FEW_SHOT, "queries": _few_shot_queries(dataset.split(queries or "train").labels["fine"])}
     tasks.append(Task("fewshot", few_shot, [("5-way 1-shot", "", "accuracy")]))

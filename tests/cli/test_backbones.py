@@ -105,7 +105,7 @@ def test_only_coarse_labels_rank_by_criteria_that_need_no_fine_ones(tmp_path, co
     done = coarsecon("backbones", data, "test_resnet=random", "--out", tmp_path / "runs", *FAST, "--json", "-")
     assert done.code == 0, done.err
     (found,) = json.loads(done.out)
-    assert list(found["scores"]) == ["view agreement", "cluster stability", "coarse kNN", "coarse R@1"]
+    assert list(found["scores"]) == ["coarse R@1", "coarse kNN", "view agreement", "cluster stability"]
 
 
 def test_a_dataset_with_one_split_searches_and_cross_validates_in_it(tmp_path, coarsecon):
