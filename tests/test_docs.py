@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from installed import Environment
 from PIL import Image
 from published import maskcon
+from safetensors.torch import save_file
 from shapes import write_coco, write_voc
 from tiny import TINY_BACKBONE
 
@@ -67,6 +69,8 @@ def sandbox(tmp_path, monkeypatch):
         folder = tmp_path / "photos" / ("bags" if i % 2 else "shoes")
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (128, 150, 3), dtype=np.uint8)).save(folder / f"IMG_{i + 89:04d}.jpg")
+    (tmp_path / "weights").mkdir()
+    save_file(timm.create_model("tf_efficientnet_lite0").state_dict(), tmp_path / "weights" / "lite0.safetensors")
     rows = ["path,coarse,fine,split"]
     for i in range(40):
         split, fine = ("train", "test")[i % 4 == 3], f"fine{i // 4 % 4}"
@@ -89,9 +93,11 @@ def shrunk(command: list[str], **method: int) -> list[str]:
         return [*command, "--port", "0", "--device", "cpu"]
     if command[1] != "pretrain":
         return command
-    settings = {"backbone.args": TINY_BACKBONE["args"], "run.log_every": 1, "data.workers": 0}
-    settings |= {"run.monitor_images": 32, "backbone.stem": "small"}
-    settings |= {f"method.{key}": value for key, value in method.items()}
+    settings = {"run.log_every": 1, "data.workers": 0, "run.monitor_images": 32}
+    if "tf_efficientnet_lite0" not in command:
+        settings |= {"backbone.args": TINY_BACKBONE["args"], "backbone.stem": "small"}
+    if "supce" not in command and ("--method" in command or "--init-from" not in command):  # the others have a queue
+        settings |= {f"method.{key}": value for key, value in method.items()}
     flags = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     return [*command, *flags, "--epochs", "1", "--batch-size", "16", "--limit", "40", "--device", "cpu"]
 
