@@ -50,7 +50,9 @@ def rows(arguments: argparse.Namespace) -> list[tuple[str, int, Make]]:
 
     def pretrain(method: str, seed: int, initial: dict[str, str]) -> Make:
         sections = merge(defaults, {"backbone": initial, "run": {"seed": seed, "monitor_every": 0}})
-        return lambda out: coarsecon.pretrain(data, method=method, out=out, **sections)
+        return lambda out: coarsecon.pretrain(
+            data, method=method, out=out, resume=(out / "config.yaml").exists(), **sections
+        )
 
     def combine(seed: int) -> Make:
         runs = [frozen, arguments.out / f"{METHODS[0]}-{seed}"]

@@ -71,7 +71,8 @@ def test_every_command_is_documented_with_all_options(reference, coarsecon, monk
             name for each in reference.parameters(function) for name in re.findall(r"--[a-z0-9-]+", each.name)
         }
         shown = coarsecon(*typed.split()[1:], "--help").out
-        declared = set(re.findall(r"│[ *]+(--[a-z][a-z0-9-]*)", shown)) - {"--help"}
+        declared = set(re.findall(r"(?<=│)[ *]+(--[a-z][a-z0-9-]*)", shown)) - {"--help"}
+        declared |= set(re.findall(r"│[ *]+--[a-z0-9-]+ +(--no-[a-z0-9-]+)", shown))
         assert documented == declared, typed
 
 
@@ -105,7 +106,8 @@ def test_commands_named_in_the_text_exist_with_their_options(reference, coarseco
             words = shlex.split(written)
             if words[0].startswith("-") or words == ["data", "check,"]:
                 continue
-            typed = words[:2] if words[0] in {*groups, "prepare"} and len(words) > 1 else words[:1]
+            is_group = words[0] in {*groups, "prepare"} and len(words) > 1 and not words[1].startswith("-")
+            typed = words[:2] if is_group else words[:1]
             typed = [word.strip(",") for word in typed]
             assert typed in known or typed[0] in {*groups, "prepare"}, (document.name, written)
             wanted = {word.partition("=")[0] for word in words if word.startswith("--")}

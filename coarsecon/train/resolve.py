@@ -111,7 +111,7 @@ class RunSpec:
             if loaded and on_weights:
                 on_weights(loaded[0])
             if not self.restored:
-                check_image_size(encoder, image.size)
+                check_image_size(encoder, image.size, patches=not self.restored)
             freeze(encoder, self.config.finetune, [entry for report in loaded for entry in report.new])
             setup = Setup(
                 encoder=encoder,

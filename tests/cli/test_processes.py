@@ -9,9 +9,10 @@ from coarsecon.cli.lazy import command_names, load_command
 SINGLE = {
     "quickstart": [], "prepare": ["toy"], "localize": ["RUN"], "serve": ["RUN"], "report": ["RUN"], "export": ["RUN"],
     "detect": ["RUN"], "import": ["FILE", "--from", "timm", "--out", "out"], "data": ["check", "DIR"],
+    "backbones": ["DATA"], "combine": ["RUN", "RUN", "--out", "out"],
 }  # fmt: skip
 """Commands that write and know no ranks, with the least that they need."""
-SHARED = {"pretrain", "retrieve", "knn", "linear", "fewshot", "cluster", "tsne"}
+SHARED = {"pretrain", "retrieve", "knn", "linear", "fewshot", "cluster", "stability", "tsne"}
 LISTS = {"methods", "datasets", "plugins", "doctor", "recipes"}
 
 

@@ -47,8 +47,8 @@ def test_every_method_is_restored_with_its_heads_and_without_its_memory(saved, f
     for expected, restored in ((projections, method.project(features)), (logits, method.coarse_logits(features))):
         assert (expected is None) == (restored is None)
         assert expected is None or torch.equal(restored, expected)
-    assert (projections is None) == (form == "supce")
-    assert (logits is None) == (form.split()[0] not in ("supce", "coins", "ancor"))
+    assert (projections is None) == (form in ("supce", "cnce"))
+    assert (logits is None) == (form.split()[0] not in ("supce", "cnce", "coins", "ancor"))
     buffers = sum(buffer.numel() for name, buffer in method.named_buffers() if name.startswith(("queue", "banks")))
     assert buffers < 100
     assert set(load_file(run.heads())) == {
