@@ -16,7 +16,7 @@ QUERIES, NEIGHBORS = 4, 8
 
 ABOUT = (
     "Scores in percent, with half the width of their 95% intervals; the best of each column is bold. Differences "
-    "within the intervals may be due to the choice of queries: `coarsecon report` tests them on the same queries."
+    "within the intervals may be due to the choice of queries: coarsecon report tests them on the same queries."
 )
 
 
