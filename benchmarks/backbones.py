@@ -30,7 +30,7 @@ from coarsecon.metrics.retrieval import recall_at_k, summary, values_within
 from coarsecon.metrics.stability import cluster_stability, view_agreement
 from coarsecon.nn.backbone import create_backbone
 from coarsecon.nn.encoder import EncoderCard, InputTransform
-from coarsecon.nn.published import published_transform
+from coarsecon.nn.published import find_published_transform
 from coarsecon.nn.weights import load_weights
 from coarsecon.search.exact import l2_normalize
 from coarsecon.views.batch import ImageBatch
@@ -59,7 +59,7 @@ def networks(names: list[str], sizes: list[int]) -> Iterator[tuple[str, nn.Modul
             if file != "random":
                 load_weights(model, Path(file), fresh_stem=False)
             kind = "random" if file == "random" else "pretrained"
-            yield f"{name}, {kind}, {size} px", model.eval(), published_transform(name, size)
+            yield f"{name}, {kind}, {size} px", model.eval(), find_published_transform(name, size).transform
 
 
 @torch.no_grad()

@@ -45,14 +45,12 @@ def compare_queries(
 
 
 def _compared(before: Any, after: Any) -> dict[str, Any]:
-    from coarsecon.metrics.interval import paired_difference
+    from coarsecon.metrics.interval import paired_means
 
-    counted = ~(before.isnan() | after.isnan())
-    before, after = before[counted].double(), after[counted].double()
-    if not len(before):
+    means = paired_means(before, after)
+    if means is None:
         return {"value": 0.0, "difference": 0.0, "interval": None}
-    interval = paired_difference((after - before).numpy())
-    return {"value": float(before.mean()), "difference": float((after - before).mean()), "interval": list(interval)}
+    return {"value": means.before, "difference": means.difference, "interval": list(means.interval)}
 
 
 def frozen_table(part: Mapping[str, Any], values: Mapping[str, Any], checkpoint: str) -> Table:

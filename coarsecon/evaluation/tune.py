@@ -9,7 +9,7 @@ from coarsecon.errors import InputError
 from coarsecon.evaluation.base import Metric, Result, Table, percent
 from coarsecon.evaluation.pairing import WITHIN
 from coarsecon.evaluation.tuning_cases import Case, Values, tuning_cases
-from coarsecon.metrics.interval import Interval, paired_difference, wilson
+from coarsecon.metrics.interval import Interval, PairedMeans, paired_means, wilson
 from coarsecon.run.facade import Run
 from coarsecon.run.tuned import store_tuning
 from coarsecon.run.tuning import Reranking, TunedFeatures, Tuning, encoders_of
@@ -62,10 +62,10 @@ def tune(run: Run, split: str | None, gallery_split: str | None) -> Result:
     summary = _summary(*values)
     by_level: dict[str, dict[str, object]] = {level: {} for level in values[0]}
     for (level, name), each in summary.items():
-        by_level[level][name] = each.json()
+        by_level[level][name] = _to_json(each)
     return Result(
         metrics=[
-            Metric(name, each.tuned, level, "share", count=each.count)
+            Metric(name, each.after, level, "share", count=each.count)
             for (level, name), each in summary.items()
         ],
         split=reporting.queries.ref.split,
@@ -132,30 +132,24 @@ def _rerankings(run: Run, tuning: Tuning) -> list[Tuning]:
 STEPS: Sequence[Options] = (_layers, _encoders, _flip, _zooms, _transforms, _fusion, _rerankings)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A metric of the plain and of the tuned search over `count` queries, with 95% intervals."""
-
-    plain: float
-    tuned: float
-    difference: Interval
-    count: int
-
-    def json(self) -> dict[str, object]:
-        """Return the numbers with their intervals."""
-        intervals = {"plain_ci95": wilson(self.plain, self.count), "tuned_ci95": wilson(self.tuned, self.count)}
-        return {**vars(self), "difference": self.tuned - self.plain, **intervals, "difference_ci95": self.difference}
-
-
-def _summary(plain: Values, tuned: Values) -> dict[tuple[str, str], Comparison]:
+def _summary(plain: Values, tuned: Values) -> dict[tuple[str, str], PairedMeans]:
+    """Compare the plain and the tuned search by level and metric; each has queries that count."""
     found = {}
     for level, names in plain.items():
         for name, before in names.items():
-            known = ~before.isnan()
-            pair = before[known].double(), tuned[level][name][known].double()
-            interval = paired_difference((pair[1] - pair[0]).numpy())
-            found[level, name] = Comparison(float(pair[0].mean()), float(pair[1].mean()), interval, int(known.sum()))
+            means = paired_means(before, tuned[level][name])
+            assert means is not None
+            found[level, name] = means
     return found
+
+
+def _to_json(means: PairedMeans) -> dict[str, object]:
+    """Return the numbers with their 95% intervals."""
+    return {
+        "plain": means.before, "tuned": means.after, "difference": means.difference, "count": means.count,
+        "plain_ci95": wilson(means.before, means.count), "tuned_ci95": wilson(means.after, means.count),
+        "difference_ci95": means.interval,
+    }  # fmt: skip
 
 
 def _score(values: Values) -> float:
@@ -185,12 +179,12 @@ def _tries_table(tries: Sequence[Try], where: str) -> Table:
     return Table(f"Recall@1 of validation queries: {where}, in %", columns, rows)
 
 
-def _comparison(summary: dict[tuple[str, str], Comparison], best: Tuning, where: str) -> Table:
+def _comparison(summary: dict[tuple[str, str], PairedMeans], best: Tuning, where: str) -> Table:
     rows = []
     for (level, name), each in summary.items():
-        before, after = (_with_interval(value, wilson(value, each.count)) for value in (each.plain, each.tuned))
+        before, after = (_with_interval(value, wilson(value, each.count)) for value in (each.before, each.after))
         title = f"{SHORT.get(level, level)} {name.replace('recall', 'R')}"
-        rows.append([title, before, after, _difference(each.tuned - each.plain, each.difference)])
+        rows.append([title, before, after, _difference(each.difference, each.interval)])
     title = f"Retrieval of {where}, in %, with 95% intervals; tuned: {best.describe()}"
     return Table(title, ["", "plain", "tuned", "difference"], rows, numbers=False)
 

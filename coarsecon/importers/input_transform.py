@@ -12,7 +12,7 @@ from coarsecon.nn.backbone import SMALL_IMAGE_SIZE
 from coarsecon.nn.checkpoint import ForeignCheckpoint
 from coarsecon.nn.encoder import EncoderCard, InputTransform
 from coarsecon.nn.places import choose_place, places
-from coarsecon.nn.published import find_published_transform
+from coarsecon.train.input_transform import transform_of_weights
 
 STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -91,11 +91,8 @@ def _of_weights(
     backbone: BackboneSettings, config: ImporterConfig, dataset: PreparedDataset | None, file: Path
 ) -> tuple[InputTransform, list[str]]:
     """Return the transform that timm or a file next to the weights names, at the size of the user or the dataset."""
-    published, origin = find_published_transform(
-        backbone.name, config.size or (dataset.info.size if dataset else None), file
-    )
-    if dataset is not None and dataset.info.form == "array":
-        published = published.uncropped()
+    size = config.size or (dataset.info.size if dataset else None)
+    published, origin = transform_of_weights(backbone.name, dataset, size, file)
     assumed = []
     if config.size is None:
         assumed.append(f"size: images of {published.size} px, that of the {'dataset' if dataset else 'weights'}")

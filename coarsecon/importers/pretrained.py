@@ -12,7 +12,7 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.importers.writing import write_run
 from coarsecon.nn.backbone import check_image_size, create_backbone
 from coarsecon.nn.encoder import InputTransform
-from coarsecon.nn.published import published_transform
+from coarsecon.train.input_transform import transform_of_weights
 
 RANDOM_SEED = 0
 """Seed of random weights."""
@@ -44,8 +44,7 @@ def write_timm_run(
     if out.exists():
         raise InputError(out, "exists already", "choose another folder")
     if weights == "published":
-        transform = published_transform(name, size)
-        transform = transform.uncropped() if dataset.info.form == "array" else transform
+        transform = transform_of_weights(name, dataset, size).transform
     else:
         info = dataset.info
         transform = InputTransform(size=size or info.size, mean=info.mean, std=info.normalizing_std)

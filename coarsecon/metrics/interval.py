@@ -3,9 +3,14 @@
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Z95 = 1.959963984540054
 BOOTSTRAP_DRAWS = 4000
@@ -85,3 +90,25 @@ def paired_difference(differences: ArrayLike) -> Interval:
     low, high = np.quantile(drawn @ steps, [0.025, 0.975]) / BOOTSTRAP_BINS / total
     rounding = values.mean() - (values * BOOTSTRAP_BINS).round().mean() / BOOTSTRAP_BINS
     return float(low + rounding), float(high + rounding)
+
+
+@dataclass(frozen=True)
+class PairedMeans:
+    """Means of the same `count` queries in two runs, and the 95% interval of their difference."""
+
+    before: float
+    after: float
+    difference: float
+    interval: Interval
+    count: int
+
+
+def paired_means(before: "Tensor", after: "Tensor") -> PairedMeans | None:
+    """Compare values [Q] of queries in two runs; NaN marks a query that does not count. None if no query counts."""
+    counted = ~(before.isnan() | after.isnan())
+    if not counted.any():
+        return None
+    first, second = before[counted].double(), after[counted].double()
+    changes = second - first
+    interval = paired_difference(changes.numpy())
+    return PairedMeans(float(first.mean()), float(second.mean()), float(changes.mean()), interval, len(changes))

@@ -162,13 +162,8 @@ def _image_size_hint(name: str) -> str:
 
 
 @torch.no_grad()
-def check_image_size(model: nn.Module, image_size: int, *, patches: bool = True) -> None:
+def check_image_size(model: nn.Module, image_size: int) -> None:
     """Check a network on one image of this size; its mode and weights are unchanged.
-
-    Args:
-        model: The network.
-        image_size: Image size in pixels.
-        patches: Require that the patches of a transformer divide the image, which earlier versions did not.
 
     Raises:
         InputError: Its patches do not divide the image, it cannot take the image, or it does not return features
@@ -176,8 +171,7 @@ def check_image_size(model: nn.Module, image_size: int, *, patches: bool = True)
     """
     cfg: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     name, training = str(cfg.get("architecture") or type(model).__name__), model.training
-    if patches:
-        _check_patches(model, image_size, name)
+    _check_patches(model, image_size, name)
     model.eval()
     try:
         shape = getattr(model(torch.zeros(1, 3, image_size, image_size)), "shape", None)

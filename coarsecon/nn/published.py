@@ -33,8 +33,8 @@ class PublishedTransform(NamedTuple):
     origin: str
 
 
-def published_transform(name: str, size: int | None = None, file: Path | None = None) -> InputTransform:
-    """Return the input transform of a timm model's weights: statistics, interpolation and crop.
+def find_published_transform(name: str, size: int | None = None, file: Path | None = None) -> PublishedTransform:
+    """Return the input transform of a timm model's weights (statistics, interpolation and crop) and its origin.
 
     Images of up to 64 px stay complete, because they are prepared as squares.
 
@@ -48,13 +48,8 @@ def published_transform(name: str, size: int | None = None, file: Path | None = 
         InputError: There is no such model, a file next to the weights is malformed, or the weights are for images
             that are not square and no size is given.
     """
-    return find_published_transform(name, size, file).transform
-
-
-def find_published_transform(name: str, size: int | None = None, file: Path | None = None) -> PublishedTransform:
-    """Return the input transform as `published_transform` does, with its origin."""
-    beside = None if file is None else _from_card(file, size) or _from_config(file, size)
-    transform, origin = beside or _from_name(name, size)
+    described = None if file is None else _from_card(file, size) or _from_config(file, size)
+    transform, origin = described or _from_name(name, size)
     return PublishedTransform(transform.uncropped() if transform.size <= SMALL_IMAGE_SIZE else transform, origin)
 
 

@@ -21,9 +21,9 @@ from coarsecon.run.embedding import Images, embed_images
 from coarsecon.run.estimator import Estimator
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import RunFolder, open_run
-from coarsecon.run.held_out import count_training_images, trained_with
 from coarsecon.run.missing import no_dataset
 from coarsecon.run.neighbors import Neighbors, search_split
+from coarsecon.run.overlap import count_training_images, trained_with
 from coarsecon.run.provenance import OWN, computed_from, store_entry
 from coarsecon.run.spec import FeatureSpec, Runtime
 from coarsecon.runtime.distributed import Distributed, RankFinished

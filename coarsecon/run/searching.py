@@ -8,8 +8,8 @@ from coarsecon.data.formats.find import find_images
 from coarsecon.pictures.rows import GalleryRow
 from coarsecon.run.facade import Run
 from coarsecon.run.image_files import files_fingerprint
-from coarsecon.run.tuned import read_tuning
-from coarsecon.run.tuning import TunedFeatures, TunedGallery
+from coarsecon.run.tuned import tuned_gallery
+from coarsecon.run.tuning import TunedGallery
 from coarsecon.search.collection import (
     Collection,
     files_collection,
@@ -62,12 +62,11 @@ def tuned(run: Run, gallery: Gallery) -> Gallery:
     Raises:
         InputError: The run is not tuned, or the settings are stale.
     """
-    features, files = TunedFeatures(run.store, read_tuning(run)), gallery.files
+    files = gallery.files
     if files is None:
-        sets = features.sets(lambda store: store.split(run.dataset, gallery.name))
+        found = tuned_gallery(run, lambda store: store.split(run.dataset, gallery.name))
     else:
-        sets = features.sets(lambda store: store.files(files, name=gallery.name))
-    found = TunedGallery(features, sets)
+        found = tuned_gallery(run, lambda store: store.files(files, name=gallery.name))
     return replace(gallery, images=replace(gallery.images, features=found.features), tuned=found)
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 from coarsecon import registry
 from coarsecon.config import RunConfig
 from coarsecon.data.prepare.split import hold_out
+from coarsecon.data.prepare.splitting import finest_labels
 from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import Split, open_dataset
 from coarsecon.data.prepared.subset import draw_evenly
@@ -41,13 +42,11 @@ def validation_images(split: Split, config: RunConfig) -> Split:
 
 def _held_out(split: Split, config: RunConfig) -> Tensor:
     """Return the indices of the held-out images: stratified by the finest known label, with groups in one part."""
-    labels = split.labels[config.data.labels]
-    if "fine" in split.labels:
-        fine = split.labels["fine"]
-        labels = fine.where(fine >= 0, labels + (labels >= 0) * (fine.max() + 1))
+    columns = {level: column.numpy() for level, column in split.labels.items()}
+    _, strata = finest_labels(columns, ("fine", config.data.labels))
     groups = [split.groups] if split.groups else []
     seed = derived_seed(config.run.seed, VALIDATION)
-    return torch.from_numpy(hold_out(labels.numpy(), config.data.validation, groups=groups, seed=seed))
+    return torch.from_numpy(hold_out(strata, config.data.validation, groups=groups, seed=seed))
 
 
 def trained_images(run: RunFolder, part: SplitRef) -> Split:

@@ -10,7 +10,7 @@ from coarsecon.errors import InputError
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.provenance import Verifier, computed_from, encoder_entry
 from coarsecon.run.results import COMPUTED_FROM
-from coarsecon.run.tuning import TUNE, TunedFeatures, TunedGallery, Tuning
+from coarsecon.run.tuning import TUNE, Read, TunedFeatures, TunedGallery, Tuning
 from coarsecon.runtime.documents import read_json_object
 from coarsecon.runtime.files import atomic_write
 from coarsecon.runtime.settings import validate
@@ -72,13 +72,22 @@ def read_tuning(run: "Run") -> Tuning:
     return tuning
 
 
+def tuned_gallery(run: "Run", read: Read) -> TunedGallery:
+    """Return images as a gallery with the tuned settings of a run; `read` returns their features by one encoder.
+
+    Raises:
+        InputError: As `read_tuning`.
+    """
+    features = TunedFeatures(run.store, read_tuning(run))
+    return TunedGallery(features, features.sets(read))
+
+
 def tuned_index(run: "Run", split: str, items: ItemTable) -> tuple[TunedGallery, TunedIndex]:
     """Return a split as a gallery with the tuned settings of a run, and the index of its images, which are `items`.
 
     Raises:
         InputError: As `read_tuning`; or there is no such split.
     """
-    features = TunedFeatures(run.store, read_tuning(run))
+    gallery = tuned_gallery(run, lambda store: store.split(run.dataset, split))
     run.use(SplitRef(run.dataset, split))
-    gallery = TunedGallery(features, features.sets(lambda store: store.split(run.dataset, split)))
     return gallery, gallery.index(items)

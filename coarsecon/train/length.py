@@ -24,7 +24,7 @@ def default_batch_size(images: int) -> int:
 def default_epochs(images: int) -> int:
     """Return 200 epochs for 50,000 images and more, and for fewer in inverse proportion to their root, up to 500.
 
-    They are for random initial weights; `coarsecon.train.finetuning` has those for pretrained ones.
+    They are for random initial weights; `coarsecon.train.finetune_defaults` has those for pretrained ones.
     """
     ratio = math.sqrt(REFERENCE_IMAGES / min(images, REFERENCE_IMAGES))
     return round(min(MAX_EPOCHS, REFERENCE_EPOCHS * ratio))

@@ -28,13 +28,16 @@ WITHIN = "fine_within_coarse_recall@1"
 def monitored_name(dataset: PreparedDataset) -> str:
     """Return the first split with labels among val, test and train."""
     names = [name for name in ("val", "test", "train") if name in dataset.splits]
-    labeled = (name for name in names if any((column >= 0).any() for column in dataset.split(name).labels.values()))
-    return next(labeled, names[0])
+    return next((name for name in names if _has_labels(dataset, name)), names[0])
 
 
 def has_validation(dataset: PreparedDataset) -> bool:
     """Return whether the dataset has a split val with labels."""
-    return "val" in dataset.splits and any((column >= 0).any() for column in dataset.split("val").labels.values())
+    return "val" in dataset.splits and _has_labels(dataset, "val")
+
+
+def _has_labels(dataset: PreparedDataset, split: str) -> bool:
+    return any((column >= 0).any() for column in dataset.split(split).labels.values())
 
 
 def monitored_description(dataset: PreparedDataset, validation: float) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from coarsecon.config import Checkpoint
 from coarsecon.data.prepared.loader import ImageLoader
+from coarsecon.data.prepared.store import Split
 from coarsecon.errors import InputError
 from coarsecon.nn.average import WeightAverage
 from coarsecon.nn.encoder import Encoder, InputTransform, read_card, save_encoder
@@ -225,10 +227,14 @@ class Pretraining(Task[ViewBatch]):
         self.trained = self.evaluate(self.evaluated["encoder"])
         return self.trained.metrics
 
+    @cached_property
+    def monitored(self) -> Split:
+        """The images of every evaluation, which are chosen once."""
+        return monitor.monitored_images(self.spec.dataset, self.config)
+
     def evaluate(self, backbone: nn.Module) -> Monitored:
         """Compute Recall@1, and kNN accuracy if configured, on the monitored images."""
         settings, workers = self.config.run, self.config.data.workers
-        split = monitor.monitored_images(self.spec.dataset, self.config)
         bank = ImageLoader(self.spec.split, self.device, workers) if settings.monitor_knn else None
         encoder = Encoder(backbone, self.spec.card)
 
@@ -236,7 +242,7 @@ class Pretraining(Task[ViewBatch]):
             with autocast(self.device, settings.precision), compiled.uncompiled(settings.compile):
                 return encoder.embed(batch)
 
-        return monitor.evaluate(embed, ImageLoader(split, self.device, workers), bank, self.comm)
+        return monitor.evaluate(embed, ImageLoader(self.monitored, self.device, workers), bank, self.comm)
 
     def verdict(self) -> list[str]:
         """Return lines that say whether training improved the weights that it started from, if both are monitored."""

@@ -110,8 +110,8 @@ class RunSpec:
             encoder = create_backbone(backbone, image.size, loaded.append)
             if loaded and on_weights:
                 on_weights(loaded[0])
-            if not self.restored:
-                check_image_size(encoder, image.size, patches=not self.restored)
+            if not self.restored:  # earlier versions trained transformers whose patches do not divide the image
+                check_image_size(encoder, image.size)
             freeze(encoder, self.config.finetune, [entry for report in loaded for entry in report.new])
             setup = Setup(
                 encoder=encoder,

@@ -1,11 +1,10 @@
 """Compare the trained encoder with the weights it started from, query by query, in the last lines of a training."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from torch import Tensor
 
-from coarsecon.metrics.interval import paired_difference
+from coarsecon.metrics.interval import PairedMeans, paired_means
 from coarsecon.train.monitor import WITHIN
 
 Queries = Mapping[str, Tensor]
@@ -26,31 +25,16 @@ def verdict(frozen: Queries, trained: Queries, split: str, *, level: str = "coar
     """
     overall = next((name for name in ("fine_recall@1", f"{level}_recall@1") if name in frozen), "")
     titles = {overall: overall.replace("_recall@1", " Recall@1"), WITHIN: "fine Recall@1 within coarse classes"}
-    compared = {name: _Compared.of(frozen[name], trained[name]) for name in titles if name in frozen}
+    pairs = {name: paired_means(frozen[name], trained[name]) for name in titles if name in frozen}
+    compared = {name: means for name, means in pairs.items() if means is not None}
     where = f"{split} (training images)" if split == "train" else split
-    lines = [f"{titles[name]} on {where}: {each}" for name, each in compared.items()]
-    places = [
-        "overall" if name == overall else "within coarse classes" for name, each in compared.items() if each.low <= 0
-    ]
+    lines = [f"{titles[name]} on {where}: {_describe(each)}" for name, each in compared.items()]
+    unproven = [name for name, each in compared.items() if each.interval[0] <= 0]
+    places = ["overall" if name == overall else "within coarse classes" for name in unproven]
     return [*lines, *[f"Training did not help {' or '.join(places)}; {REMEDY}."] * bool(places)]
 
 
-class _Compared(NamedTuple):
-    """Means before and after training, and the 95% interval of their difference."""
-
-    before: float
-    after: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, frozen: Tensor, trained: Tensor) -> "_Compared":
-        """Compare the images that count."""
-        counted = ~frozen.isnan()
-        before, after = frozen[counted].double(), trained[counted].double()
-        return cls(float(before.mean()), float(after.mean()), *paired_difference((after - before).numpy()))
-
-    def __str__(self) -> str:
-        before, after, low, high = (100 * value for value in self)
-        change = f"{after - before:+.1f}, 95% interval {low:.1f} to {high:.1f}"
-        return f"frozen {before:.1f}, trained {after:.1f} ({change})"
+def _describe(means: PairedMeans) -> str:
+    low, high = (100 * end for end in means.interval)
+    change = f"{100 * means.difference:+.1f}, 95% interval {low:.1f} to {high:.1f}"
+    return f"frozen {100 * means.before:.1f}, trained {100 * means.after:.1f} ({change})"

@@ -7,7 +7,7 @@ import timm
 
 from coarsecon.backbones.candidates import parse_candidates
 from coarsecon.backbones.catalog import CATALOG
-from coarsecon.nn.published import published_transform
+from coarsecon.nn.published import find_published_transform
 
 LICENSES = {"apache-2.0": "Apache-2.0", "dinov3-license": "DINOv3 license", "mit": "MIT"}
 
@@ -17,7 +17,7 @@ def test_licenses_and_sizes_are_those_that_timm_records(entry):
     published = timm.models.get_pretrained_cfg(entry.name)
     assert published.architecture == entry.name.partition(".")[0]
     assert entry.license == LICENSES[published.license]
-    assert published_transform(entry.name).size == entry.size
+    assert find_published_transform(entry.name).transform.size == entry.size
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from coarsecon.exporters import export
 from coarsecon.importers.convert import import_checkpoint
 from coarsecon.metrics.retrieval import recall_at_k
 from coarsecon.nn.encoder import InputTransform, load_encoder
-from coarsecon.nn.published import published_transform
+from coarsecon.nn.published import find_published_transform
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import open_run
 from coarsecon.run.restore import coarse_classes, load_method
@@ -242,14 +242,14 @@ def imported_lite(file, out, **settings):
 def test_weights_of_timm_bring_their_transform_and_it_is_reported(tiny_lite, tmp_path):
     transform, assumed = imported_lite(tiny_lite, tmp_path / "run")
     cfg = timm.models.get_pretrained_cfg(TINY_LITE)
-    assert transform == published_transform(TINY_LITE)
+    assert transform == find_published_transform(TINY_LITE).transform
     assert (transform.size, transform.mean, transform.crop_pct) == (cfg.input_size[1], cfg.mean, cfg.crop_pct)
     assert assumed[0] == f"size: images of {transform.size} px, that of the weights"
     assert assumed[1] == (
         f"normalize: timm's configuration of {TINY_LITE}.r160_in1k: {transform.normalization}, {transform.framing}"
     )
     transform, assumed = imported_lite(tiny_lite, tmp_path / "other", size=96)
-    assert transform == published_transform(TINY_LITE, 96)
+    assert transform == find_published_transform(TINY_LITE, 96).transform
     assert len(assumed) == 1
 
 

@@ -9,7 +9,7 @@ import timm
 
 from coarsecon.errors import InputError
 from coarsecon.nn.encoder import InputTransform
-from coarsecon.nn.published import find_published_transform, published_transform
+from coarsecon.nn.published import find_published_transform
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -18,6 +18,10 @@ def weights_with(tmp_path: Path, name: str, content: Any) -> Path:
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / name).write_text(text)
     return tmp_path / "weights.safetensors"
+
+
+def transform_of(name: str, size: int | None = None, file: Path | None = None) -> InputTransform:
+    return find_published_transform(name, size, file).transform
 
 
 def card(**transform: Any) -> dict[str, Any]:
@@ -32,7 +36,7 @@ def test_a_model_of_timm_brings_statistics_interpolation_and_crop() -> None:
 
 
 def test_weights_of_one_network_differ_in_their_transform() -> None:
-    first, second = published_transform("resnet18.a1_in1k"), published_transform("resnet18.tv_in1k")
+    first, second = transform_of("resnet18.a1_in1k"), transform_of("resnet18.tv_in1k")
     assert (first.size, first.interpolation, first.crop_pct) == (224, "bicubic", 0.95)
     assert (second.size, second.interpolation, second.crop_pct) == (224, "bilinear", 0.875)
 
@@ -42,10 +46,10 @@ def test_every_published_model_but_the_rectangular_ones_has_a_transform() -> Non
     for name in timm.list_pretrained():
         cfg = timm.models.get_pretrained_cfg(name)
         try:
-            transform = published_transform(name)
+            transform = transform_of(name)
         except InputError as error:
             rectangular.append((name, error.problem))
-            transform = published_transform(name, 64)
+            transform = transform_of(name, 64)
         assert transform.mean == cfg.mean
         assert transform.std == cfg.std
         assert transform.interpolation == cfg.interpolation
@@ -63,8 +67,8 @@ def test_the_card_next_to_a_file_comes_first(tmp_path: Path) -> None:
     assert (found.transform.size, found.transform.resize) == (32, "square")
     assert found.origin == str(tmp_path / "encoder.json")
     weights_with(tmp_path, "weights.json", card(mean=(0.2, 0.2, 0.2)))
-    assert published_transform("resnet18", None, file).mean == (0.2, 0.2, 0.2)
-    assert published_transform("resnet18", None, file).size == 48
+    assert transform_of("resnet18", None, file).mean == (0.2, 0.2, 0.2)
+    assert transform_of("resnet18", None, file).size == 48
 
 
 @pytest.mark.parametrize("in_section", [True, False])
@@ -79,7 +83,7 @@ def test_the_configuration_of_timm_next_to_a_file_comes_before_the_name(tmp_path
 
 def test_what_a_configuration_leaves_out_is_what_timm_assumes(tmp_path: Path) -> None:
     file = weights_with(tmp_path, "config.json", {"pretrained_cfg": {"mean": HALF, "std": HALF, "crop_pct": None}})
-    transform = published_transform("resnet18", None, file)
+    transform = transform_of("resnet18", None, file)
     assert (transform.size, transform.interpolation, transform.crop_pct) == (224, "bicubic", 0.875)
 
 
@@ -91,13 +95,13 @@ def test_a_configuration_of_another_project_says_nothing(tmp_path: Path, content
 
 def test_a_file_alone_has_the_transform_that_timm_names(tmp_path: Path) -> None:
     found = find_published_transform("tf_efficientnet_lite0.in1k", 112, tmp_path / "lite0.safetensors")
-    assert found.transform == published_transform("tf_efficientnet_lite0", 112)
+    assert found.transform == transform_of("tf_efficientnet_lite0", 112)
 
 
 def test_a_border_becomes_the_complete_image_and_a_crop_above_the_image_is_cut() -> None:
-    (border,) = {t.resize for t in map(published_transform, timm.list_pretrained("deepseek_vit_412m.*"))}
+    (border,) = {t.resize for t in map(transform_of, timm.list_pretrained("deepseek_vit_412m.*"))}
     assert border == "square"
-    assert published_transform("volo_d5_512").crop_pct == 1
+    assert transform_of("volo_d5_512").crop_pct == 1
 
 
 @pytest.mark.parametrize(
@@ -117,15 +121,15 @@ def test_a_malformed_file_next_to_the_weights_is_an_error(
     tmp_path: Path, name: str, content: Any, problem: str
 ) -> None:
     with pytest.raises(InputError, match=problem) as raised:
-        published_transform("resnet18", None, weights_with(tmp_path, name, content))
+        transform_of("resnet18", None, weights_with(tmp_path, name, content))
     assert raised.value.hint
     assert name in str(raised.value)
 
 
 def test_images_that_are_not_square_need_a_size() -> None:
     with pytest.raises(InputError, match="1024 x 768 px, which are not square; set size"):
-        published_transform("vit_base_patch16_sapiens2.fb")
-    assert published_transform("vit_base_patch16_sapiens2.fb", 256).size == 256
+        transform_of("vit_base_patch16_sapiens2.fb")
+    assert transform_of("vit_base_patch16_sapiens2.fb", 256).size == 256
 
 
 @pytest.mark.parametrize(
@@ -134,4 +138,4 @@ def test_images_that_are_not_square_need_a_size() -> None:
 )
 def test_an_unknown_model_or_tag_is_an_error(name: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
-        published_transform(name, 32)
+        transform_of(name, 32)

@@ -20,7 +20,7 @@ from coarsecon.errors import InputError
 from coarsecon.methods.base import Setup
 from coarsecon.nn.backbone import create_backbone
 from coarsecon.nn.encoder import InputTransform, load_encoder
-from coarsecon.nn.published import published_transform
+from coarsecon.nn.published import find_published_transform
 from coarsecon.run.folder import RunFolder
 from coarsecon.run.restore import load_method
 from coarsecon.runtime.progress import Reporter
@@ -84,7 +84,7 @@ def test_the_dataset_may_be_chosen_for_weights_and_timms_transform_without_them(
     assert spec.card.input == build_run_spec(settings_for(photos)).card.input
     assert "statistics of the dataset" in spec.notes()[0]
     spec = build_run_spec(settings_for(photos, backbone={"input_transform": "weights"}))
-    assert spec.card.input == published_transform("resnet18", 80)
+    assert spec.card.input == find_published_transform("resnet18", 80).transform
 
 
 def test_pretrained_weights_of_timm_bring_the_transform_of_their_name(photos: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_resumed_run_keeps_its_transform_when_the_weights_have_moved(photos: P
     for file in weights.parent.iterdir():
         file.unlink()
     spec = build_run_spec(RunFolder(root).settings() | {"schedule": settings["schedule"]})
-    assert spec.card.input == published_transform("resnet18", 80)
+    assert spec.card.input == find_published_transform("resnet18", 80).transform
     pretrain(spec, root, resume=True)
     assert load_encoder(RunFolder(root).encoder()).card.input == PUBLISHED
 

@@ -100,17 +100,20 @@ def split_train(
     return replace(data, splits=splits, notes=" ".join(filter(None, [data.notes, *notes])))
 
 
-def finest_labels(labels: Mapping[str, NDArray[np.int64]]) -> tuple[str, NDArray[np.int64]]:
+def finest_labels(
+    labels: Mapping[str, NDArray[np.int64]], levels: Sequence[str] = ("fine", "coarse")
+) -> tuple[str, NDArray[np.int64]]:
     """Return the finest level, and a class per image at the finest level where it has a label (-1: it has none).
 
-    Classes of different levels have different numbers.
+    Classes of different levels have different numbers. `levels` are those to use, the finest first; without any of
+    them, the first one that there is.
     """
-    levels = [level for level in ("fine", "coarse") if level in labels] or fine_first(labels)[:1]
-    strata = np.asarray(labels[levels[0]], np.int64)
-    for level in levels[1:]:
+    used = [level for level in levels if level in labels] or fine_first(labels)[:1]
+    strata = np.asarray(labels[used[0]], np.int64)
+    for level in used[1:]:
         column = np.asarray(labels[level], np.int64)
         strata = np.where((strata < 0) & (column >= 0), column + strata.max(initial=-1) + 1, strata)
-    return levels[0], strata
+    return used[0], strata
 
 
 def _check_groups(groups: Sequence[str]) -> None:
