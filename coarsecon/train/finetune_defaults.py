@@ -54,12 +54,12 @@ def defaults_of(config: RunConfig, layers: Mapping[str, Any], images: int) -> di
     return finetune_defaults(images, config.optimizer.name)
 
 
-def describe(defaults: Mapping[str, Any], layers: Mapping[str, Any]) -> str:
-    """Name the defaults that no other layer of settings overrides; empty without any."""
+def describe(defaults: Mapping[str, Any], layers: Mapping[str, Any], config: RunConfig) -> str:
+    """Name the defaults that the resolved settings took, and no other layer gave; empty without any."""
     used = [
         f"{section}.{key}={value}"
         for section, values in defaults.items()
         for key, value in values.items()
-        if key not in (layers.get(section) or {})
+        if key not in (layers.get(section) or {}) and getattr(getattr(config, section), key) == value
     ]
     return f"Defaults for pretrained weights: {', '.join(used)}." if used else ""

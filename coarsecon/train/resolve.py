@@ -199,7 +199,7 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
         ),
         input=transform.model_copy(update={"filter": method_class.input_filter(method_settings)}),
     )
-    gentle_note = describe(gentle, layers)
+    gentle_note = describe(gentle, layers, resolved)
     return RunSpec(
         resolved, method_class, method_settings, dataset, split, card, device, left_out, gentle_note, transform_note
     )

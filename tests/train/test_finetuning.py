@@ -221,6 +221,7 @@ def test_a_split_for_validation_is_used_as_it_is(tiny_data, weights, tmp_path):
         (tmp_path / "data" / f"test.{file}").rename(tmp_path / "data" / f"val.{file}")
     spec = build_run_spec(from_weights(tmp_path / "data", weights))
     assert spec.config.data.validation == 0
+    assert "data.validation" not in spec.defaults
     assert len(spec.split) == 96
     assert monitored_images(spec.dataset, spec.config).name == "val"
 
