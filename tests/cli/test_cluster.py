@@ -101,9 +101,11 @@ def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monk
     monkeypatch.setattr("coarsecon.metrics.cluster.estimate_k", lambda *_, **__: (1, {1: 1.0}))
     done = coarsecon("cluster", tiny_run, *QUICK)
     assert done.code == 0, done.err
-    told = " ".join(done.err.split())
-    assert "no stable split was found: every coarse class is one cluster; set k to a number to cluster anyway" in told
-    assert "measures the agreement of the coarse labels" in told
+    reported = " ".join(done.err.split())
+    assert (
+        "no stable split was found: every coarse class is one cluster; set k to a number to cluster anyway" in reported
+    )
+    assert "measures the agreement of the coarse labels" in reported
     assert "no stable split" not in coarsecon("cluster", tiny_run, *QUICK, "--k", 1).err
 
 

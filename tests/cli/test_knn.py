@@ -36,9 +36,9 @@ def test_the_first_pair_leads_where_the_papers_is_not_asked_for(coarsecon, tiny_
 
 
 def test_so_many_votes_that_nearness_hardly_counts_are_told_once(coarsecon, tiny_run):
-    told = coarsecon("knn", tiny_run, "--k", "5,60,96", "--json", "-").err
-    assert told.count("k=96: train has 96 labeled images") == 1
-    assert "every prediction averages over half of them or more" in told
+    reported = coarsecon("knn", tiny_run, "--k", "5,60,96", "--json", "-").err
+    assert reported.count("k=96: train has 96 labeled images") == 1
+    assert "every prediction averages over half of them or more" in reported
     assert "--k" not in coarsecon("knn", tiny_run, "--k", "5,48", "--json", "-").err
 
 

@@ -1,4 +1,4 @@
-"""The command line as a whole: light to start, and every mistake told in one or two lines."""
+"""The command line as a whole: light to start, and every mistake reported in one or two lines."""
 
 import json
 import os
@@ -88,9 +88,9 @@ def test_wrong_usage_ends_with_code_2_and_at_most_two_lines(coarsecon, tmp_path,
 
 
 def test_the_version_comes_with_its_environment(coarsecon):
-    told = coarsecon("--version").out
+    reported = coarsecon("--version").out
     for part in (metadata.version("coarsecon"), platform.python_version(), f"torch {metadata.version('torch')}"):
-        assert part in told
+        assert part in reported
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def test_broken_images_are_counted_or_left_out(coarsecon, photos, tmp_path):
     assert done.err.count("not a readable image") == 3, "each one once, and the first in the error"
     assert not (tmp_path / "out").exists()
     done = coarsecon(*base, "--skip-broken", "--json", "-")
-    told = json.loads(done.out)
-    assert told["splits"]["train"] == {"count": 4, "broken": 2}
+    reported = json.loads(done.out)
+    assert reported["splits"]["train"] == {"count": 4, "broken": 2}
     assert "2 broken images were left out" in done.err
     assert len((tmp_path / "out" / "broken.csv").read_text().splitlines()) == 3
 

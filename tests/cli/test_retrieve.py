@@ -47,8 +47,8 @@ def test_metrics_follow_the_contract(coarsecon, tiny_run, tmp_path):
 
 def test_numbers_of_training_images_are_told_and_those_of_others_are_not(coarsecon, tiny_run, tiny_data, tmp_path):
     shutil.copytree(tiny_data, tmp_path / "others")
-    told = " ".join(coarsecon("retrieve", tiny_run, "--split", "train").err.split())
-    assert "Warning: evaluating on the training split" in told
+    reported = " ".join(coarsecon("retrieve", tiny_run, "--split", "train").err.split())
+    assert "Warning: evaluating on the training split" in reported
     for elsewhere in ([], ["--gallery-split", "train"], ["--split", "train", "--data", tmp_path / "others"]):
         assert "Warning: evaluating on" not in coarsecon("retrieve", tiny_run, *elsewhere).err
 
@@ -149,10 +149,10 @@ def test_broken_files_are_skipped_and_named(coarsecon, tiny_run, queries):
         assert done.code == 0, done.err
         assert [Path(row["query"]).name for row in json.loads(done.out)] == ["3.png", "4.png", "5.png"]
         assert all(len(row["neighbours"]) == 2 for row in json.loads(done.out))
-        told = " ".join(done.err.split())
-        assert told.count("skipped 2 of 5 images, which cannot be read: ") == 2
-        assert all(name in told for name in ("cut.png: not a readable image", "empty.jpg: not a readable image"))
-        assert "skipped 1 file that is not an image: 1 .txt" in told
+        reported = " ".join(done.err.split())
+        assert reported.count("skipped 2 of 5 images, which cannot be read: ") == 2
+        assert all(name in reported for name in ("cut.png: not a readable image", "empty.jpg: not a readable image"))
+        assert "skipped 1 file that is not an image: 1 .txt" in reported
 
 
 def test_a_gallery_of_broken_files_alone_is_an_error(coarsecon, tiny_run, queries, tmp_path):
@@ -318,9 +318,9 @@ def test_fine_within_coarse_has_a_value_with_and_without_coarse_classes_of_one_f
     assert metrics["fine_within_coarse_all_queries"]["recall@1"] == pytest.approx(share / 24)
     assert re.search(r"coarse classes.* 1 .* 2 ", done.out)
     assert "no other image" not in done.err
-    told = coarsecon("retrieve", tiny_run, "--data", tmp_path / "data", "--split", "few").err
+    reported = coarsecon("retrieve", tiny_run, "--data", tmp_path / "data", "--split", "few").err
     assert "2 of 4 queries have no other image of their fine class in the gallery (2 classes: a2, b1)" in " ".join(
-        told.split()
+        reported.split()
     )
 
 
@@ -344,7 +344,7 @@ def test_a_run_that_is_not_finished_is_told(coarsecon, tiny_run, tmp_path):
     shutil.copytree(tiny_run, run)
     assert "not finished" not in coarsecon("retrieve", run, "--device", "cpu").err
     (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("epochs: 2\n", "epochs: 9\n", 1))
-    told = coarsecon("retrieve", run, "--device", "cpu").err
-    assert f"{run} is not finished: at epoch 2 of 9; to continue: coarsecon pretrain --out {run} --resume" in told
+    reported = coarsecon("retrieve", run, "--device", "cpu").err
+    assert f"{run} is not finished: at epoch 2 of 9; to continue: coarsecon pretrain --out {run} --resume" in reported
     shutil.rmtree(run / "checkpoints")
     assert "not finished" not in coarsecon("retrieve", run, "--device", "cpu").err

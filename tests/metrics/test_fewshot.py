@@ -63,8 +63,8 @@ def test_the_same_call_gives_the_same_and_well_told_classes_are_told(classifier:
         few_shot(predictor(embedded(1), classifier), draw_episodes(LABELS, queries=5, episodes=5)) for _ in range(2)
     )
     assert first == again
-    told = predictor(embedded(1, noise=0.05), classifier)
-    assert few_shot(told, draw_episodes(LABELS, queries=5, episodes=5)).accuracy == 1
+    reported = predictor(embedded(1, noise=0.05), classifier)
+    assert few_shot(reported, draw_episodes(LABELS, queries=5, episodes=5)).accuracy == 1
 
 
 def test_all_way_has_every_class() -> None:

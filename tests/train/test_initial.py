@@ -115,10 +115,10 @@ def test_an_interrupted_run_resumes_to_the_same_log_and_the_same_last_lines(
     with pytest.raises(KeyboardInterrupt):
         pretrain(spec, resumed.root)
     monkeypatch.setattr(loop.Loop, "_finish_epoch", real)
-    told = Lines()
-    pretrain(spec, resumed.root, resume=True, reporter=told)
+    messages = Lines()
+    pretrain(spec, resumed.root, resume=True, reporter=messages)
     assert rows(resumed) == rows(run)
-    assert told.lines[-2:] == lines.lines[-2:]
+    assert messages.lines[-2:] == lines.lines[-2:]
 
 
 def test_a_run_that_is_killed_before_its_first_state_starts_with_one_initial_row(weights, tiny_data, tmp_path):

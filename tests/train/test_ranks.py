@@ -96,8 +96,8 @@ def test_a_run_from_weights_resumed_on_two_ranks_is_compared_with_them(tiny_data
     monkeypatch.setattr(Loop, "_finish_epoch", lambda loop, epoch: loop.save("last") if not epoch else interrupt())
     with pytest.raises(KeyboardInterrupt):
         pretrain(build_run_spec(settings), out)
-    told = torchrun(config, out, "--standalone", "--nproc-per-node=2").communicate(timeout=300)[0]
-    assert told.count("fine Recall@1 within coarse classes on test: frozen") == 1, told
+    reported = torchrun(config, out, "--standalone", "--nproc-per-node=2").communicate(timeout=300)[0]
+    assert reported.count("fine Recall@1 within coarse classes on test: frozen") == 1, reported
 
 
 def interrupt() -> None:
@@ -110,10 +110,10 @@ def test_what_rank_0_refuses_ends_all_with_one_message(config, tmp_path):
     out.mkdir()
     (out / "notes.txt").write_text("mine")
     running = torchrun(config, out, "--standalone", "--nproc-per-node=2")
-    told = running.communicate(timeout=120)[0]
+    reported = running.communicate(timeout=120)[0]
     assert running.returncode != 0
-    assert told.count("error: ") == 1, told
-    assert "holds other files" in told
+    assert reported.count("error: ") == 1, reported
+    assert "holds other files" in reported
 
 
 def ip(*words: str) -> None:
@@ -174,15 +174,15 @@ def test_when_one_of_two_nodes_dies_the_other_ends_clearly_and_the_run_can_be_fi
     nodes = {name: start_node(name, config, out) for name in NODES}
     wait_for(lambda: epochs_logged(out) >= 3 and RunFolder(out).checkpoint("last").exists(), nodes["one"])
     kill_node("one")
-    told = nodes["two"].communicate(timeout=60)[0]  # a minute, and no more
+    reported = nodes["two"].communicate(timeout=60)[0]  # a minute, and no more
     assert nodes["two"].returncode != 0
-    assert "lost the connection to another rank" in told, told
-    assert "--resume" in told
+    assert "lost the connection to another rank" in reported, reported
+    assert "--resume" in reported
     nodes["one"].communicate()
     assert epochs_logged(out) < EPOCHS
 
     nodes = {name: start_node(name, config, out) for name in NODES}
     for name, node in nodes.items():
-        told = node.communicate(timeout=180)[0]
-        assert node.returncode == 0, f"{name}: {told}"
+        reported = node.communicate(timeout=180)[0]
+        assert node.returncode == 0, f"{name}: {reported}"
     assert_whole(out)

@@ -58,8 +58,8 @@ def test_methods_that_separate_classes_refuse_a_single_one(one_class, method):
 
 
 def test_a_single_class_is_a_warning_for_methods_that_compare_images_too(one_class):
-    told = build_run_spec(tiny_settings(one_class, "maskcon")).left_out
-    assert told.startswith(
+    reported = build_run_spec(tiny_settings(one_class, "maskcon")).left_out
+    assert reported.startswith(
         "Warning: all 64 training images are of one coarse class (dog): its label does not distinguish them"
     )
     assert build_run_spec(tiny_settings(one_class, "moco")).left_out == ""

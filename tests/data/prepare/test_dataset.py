@@ -20,7 +20,7 @@ from coarsecon.runtime.progress import Progress, Reporter
 
 
 class Recorder(Reporter, Progress):
-    """Counts what it is told; `interrupt_at` that count, it acts as Ctrl-C."""
+    """Counts its progress; at `interrupt_at`, it acts as Ctrl-C."""
 
     def __init__(self, interrupt_at: int = -1) -> None:
         self.totals: dict[str, int | None] = {}

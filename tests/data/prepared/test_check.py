@@ -1,4 +1,4 @@
-"""A prepared dataset that is not as it was written, or holds a picture twice, is told so."""
+"""A prepared dataset that is not as it was written, or holds a picture twice, is reported."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,18 +60,18 @@ def test_copies_are_read_for_their_checksum_while_progress_is_told(
     doubled: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not once more afterwards, in silence, when a large set has left the memory of the system."""
-    told: list[int] = []
+    reported: list[int] = []
     behind: list[int] = []
 
     class Telling(Reporter):
         @contextmanager
         def progress(self, *_: Any, **__: Any) -> Iterator[Progress]:
-            told.append(0)
+            reported.append(0)
             yield Progress()
-            told.clear()
+            reported.clear()
 
     read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda file: (behind.append(len(told)), read(file))[1])
+    monkeypatch.setattr(Path, "read_bytes", lambda file: (behind.append(len(reported)), read(file))[1])
     assert check_dataset(doubled, workers=1, reporter=Telling(), chunk_size=2).is_whole
     assert behind == [1] * 9
 
