@@ -27,7 +27,7 @@ LAYERS = [
 ]
 """A room imports only from itself and from lower layers; rooms of one layer know nothing of each other."""
 
-DATA = ["formats", "prepared", "sources", "prepare"]
+DATA = ["formats", "prepared", "labels", "sources", "prepare"]
 """The rooms inside `data`, from the lowest up."""
 
 LIGHT = (

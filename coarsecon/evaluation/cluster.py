@@ -76,7 +76,7 @@ class Cluster(Evaluation):
             k=config.k, fine=None if config.within == "fine" else labels.get("fine"), model=config.model,
             max_k=config.max_k, restarts=config.restarts, seed=config.seed, reporter=run.reporter,
         )  # fmt: skip
-        found = agreement_with_labels(groups, collection, config.within)
+        found = agreement_with_labels(groups, collection, config.within, run.levels())
         if config.k == "auto" and all(group.count == 1 for group in groups):
             run.reporter.info(_nothing_stable(found, config.within))
         run.report_unlabeled(config.split, levels=[config.within], consequence="and are in no cluster")
@@ -99,8 +99,10 @@ class Cluster(Evaluation):
         )  # fmt: skip
 
 
-def agreement_with_labels(groups: "Sequence[Group]", collection: "Collection", level: str) -> dict[str, Any]:
-    """Return the agreement of clusters with every other label level that is known, overall and by class.
+def agreement_with_labels(
+    groups: "Sequence[Group]", collection: "Collection", level: str, levels: Sequence[str]
+) -> dict[str, Any]:
+    """Return the agreement of clusters with the other label levels in `levels` that are known, overall and by class.
 
     `{"fine": {"nmi": ..., ...}, "classes": [{"name": ..., "images": ..., "clusters": ..., "sizes": [...]}, ...]}`
     """
@@ -109,7 +111,7 @@ def agreement_with_labels(groups: "Sequence[Group]", collection: "Collection", l
     from coarsecon.metrics.cluster import overall
 
     items = collection.items
-    known = {name: torch.tensor(labels) for name, labels in items.labels.items() if name != level}
+    known = {name: torch.tensor(items.labels[name]) for name in items.labels if name in levels and name != level}
     found: dict[str, Any] = _agreements(overall(groups, len(items)), known)
     found["classes"] = []
     for group in groups:

@@ -184,13 +184,15 @@ def search_between(store: FeatureStore, queries: SplitRef, gallery: SplitRef) ->
     return Search(asked, store.split(*gallery).to(store.device), own)
 
 
-def paired_labels(queries: SplitRef, gallery: SplitRef) -> LabelPairs:
+def paired_labels(queries: SplitRef, gallery: SplitRef, level: str | None = None) -> LabelPairs:
     """The labels of both at every level where they share a class, numbered as in the queries' dataset.
+
+    With `level`, only at this one, which may be a label column.
 
     Raises:
         InputError: there is no such level.
     """
-    levels = fine_first(queries.dataset.info.levels)
+    levels = fine_first(queries.dataset.default_levels) if level is None else [level]
     asked, among = (part.dataset.split(part.split).labels for part in (queries, gallery))
     pairs = {
         level: (asked[level], _renumbered(among[level], gallery.dataset, queries.dataset, level))

@@ -132,7 +132,7 @@ def map_split(
 
 def image_identity(run: "Run", split: str, index: int) -> dict[str, Any]:
     """Return the index of an image, its name, and its class at every level."""
-    images, levels = run.dataset.split(split), run.dataset.info.levels
+    images, levels = run.dataset.split(split), run.dataset.own_info.levels
     labels = {level: int(images.labels[level][index]) for level in levels}
     classes = {level: levels[level][label] if label >= 0 else None for level, label in labels.items()}
     return {"index": index, "name": images.names[index], **classes}

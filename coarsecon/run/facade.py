@@ -64,6 +64,7 @@ class Run(Estimator):
         self.spec, self.runtime = features, runtime
         self._data = None if data is None else Path(data)
         self._used: dict[tuple[Path, str], SplitRef] = {}
+        self._columns: set[str] = set()
         self.indexes: dict[tuple[str, str], Any] = {}
 
     def with_features(self, **changes: Any) -> "Run":
@@ -110,9 +111,13 @@ class Run(Estimator):
         """True if the dataset is the one that the run was trained on."""
         return trained_with(self.folder, self.dataset)
 
-    def default_split(self) -> str:
-        """Return the default split to evaluate: test, else val, else train."""
-        return next(name for name in ("test", "val", "train") if name in self.dataset.splits)
+    def default_split(self, level: str | None = None) -> str:
+        """Return the default split: test, else val, else train; with `level`, the first with such labels."""
+        names = [name for name in ("test", "val", "train") if name in self.dataset.splits]
+        if level is None:
+            return names[0]
+        labeled = (name for name in names if (self.dataset.splits[name].labels[level] >= 0).any())
+        return next(labeled, names[0])
 
     def features(self, split: str | None = None) -> Tensor:
         """Return the L2-normalized features float32 [N, D] of a split, on the CPU."""
@@ -121,19 +126,35 @@ class Run(Estimator):
         self.use(SplitRef(self.dataset, split))
         return features
 
-    def labels(self, *splits: str) -> dict[str, list[Tensor]]:
+    def labels(self, *splits: str, level: str | None = None) -> dict[str, list[Tensor]]:
         """Return the labels int64 [N] of each split, for every level that is known in all of them, fine first.
+
+        With `level`, only for this one, which may be a label column.
 
         Raises:
             InputError: There is no such level.
         """
         columns = [self.dataset.split(split).labels for split in splits]
-        self.use(*(SplitRef(self.dataset, split) for split in splits))
-        known = {level: [labels[level] for labels in columns] for level in fine_first(columns[0])}
-        known = {level: found for level, found in known.items() if all((labels >= 0).any() for labels in found)}
+        self.use(*(SplitRef(self.dataset, split) for split in splits), levels=self.levels(level))
+        known = {each: [labels[each] for labels in columns] for each in self.levels(level)}
+        known = {each: found for each, found in known.items() if all((labels >= 0).any() for labels in found)}
         if not known:
-            raise InputError(self.dataset.root, f"no level of labels is known in {' and '.join(splits)}")
+            which = "no level of labels is" if level is None else f"{level} labels are not"
+            raise InputError(self.dataset.root, f"{which} known in {' and '.join(dict.fromkeys(splits))}")
         return known
+
+    def levels(self, level: str | None = None) -> list[str]:
+        """Return the label levels to evaluate, fine first: `level`, or by default those of the dataset.
+
+        Raises:
+            InputError: There is no such level.
+        """
+        if level is None:
+            return fine_first(self.dataset.default_levels)
+        if level not in self.dataset.info.levels:
+            known = f"it has {', '.join(self.dataset.info.levels)}"
+            raise InputError("labels", f"{self.dataset.root} has no {level!r} labels", known)
+        return [level]
 
     def collection(self, split: str) -> Collection:
         """Return a split with its features, to search in."""
@@ -171,9 +192,10 @@ class Run(Estimator):
         """
         return embed_images(self.store, images)[1]
 
-    def use(self, *splits: SplitRef) -> None:
-        """Record that these splits were used, for `origin`."""
+    def use(self, *splits: SplitRef, levels: Iterable[str] = ()) -> None:
+        """Record that these splits were used, with these label columns of the dataset, for `origin`."""
         self._used |= {(part.dataset.root, part.split): part for part in splits}
+        self._columns |= {level for level in levels if level in self.dataset.columns}
 
     def origin(self, *others: "Run") -> dict[str, Any]:
         """Return the fingerprints of what was used so far: the encoder, its heads, those of other runs, the splits."""
@@ -182,7 +204,7 @@ class Run(Estimator):
             root = other.folder.root.resolve()
             place = OWN if root == self.folder.root.resolve() else str(root)
             encoders.append(store_entry(other.store, place=place))
-        return computed_from(encoders, self._used.values())
+        return computed_from(encoders, self._used.values(), sorted(self._columns))
 
     def warn_if_trained_on(self, split: str) -> None:
         """Warn if the run was trained on this split."""
@@ -212,8 +234,8 @@ class Run(Estimator):
         self.runtime = self.store.runtime = replace(self.runtime, distributed=Distributed())
 
     def report_unlabeled(self, *splits: str, levels: Iterable[str] | None = None, consequence: str = LEFT_OUT) -> None:
-        """Report how many images of the splits have no label, one line per level in `levels` (default: all)."""
-        for level in self.dataset.info.levels if levels is None else levels:
+        """Report how many images of the splits have no label, one line per level in `levels` (default: its own)."""
+        for level in self.dataset.default_levels if levels is None else levels:
             columns = {split: self.dataset.split(split).labels[level] for split in dict.fromkeys(splits)}
             if note := unlabeled_note(level, columns, consequence):
                 self.reporter.info(note)

@@ -25,12 +25,18 @@ NO_RECORD = Freshness(
 )
 
 
-def computed_from(encoders: Sequence[dict[str, str]], parts: Iterable[SplitRef] = ()) -> dict[str, Any]:
-    """Return the fingerprints of encoders, each an `encoder_entry`, and of splits, for JSON."""
-    splits = {(str(part.dataset.root.resolve()), part.split): split_mark(part) for part in parts}
+def computed_from(
+    encoders: Sequence[dict[str, str]], parts: Iterable[SplitRef] = (), columns: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the fingerprints of encoders, each an `encoder_entry`, of splits and of their label columns, for JSON."""
+    splits = {(str(part.dataset.root.resolve()), part.split): part for part in parts}
     return {
         "encoders": list(encoders),
-        "splits": [{"data": data, "split": split, "fingerprint": mark} for (data, split), mark in splits.items()],
+        "splits": [
+            {"data": data, "split": split, "fingerprint": split_mark(part)}
+            | ({"labels": marks} if (marks := _column_marks(part, columns)) else {})
+            for (data, split), part in splits.items()
+        ],
     }
 
 
@@ -54,8 +60,14 @@ def store_entry(store: FeatureStore, *, place: str = OWN) -> dict[str, str]:
 
 def split_mark(part: SplitRef) -> str:
     """Return the fingerprint of the images, labels and class names of a split: its checksum covers no names."""
-    levels = sorted(part.dataset.info.levels.items())
+    levels = sorted(part.dataset.own_info.levels.items())
     return sha256(json.dumps([part.checksum, levels]).encode()).hexdigest()[:12]
+
+
+def _column_marks(part: SplitRef, columns: Iterable[str]) -> dict[str, str]:
+    """Return the fingerprints of label columns of a split; "" where there is no such column."""
+    known = part.dataset.columns
+    return {name: known[name].fingerprint(part.split) for name in columns if name in known}
 
 
 class Verifier:
@@ -117,10 +129,15 @@ class Verifier:
             kept = self._marks[run.root, which] = state, (encoder_mark(run, which), heads_mark(run, which))
         return kept[1]
 
-    def _split(self, data: str, split: str, fingerprint: str) -> Freshness:
+    def _split(self, data: str, split: str, fingerprint: str, labels: dict[str, str] | None = None) -> Freshness:
         present = [dataset for place in self._places(data) if (dataset := self._dataset(place)) is not None]
         marks = [split_mark(SplitRef(dataset, split)) if split in dataset.splits else "" for dataset in present]
         if fingerprint in marks:
+            part = SplitRef(present[marks.index(fingerprint)], split)
+            if labels and _column_marks(part, labels) != labels:
+                return Freshness(
+                    "stale", f"computed from an earlier version of {' and '.join(labels)}", is_usable=False
+                )
             return Freshness()
         if marks:
             return Freshness(

@@ -50,7 +50,7 @@ def test_the_table_has_fine_names_without_the_coarse_class_so_that_it_prepares_t
 
 
 def test_numbers_are_overall_and_by_class() -> None:
-    found = agreement_with_labels(GROUPS, COLLECTION, "coarse")
+    found = agreement_with_labels(GROUPS, COLLECTION, "coarse", ["fine", "coarse"])
     assert (found["fine"]["accuracy"], found["fine"]["images"], found["fine"]["clusters"]) == (1, 3, 2)
     bags, shoes = found["classes"]
     assert bags == {"name": "bags", "images": 1, "clusters": 1, "sizes": [1], "prediction_strength": {1: 1.0}}

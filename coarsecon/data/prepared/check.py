@@ -77,9 +77,9 @@ def check_dataset(
                 else:
                     places[mark].append((name, len(marks)))
                 marks.append(mark)
-        for level, column in sorted(split.labels.items()):
+        for level in sorted(dataset.own_info.levels):
             digest.update(level.encode())
-            digest.update(np.ascontiguousarray(column.numpy()).data)
+            digest.update(np.ascontiguousarray(split.labels[level].numpy()).data)
         known = [mark for mark in marks if isinstance(mark, bytes)]
         splits[name] = SplitCheck(
             count=len(split),

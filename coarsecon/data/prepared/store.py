@@ -3,11 +3,11 @@
 A folder with `dataset.json` and two files per split: `SPLIT.safetensors` holds an int64 column per label level
 (-1: unknown) and, in the form `array`, `images` uint8 [N, 3, S, S]; `SPLIT.files.json` holds the original names of the
 images and, in the form `files`, their paths under `images/SPLIT/`. An optional third file, `SPLIT.groups.json`, holds
-what each image shows.
+what each image shows. Folders `labels/NAME` hold label columns that were added later.
 """
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 from coarsecon.data.formats.images import decode
 from coarsecon.data.formats.names import path_on_disk
 from coarsecon.data.prepared.folder import is_prepared, not_prepared
+from coarsecon.data.prepared.label_columns import LabelColumn, read_column, read_columns
 from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, SplitGroups, read_info, read_record
 from coarsecon.errors import InputError
 from coarsecon.runtime.folders import recover_folder
@@ -112,17 +113,52 @@ class MappedFile:
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """A prepared dataset, open for reading."""
+    """A prepared dataset, open for reading.
+
+    Attributes:
+        root: Its folder.
+        info: Its description; the levels include label columns that were added.
+        splits: Its splits, with the labels of every level.
+        columns: The label columns that were added, by level.
+    """
 
     root: Path
     info: DatasetInfo
     splits: dict[str, Split]
+    columns: dict[str, LabelColumn] = field(default_factory=dict)
 
     def split(self, name: str) -> Split:
         """Return the split called `name`; raises InputError if there is none."""
         if name not in self.splits:
             raise InputError(self.root, f"no split {name}, only {', '.join(self.splits)}")
         return self.splits[name]
+
+    @property
+    def default_levels(self) -> list[str]:
+        """The levels that are evaluated unless another is named: its own, and coarse and fine if they were added."""
+        return [level for level in self.info.levels if level not in self.columns or level in ("coarse", "fine")]
+
+    @property
+    def own_info(self) -> DatasetInfo:
+        """The description that was prepared, without label columns that were added."""
+        levels = {level: classes for level, classes in self.info.levels.items() if level not in self.columns}
+        return self.info.model_copy(update={"levels": levels})
+
+    def with_levels(self, *levels: str) -> "PreparedDataset":
+        """Return the dataset with its own levels and, of the label columns that were added, those in `levels`.
+
+        A name with a version, such as `reviewed@3`, is the column as it was after that many changes.
+
+        Raises:
+            InputError: There is no such version.
+        """
+        columns = {level: column for level, column in self.columns.items() if level in levels}
+        for level in levels:
+            name, is_version, version = level.partition("@")
+            if is_version and level not in columns:
+                column = read_column(self.root, self.own_info, name, _number(level, version))
+                columns |= {} if column is None else {level: column}
+        return _with_columns(PreparedDataset(self.root, self.own_info, self.splits), columns)
 
 
 def open_dataset(path: Path | str) -> PreparedDataset:
@@ -138,7 +174,26 @@ def open_dataset(path: Path | str) -> PreparedDataset:
     if not is_prepared(root):
         raise not_prepared(root)
     info = read_info(root / "dataset.json")
-    return PreparedDataset(root, info, {name: _open_split(root, name, info) for name in info.splits})
+    dataset = PreparedDataset(root, info, {name: _open_split(root, name, info) for name in info.splits})
+    return _with_columns(dataset, read_columns(root, info))
+
+
+def _with_columns(dataset: PreparedDataset, columns: dict[str, LabelColumn]) -> PreparedDataset:
+    """Return a dataset of its own levels with label columns as further levels."""
+    own = dataset.info.levels
+    info = dataset.info.model_copy(update={"levels": {**own, **{name: each.classes for name, each in columns.items()}}})
+    splits = {
+        name: replace(split, labels={level: column for level, column in split.labels.items() if level in own}
+                      | {level: column.labels[name] for level, column in columns.items()})
+        for name, split in dataset.splits.items()
+    }  # fmt: skip
+    return PreparedDataset(dataset.root, info, splits, columns)
+
+
+def _number(level: str, version: str) -> int:
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise InputError(level, "the part after @ is not the number of a version", "write it as NAME@3")
+    return int(version)
 
 
 def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
