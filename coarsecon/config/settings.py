@@ -134,12 +134,16 @@ class ScheduleSettings(Settings):
 class FinetuneSettings(Settings):
     """Gentle training of pretrained weights, with any method; everything is off by default."""
 
-    train: Literal["full", "last-blocks"] = Field(
+    train: Literal["full", "last-blocks", "lora"] = Field(
         "full",
         description="Weights of the backbone to train. full: all; last-blocks: those of the last blocks and the final "
-        "norm, with fixed batch-norm statistics below.",
+        "norm, with fixed batch-norm statistics below; lora: low-rank adapters of its layers, merged when saved.",
     )
     blocks: Count = Field(2, description="Number of blocks to train with last-blocks.")
+    lora_rank: Count = Field(16, description="Rank of the adapters of lora; layers that are not wider get none.")
+    lora_alpha: Positive = Field(
+        64.0, description="Scale of the adapters of lora, which add lora_alpha / lora_rank times their product."
+    )
     layer_decay: float = Field(
         1.0,
         gt=0,

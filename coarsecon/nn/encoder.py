@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from coarsecon.config import BackboneSettings, Settings
 from coarsecon.errors import InputError
 from coarsecon.nn.backbone import create_backbone, feature_dim
+from coarsecon.nn.lora import merged_state
 from coarsecon.nn.weights import check_finite
 from coarsecon.runtime.device import to_device
 from coarsecon.runtime.file_sets import settled_file
@@ -114,10 +115,10 @@ class Encoder(nn.Module):
 def plain_state(module: nn.Module) -> dict[str, Tensor]:
     """Copy the state of a network to the CPU, in contiguous memory format, for safetensors.
 
-    Each entry is a separate copy, because safetensors refuses weights that layers share.
+    Each entry is a separate copy, because safetensors refuses weights that layers share. Low-rank adapters are merged.
     """
     plain = torch.contiguous_format
-    return {name: value.detach().cpu().clone(memory_format=plain) for name, value in module.state_dict().items()}
+    return {name: value.detach().cpu().clone(memory_format=plain) for name, value in merged_state(module).items()}
 
 
 def save_encoder(backbone: nn.Module, card: EncoderCard, path: Path) -> None:

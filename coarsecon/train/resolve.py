@@ -112,7 +112,8 @@ class RunSpec:
                 on_weights(loaded[0])
             if not self.restored:  # earlier versions trained transformers whose patches do not divide the image
                 check_image_size(encoder, image.size)
-            freeze(encoder, self.config.finetune, [entry for report in loaded for entry in report.new])
+            random_entries = [entry for report in loaded for entry in report.new]
+            freeze(encoder, self.config.finetune, image.size, random_entries)
             setup = Setup(
                 encoder=encoder,
                 feature_dim=feature_dim(encoder),
