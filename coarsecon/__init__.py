@@ -136,7 +136,7 @@ def pretrain(
     from coarsecon.run.folder import RunFolder
     from coarsecon.train.pretrain import pretrain as train
     from coarsecon.train.resolve import build_run_spec
-    from coarsecon.train.resuming import check_same_settings, with_resumable
+    from coarsecon.train.resuming import check_same_settings, with_resumable, with_saved_version
 
     layers = recipes.read(recipe) if recipe else {}
     if method:
@@ -146,8 +146,10 @@ def pretrain(
     folder = RunFolder(Path(out or Path("runs") / spec.config.method["name"]))
     if resume and folder.config_file.is_file():
         saved = folder.settings()
+        layers = with_saved_version(saved, layers)
         if "finetune" not in saved:  # an earlier version, without defaults for pretrained weights
-            spec = build_run_spec({"recipe": None, **layers})
+            layers = {"recipe": None, **layers}
+        spec = build_run_spec(layers)
         started = build_run_spec(with_resumable(saved, layers))
         check_same_settings(started.config, spec.config, folder.root)
     run = train(spec, folder.root, resume=resume, reporter=reporter)

@@ -83,9 +83,10 @@ def pretrain(
     from coarsecon.runtime.distributed import connected
     from coarsecon.train.pretrain import pretrain
     from coarsecon.train.resolve import build_run_spec
-    from coarsecon.train.resuming import check_same_settings, with_resumable
+    from coarsecon.train.resuming import check_same_settings, with_resumable, with_saved_version
     from coarsecon.train.stopping import InterruptedRunError
 
+    layers = with_saved_version(saved, layers)
     with connected() as comm:
         planned = build_run_spec(layers, comm)
         if resume:

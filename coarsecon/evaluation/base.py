@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from coarsecon.metrics.metric import Metric as Metric
 from coarsecon.metrics.metric import percent as percent
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from coarsecon.run.facade import Run
+
+
+ALL_LEVELS = "all"
+"""Setting `labels` for every level that the dataset was prepared with."""
 
 
 class EvaluationConfig(BaseModel):
@@ -33,6 +37,29 @@ class EvaluationConfig(BaseModel):
             if value != info.default and not (isinstance(extra, dict) and extra.get("display")):
                 found[name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
         return found
+
+
+class LevelConfig(EvaluationConfig):
+    """Settings of evaluations that measure one label level or all."""
+
+    labels: str = Field(
+        ALL_LEVELS,
+        description="Label level to evaluate, such as a label column. all: the levels that the dataset was prepared "
+        "with.",
+        json_schema_extra={"metavar": "LEVEL"},
+    )
+
+    @property
+    def level(self) -> str | None:
+        """The label level to evaluate; None for all."""
+        return None if self.labels == ALL_LEVELS else self.labels
+
+
+def evaluated_level(record: Mapping[str, Any]) -> str | None:
+    """Return the label level of a stored result; None for all."""
+    config = record.get("config")
+    level = config.get("labels", ALL_LEVELS) if isinstance(config, dict) else ALL_LEVELS
+    return None if level == ALL_LEVELS else str(level)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class Cluster(Evaluation):
 
     def evaluate(self, run: "Run", config: Config) -> Result:
         """Cluster a split, and measure the agreement with every other known label level."""
+        from coarsecon.data.prepared.split_ref import SplitRef
         from coarsecon.metrics.cluster import find_clusters
         from coarsecon.runtime.extras import require_extra
 
@@ -70,6 +71,7 @@ class Cluster(Evaluation):
                 "within", f"{run.dataset.root} has no {config.within!r} labels", f"it has {', '.join(labels)}"
             )
         collection = run.collection(config.split)
+        run.use(SplitRef(run.dataset, config.split), levels=[config.within])
         run.continue_on_first_rank()
         groups = find_clusters(
             collection.features, labels[config.within],

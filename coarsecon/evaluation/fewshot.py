@@ -27,6 +27,10 @@ class FewShot(Evaluation):
             None, description="Split to draw episodes from. Default: test, else val, else train.",
             json_schema_extra={"display": True},
         )  # fmt: skip
+        labels: str = Field(
+            "fine", description="Label level whose classes are drawn, such as a label column.",
+            json_schema_extra={"metavar": "LEVEL"},
+        )  # fmt: skip
         ways: Annotated[int, Field(ge=2)] | Literal["all"] = Field(
             5, description="Fine classes per episode.", json_schema_extra={"metavar": "N|all"}
         )
@@ -64,19 +68,21 @@ class FewShot(Evaluation):
 
     def evaluate(self, run: "Run", config: Config) -> Result:
         """Classify the queries of every episode by its support set."""
+        from coarsecon.data.prepared.split_ref import SplitRef
         from coarsecon.evaluation.support import embedded_split
         from coarsecon.metrics.fewshot import draw_episodes, few_shot
         from coarsecon.run.facade import Run
 
-        split = config.split or run.default_split()
+        split = config.split or run.default_split(config.labels)
         others = (Run(config.run2, run.dataset.root, features=run.spec, runtime=run.runtime),) if config.run2 else ()
         fine, skipped = _fine_labels(run, split, config)
         drawn = draw_episodes(
             fine, ways=config.ways, shots=config.shots, queries=config.queries, episodes=config.episodes,
             coarse=_known_labels(run, split, "coarse") if config.fine_within_coarse else None,
-            names=run.dataset.info.levels["fine"],
+            names=run.dataset.info.levels[config.labels],
         )  # fmt: skip
-        run.report_unlabeled(split, levels=["fine", *["coarse"] * config.fine_within_coarse])
+        run.use(SplitRef(run.dataset, split), levels=[config.labels])
+        run.report_unlabeled(split, levels=[config.labels, *["coarse"] * config.fine_within_coarse])
         run.warn_if_trained_on(split)
         models = [embedded_split(each.store, run.dataset, split, config.support_copies) for each in (run, *others)]
         predict, coarse_by = _classifier(run, split, config, models)
@@ -90,7 +96,7 @@ class FewShot(Evaluation):
             **({"skipped_classes": skipped} if config.skip_small else {}),
         }  # fmt: skip
         within = ", within coarse classes" * config.fine_within_coarse
-        title = f"{found.ways}-way {config.shots}-shot on fine labels of {split}{within}, in %"
+        title = f"{found.ways}-way {config.shots}-shot on {config.labels} labels of {split}{within}, in %"
         row = (config.classifier, percent(found.accuracy), percent(found.ci95), f"{config.episodes:,}")
         return Result(
             [Metric("accuracy", found.accuracy, interval=found.ci95, count=config.episodes)],
@@ -103,15 +109,15 @@ class FewShot(Evaluation):
 
 
 def _fine_labels(run: "Run", split: str, config: FewShot.Config) -> "tuple[Tensor, int]":
-    """Return the fine labels [N] to draw from, -1 where unknown or left out, and the number of classes left out."""
+    """Return the labels [N] to draw from, -1 where unknown or left out, and the number of classes left out."""
     from coarsecon.metrics.fewshot import without_small
 
-    fine = _known_labels(run, split, "fine")
+    fine = _known_labels(run, split, config.labels)
     if not config.skip_small:
         return fine, 0
     images = config.shots + config.queries
     fine, skipped = without_small(fine, images)
-    small = f"{skipped} fine class{'es' * (skipped != 1)} of fewer than {images} images"
+    small = f"{skipped} {config.labels} class{'es' * (skipped != 1)} of fewer than {images} images"
     if not (fine >= 0).any():
         raise InputError("skip_small", f"no class is left without {small}", "ask for fewer shots or queries")
     run.reporter.info(f"left out {small}")

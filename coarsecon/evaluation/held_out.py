@@ -90,22 +90,28 @@ def scored(values: Mapping[str, Any], name: str) -> str:
     return percent(values[name]) + (f" ± {percent(values[interval])}" if interval in values else "")
 
 
-def held_out(run: "Run", folds: int, seed: int = 0) -> HeldOut:
-    """Return the split test, else val, else the folds of train, with a message about these."""
-    split = run.default_split()
+def held_out(run: "Run", folds: int, seed: int = 0, level: str | None = None) -> HeldOut:
+    """Return the split test, else val, else the folds of train, with a message about these.
+
+    With `level`, splits without such labels are passed over if it is a label column.
+    """
+    split = run.default_split(level)
     if split != "train":
         return HeldOut(split)
-    note = f"{run.dataset.root}: no test or val split, so train is cross-validated in {folds} folds"
+    has_others = not {"test", "val"}.isdisjoint(run.dataset.splits)
+    missing = f"no {level} labels in other splits" if has_others else "no test or val split"
+    note = f"{run.dataset.root}: {missing}, so train is cross-validated in {folds} folds"
     if run.uses_own_dataset:
         note += ". Warning: the encoder was trained on these images, so the result is too good for new ones"
     run.reporter.info(note)
-    return HeldOut(split, split_folds(run, split, folds, seed), folds)
+    return HeldOut(split, split_folds(run, split, folds, seed, level), folds)
 
 
-def split_folds(run: "Run", split: str, folds: int, seed: int = 0) -> "Tensor":
+def split_folds(run: "Run", split: str, folds: int, seed: int = 0, level: str | None = None) -> "Tensor":
     """Return the fold int64 [N] of each image of a split.
 
-    Folds are stratified by the finest label. Images with equal pixels and images of one group have the same fold.
+    Folds are stratified by `level`, by default the finest label. Images with equal pixels and images of one group have
+    the same fold.
     """
     import torch
 
@@ -117,6 +123,7 @@ def split_folds(run: "Run", split: str, folds: int, seed: int = 0) -> "Tensor":
     images = run.dataset.split(split)
     part = SplitRef(run.dataset, split)
     hashes = split_hashes(run.folder, part, workers=run.runtime.workers, reporter=run.reporter)
-    _, strata = finest_labels({level: column.numpy() for level, column in images.labels.items()})
+    columns = {name: images.labels[name].numpy() for name in run.levels(level)}
+    _, strata = finest_labels(columns)
     groups = shared_values(hashes, images.groups)
     return torch.from_numpy(assign_folds(strata, folds, groups=groups, seed=seed))

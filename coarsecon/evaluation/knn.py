@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from coarsecon.evaluation.base import Evaluation, Metric, Result, Table
+from coarsecon.evaluation.base import Evaluation, LevelConfig, Metric, Result, Table, evaluated_level
 from coarsecon.evaluation.held_out import FoldsConfig, HeldOut, held_out, scored
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _numbers(kind: type) -> BeforeValidator:
 class KNN(Evaluation):
     """Top-1 accuracy of a weighted vote of the nearest training images, on fine and coarse labels."""
 
-    class Config(FoldsConfig):
+    class Config(FoldsConfig, LevelConfig):
         """Settings of `knn`."""
 
         k: Annotated[tuple[int, ...], _numbers(int)] = Field(
@@ -48,12 +48,12 @@ class KNN(Evaluation):
         """Vote for every held-out image with the training images of each known label level."""
         from coarsecon.metrics.knn import knn_metrics
 
-        split = run.default_split()
-        labels = run.labels("train", split)
+        split = run.default_split(config.level)
+        labels = run.labels("train", split, level=config.level)
         bank, queries = (run.features(name).to(run.store.device) for name in ("train", split))
         run.continue_on_first_rank()
-        run.report_unlabeled("train", split)
-        chosen = held_out(run, config.folds, config.seed)
+        run.report_unlabeled("train", split, levels=run.levels(config.level))
+        chosen = held_out(run, config.folds, config.seed, config.level)
         voters = min(int((bank_labels >= 0).sum()) for bank_labels, _ in labels.values())
         if chosen.folds is not None:
             voters = voters * (chosen.count - 1) // chosen.count
@@ -83,7 +83,7 @@ class KNN(Evaluation):
         if not all(run.store.holds(run.dataset, name) for name in ("train", split)):
             return None
         found = {}
-        for level, (bank_labels, labels) in run.labels("train", split).items():
+        for level, (bank_labels, labels) in run.labels("train", split, level=evaluated_level(record)).items():
             part = record.get(level)
             if isinstance(part, dict) and {"k", "t"} <= part.keys():
                 queries, k, t = run.features(split)[labels >= 0], int(part["k"]), float(part["t"])

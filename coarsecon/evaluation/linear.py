@@ -49,7 +49,12 @@ class Linear(Evaluation):
             False, description="With a paper's preset: new random crops and flips in every epoch, as in the papers."
         )
         finetune: bool = Field(False, description="Train the backbone too, on random crops and flips.")
-        labels: Literal["fine", "coarse", "both"] = Field("both", description="Labels to train on.")
+        labels: str = Field(
+            "both",
+            description="Label level to train on, such as a label column. both: the levels that the dataset was "
+            "prepared with.",
+            json_schema_extra={"metavar": "LEVEL"},
+        )
         epochs: int | None = Field(
             None, ge=1, description="Training epochs. Default: 20 for sweep and fine-tuning, else 100."
         )
@@ -65,6 +70,11 @@ class Linear(Evaluation):
         shots_per_class: int | None = Field(None, ge=1, description="Training labels per class. Default: all.")
         repeats: int = Field(5, ge=2, description="Random draws of the training labels per class.")
         seed: int = Field(0, ge=0, description="Random seed of the image order, held-out parts, draws and folds.")
+
+        @property
+        def level(self) -> str | None:
+            """The label level to train on; None for all."""
+            return None if self.labels == "both" else self.labels
 
         @property
         def uses_views(self) -> bool:
@@ -93,17 +103,14 @@ class Linear(Evaluation):
         if config.uses_views and (run.spec.layer != "backbone" or run.spec.flip):
             subject = "finetune" if config.finetune else "augment"
             raise InputError(subject, "trains on the output of the backbone", "leave layer and flip out")
-        split = run.default_split()
-        known = run.labels("train", split)
-        if config.labels != "both" and config.labels not in known:
-            where = f"train and {split} of {run.dataset.root}"
-            raise InputError("labels", f"{config.labels} labels are not known in {where}")
-        run.report_unlabeled("train", split, levels=None if config.labels == "both" else [config.labels])
+        split = run.default_split(config.level)
+        known = run.labels("train", split, level=config.level)
+        run.report_unlabeled("train", split, levels=run.levels(config.level))
         probe = _view_probe(run, split, config) if config.uses_views else _feature_probe(run, split, config)
         run.continue_on_first_rank()
-        chosen = held_out(run, config.folds, config.seed)
+        chosen = held_out(run, config.folds, config.seed, config.level)
         values: dict[str, Any] = {}
-        for level in known if config.labels == "both" else [config.labels]:
+        for level in known:
             run.reporter.info(f"linear classifier of {level} labels")
             found = []
             for train_labels, test_labels in chosen.parts(level, *known[level], reporter=run.reporter):

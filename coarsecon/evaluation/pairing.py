@@ -48,34 +48,44 @@ def measure_split(
     gallery_split: str | None = None,
     gallery_data: Path | None = None,
     initial: Run | None = None,
+    level: str | None = None,
 ) -> tuple[dict[str, Any], str, str]:
     """Measure retrieval of a run as `measure_retrieval` does, and report training images and unknown labels.
 
     The gallery is the split itself unless another split or dataset is named. `initial` is the same run with the encoder
-    that it started from, to compare with.
+    that it started from, to compare with. `level` is the label level to measure, by default all of the dataset.
 
     Returns:
         The metrics, and the names of the split of queries and of the gallery, for titles.
     """
-    queries = SplitRef(session.dataset, split or session.default_split())
+    levels = session.levels(level)
+    queries = SplitRef(session.dataset, split or session.default_split(level))
     session.warn_if_trained_on(queries.split)
     other = session.dataset if gallery_data is None else open_dataset(gallery_data)
     gallery = SplitRef(other, gallery_split or queries.split)
     name = gallery.split if other is session.dataset else f"{other.root.name}-{gallery.split}"
-    session.use(queries, gallery)
-    metrics = measure_retrieval(session.store, queries, gallery, initial=initial.store if initial else None)
-    session.report_unlabeled(queries.split, consequence="and are no queries")
+    session.use(queries, gallery, levels=levels)
+    metrics = measure_retrieval(
+        session.store, queries, gallery, initial=initial.store if initial else None, level=level
+    )
+    session.report_unlabeled(queries.split, levels=levels, consequence="and are no queries")
     if gallery.checksum != queries.checksum:
-        for level, column in gallery.dataset.split(gallery.split).labels.items():
-            if note := unlabeled_note(level, {name: column}, "and match no query"):
+        columns = gallery.dataset.split(gallery.split).labels
+        for each in gallery.dataset.default_levels if level is None else {level} & columns.keys():
+            if note := unlabeled_note(each, {name: columns[each]}, "and match no query"):
                 session.reporter.info(note)
     return metrics, queries.split, name
 
 
 def measure_retrieval(
-    store: FeatureStore, queries: SplitRef, gallery: SplitRef, *, initial: FeatureStore | None = None
+    store: FeatureStore,
+    queries: SplitRef,
+    gallery: SplitRef,
+    *,
+    initial: FeatureStore | None = None,
+    level: str | None = None,
 ) -> dict[str, Any]:
-    """Retrieval metrics of every level known on both sides, fine first.
+    """Retrieval metrics of every level known on both sides, fine first; with `level`, only of this one.
 
     "queries_without_match" counts the queries of a level without an item of their class to find. Where fine and coarse
     labels are known, there are also the metrics `WITHIN` (missing when no coarse class has two fine classes) and
@@ -88,14 +98,14 @@ def measure_retrieval(
     Raises:
         InputError: no class of a level is known on both sides, or a split cannot be read.
     """
-    labels = paired_labels(queries, gallery)
+    labels = paired_labels(queries, gallery, level)
     search = search_between(store, queries, gallery)
     values = shared_values(search, labels, store.runtime.distributed, store.runtime.reporter)
     report: dict[str, Any] = {}
-    for level, pair in labels.items():
+    for each, pair in labels.items():
         missed = (pair[0] >= 0) & (relevant_counts(search.own.cpu(), *pair) == 0)
-        report[level] = {**summary(values[level], pair[0]), "queries_without_match": int(missed.sum())}
-        _report_missed(store.runtime.reporter, queries.dataset.info.levels[level], level, pair[0], missed)
+        report[each] = {**summary(values[each], pair[0]), "queries_without_match": int(missed.sum())}
+        _report_missed(store.runtime.reporter, queries.dataset.info.levels[each], each, pair[0], missed)
     if {"fine", "coarse"} <= labels.keys():
         report |= _within_coarse(values, labels, queries.dataset.info.levels["coarse"], store.runtime.reporter)
     if initial is not None:
@@ -203,7 +213,8 @@ def paired_labels(queries: SplitRef, gallery: SplitRef, level: str | None = None
     if not pairs:
         same = queries.checksum == gallery.checksum
         where = queries.title if same else f"{queries.title} and {gallery.title} together"
-        raise InputError(where, "no level of labels is known" + ("" if same else NO_COMMON))
+        which = "no level of labels is known" if level is None else f"{level} labels are not known"
+        raise InputError(where, which + ("" if same else NO_COMMON))
     return pairs
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from coarsecon.errors import InputError
-from coarsecon.evaluation.base import Evaluation, EvaluationConfig, FileFormat, Metric, Result, Table, percent
+from coarsecon.evaluation.base import (
+    Evaluation,
+    FileFormat,
+    LevelConfig,
+    Metric,
+    Result,
+    Table,
+    evaluated_level,
+    percent,
+)
 from coarsecon.evaluation.figures import Gallery
 from coarsecon.evaluation.frozen import frozen_table, initial_run
 
@@ -44,7 +53,7 @@ class Retrieve(Evaluation):
         FileFormat("png", "Write the gallery as a picture to this file.", None),
     )
 
-    class Config(EvaluationConfig):
+    class Config(LevelConfig):
         """Settings of `retrieve`."""
 
         split: str | None = Field(
@@ -99,6 +108,8 @@ class Retrieve(Evaluation):
                 raise InputError(subject, "is for metrics", "leave it out: queries search the dataset, or gallery")
             if self.index != "Flat" and not self.query:
                 raise InputError("index", "metrics are always exact", "pass query to search with an index")
+            if self.level and (self.query or self.tune):
+                raise InputError("labels", "is for metrics", "leave it out")
             if self.tune and (self.query or self.gallery_data or self.tuned):
                 subject = "query" if self.query else "gallery_data" if self.gallery_data else "tuned"
                 raise InputError(subject, "cannot be combined with tuning", "leave tune or this out")
@@ -121,8 +132,9 @@ class Retrieve(Evaluation):
 
         initial = initial_run(run) if config.frozen else None
         values, split, gallery = measure_split(
-            run, config.split, gallery_split=config.gallery_split, gallery_data=config.gallery_data, initial=initial
-        )
+            run, config.split, gallery_split=config.gallery_split, gallery_data=config.gallery_data, initial=initial,
+            level=config.level,
+        )  # fmt: skip
         tables = _tables(values, f"within {split}" if split == gallery else f"of {split} in {gallery}")
         if initial:
             tables.insert(1, frozen_table(values["frozen"], values, run.spec.checkpoint))
@@ -154,7 +166,8 @@ class Retrieve(Evaluation):
         if not all(run.store.holds(run.dataset, name) for name in (split, gallery)):
             return None
         distributed = run.runtime.distributed
-        values = shared_values(search_between(run.store, queries, among), paired_labels(queries, among), distributed)
+        labels = paired_labels(queries, among, evaluated_level(record))
+        values = shared_values(search_between(run.store, queries, among), labels, distributed)
         return {(level, name): value for level, found in values.items() for name, value in found.items()}
 
     def _search(self, run: "Run", config: Config) -> Result:

@@ -115,7 +115,7 @@ def map_split(
     level, classes = run.folder.config().data.labels, []
     if class_weights:
         classes = coarse_classes(run.folder, run.spec.checkpoint)
-        if classes != run.dataset.info.levels.get(level):
+        if classes != run.dataset.with_levels(level).info.levels.get(level):
             raise InputError("class_weights", f"the run was trained on other {level} classes than those of the dataset")
         weights, _ = _weights(run)
         rows = torch.cat([rows, torch.nn.functional.normalize(weights.float(), dim=1)])

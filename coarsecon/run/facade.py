@@ -112,9 +112,9 @@ class Run(Estimator):
         return trained_with(self.folder, self.dataset)
 
     def default_split(self, level: str | None = None) -> str:
-        """Return the default split: test, else val, else train; with `level`, the first with such labels."""
+        """Return the default split: test, else val, else train; for a label column, the first with such labels."""
         names = [name for name in ("test", "val", "train") if name in self.dataset.splits]
-        if level is None:
+        if level is None or level not in self.dataset.columns:
             return names[0]
         labeled = (name for name in names if (self.dataset.splits[name].labels[level] >= 0).any())
         return next(labeled, names[0])

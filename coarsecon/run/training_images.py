@@ -56,9 +56,10 @@ def trained_images(run: RunFolder, part: SplitRef) -> Split:
         InputError: The split does not have the labels that the run was trained on.
     """
     level = run.config().data.labels
-    if level not in part.dataset.info.levels:
-        raise InputError(part.dataset.root, f"has no {level!r} labels, which {run.root} was trained on")
-    return training_images(part.dataset.split(part.split), run.config(), needs_labels=needs_labels(run))
+    dataset = part.dataset.with_levels(level)
+    if level not in dataset.info.levels:
+        raise InputError(dataset.root, f"has no {level!r} labels, which {run.root} was trained on")
+    return training_images(dataset.split(part.split), run.config(), needs_labels=needs_labels(run))
 
 
 def needs_labels(run: RunFolder) -> bool:

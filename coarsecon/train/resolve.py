@@ -146,7 +146,7 @@ def build_run_spec(layers: Mapping[str, Any], comm: Distributed | None = None) -
 
     if config.data.path is None:
         raise InputError("data.path", "no dataset is given", "make one with `coarsecon prepare`")
-    dataset = open_dataset(config.data.path)
+    dataset, config, layers = _at_version(open_dataset(config.data.path), config, layers)
     split, left_out = _training_split(dataset, config, needs_labels=method_class.needs_labels)
     gentle = defaults_of(config, layers, len(split))
     if gentle:
@@ -222,11 +222,29 @@ def _check_lengths(config: RunConfig) -> None:
         )
 
 
+def _at_version(
+    dataset: PreparedDataset, config: RunConfig, layers: Mapping[str, Any]
+) -> tuple[PreparedDataset, RunConfig, Mapping[str, Any]]:
+    """Return the dataset with the levels that a training uses, and the settings with the version of a label column.
+
+    With its version, the column means the same labels when the run is resumed. Other columns are left out, apart from
+    fine labels, which are monitored.
+    """
+    level = config.data.labels
+    if level in dataset.columns:
+        level = dataset.columns[level].level
+        config = config.model_copy(update={"data": config.data.model_copy(update={"labels": level})})
+        layers = merge(layers, {"data": {"labels": level}})
+    return dataset.with_levels(level, "fine"), config, layers
+
+
 def _training_split(dataset: PreparedDataset, config: RunConfig, *, needs_labels: bool) -> tuple[Split, str]:
     """Return the training images, and a note on those excluded because they have no label."""
     level, root = config.data.labels, dataset.root
     if level not in dataset.info.levels:
-        raise InputError("data.labels", f"{root} has no {level!r} labels", f"it has {', '.join(dataset.info.levels)}")
+        raise InputError(
+            "data.labels", f"{root} has no {level!r} labels", f"it has {', '.join(open_dataset(root).info.levels)}"
+        )
     split, left_out = training_images(dataset.split("train"), config, needs_labels=needs_labels), ""
     if needs_labels:
         if not len(split):

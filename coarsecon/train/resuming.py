@@ -20,6 +20,12 @@ def with_resumable(saved: dict[str, Any], asked: dict[str, Any]) -> dict[str, An
     return saved
 
 
+def with_saved_version(saved: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return `asked` with the version of the label column of the saved settings, where both name the same column."""
+    before, after = (str((layers.get("data") or {}).get("labels")) for layers in (saved, asked))
+    return merge(asked, {"data": {"labels": before}}) if before.startswith(f"{after}@") else asked
+
+
 def check_same_settings(saved: Settings, asked: Settings, folder: Path) -> None:
     """Check that the training in `folder` is resumed with the settings it was started with.
 

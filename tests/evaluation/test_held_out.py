@@ -123,7 +123,7 @@ def test_the_encoders_training_images_warn(own_run, tmp_path, tiny_data, monkeyp
     run = Run(own_run)
     monkeypatch.setattr(type(run.reporter), "info", lambda self, text: messages.append(text))
     assert held_out(run, 5) == HeldOut("test")
-    monkeypatch.setattr(Run, "default_split", lambda self: "train")
+    monkeypatch.setattr(Run, "default_split", lambda self, level=None: "train")
     assert held_out(run, 5).count == 5
     assert "the encoder was trained on these images" in messages[-1]
 

@@ -212,7 +212,7 @@ def _check_name(dataset: PreparedDataset, name: str) -> None:
         remedy = f"use 1 to {MAX_COLUMN_NAME} letters, digits, - and _, but not {', '.join(RESERVED)}"
         raise InputError("name", problem, remedy)
     if name in dataset.own_info.levels:
-        problem = f"{dataset.root} has {name} labels of its own, which are not replaced"
+        problem = f"{dataset.root} already has {name} labels, which are not replaced"
         raise InputError("name", problem, "choose another name")
 
 

@@ -95,7 +95,7 @@ def read_columns(root: Path, info: DatasetInfo) -> dict[str, LabelColumn]:
     """
     found = {name: column for name in column_names(root) if (column := read_column(root, info, name)) is not None}
     if taken := sorted(found.keys() & info.levels.keys()):
-        problem = f"the dataset has {taken[0]} labels of its own"
+        problem = f"the dataset was prepared with {taken[0]} labels"
         raise InputError(root / FOLDER / taken[0], problem, "rename the folder: labels of the dataset are not replaced")
     return found
 

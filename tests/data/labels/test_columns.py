@@ -124,11 +124,11 @@ def test_a_version_always_means_the_same_labels(data: Path) -> None:
 
 
 def test_levels_of_the_dataset_are_never_replaced(data: Path) -> None:
-    with pytest.raises(InputError, match="has fine labels of its own, which are not replaced; choose another name"):
+    with pytest.raises(InputError, match="already has fine labels, which are not replaced; choose another name"):
         add_labels(data, "fine", [(("train", 0), "oak")], "Ann")
     label(data, (0, "oak"))
     (data / "labels" / "reviewed").rename(data / "labels" / "coarse")
-    with pytest.raises(InputError, match="the dataset has coarse labels of its own"):
+    with pytest.raises(InputError, match="the dataset was prepared with coarse labels"):
         open_dataset(data)
 
 
