@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from coarsecon.backbones.catalog import CATALOG
+from coarsecon.backbones.catalog import CATALOG, OPEN_CLIP
 from coarsecon.config import Pooling
 from coarsecon.errors import InputError
 from coarsecon.nn.backbone import check_name
@@ -15,6 +15,9 @@ Kind = Literal["timm", "file", "random", "run"]
 
 RANDOM = "random"
 """NAME=random is the network with random weights, the least that any weights must exceed."""
+
+OPEN_CLIP_PREFIX = "open_clip:"
+"""open_clip:MODEL/WEIGHTS is a vision tower by its names in open_clip."""
 
 FORMS = "NAME, NAME=FILE, NAME=random, or a run folder"
 
@@ -67,6 +70,8 @@ def parse_candidate(text: str) -> Candidate:
     """
     if (Path(text) / "config.yaml").is_file():
         return Candidate(text, "run", Path(text).name, Path(text))
+    if text.startswith(OPEN_CLIP_PREFIX):
+        return Candidate(text, "timm", _tower(text.removeprefix(OPEN_CLIP_PREFIX)))
     name, separator, value = text.partition("=")
     if separator and name and value == RANDOM:
         return Candidate(text, "random", _known(name))
@@ -84,6 +89,13 @@ def parse_candidate(text: str) -> Candidate:
 def parse_candidates(texts: Sequence[str]) -> list[Candidate]:
     """Parse names, each once; without any, those of the default list."""
     return [parse_candidate(text) for text in dict.fromkeys(texts or [entry.name for entry in CATALOG])]
+
+
+def _tower(name: str) -> str:
+    if name not in OPEN_CLIP:
+        hint = f"use timm's name of the tower, a file (NAME=FILE), or one of {', '.join(OPEN_CLIP)}"
+        raise InputError(f"{OPEN_CLIP_PREFIX}{name}", "is no vision tower that is known by this name", hint)
+    return OPEN_CLIP[name]
 
 
 def _known(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coarsecon.backbones.candidates import Variant, parse_candidates
-from coarsecon.backbones.catalog import find_published
+from coarsecon.backbones.catalog import DEFAULT_OUT, find_published
 from coarsecon.backbones.cost import Cost, measured_cost
 from coarsecon.backbones.folders import open_backbone
 from coarsecon.backbones.scores import Task, half_interval, score, tasks_for
@@ -17,9 +17,6 @@ from coarsecon.errors import CoarseconError, InputError
 from coarsecon.metrics.metric import Metric
 from coarsecon.run.facade import Run
 from coarsecon.run.spec import Runtime
-
-DEFAULT_OUT = Path("runs") / "backbones"
-"""Folder of the run folders."""
 
 
 @dataclass(frozen=True)

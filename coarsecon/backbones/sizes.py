@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import timm
-from torch import nn
 
 from coarsecon.backbones.candidates import Candidate, Variant
 from coarsecon.config import Pooling
+from coarsecon.nn.backbone import patch_size
 from coarsecon.nn.pooling import possible_poolings
 
 
@@ -31,9 +31,3 @@ def variants_of(
     chosen = list(dict.fromkeys(sizes)) or [-(-image_size // patch) * patch]
     pooled: Sequence[Pooling | None] = list(dict.fromkeys(poolings)) if possible_poolings(network) else []
     return [Variant(candidate, size, pooling) for size in chosen for pooling in pooled or [None]]
-
-
-def patch_size(network: nn.Module) -> int:
-    """Return the side of the patches of a transformer in pixels; 1 for other networks."""
-    size = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
-    return int(size if isinstance(size, int) else max(size))

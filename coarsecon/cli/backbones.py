@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from coarsecon.backbones.catalog import DEFAULT_OUT
 from coarsecon.cli.console import JsonFile, closing, emit_json, table
 from coarsecon.cli.options import Device, Workers
 from coarsecon.cli.processes import single_process
@@ -23,12 +24,12 @@ def backbones(
         list[str] | None,
         typer.Argument(
             metavar="[NAME...]",
-            help="timm names of published weights, NAME=FILE for weights in a file, NAME=random for random weights, "
-            "or run folders. Default: a list of good ones.",
+            help="timm names of published weights, open_clip:MODEL/WEIGHTS, NAME=FILE for weights in a file, "
+            "NAME=random for random weights, or run folders. Default: a list of good ones.",
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the run folder of each backbone.")] = Path("runs/backbones"),
+    out: Annotated[Path, typer.Option(help="Folder for the run folder of each backbone.")] = DEFAULT_OUT,
     sizes: Annotated[
         str | None,
         typer.Option(metavar="S,S", help="Image sizes in pixels to try, with commas. Default: the dataset's."),

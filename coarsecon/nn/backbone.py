@@ -188,12 +188,15 @@ def check_image_size(model: nn.Module, image_size: int) -> None:
         )
 
 
+def patch_size(model: nn.Module) -> int:
+    """Return the size in pixels that images must be a multiple of: that of a transformer's patches, else 1."""
+    patches = getattr(model, "patch_embed", None)
+    return max(patches.patch_size) if isinstance(patches, PatchEmbed) and not patches.dynamic_img_pad else 1
+
+
 def _check_patches(model: nn.Module, image_size: int, name: str) -> None:
     """Refuse an image size that is no multiple of the patch size: timm would ignore the pixels at the border."""
-    patches = getattr(model, "patch_embed", None)
-    if not isinstance(patches, PatchEmbed) or patches.dynamic_img_pad:
-        return
-    patch = int(patches.patch_size[0])
+    patch = patch_size(model)
     below = image_size // patch * patch
     if below < image_size:
         problem = f"{image_size} px is not divisible by the patch size of {name} ({patch} px)"

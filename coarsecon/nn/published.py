@@ -17,11 +17,19 @@ from coarsecon.views.geometry import ResizeMode
 CROP_MODES: dict[str, ResizeMode] = {"center": "shorter", "squash": "square", "border": "square"}
 """Our `resize` for timm's crop_mode; the border that timm adds around a few models' images is left out."""
 
+OPEN_CLIP_MODES = {"shortest": "center", "squash": "squash", "longest": "border"}
+"""timm's crop_mode for open_clip's resize_mode."""
+
 DEFAULTS: dict[str, Any] = {
     "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "interpolation": "bicubic",
     "crop_pct": 0.875, "crop_mode": "center", "input_size": (3, 224, 224),
 }  # fmt: skip
 """Values that timm assumes where a configuration says nothing (timm.data.resolve_data_config)."""
+
+CLIP_DEFAULTS: dict[str, Any] = {
+    "mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711), "crop_pct": 1.0,
+}  # fmt: skip
+"""Values that open_clip assumes: images of CLIP, whose shorter side is resized to the size of the tower."""
 
 FIX_OR_MOVE = "fix or move it"
 
@@ -41,14 +49,17 @@ def find_published_transform(name: str, size: int | None = None, file: Path | No
     Args:
         name: Name of a timm model, with or without the name of its weights.
         size: Image size in pixels (default: that of the weights).
-        file: File with the weights, if they are not timm's. A card (`encoder.json`) or a timm or Hugging Face
-            `config.json` next to it takes precedence over timm's configuration of the model.
+        file: File with the weights, if they are not timm's. A card (`encoder.json`), a timm or Hugging Face
+            `config.json`, or an `open_clip_config.json` next to it takes precedence over timm's configuration of the
+            model.
 
     Raises:
         InputError: There is no such model, a file next to the weights is malformed, or the weights are for images
             that are not square and no size is given.
     """
-    described = None if file is None else _from_card(file, size) or _from_config(file, size)
+    described = None
+    if file is not None:
+        described = _from_card(file, size) or _from_config(file, size) or _from_open_clip(file, size)
     transform, origin = described or _from_name(name, size)
     return PublishedTransform(transform.uncropped() if transform.size <= SMALL_IMAGE_SIZE else transform, origin)
 
@@ -86,6 +97,23 @@ def _from_config(file: Path, size: int | None) -> PublishedTransform | None:
     if not isinstance(published, dict) or "mean" not in published:
         return None
     return PublishedTransform(_from_timm(published, size, str(path), "these weights"), str(path))
+
+
+def _from_open_clip(file: Path, size: int | None) -> PublishedTransform | None:
+    """Read open_clip's `open_clip_config.json` next to the weights of a vision tower."""
+    path = file.with_name("open_clip_config.json")
+    if not path.is_file():
+        return None
+    content = read_json_object(path, remedy=FIX_OR_MOVE)
+    try:
+        image_size = content["model_cfg"]["vision_cfg"]["image_size"]
+        described = dict(content["preprocess_cfg"])
+        described["crop_mode"] = OPEN_CLIP_MODES[described.get("resize_mode") or "shortest"]
+    except (KeyError, TypeError, ValueError) as error:
+        problem = f"has no usable input transform ({type(error).__name__}: {error})"
+        raise InputError(path, problem, FIX_OR_MOVE) from None
+    published = {**CLIP_DEFAULTS, **described, "input_size": (3, image_size, image_size)}
+    return PublishedTransform(_from_timm(published, size, str(path), "this tower"), str(path))
 
 
 def _from_name(name: str, size: int | None) -> PublishedTransform:

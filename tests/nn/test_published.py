@@ -139,3 +139,32 @@ def test_images_that_are_not_square_need_a_size() -> None:
 def test_an_unknown_model_or_tag_is_an_error(name: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         transform_of(name, 32)
+
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "expected"),
+    [
+        ({}, {"mean": CLIP_MEAN, "resize": "shorter"}),
+        ({"mean": HALF, "std": HALF, "resize_mode": "squash"}, {"mean": HALF, "std": HALF, "resize": "square"}),
+        ({"interpolation": "bilinear", "resize_mode": "longest"}, {"interpolation": "bilinear", "resize": "square"}),
+    ],
+)
+def test_an_open_clip_config_next_to_the_file_describes_a_tower(tmp_path, preprocess, expected) -> None:
+    content = {"model_cfg": {"vision_cfg": {"image_size": 240}}, "preprocess_cfg": preprocess}
+    file = weights_with(tmp_path, "open_clip_config.json", content)
+    found = find_published_transform("vit_large_patch14_clip_224", file=file)
+    assert found.origin == str(tmp_path / "open_clip_config.json")
+    assert (found.transform.size, found.transform.crop_pct) == (240, 1.0)
+    assert {name: getattr(found.transform, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("content", [{}, {"model_cfg": {"vision_cfg": {"image_size": 224}}, "preprocess_cfg": {
+    "resize_mode": "fill"
+}}, {"model_cfg": 3, "preprocess_cfg": {}}])  # fmt: skip
+def test_a_malformed_open_clip_config_is_an_error(tmp_path, content) -> None:
+    file = weights_with(tmp_path, "open_clip_config.json", content)
+    with pytest.raises(InputError, match=r"open_clip_config\.json: has no usable input transform"):
+        transform_of("vit_large_patch14_clip_224", file=file)
