@@ -21,6 +21,7 @@ LAYERS = [
     {"train"},
     {"evaluation", "exporters", "importers", "detection"},
     {"report"},
+    {"review"},
     {"serve", "integrations", "backbones"},
     {"cli"},
     {"__main__"},

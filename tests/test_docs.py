@@ -89,7 +89,7 @@ def shrunk(command: list[str], **method: int) -> list[str]:
         few |= {"schedule.precise_batches": 1}
         flags = [word for key, value in few.items() for word in ("--set", f"{key}={value}")]
         return [*command, *flags, "--steps", "1", "--batch-size", "2", "--workers", "0", "--device", "cpu"]
-    if command[1] == "serve":
+    if command[1] in ("serve", "review") and "--export" not in command:
         return [*command, "--port", "0", "--device", "cpu"]
     if command[1] != "pretrain":
         return command

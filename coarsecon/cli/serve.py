@@ -1,7 +1,5 @@
 """`coarsecon serve RUN`: a local page to search with your images."""
 
-import contextlib
-import webbrowser
 from typing import Annotated
 
 import typer
@@ -20,6 +18,7 @@ from coarsecon.cli.options import (
 )
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
+from coarsecon.cli.serving import Host, OpenBrowser, Port, serve_until_interrupted
 from coarsecon.metrics.metric import percent
 from coarsecon.run.folder import open_run
 from coarsecon.runtime.extras import require_extra
@@ -39,11 +38,9 @@ def serve(
     tuned: Annotated[
         bool, typer.Option("--tuned", help="Search with the settings that `retrieve --tune` stored in the run.")
     ] = False,
-    host: Annotated[
-        str, typer.Option(help="Bind address. Non-loopback addresses expose the server to the network.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free port.")] = 8765,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    open_browser: OpenBrowser = False,
     checkpoint: CheckpointChoice = "last",
     encoder: OldCheckpoint = None,
     layer: LayerChoice = "backbone",
@@ -56,12 +53,11 @@ def serve(
     require_extra("serve", "starlette", "uvicorn", needed_by="coarsecon serve")
     from coarsecon.run.facade import Run
     from coarsecon.run.spec import FeatureSpec, Runtime
-    from coarsecon.runtime.threads import single_threaded
     from coarsecon.search.index import SearchIndex, index_recall
     from coarsecon.serve.app import create_app
     from coarsecon.serve.finder import Finder
     from coarsecon.serve.marks import Marks
-    from coarsecon.serve.server import is_loopback, listen, make_server, url_of
+    from coarsecon.serve.server import listen
 
     reporter = ConsoleReporter()
     opened.check_owned(opened.results / "marks.csv")
@@ -75,17 +71,7 @@ def serve(
         if isinstance(finder.index, SearchIndex) and not finder.index.exact:
             recall = index_recall(finder.index, finder.features, RECALL_NEIGHBORS)
             reporter.info(f"index {index} finds {percent(recall)} % of the true {RECALL_NEIGHBORS} neighbors")
-        if not is_loopback(listening):
-            reporter.info(
-                f"WARNING: --host {host} exposes the server to the network: everybody who can connect sees these "
-                "images, searches and marks, with no password and no encryption. Omit --host to serve this machine only"
-            )
-        reporter.info(f"serving {len(finder.items):,} images of {split}; press Ctrl-C to stop")
-        print(url_of(listening), flush=True)
-        if open_browser:
-            webbrowser.open(url_of(listening))
-        # One thread for each query, and as many queries at once as there are processors. After Ctrl-C has ended the
-        # server, it raises what Ctrl-C would have.
-        with single_threaded(), contextlib.suppress(KeyboardInterrupt):
-            make_server(app).run(sockets=[listening])
+        reporter.info(f"serving {len(finder.items):,} images of {split}")
+        shown = "sees these images, searches and marks"
+        serve_until_interrupted(app, listening, reporter, host=host, shown=shown, open_browser=open_browser)
     closing([marks.file] if len(marks) != before else [], [])

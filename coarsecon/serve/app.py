@@ -5,21 +5,21 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, fail_after, to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from coarsecon.errors import CoarseconError, InputError
 from coarsecon.pictures.images import thumbnail
 from coarsecon.run.folder import RunFolder
+from coarsecon.serve.answers import ERROR_HANDLERS, number_in, read_body
 from coarsecon.serve.finder import Finder, Query, Within, number_below
 from coarsecon.serve.guard import Guard
 from coarsecon.serve.marks import Mark, Marks, now
-from coarsecon.serve.page import MAP_POLICY, MAX_UPLOAD_BYTES, Page, latest_map
+from coarsecon.serve.page import MAP_POLICY, MAX_UPLOAD_BYTES, Page, asset, latest_map
 
 UPLOAD_SECONDS = 30
 MAX_UPLOADS = 8
@@ -52,15 +52,19 @@ class Service:
         """Serve its script."""
         return Response(self.page.script, media_type="text/javascript")
 
+    async def common(self, _: Request) -> Response:
+        """Serve the script that the pages share."""
+        return Response(asset("common.js"), media_type="text/javascript")
+
     async def search(self, request: Request) -> Response:
         """Search with a known query (`query=ID`), or with the image in the body, which is then known."""
-        k, within = _number(request, "k", range(1, MAX_NEIGHBORS + 1)), self._within(request)
+        k, within = number_in(request, "k", range(1, MAX_NEIGHBORS + 1)), self._within(request)
         if "query" in request.query_params:
             query = self._query(request)
         else:
             name = "".join(filter(str.isprintable, request.query_params.get("name", "")))[:MAX_NAME_LENGTH]
             async with self._uploads:
-                data = await _upload(request)
+                data = await read_body(request, "the image", max_bytes=MAX_UPLOAD_BYTES, seconds=UPLOAD_SECONDS)
                 query = await self._compute(lambda: self.finder.uploaded(data, name or "image"))
         return JSONResponse(await self._compute(lambda: self._found(query, k, within)))
 
@@ -74,7 +78,7 @@ class Service:
 
     async def mark(self, request: Request) -> Response:
         """Mark a neighbor of a query as wrong (POST), or remove the mark (DELETE)."""
-        query, number = self._query(request), _number(request, "neighbor", range(len(self.finder.items)))
+        query, number = self._query(request), number_in(request, "neighbor", range(len(self.finder.items)))
         return JSONResponse({"marks": await self._compute(lambda: self._mark(query, number, request.method == "POST"))})
 
     async def table(self, _: Request) -> Response:
@@ -163,6 +167,7 @@ def create_app(
             Route("/", service.show),
             Route("/page.css", service.style),
             Route("/page.js", service.script),
+            Route("/common.js", service.common),
             Route("/search", service.search, methods=["POST"]),
             Route("/images/{number}", service.image),
             Route("/marks", service.mark, methods=["POST", "DELETE"]),
@@ -170,42 +175,5 @@ def create_app(
             Route("/map", service.map),
         ],
         middleware=[Middleware(Guard, names=own, token=token)],
-        exception_handlers={HTTPException: _refused, CoarseconError: _failed, ClientDisconnect: _gone},
+        exception_handlers=ERROR_HANDLERS,
     )
-
-
-async def _upload(request: Request) -> bytes:
-    """Read the body of a request up to the size limit."""
-    too_much = HTTPException(413, f"the image exceeds {MAX_UPLOAD_BYTES // 2**20} MiB")
-    if int(request.headers.get("content-length", 0)) > MAX_UPLOAD_BYTES:
-        raise too_much
-    data = bytearray()
-    try:
-        with fail_after(UPLOAD_SECONDS):
-            async for piece in request.stream():
-                data += piece
-                if len(data) > MAX_UPLOAD_BYTES:
-                    raise too_much
-    except TimeoutError:
-        raise HTTPException(408, f"the image did not arrive within {UPLOAD_SECONDS} seconds") from None
-    return bytes(data)
-
-
-def _number(request: Request, name: str, allowed: range) -> int:
-    number = number_below(allowed.stop, request.query_params.get(name, ""))
-    if number is None or number < allowed.start:
-        raise HTTPException(400, f"{name} must be a number from {allowed.start} to {allowed.stop - 1}")
-    return number
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
-
-
-async def _failed(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 422 if isinstance(error, InputError) else 500)
-
-
-async def _gone(_: Request, error: Exception) -> Response:
-    return Response(status_code=400)

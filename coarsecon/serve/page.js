@@ -1,36 +1,16 @@
 // Page of a served run: choose an image, see its neighbors, mark wrong ones.
 // The state is in the address after #, so that the browser's back button returns to the previous search.
 
-const data = JSON.parse(document.querySelector(".page-data").textContent);
+import { data, element, number, send as request } from "./common.js";
+
 const root = document.querySelector(".search"), find = (name) => root.querySelector(name);
 const FIND_FROM = 30; // number of classes from which they can be searched
 const previews = new Map(); // uploaded images by query id
 let underWay = new AbortController();
 
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-const number = (value) => value.toLocaleString("en");
-
 // ---- requests ----
 
-/** Return the answer of the server; throw an Error with a remedy if there is none. */
-async function send(method, path, parameters, options = {}) {
-  const headers = { [data.token[0]]: data.token[1] };
-  let response;
-  try {
-    response = await fetch(`${path}?${new URLSearchParams(parameters)}`, { method, headers, ...options });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer; is `coarsecon serve` still running?");
-  }
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error ?? (response.status === 503 ? "The server is busy; try again." : response.statusText));
-  return answer;
-}
+const send = (method, path, parameters, options = {}) => request(`${path}?${new URLSearchParams(parameters)}`, { method, ...options });
 
 /** Run a search and abort an earlier one. */
 async function search(parameters, body) {

@@ -32,8 +32,8 @@ class Page:
     def __init__(self, finder: Finder, marks: Marks, run: RunFolder, token: str) -> None:
         self.finder, self.marks, self.run = finder, marks, run
         self._verifier = Verifier(run)
-        self.style = "".join(map(report.asset, ("page.css", "gallery.css"))) + _asset("page.css")
-        self.script = _asset("page.js")
+        self.style = "".join(map(report.asset, ("page.css", "gallery.css"))) + asset("page.css")
+        self.script = asset("page.js")
         self._data: dict[str, Any] = {
             "token": [TOKEN_HEADER, token],
             "version": finder.items.fingerprint[-12:],
@@ -69,5 +69,6 @@ def latest_map(run: RunFolder) -> Path | None:
     return max(found, key=lambda file: file.stat().st_mtime, default=None)
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a style or script file of this package."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,3 +85,53 @@ def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         server.should_exit = True
         thread.join()
         listening.close()
+
+
+class Reviewed(Served):
+    """A served review; `journal` is its file."""
+
+    def __init__(self, url: str, run: Path, journal: Path) -> None:
+        super().__init__(url, run)
+        self.journal = journal
+
+
+@pytest.fixture
+def review(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """`review(run)` serves a review of two clusters in each coarse class, in a copy of the run, until the test ends."""
+    pytest.importorskip("starlette")
+    pytest.importorskip("uvicorn")
+    from coarsecon.report.evaluate import evaluate
+    from coarsecon.review.folder import journal_path, open_or_start
+    from coarsecon.review.proposal import places_in
+    from coarsecon.review.session import Session
+    from coarsecon.run.facade import Run
+    from coarsecon.run.folder import open_run
+    from coarsecon.run.spec import Runtime
+    from coarsecon.runtime.progress import Reporter
+    from coarsecon.serve.review import create_review_app
+    from coarsecon.serve.server import listen, make_server, url_of
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with ExitStack() as stack:
+
+        def start(original: Path) -> Reviewed:
+            run = tmp_path / "<run>"
+            shutil.copytree(original, run)
+            opened = open_run(run)
+            session = Run(opened, None, runtime=Runtime("cpu", 0, Reporter()))
+            evaluate(session, "cluster", k=2, restarts=1)
+            journal = stack.enter_context(open_or_start(opened, "labels", None, "anna", Reporter()))
+            images = session.dataset.split("train")
+            places = places_in(images.names, journal.state.proposal, session.dataset.root)
+            app = create_review_app(
+                Session(journal, session.features("train")[places], "anna"), lambda i: images.image(places[i]), opened,
+                name="labels",
+            )  # fmt: skip
+            server, listening = make_server(app), stack.enter_context(listen("127.0.0.1", 0))
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(setattr, server, "should_exit", True)
+            return Reviewed(url_of(listening), run, journal_path(opened, "labels"))
+
+        yield start
