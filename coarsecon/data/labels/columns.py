@@ -1,6 +1,6 @@
 """Change the label columns of a prepared dataset: every change is an entry of a journal, and can be undone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from coarsecon.data.formats.names import canonical
-from coarsecon.data.labels.images import ImageFinder, ImageKey
+from coarsecon.data.labels.images import ImageFinder, ImageKey, Place
 from coarsecon.data.prepared.label_columns import (
     LabelColumn,
     column_folder,
@@ -56,9 +56,9 @@ def add_labels(
     Example:
         >>> add_labels("data/birds", "reviewed", [("photos/1.jpg", "robin")], who="Ann")  # doctest: +SKIP
     """
-    opened = _open(dataset)
+    opened = open_prepared(dataset)
     finder = ImageFinder(opened)
-    chosen: dict[tuple[str, int], str | None] = {}
+    chosen: dict[Place, str | None] = {}
     for key, text in assignments:
         place, label = finder.find(key), None if text is None else canonical(text)
         if chosen.setdefault(place, label) != label:
@@ -69,7 +69,7 @@ def add_labels(
             )
     if not chosen:
         raise InputError("labels", "there are none to assign", "label at least one image")
-    return change_labels(opened, name, _assignment(chosen, opened), who, note)
+    return change_labels(opened, name, make_assignment(chosen), who, note)
 
 
 def undo(dataset: Dataset, name: str, who: str, entry: int | None = None, note: str = "") -> LabelColumn:
@@ -140,8 +140,8 @@ def change_labels(
         InputError: The change is invalid, or there is no column that a function needs.
         CoarseconError: The journal cannot be written.
     """
-    opened = _open(dataset)
-    _check_name(opened, name)
+    opened = open_prepared(dataset)
+    check_name(opened, name)
     folder, info = column_folder(opened.root, name), opened.own_info
     if callable(change):
         find_column(opened, name)
@@ -192,7 +192,12 @@ def _is_equal(one: LabelColumn, other: LabelColumn) -> bool:
     )
 
 
-def _assignment(chosen: dict[tuple[str, int], str | None], dataset: PreparedDataset) -> Assign:
+def make_assignment(chosen: Mapping[Place, str | None]) -> Assign:
+    """Return the change that assigns classes to images; None removes a label.
+
+    Raises:
+        InputError: The name of a class is invalid.
+    """
     classes = list(dict.fromkeys(label for label in chosen.values() if label is not None))
     numbers: dict[str | None, int] = {None: -1, **{label: number for number, label in enumerate(classes)}}
     images: dict[str, list[int]] = {}
@@ -206,7 +211,8 @@ def _assignment(chosen: dict[tuple[str, int], str | None], dataset: PreparedData
         raise _invalid(error) from error
 
 
-def _check_name(dataset: PreparedDataset, name: str) -> None:
+def check_name(dataset: PreparedDataset, name: str) -> None:
+    """Raise InputError if a label column of a dataset cannot have this name."""
     if not is_column_name(name) or name in RESERVED:
         problem = f"{name[:80]!r} cannot be the name of a label column"
         remedy = f"use 1 to {MAX_COLUMN_NAME} letters, digits, - and _, but not {', '.join(RESERVED)}"
@@ -232,5 +238,37 @@ def _invalid(error: ValidationError) -> InputError:
     return InputError(subject or (kinds[0] if kinds else "labels"), first["msg"].removeprefix("Value error, ") + shown)
 
 
-def _open(dataset: Dataset) -> PreparedDataset:
+def open_prepared(dataset: Dataset) -> PreparedDataset:
+    """Return a prepared dataset, opened if its folder is given."""
     return dataset if isinstance(dataset, PreparedDataset) else open_dataset(dataset)
+
+
+def describe(change: Change) -> str:
+    """Return a change in words."""
+    if isinstance(change, Undo):
+        return f"undo of {change.entry}"
+    if isinstance(change, Rename):
+        return f"rename {change.old} to {change.new}"
+    if isinstance(change, Remove):
+        return f"remove {change.name}"
+    labels = [label for column in change.labels.values() for label in column]
+    removed = labels.count(-1)
+    classes = len(set(labels) - {-1})
+    parts = [f"label {len(labels) - removed:,} images of {classes:,} class{'es' * (classes != 1)}"] * (classes > 0)
+    return " and ".join([*parts, *[f"remove the labels of {removed:,} images"] * (removed > 0)])
+
+
+def compare(before: LabelColumn | None, after: LabelColumn) -> dict[str, int]:
+    """Count the images whose labels were added, changed or removed between two versions of a column."""
+    counts = {"added": 0, "changed": 0, "removed": 0}
+    for split, labels in after.labels.items():
+        new = _class_names(after, split)
+        old = [None] * len(labels) if before is None else _class_names(before, split)
+        for one, other in zip(old, new, strict=True):
+            if one != other:
+                counts["added" if one is None else "removed" if other is None else "changed"] += 1
+    return counts
+
+
+def _class_names(column: LabelColumn, split: str) -> list[str | None]:
+    return [column.classes[label] if label >= 0 else None for label in column.labels[split].tolist()]

@@ -45,6 +45,11 @@ class ImageFinder:
             raise InputError(str(image), f"{len(places)} images have this name ({splits})", same)
         return places[0]
 
+    def knows(self, key: tuple[str, str] | str) -> bool:
+        """Return whether there is an image, or several, of a path, in a split if one is named."""
+        split, image = key if isinstance(key, tuple) else (None, key)
+        return any(split in (None, name) for name, _ in self._places.get(_path(image), ()))
+
     @cached_property
     def _places(self) -> Mapping[str, list[Place]]:
         found: dict[str, list[Place]] = {}

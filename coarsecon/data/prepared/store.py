@@ -179,7 +179,7 @@ def open_dataset(path: Path | str) -> PreparedDataset:
 
 
 def _with_columns(dataset: PreparedDataset, columns: dict[str, LabelColumn]) -> PreparedDataset:
-    """Return a dataset of its own levels with label columns as further levels."""
+    """Return a dataset with label columns as further levels."""
     own = dataset.info.levels
     info = dataset.info.model_copy(update={"levels": {**own, **{name: each.classes for name, each in columns.items()}}})
     splits = {
