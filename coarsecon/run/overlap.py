@@ -41,6 +41,7 @@ def _training_hashes(run: RunFolder, workers: int, reporter: Reporter | None) ->
     config, known = run.config(), run.trained_on()
     data = config.data
     settings = [] if data.limit is None else [f"{data.limit} {data.limit_draw} {config.run.seed}"]
+    settings += [f"without {data.validation} {config.run.seed}"] * bool(data.validation)
     settings += [f"labeled by {data.labels}"] * needs_labels(run)
     kept = _kept(run, [known, *settings]) if known is not None else None
     if kept is not None:

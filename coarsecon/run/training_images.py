@@ -1,5 +1,7 @@
 """Training images of a run: those of its training split with a label if needed, within data.limit."""
 
+from collections.abc import Hashable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,7 @@ from coarsecon import registry
 from coarsecon.config import RunConfig
 from coarsecon.data.prepare.split import hold_out
 from coarsecon.data.prepare.splitting import finest_labels
+from coarsecon.data.prepared.duplicates import duplicates
 from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.data.prepared.store import Split, open_dataset
 from coarsecon.data.prepared.subset import draw_evenly
@@ -41,10 +44,16 @@ def validation_images(split: Split, config: RunConfig) -> Split:
 
 
 def _held_out(split: Split, config: RunConfig) -> Tensor:
-    """Return the indices of the held-out images: stratified by the finest known label, with groups in one part."""
+    """Return the indices of the held-out images: stratified by the finest known label.
+
+    Images of one group are in one part, and so are exact duplicates.
+    """
     columns = {level: column.numpy() for level, column in split.labels.items()}
     _, strata = finest_labels(columns, ("fine", config.data.labels))
-    groups = [split.groups] if split.groups else []
+    groups: list[Sequence[Hashable]] = [split.groups] if split.groups else []
+    repeated = duplicates(split)
+    if any(value is not None for value in repeated):
+        groups.append(repeated)
     seed = derived_seed(config.run.seed, VALIDATION)
     return torch.from_numpy(hold_out(strata, config.data.validation, groups=groups, seed=seed))
 

@@ -206,6 +206,26 @@ def test_a_run_from_weights_is_monitored_on_training_images_that_it_does_not_tra
     assert torch.equal(again.split.images, spec.split.images)
 
 
+def test_duplicates_are_held_out_together(tiny_data, weights, tmp_path):
+    shutil.copytree(tiny_data, tmp_path / "data")
+    file = tmp_path / "data" / "train.safetensors"
+    content = load_file(file)
+    first = {int(label): i for i, label in reversed(list(enumerate(content["fine"])))}
+    place = [first[int(label)] for label in content["fine"]]
+    paired = torch.arange(96) % 2 == 0
+    content["images"] = torch.where(paired[:, None, None, None], content["images"][place], content["images"])
+    save_file(content, file)
+    held = []
+    for seed in range(3):
+        data = {"path": str(tmp_path / "data"), "validation": 0.25}
+        spec = build_run_spec(from_weights(tmp_path / "data", weights, data=data, run={"seed": seed}))
+        monitored = monitored_images(spec.dataset, spec.config)
+        kept, apart = ({image.numpy().tobytes() for image in each.images} for each in (spec.split, monitored))
+        assert not kept & apart
+        held.append(len(monitored))
+    assert all(10 < count < 40 for count in held)
+
+
 def test_runs_from_random_weights_hold_nothing_out(tiny_data):
     spec = build_run_spec(tiny_settings(tiny_data))
     assert len(spec.split) == 96
