@@ -21,7 +21,15 @@ from coarsecon.losses.precision import l2_normalize, to_float32
 from coarsecon.methods.base import Setup
 from coarsecon.methods.momentum import MomentumContrast, MomentumSettings, Views
 from coarsecon.nn.momentum import MomentumEncoder
-from coarsecon.nn.saliency import STRIDE, check_extractor, create_extractor, find_foreground, saliency_map
+from coarsecon.nn.saliency import (
+    STRIDE,
+    Renormalization,
+    check_extractor,
+    create_extractor,
+    find_foreground,
+    saliency_map,
+    statistics_of,
+)
 from coarsecon.views.filters import InputFilter, apply_filter
 from coarsecon.views.masking import HARD_NEGATIVE, POSITIVE, Strategy, mask_images, patch_grid
 
@@ -87,6 +95,13 @@ class SalMask(MomentumContrast):
             config.saliency, image_size=self.saliency_image_size, pretrained=config.saliency_pretrained,
             weights=config.saliency_weights, stem=config.saliency_stem,
         )  # fmt: skip
+        if self.extractor is not None:
+            self.extractor_input = Renormalization()
+            expected = statistics_of(
+                config.saliency, pretrained=config.saliency_pretrained, weights=config.saliency_weights
+            )
+            if expected is not None:
+                self.extractor_input.set((setup.mean, setup.std), expected)
         check_extractor(self.saliency_network, self.saliency_image_size)
 
     @property
@@ -180,8 +195,11 @@ class SalMask(MomentumContrast):
         return {view: channels_last(apply_filter(name, images)) for view, images in views.items()}
 
     def _foreground(self, images: Tensor, filtered: Tensor) -> Tensor:
-        """Find foreground patches [N, grid * grid]: of filtered views for the momentum encoder, else of plain ones."""
-        inputs = filtered if self.extractor is None else images
+        """Find foreground patches [N, grid * grid].
+
+        The momentum encoder sees filtered views, another network plain ones, normalized as its weights expect.
+        """
+        inputs = filtered if self.extractor is None else self.extractor_input(images)
         return find_foreground(
             saliency_map(self.saliency_network, inputs, self.grid, image_size=self.saliency_image_size)
         )

@@ -1,5 +1,6 @@
 """Foreground of images by the features of a frozen network (Chin et al., WACV 2024)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,14 @@ from torch import Tensor, nn
 from coarsecon.config import BackboneSettings
 from coarsecon.errors import CoarseconError, InputError
 from coarsecon.nn.backbone import create_backbone
+from coarsecon.nn.published import find_published_transform
 from coarsecon.nn.weights import LoadedWeights, load_weights
+
+Statistics = tuple[Sequence[float], Sequence[float]]
+"""Mean and standard deviation of each channel."""
+
+STATISTICS_SIZE = 224
+"""Any image size: statistics do not depend on it."""
 
 STRIDE = 32
 """Pixels per cell of the last feature map of a network with a standard stem."""
@@ -45,6 +53,47 @@ def create_extractor(
     if weights is not None:
         load_weights(network, weights, fresh_stem=False)
     return network.requires_grad_(False)
+
+
+class Renormalization(nn.Module):
+    """Change of the statistics that images [N, 3, S, S] are normalized with; new ones change nothing."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(3, 1, 1))
+        self.register_buffer("shift", torch.zeros(3, 1, 1))
+        self.register_load_state_dict_pre_hook(_keep_missing)
+
+    def set(self, before: Statistics, after: Statistics) -> None:
+        """Change from the mean and standard deviation `before` to those `after`."""
+        (mean, std), (new_mean, new_std) = (tuple(map(torch.tensor, each)) for each in (before, after))
+        self.scale.copy_((std / new_std)[:, None, None])
+        self.shift.copy_(((mean - new_mean) / new_std)[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalize images again."""
+        return images * self.scale + self.shift
+
+
+def _keep_missing(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Keep the values that a state lacks: runs of earlier versions did not change the statistics."""
+    for name, value in module.named_buffers():
+        state.setdefault(f"{prefix}{name}", value)
+
+
+def statistics_of(name: str, *, pretrained: bool, weights: Path | None) -> Statistics | None:
+    """Return the mean and standard deviation that the weights of a timm model expect; None for random weights.
+
+    Raises:
+        InputError: A description next to the file of the weights is malformed.
+    """
+    if weights is None and not pretrained:
+        return None
+    transform = find_published_transform(name, STATISTICS_SIZE, weights).transform
+    return transform.mean, transform.std
 
 
 def check_extractor(network: nn.Module, image_size: int) -> None:

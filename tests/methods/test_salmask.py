@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import save_file
 from tiny import tiny_settings
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -166,6 +168,53 @@ def test_negatives_lose_what_the_network_finds_salient_in_the_key_view(tiny_data
         expected = high_pass(view) if strategy == "hp" and not outside else view
         expected = F.interpolate(expected, (128, 128), mode="bilinear") if outside else expected
         torch.testing.assert_close(seen[name], expected)
+
+
+def with_weights(tiny_data, folder, card: bool, **method) -> Pretraining:
+    """A trainer whose saliency network has weights, with a card of other statistics than timm's if asked."""
+    file = folder / "saliency.safetensors"
+    save_file(timm.create_model("resnet10t", num_classes=0).state_dict(), file)
+    if card:
+        image = {"size": 64, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+        file.with_suffix(".json").write_text(json.dumps({"backbone": {"name": "resnet10t"}, "input": image}))
+    return trainer(tiny_data, strategy="mean", saliency="resnet10t", saliency_weights=str(file), **method)
+
+
+@pytest.mark.parametrize("card", [False, True])
+def test_the_saliency_network_sees_images_with_the_statistics_of_its_weights(tiny_data, tmp_path, card):
+    made = with_weights(tiny_data, tmp_path, card)
+    made.method.extractor = network = FindsSides()
+    views, _ = first_batch(made)
+    masked(made, views)
+    image, published = made.spec.card.input, timm.models.get_pretrained_cfg("resnet10t")
+    mean, std = ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]) if card else (published.mean, published.std)
+    assert image.mean != tuple(mean)
+    pixels = views["query"] * channels(image.std) + channels(image.mean)
+    expected = F.interpolate((pixels - channels(mean)) / channels(std), (128, 128), mode="bilinear")
+    torch.testing.assert_close(network.seen[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def channels(values) -> Tensor:
+    return torch.tensor(values)[:, None, None]
+
+
+def test_a_resumed_run_keeps_the_statistics_of_its_saliency_network(tiny_data, tmp_path):
+    made = with_weights(tiny_data, tmp_path, card=True)
+    state = made.method.state_dict()
+    resumed = made.spec.restore(None).build_method()
+    assert torch.equal(resumed.extractor_input.scale, torch.ones(3, 1, 1))
+    resumed.load_state_dict(state)
+    assert torch.equal(resumed.extractor_input.scale, made.method.extractor_input.scale)
+    assert torch.equal(resumed.extractor_input.shift, made.method.extractor_input.shift)
+
+
+def test_a_state_of_an_earlier_version_keeps_the_statistics_of_the_run(tiny_data, tmp_path):
+    made = with_weights(tiny_data, tmp_path, card=True)
+    state = {name: value for name, value in made.method.state_dict().items() if "extractor_input" not in name}
+    resumed = made.spec.restore(None).build_method()
+    resumed.load_state_dict(state)
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.equal(resumed.extractor_input(images), images)
 
 
 @pytest.mark.parametrize("base", BASES)
