@@ -141,9 +141,6 @@ class FinetuneSettings(Settings):
     )
     blocks: Count = Field(2, description="Number of blocks to train with last-blocks.")
     lora_rank: Count = Field(16, description="Rank of the adapters of lora; layers that are not wider get none.")
-    lora_alpha: Positive = Field(
-        64.0, description="Scale of the adapters of lora, which add lora_alpha / lora_rank times their product."
-    )
     layer_decay: float = Field(
         1.0,
         gt=0,

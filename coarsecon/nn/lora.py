@@ -23,17 +23,16 @@ def load_peft() -> Any:
     return require_extra("lora", "peft", needed_by="finetune.train", instead="set finetune.train to last-blocks")
 
 
-def add_adapters(model: nn.Module, rank: int, alpha: float, image_size: int) -> None:
+def add_adapters(model: nn.Module, rank: int, image_size: int) -> None:
     """Freeze a network, and add adapters to its linear layers and convolutions, in place.
 
-    A layer with weights W then computes with W + (alpha / rank) B A (Hu et al., ICLR 2022). A has `rank` outputs and
-    the kernel of the layer, B has `rank` inputs and starts at 0, so the network first computes what it did before.
+    A layer with weights W then computes with W + B A (Hu et al., ICLR 2022, with alpha = rank). A has `rank` outputs
+    and the kernel of the layer, B has `rank` inputs and starts at 0, so the network first computes what it did before.
     Batch norms keep their running statistics.
 
     Args:
         model: A timm model.
         rank: Rank of the product B A.
-        alpha: Scale of the product, times `rank`.
         image_size: Size in pixels of an image that the network takes.
 
     Raises:
@@ -44,7 +43,7 @@ def add_adapters(model: nn.Module, rank: int, alpha: float, image_size: int) -> 
     if not names:
         problem = f"{rank} is not below the width of any layer of {type(model).__name__}"
         raise InputError("finetune.lora_rank", problem, "set it to a smaller number")
-    config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules="|".join(map(re.escape, names)))
+    config = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules="|".join(map(re.escape, names)))
     peft.inject_adapter_in_model(config, model, ADAPTER)
     fix_batch_norm(model)
 

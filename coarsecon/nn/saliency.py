@@ -65,7 +65,7 @@ class Renormalization(nn.Module):
         super().__init__()
         self.register_buffer("scale", torch.ones(3, 1, 1))
         self.register_buffer("shift", torch.zeros(3, 1, 1))
-        self.register_load_state_dict_pre_hook(_keep_missing)
+        self.register_load_state_dict_pre_hook(_keep_missing)  # type: ignore[no-untyped-call]
 
     def set(self, before: Statistics, after: Statistics) -> None:
         """Change from the mean and standard deviation `before` to those `after`."""

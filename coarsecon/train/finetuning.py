@@ -44,7 +44,7 @@ def freeze(encoder: nn.Module, settings: FinetuneSettings, image_size: int, rand
         return
     initial = dict(encoder.named_parameters())
     if settings.train == "lora":
-        add_adapters(encoder, settings.lora_rank, settings.lora_alpha, image_size)
+        add_adapters(encoder, settings.lora_rank, image_size)
     else:
         train_last_blocks(encoder, settings.blocks)
     frozen = {name for name, parameter in initial.items() if not parameter.requires_grad}

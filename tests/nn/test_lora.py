@@ -29,7 +29,7 @@ def created(name: str) -> nn.Module:
 def adapted(name: str, rank: int = RANK) -> nn.Module:
     """A network whose adapters are no longer 0."""
     model = created(name)
-    add_adapters(model, rank, 2 * rank, NETWORKS[name])
+    add_adapters(model, rank, NETWORKS[name])
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if "lora_B" in key:
@@ -53,7 +53,7 @@ def test_merged_weights_compute_the_features_of_the_adapters(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_new_adapters_change_nothing(name):
     model, plain = created(name), created(name)
-    add_adapters(model, RANK, RANK, NETWORKS[name])
+    add_adapters(model, RANK, NETWORKS[name])
     state = merged_state(model)
     assert state.keys() == plain.state_dict().keys()
     for key, value in plain.state_dict().items():
@@ -100,7 +100,7 @@ def test_layers_whose_weights_are_used_without_a_call_get_no_adapter():
 
 def test_a_rank_above_the_width_of_all_layers_is_refused():
     with pytest.raises(InputError, match=r"finetune\.lora_rank: 4096 is not below the width of any layer of ResNet"):
-        add_adapters(created("test_resnet"), 4096, 1, 64)
+        add_adapters(created("test_resnet"), 4096, 64)
 
 
 def test_a_missing_extra_is_one_clear_error(monkeypatch):
