@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from forms import FORMS
 from launch import HERE, free_port, on_two_ranks
-from tiny import write_tiny_dataset
-from two_ranks import results
+from safetensors.torch import save_file
+from tiny import TINY_BACKBONE, write_tiny_dataset
+from two_ranks import FINETUNED, IN_PARTS, accumulated, results
 
 from coarsecon.errors import CoarseconError
 from coarsecon.runtime.distributed import Distributed, connected
@@ -17,17 +19,41 @@ from coarsecon.runtime.distributed import Distributed, connected
 def two_ranks(tmp_path_factory) -> tuple[Path, list[dict]]:
     folder = tmp_path_factory.mktemp("ranks")
     write_tiny_dataset(folder / "data")
+    torch.manual_seed(0)
+    weights = timm.create_model(TINY_BACKBONE["name"], num_classes=0, **TINY_BACKBONE["args"]).state_dict()
+    save_file(weights, folder / "weights.safetensors")
     for rank in on_two_ranks(HERE / "two_ranks.py", folder):
         assert rank.code == 0, rank.err
     return folder, [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*FORMS, *FINETUNED])
 def test_two_ranks_of_sixteen_images_learn_as_one_of_thirty_two(two_ranks, form):
     folder, told = two_ranks
-    alone = results(folder / "data", form, Distributed())
-    for ours in (rank[form] for rank in told):
-        for what in ("losses", "gradients", "state"):
+    assert_equal([rank[form] for rank in told], results(folder / "data", form, Distributed()))
+
+
+@pytest.mark.parametrize("name", IN_PARTS)
+def test_two_ranks_with_parts_of_a_batch_learn_as_one_with_the_complete_batch(two_ranks, name):
+    folder, told = two_ranks
+    assert_equal([rank[f"{name} in parts"] for rank in told], accumulated(folder / "data", name, Distributed(), 1))
+
+
+def test_finetuned_forms_have_what_they_are_named_after(two_ranks):
+    for rank in two_ranks[1]:
+        assert rank["supce distilled"]["companions"].keys() == {"initial"}
+        assert rank["maskcon distilled and averaged"]["companions"].keys() == {"initial", "ema"}
+        averaged = rank["supce averaged"]
+        assert averaged["companions"].keys() == {"ema"}
+        name = "layer4.0.conv1.weight"
+        assert not torch.equal(averaged["companions"]["ema"][f"encoder.{name}"], averaged["state"][f"encoder.{name}"])
+        assert "encoder.layer1.0.conv1.weight" not in rank["supce with the last blocks"]["gradients"]
+
+
+def assert_equal(ranks: list[dict], alone: dict) -> None:
+    """Check that every rank has the results of one process."""
+    for ours in ranks:
+        for what in ("losses", "gradients", "state", "companions"):
             torch.testing.assert_close(ours[what], alone[what], rtol=1e-5, atol=1e-7)
         memory = [name for name in alone["state"] if name.split(".")[0] in ("queue", "banks")]
         for name in memory:

@@ -23,11 +23,30 @@ from coarsecon.train.resolve import build_run_spec
 
 Batch = tuple[dict[str, Tensor], Tensor]
 
+FINETUNED: dict[str, dict[str, Any]] = {
+    "supce distilled": {"distill": 1.0},
+    "maskcon distilled and averaged": {"distill": 1.0, "ema": 0.9},
+    "supce averaged": {"ema": 0.9},
+    "supce with the last blocks": {"train": "last-blocks", "blocks": 1, "layer_decay": 0.5},
+}
+"""Methods with settings of fine-tuning; the first word is the method's name."""
 
-def trainer(data: Path, form: str, comm: Distributed, batch_norm: str = "sync") -> Pretraining:
-    """In float64 and without randomness inside the step: a saliency-masked step masks every batch alike."""
-    run = {"precision": "float32", "batch_norm": batch_norm}
-    planned = build_run_spec(tiny_settings(data, form.split()[0], method=FORMS[form], data={"size": 16}, run=run))
+
+IN_PARTS = ("supce", "moco", "maskcon")
+"""Methods whose batches are computed in parts; their losses are means over images."""
+
+
+def trainer(data: Path, form: str, comm: Distributed, batch_norm: str = "sync", parts: int = 1) -> Pretraining:
+    """In float64 and without randomness inside the step: a saliency-masked step masks every batch alike.
+
+    A form of `FINETUNED` starts from the weights next to the data.
+    """
+    run = {"precision": "float32", "batch_norm": batch_norm, "accumulate": parts}
+    settings = tiny_settings(data, form.split()[0], method=FORMS.get(form, {}), data={"size": 16}, run=run)
+    if form in FINETUNED:
+        weights = {"weights": str(data.with_name("weights.safetensors")), "stem": "standard"}
+        settings |= {"backbone": {**settings["backbone"], **weights}, "finetune": FINETUNED[form], "recipe": None}
+    planned = build_run_spec(settings)
     torch.set_default_dtype(torch.float64)
     try:
         made = Pretraining(planned, RunFolder(data), Reporter(), comm)
@@ -61,7 +80,18 @@ def whole_batches(names: Iterable[str], count: int) -> list[Batch]:
 
 def results(data: Path, form: str, comm: Distributed) -> dict[str, Any]:
     """Loss and gradients of the first step, and the whole state after the second."""
-    made = trainer(data, form, comm)
+    return steps_of(trainer(data, form, comm), comm)
+
+
+def accumulated(data: Path, name: str, comm: Distributed, parts: int) -> dict[str, Any]:
+    """The same for a batch in parts, without batch statistics, which are those of a part."""
+    made = trainer(data, name, comm, parts=parts)
+    made.method.eval()
+    return steps_of(made, comm)
+
+
+def steps_of(made: Pretraining, comm: Distributed) -> dict[str, Any]:
+    """Loss and gradients of the first step, and the states of all modules after the second."""
     given = [_part(batch, comm) for batch in whole_batches(made.source.views, 5)]
     steps = given[3:]
     made.method.before_training(iter(given[:3]))
@@ -71,7 +101,8 @@ def results(data: Path, form: str, comm: Distributed) -> dict[str, Any]:
         if number == 0:
             gradients = {name: p.grad.clone() for name, p in made.method.named_parameters() if p.grad is not None}
     comm.average_(losses)
-    return {"losses": losses, "gradients": gradients, "state": made.method.state_dict()}
+    companions = {name: module.state_dict() for name, module in made.companions().items()}
+    return {"losses": losses, "gradients": gradients, "state": made.method.state_dict(), "companions": companions}
 
 
 def _part(batch: Batch, comm: Distributed) -> Batch:
@@ -98,7 +129,8 @@ def shuffled_keys(data: Path, comm: Distributed) -> dict[str, Tensor]:
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with connected() as comm:
-        told = {form: results(folder / "data", form, comm) for form in FORMS}
+        told = {form: results(folder / "data", form, comm) for form in (*FORMS, *FINETUNED)}
+        told |= {f"{name} in parts": accumulated(folder / "data", name, comm, 2) for name in IN_PARTS}
         told["shuffled"] = shuffled_keys(folder / "data", comm)
         rows = torch.arange(7.0)[comm.shard(7)]
         told["parts"] = comm.gather_parts(rows, 7)
