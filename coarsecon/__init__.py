@@ -9,12 +9,13 @@ from coarsecon.registry.distributions import skip_broken_distributions
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from coarsecon.auditing.audit import Audit
     from coarsecon.data.prepared.store import PreparedDataset
     from coarsecon.evaluation.base import Result
     from coarsecon.run.facade import Run
     from coarsecon.runtime.progress import Reporter
 
-__all__ = ["__version__", "evaluate", "load", "prepare", "pretrain"]
+__all__ = ["__version__", "audit", "evaluate", "load", "prepare", "pretrain"]
 
 skip_broken_distributions()  # before torch is imported, which searches entry points
 
@@ -77,6 +78,46 @@ def prepare(name: str, out: "str | Path", **options: Any) -> "PreparedDataset":
     from coarsecon.data.prepare.dataset import prepare_dataset
 
     return prepare_dataset(name, out, **options)
+
+
+def audit(
+    data: "str | Path | PreparedDataset",
+    run: "str | Path | Run | None" = None,
+    *,
+    workers: int = 2,
+    reporter: "Reporter | None" = None,
+    **settings: Any,
+) -> "Audit":
+    """Find near-duplicates, leakage, wrong labels, outliers, and images of low quality in a prepared dataset.
+
+    Args:
+        data: The prepared dataset.
+        run: A run whose features find near-duplicates, wrong labels, and outliers. Without one, near-duplicates are
+            found by perceptual hashes, and wrong labels and outliers are not.
+        workers: Number of processes that decode images.
+        reporter: Receives progress; silent by default.
+        settings: The fields of `coarsecon.auditing.settings.AuditConfig`, named as the options of `data audit`.
+
+    Raises:
+        InputError: There is no such dataset, run, setting or label level, or features of an image cannot be computed.
+
+    Example:
+        >>> coarsecon.audit("data/birds", "runs/birds").of("leakage")  # doctest: +SKIP
+    """
+    from pathlib import Path
+
+    from coarsecon.auditing.audit import audit_dataset
+    from coarsecon.auditing.settings import AuditConfig
+    from coarsecon.data.prepared.store import open_dataset
+    from coarsecon.run.facade import Run
+    from coarsecon.runtime.settings import validate
+
+    dataset = open_dataset(data) if isinstance(data, str | Path) else data
+    config = validate(AuditConfig, settings)
+    if isinstance(run, Run):
+        run = run.folder.root
+    opened = None if run is None else load(run, data=dataset.root, workers=workers)
+    return audit_dataset(dataset, opened, config, workers=workers, reporter=reporter)
 
 
 def evaluate(run: "str | Path | Run", name: str, **settings: Any) -> "Result":

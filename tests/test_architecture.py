@@ -19,7 +19,7 @@ LAYERS = [
     {"metrics"},
     {"run"},
     {"train"},
-    {"evaluation", "exporters", "importers", "detection"},
+    {"evaluation", "exporters", "importers", "detection", "auditing"},
     {"report"},
     {"review"},
     {"serve", "integrations", "backbones"},

@@ -1,4 +1,4 @@
-"""Verify, show or export a prepared dataset."""
+"""Verify, audit, show or export a prepared dataset."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from coarsecon.cli.audit import audit
 from coarsecon.cli.console import closing, emit_json, processors, table
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from coarsecon.data.prepared.store import PreparedDataset
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
+app.command("audit")(audit)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Prepared dataset.")]
 MAX_LISTED = 10

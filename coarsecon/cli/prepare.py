@@ -100,6 +100,13 @@ def shared_options(
         ),
     ] = None,
     split_seed: Annotated[int, typer.Option(min=0, help="Random seed of --split.")] = 0,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Leave out the images that a CSV or Parquet table lists, such as the one that `data audit` writes.",
+        ),
+    ] = None,
     download: Annotated[
         bool, typer.Option("--download", help="Download the original files if they are missing.")
     ] = False,

@@ -7,6 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from coarsecon.data.prepare.excluding import exclude_images, read_exclusions
 from coarsecon.data.prepare.preparation import Preparation, Writing
 from coarsecon.data.prepare.splitting import parse_fractions, split_train
 from coarsecon.data.prepared.convert import CopyKind
@@ -28,6 +29,7 @@ def prepare_dataset(
     size: int | None = None,
     split: str | Mapping[str, float] | None = None,
     split_seed: int = 0,
+    exclude: Path | str | None = None,
     download: bool = False,
     resize_shorter: int | None = None,
     copies: CopyKind | None = None,
@@ -47,6 +49,8 @@ def prepare_dataset(
         split: Fractions of the train images to hold out, {"test": 0.2, "val": 0.1} or "test=0.2,val=0.1"; see
             `coarsecon.data.prepare.splitting.split_train`. None: the splits of the source.
         split_seed: Seed of these splits.
+        exclude: Table of images to leave out, as `coarsecon data audit` writes it: a column of paths, optionally of
+            splits, and of proposals, of which only "exclude" counts. Splits are made before, and stay as they were.
         download: Download the original files if they are missing.
         resize_shorter: Write copies with a shorter side of at most this many pixels.
         copies: File format of the copies; None: that of the source.
@@ -67,6 +71,7 @@ def prepare_dataset(
     reader = find_source(name) if isinstance(name, str) else name
     config = validate(reader.Config, options)
     fractions = None if split is None else parse_fractions(split)
+    exclusions = None if exclude is None else read_exclusions(Path(exclude))
     check_output(Path(out), overwrite=overwrite)
     reporter = reporter or Reporter()
     request = SourceRequest(None if source is None else Path(source), size, download, workers, reporter)
@@ -74,6 +79,8 @@ def prepare_dataset(
     data = reader.read(request, config)
     if fractions is not None:
         data = split_train(data, fractions, seed=split_seed, workers=workers, reporter=reporter)
+    if exclusions is not None:
+        data = exclude_images(data, exclusions, reporter)
     return write_dataset(out, data, overwrite=overwrite, writing=writing, workers=workers, reporter=reporter)
 
 

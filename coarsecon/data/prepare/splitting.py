@@ -85,7 +85,7 @@ def split_train(
             unit = "images" if train.groups is None else "groups"
             problem = f"the split {name} would be empty: no class has enough {unit} for {fractions[name]:g} of them"
             raise InputError("split", problem, "use a larger fraction")
-    parts = {name: _take(train, np.flatnonzero(names == name)) for name in (TRAIN, VAL, TEST) if name in names}
+    parts = {name: take_images(train, np.flatnonzero(names == name)) for name in (TRAIN, VAL, TEST) if name in names}
     splits = {TRAIN: parts[TRAIN]} | {name: part for name, part in data.splits.items() if name != TRAIN} | parts
     made = ", ".join(f"{name} {fractions[name]:g}" for name in (VAL, TEST) if name in fractions)
     notes = [f"Splits of the train images: {made}, stratified by {level} label, seed {seed}."]
@@ -138,7 +138,7 @@ def _hashes(images: Images, workers: int, reporter: Reporter) -> Hashes:
         return np.array(found, np.uint64)
 
 
-def _take(split: SplitData, indices: NDArray[np.int64]) -> SplitData:
+def take_images(split: SplitData, indices: NDArray[np.int64]) -> SplitData:
     """Return the images at ascending `indices`; files and pieces are not read."""
     listed = indices.tolist()
     return SplitData(

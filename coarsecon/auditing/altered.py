@@ -1,0 +1,38 @@
+"""Altered copies of images of a dataset, to measure which distances near-duplicates have."""
+
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+JPEG_QUALITY, CROPPED, BRIGHTER = 60, 0.04, 1.2
+"""Quality of a compressed copy; fraction of each side that a crop removes; factor of a brighter copy."""
+
+
+def compressed(pixels: Pixels) -> Pixels:
+    """Save an image uint8 [H, W, 3] as JPEG, and read it again."""
+    stream = BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=JPEG_QUALITY)
+    return np.asarray(Image.open(stream))
+
+
+def cropped(pixels: Pixels) -> Pixels:
+    """Cut a fraction of an image uint8 [H, W, 3] off at its top and left."""
+    height, width = pixels.shape[:2]
+    return np.ascontiguousarray(pixels[round(height * CROPPED) :, round(width * CROPPED) :])
+
+
+def brighter(pixels: Pixels) -> Pixels:
+    """Multiply an image uint8 [H, W, 3] by a factor above 1."""
+    return (pixels * np.float32(BRIGHTER)).clip(0, 255).astype(np.uint8)
+
+
+ALTERATIONS: dict[str, Callable[[Pixels], Pixels]] = {
+    f"compressed (JPEG quality {JPEG_QUALITY})": compressed,
+    f"cropped by {CROPPED:.0%}": cropped,
+    f"brighter by {BRIGHTER - 1:.0%}": brighter,
+}
