@@ -33,7 +33,8 @@ def check(
 ) -> None:
     """Verify every image: checksums, counts, label ranges, images that do not decode, duplicates, and leakage.
 
-    Duplicates are images with equal pixels. They are reported, and are not an error.
+    Duplicates are images with equal pixels. They are reported, and are not an error; nor are images that contradict
+    the hierarchy of the label levels.
     """
     from coarsecon.data.prepared.check import check_dataset
     from coarsecon.data.prepared.store import open_dataset
@@ -50,6 +51,8 @@ def check(
 
 
 def _show(dataset: "PreparedDataset", found: "DatasetCheck") -> None:
+    from coarsecon.data.prepared.levels import dataset_notes
+
     rows = [
         (
             name, f"{split.count:,}", "as written" if split.is_as_written else "differs", f"{len(split.broken):,}",
@@ -65,6 +68,8 @@ def _show(dataset: "PreparedDataset", found: "DatasetCheck") -> None:
     for split in found.splits.values():
         for reason in split.broken[:MAX_LISTED]:
             reporter.info(reason)
+    for note in dataset_notes(dataset):
+        reporter.info(note)
     for (first, second), count in found.leaks.items():
         reporter.info(f"{count:,} {second} images also appear in {first} (leakage)")
     if found.contradictions:
@@ -76,12 +81,15 @@ def _show(dataset: "PreparedDataset", found: "DatasetCheck") -> None:
 
 
 def _facts(dataset: "PreparedDataset", found: "DatasetCheck") -> dict[str, Any]:
+    from coarsecon.data.prepared.levels import hierarchy_facts
+
     return {
         "whole": found.is_whole,
         "splits": {name: asdict(split) for name, split in found.splits.items()},
         "leaks": {f"{first}/{second}": count for (first, second), count in found.leaks.items()},
         "contradictions": found.contradictions,
         "channel_notes": dataset.info.channel_notes,
+        "hierarchy": hierarchy_facts(dataset),
         "twins": [
             [{"split": split, "number": i, "name": dataset.splits[split].names[i]} for split, i in places]
             for places in found.duplicates

@@ -1,4 +1,4 @@
-"""Few-shot classification of fine classes over many episodes, with one run or two: ANCOR's protocol."""
+"""Few-shot classification over many episodes, with one run or two: ANCOR's protocol."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -18,7 +18,7 @@ ARGUMENT: dict[str, Any] = {"argument": True, "metavar": "RUN2"}
 
 
 class FewShot(Evaluation):
-    """Few-shot accuracy on fine classes: the mean over episodes and its 95% interval (ANCOR's protocol)."""
+    """Few-shot accuracy on the classes of a level: the mean over episodes and its 95% interval (ANCOR's protocol)."""
 
     class Config(EvaluationConfig):
         """Settings of `fewshot`."""
@@ -32,13 +32,19 @@ class FewShot(Evaluation):
             json_schema_extra={"metavar": "LEVEL"},
         )  # fmt: skip
         ways: Annotated[int, Field(ge=2)] | Literal["all"] = Field(
-            5, description="Fine classes per episode.", json_schema_extra={"metavar": "N|all"}
+            5, description="Classes per episode.", json_schema_extra={"metavar": "N|all"}
         )
         shots: int = Field(1, ge=1, description="Labeled images per class in the support set.")
         queries: int = Field(15, ge=1, description="Images per class to classify.")
         episodes: int = Field(1000, ge=2, description="Number of episodes. Episode i is the same for every run.")
-        fine_within_coarse: bool = Field(False, description="Draw the classes of an episode from one coarse class.")
-        skip_small: bool = Field(False, description="Leave out fine classes with too few images.")
+        within: str | None = Field(
+            None, description="Draw the classes of an episode from one class of this label level.",
+            json_schema_extra={"metavar": "LEVEL"},
+        )  # fmt: skip
+        fine_within_coarse: bool = Field(
+            False, description="Draw the classes of an episode from one coarse class, as within=coarse does."
+        )
+        skip_small: bool = Field(False, description="Leave out classes with too few images.")
         classifier: Literal["logistic", "cosine", "nearest"] = Field(
             "logistic",
             description="Logistic regression (the paper's), or the class of the support image with the largest cosine "
@@ -55,8 +61,19 @@ class FewShot(Evaluation):
         )
         run2: Path | None = Field(None, description="A second run to combine it with.", json_schema_extra=ARGUMENT)
 
+        @property
+        def parent(self) -> str | None:
+            """The level of whose classes one is drawn for each episode, if any."""
+            return "coarse" if self.fine_within_coarse else self.within
+
         @model_validator(mode="after")
         def _check_combination(self) -> Self:
+            if self.fine_within_coarse and self.within not in (None, "coarse"):
+                raise InputError("within", f"{self.within} conflicts with fine_within_coarse", "leave one of them out")
+            if self.labels in (self.within, "coarse" if self.fine_within_coarse else None):
+                raise InputError(
+                    "within", f"a {self.labels} class has no other {self.labels} class inside", "choose a coarser level"
+                )
             if self.combine and not self.run2:
                 raise InputError("run2", f"{self.combine} combines two runs", "pass a second one, or leave combine out")
             if self.run2 and not self.combine:
@@ -75,14 +92,16 @@ class FewShot(Evaluation):
 
         split = config.split or run.default_split(config.labels)
         others = (Run(config.run2, run.dataset.root, features=run.spec, runtime=run.runtime),) if config.run2 else ()
-        fine, skipped = _fine_labels(run, split, config)
+        level, parent = config.labels, config.parent
+        labels, skipped = _labels_to_draw(run, split, config)
         drawn = draw_episodes(
-            fine, ways=config.ways, shots=config.shots, queries=config.queries, episodes=config.episodes,
-            coarse=_known_labels(run, split, "coarse") if config.fine_within_coarse else None,
-            names=run.dataset.info.levels[config.labels],
+            labels, ways=config.ways, shots=config.shots, queries=config.queries, episodes=config.episodes,
+            coarse=_known_labels(run, split, parent) if parent else None, names=run.dataset.info.levels[level],
+            level=level, parent=parent or "coarse",
         )  # fmt: skip
-        run.use(SplitRef(run.dataset, split), levels=[config.labels])
-        run.report_unlabeled(split, levels=[config.labels, *["coarse"] * config.fine_within_coarse])
+        used = [level, *([parent] if parent else [])]
+        run.use(SplitRef(run.dataset, split), levels=used)
+        run.report_unlabeled(split, levels=used)
         run.warn_if_trained_on(split)
         models = [embedded_split(each.store, run.dataset, split, config.support_copies) for each in (run, *others)]
         predict, coarse_by = _classifier(run, split, config, models)
@@ -92,11 +111,12 @@ class FewShot(Evaluation):
             "accuracy": found.accuracy, "ci95": found.ci95, "episodes": config.episodes, "ways": found.ways,
             "shots": config.shots, "queries": config.queries, "support_copies": config.support_copies,
             "classifier": config.classifier, "combine": config.combine,
-            "fine_within_coarse": config.fine_within_coarse, "coarse_by": coarse_by,
+            "fine_within_coarse": (level, parent) == ("fine", "coarse"), "coarse_by": coarse_by,
+            **({} if level == "fine" else {"labels": level}), **({"within": parent} if config.within else {}),
             **({"skipped_classes": skipped} if config.skip_small else {}),
         }  # fmt: skip
-        within = ", within coarse classes" * config.fine_within_coarse
-        title = f"{found.ways}-way {config.shots}-shot on {config.labels} labels of {split}{within}, in %"
+        within = f", within {parent} classes" if parent else ""
+        title = f"{found.ways}-way {config.shots}-shot on {level} labels of {split}{within}, in %"
         row = (config.classifier, percent(found.accuracy), percent(found.ci95), f"{config.episodes:,}")
         return Result(
             [Metric("accuracy", found.accuracy, interval=found.ci95, count=config.episodes)],
@@ -108,20 +128,20 @@ class FewShot(Evaluation):
         )
 
 
-def _fine_labels(run: "Run", split: str, config: FewShot.Config) -> "tuple[Tensor, int]":
+def _labels_to_draw(run: "Run", split: str, config: FewShot.Config) -> "tuple[Tensor, int]":
     """Return the labels [N] to draw from, -1 where unknown or left out, and the number of classes left out."""
     from coarsecon.metrics.fewshot import without_small
 
-    fine = _known_labels(run, split, config.labels)
+    labels = _known_labels(run, split, config.labels)
     if not config.skip_small:
-        return fine, 0
+        return labels, 0
     images = config.shots + config.queries
-    fine, skipped = without_small(fine, images)
+    labels, skipped = without_small(labels, images)
     small = f"{skipped} {config.labels} class{'es' * (skipped != 1)} of fewer than {images} images"
-    if not (fine >= 0).any():
+    if not (labels >= 0).any():
         raise InputError("skip_small", f"no class is left without {small}", "ask for fewer shots or queries")
     run.reporter.info(f"left out {small}")
-    return fine, skipped
+    return labels, skipped
 
 
 def _known_labels(run: "Run", split: str, level: str) -> "Tensor":

@@ -31,7 +31,7 @@ def _numbers(kind: type) -> BeforeValidator:
 
 
 class KNN(Evaluation):
-    """Top-1 accuracy of a weighted vote of the nearest training images, on fine and coarse labels."""
+    """Top-1 accuracy of a weighted vote of the nearest training images, at each label level."""
 
     class Config(FoldsConfig, LevelConfig):
         """Settings of `knn`."""

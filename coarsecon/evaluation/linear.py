@@ -36,7 +36,7 @@ COUNTS = {"epochs": "epochs", "train_images": "train images", "queries": "querie
 
 
 class Linear(Evaluation):
-    """Top-1 and top-5 of a linear classifier of fine and coarse labels, on a frozen or a fine-tuned backbone."""
+    """Top-1 and top-5 of a linear classifier of each label level, on a frozen or a fine-tuned backbone."""
 
     class Config(FoldsConfig):
         """Settings of `linear`."""

@@ -1,20 +1,20 @@
-"""Measure retrieval within a split, or from another split or dataset.
+"""Measure retrieval within a split, or from another split or dataset."""
 
-When two classes of two datasets are the same, `coarsecon.data.prepared.classes` defines.
-"""
-
+from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from coarsecon.data.prepared.classes import class_keys, fine_first, matching
 from coarsecon.data.prepared.split_ref import SplitRef
-from coarsecon.data.prepared.store import PreparedDataset, open_dataset
+from coarsecon.data.prepared.store import open_dataset
 from coarsecon.data.prepared.unlabeled import unlabeled_note
-from coarsecon.errors import InputError
 from coarsecon.evaluation.frozen import compare_queries
+from coarsecon.evaluation.mistakes import HIERARCHY, MIN_LEVELS, mistakes_report
+from coarsecon.evaluation.paired_labels import nested_labels, paired_labels
+from coarsecon.metrics.mistakes import DISTANCE_KS, hierarchical_distances
 from coarsecon.metrics.query_ranks import LabelPairs, Search
 from coarsecon.metrics.retrieval import (
     MetricValues,
@@ -34,8 +34,6 @@ WITHIN = "fine_within_coarse"
 """Fine classes within the query's coarse class, over the queries whose coarse class has two or more in the gallery."""
 WITHIN_ALL = "fine_within_coarse_all_queries"
 """The same over all queries, also those that are right because their coarse class has a single fine class."""
-
-NO_COMMON = ", or they share no class name; fine classes are the same if their coarse classes are called the same, too"
 
 EXAMPLES = 3
 """Classes named in a message."""
@@ -90,8 +88,9 @@ def measure_retrieval(
     "queries_without_match" counts the queries of a level without an item of their class to find. Where fine and coarse
     labels are known, there are also the metrics `WITHIN` (missing when no coarse class has two fine classes) and
     `WITHIN_ALL`, with the number of "coarse_classes" in each, and "by_coarse_class": a list of the metrics "fine" and
-    `WITHIN` of each coarse class, the worst first. With the store of the `initial` encoder, "frozen" compares the two:
-    see `compare_queries`.
+    `WITHIN` of each coarse class, the worst first. Where three levels or more form a hierarchy, the metrics of each
+    level within its parent level are "LEVEL_within_PARENT", and those of `HIERARCHY` are distances in it. With the
+    store of the `initial` encoder, "frozen" compares the two: see `compare_queries`.
 
     Each rank searches for a part of the queries; all return the complete result.
 
@@ -99,8 +98,9 @@ def measure_retrieval(
         InputError: no class of a level is known on both sides, or a split cannot be read.
     """
     labels = paired_labels(queries, gallery, level)
+    chain = nested_labels(queries, gallery, level)
     search = search_between(store, queries, gallery)
-    values = shared_values(search, labels, store.runtime.distributed, store.runtime.reporter)
+    values = shared_values(search, labels, store.runtime.distributed, store.runtime.reporter, chain)
     report: dict[str, Any] = {}
     for each, pair in labels.items():
         missed = (pair[0] >= 0) & (relevant_counts(search.own.cpu(), *pair) == 0)
@@ -108,6 +108,9 @@ def measure_retrieval(
         _report_missed(store.runtime.reporter, queries.dataset.info.levels[each], each, pair[0], missed)
     if {"fine", "coarse"} <= labels.keys():
         report |= _within_coarse(values, labels, queries.dataset.info.levels["coarse"], store.runtime.reporter)
+    report |= _within_parents(values, labels, chain)
+    if HIERARCHY in values:
+        report[HIERARCHY] = mistakes_report(values[HIERARCHY], list(chain))
     if initial is not None:
         groups = [group for group in (*labels, WITHIN if WITHIN in report else WITHIN_ALL) if group in report]
         before = shared_values(search_between(initial, queries, gallery), labels, store.runtime.distributed)
@@ -138,6 +141,24 @@ def _within_coarse(
     return report
 
 
+def _within_parents(values: dict[str, MetricValues], labels: LabelPairs, chain: LabelPairs) -> dict[str, Any]:
+    """Return the metrics of each level within its parent, over the queries whose parent has two classes or more."""
+    report: dict[str, Any] = {}
+    for name, (level, above) in _nested_pairs(labels, chain).items():
+        pair = chain[level]
+        chosen = (pair[0] >= 0) & with_several_classes(pair, chain[above])
+        if chosen.any():
+            parents = len(chain[above][0][chosen].unique())
+            report[name] = {**summary(values[name], pair[0], chosen), "parent_classes": parents}
+    return report
+
+
+def _nested_pairs(labels: LabelPairs, chain: LabelPairs) -> dict[str, tuple[str, str]]:
+    """Return the levels that are measured within their parent level, `WITHIN` excepted, by the name of their part."""
+    pairs = {f"{level}_within_{above}": (level, above) for above, level in pairwise(chain) if level in labels}
+    return {name: pair for name, pair in pairs.items() if not (name == WITHIN and set(pair) <= labels.keys())}
+
+
 def _report_missed(reporter: Reporter, names: list[str], level: str, labels: Tensor, missed: Tensor) -> None:
     """Report the queries that have nothing to find."""
     if not missed.any():
@@ -153,35 +174,50 @@ def _report_missed(reporter: Reporter, names: list[str], level: str, labels: Ten
 
 
 def shared_values(
-    search: Search, labels: LabelPairs, comm: Distributed, reporter: Reporter = Reporter()
+    search: Search,
+    labels: LabelPairs,
+    comm: Distributed,
+    reporter: Reporter = Reporter(),
+    chain: LabelPairs = MappingProxyType({}),
 ) -> dict[str, MetricValues]:
-    """The metrics of each query at every level, `WITHIN` coarse classes and `WITHIN_ALL`; each rank searches for a part
-    of them."""
+    """Compute the metrics of each query at every level, `WITHIN` coarse classes and `WITHIN_ALL`.
+
+    With a `chain` of levels (see `nested_labels`), also within their parent levels, and as distances in it. Each rank
+    searches for a part of the queries.
+    """
     if comm.world_size == 1:
-        return _values(search, labels, reporter)
+        return _values(search, labels, reporter, chain)
     count = len(search.queries)
     own = comm.shard(count)
     part = Search(search.queries[own], search.gallery, search.own[own])
-    found = _values(part, {level: (asked[own], among) for level, (asked, among) in labels.items()}, reporter)
+    parts = [{level: (asked[own], among) for level, (asked, among) in pairs.items()} for pairs in (labels, chain)]
+    found = _values(part, parts[0], reporter, parts[1])
     return {
         kind: {name: comm.gather_parts(value, count) for name, value in values.items()}
         for kind, values in found.items()
     }
 
 
-def _values(search: Search, labels: LabelPairs, reporter: Reporter) -> dict[str, MetricValues]:
-    known = torch.stack([asked >= 0 for asked, _ in labels.values()])
+def _values(search: Search, labels: LabelPairs, reporter: Reporter, chain: LabelPairs) -> dict[str, MetricValues]:
+    every = {**labels, **chain}
+    known = torch.stack([asked >= 0 for asked, _ in every.values()])
     with reporter.progress("searching", int(known.any(0).sum()), "queries") as progress:
-        values = retrieval_values(search, labels, progress=progress)
-    if {"fine", "coarse"} <= labels.keys():
-        both = (labels["fine"][0] >= 0) & (labels["coarse"][0] >= 0)
-        with reporter.progress("searching within coarse classes", int(both.sum()), "queries") as progress:
-            within = values_within(search, labels["fine"], labels["coarse"], progress=progress)
+        values = retrieval_values(search, every, progress=progress)
+    has_within = {"fine", "coarse"} <= labels.keys()
+    pairs = {**({WITHIN: ("fine", "coarse")} if has_within else {}), **_nested_pairs(labels, chain)}
+    for name, (level, above) in pairs.items():
+        both = (every[level][0] >= 0) & (every[above][0] >= 0)
+        with reporter.progress(f"searching within {above} classes", int(both.sum()), "queries") as progress:
+            within = values_within(search, every[level], every[above], progress=progress)
         uncounted = torch.full((len(search.queries),), torch.nan)
-        every = {name: within.get(name, uncounted) for name in (*values["fine"], "chance")}
-        several = with_several_classes(labels["fine"], labels["coarse"])
-        values[WITHIN] = {name: value.where(several, torch.nan) for name, value in every.items()}
-        values[WITHIN_ALL] = every
+        found = {metric: within.get(metric, uncounted) for metric in (*values[level], "chance")}
+        several = with_several_classes(every[level], every[above])
+        values[name] = {metric: value.where(several, torch.nan) for metric, value in found.items()}
+        if name == WITHIN and has_within:
+            values[WITHIN_ALL] = found
+    if len(chain) >= MIN_LEVELS:
+        ks = [k for k in DISTANCE_KS if k == 1 or k < len(search.gallery)]
+        values[HIERARCHY] = hierarchical_distances(values, list(chain), ks)
     return values
 
 
@@ -192,41 +228,3 @@ def search_between(store: FeatureStore, queries: SplitRef, gallery: SplitRef) ->
         return Search.among(asked)
     own = torch.full((len(asked),), -1, device=store.device)
     return Search(asked, store.split(*gallery).to(store.device), own)
-
-
-def paired_labels(queries: SplitRef, gallery: SplitRef, level: str | None = None) -> LabelPairs:
-    """The labels of both at every level where they share a class, numbered as in the queries' dataset.
-
-    With `level`, only at this one, which may be a label column.
-
-    Raises:
-        InputError: there is no such level.
-    """
-    levels = fine_first(queries.dataset.default_levels) if level is None else [level]
-    asked, among = (part.dataset.split(part.split).labels for part in (queries, gallery))
-    pairs = {
-        level: (asked[level], _renumbered(among[level], gallery.dataset, queries.dataset, level))
-        for level in levels
-        if level in among
-    }
-    pairs = {level: pair for level, pair in pairs.items() if _share_a_class(*pair)}
-    if not pairs:
-        same = queries.checksum == gallery.checksum
-        where = queries.title if same else f"{queries.title} and {gallery.title} together"
-        which = "no level of labels is known" if level is None else f"{level} labels are not known"
-        raise InputError(where, which + ("" if same else NO_COMMON))
-    return pairs
-
-
-def _renumbered(labels: Tensor, dataset: PreparedDataset, wanted: PreparedDataset, level: str) -> Tensor:
-    """labels [N] of a dataset as numbers of the classes of another; other classes come after those."""
-    if dataset is wanted:
-        return labels
-    others = len(wanted.info.levels[level])
-    found = matching(class_keys(dataset, level), class_keys(wanted, level))
-    numbers = torch.tensor([number if number >= 0 else others + i for i, number in enumerate(found)])
-    return torch.where(labels >= 0, numbers[labels], -1)
-
-
-def _share_a_class(one: Tensor, other: Tensor) -> bool:
-    return bool(torch.isin(one[one >= 0], other[other >= 0]).any())

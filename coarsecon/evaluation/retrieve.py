@@ -20,6 +20,7 @@ from coarsecon.evaluation.base import (
 )
 from coarsecon.evaluation.figures import Gallery
 from coarsecon.evaluation.frozen import frozen_table, initial_run
+from coarsecon.evaluation.mistakes import HIERARCHY, mistakes_metrics, mistakes_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,11 +33,11 @@ MAX_CLASS_ROWS = 10
 
 COUNTS = {
     "queries": "queries", "queries_without_match": "queries without match", "classes": "classes",
-    "coarse_classes": "coarse classes",
+    "coarse_classes": "coarse classes", "parent_classes": "classes of the parent level",
 }  # fmt: skip
 """Counts among the metrics, with their names in tables."""
 
-OTHER_PARTS = ("by_coarse_class", "frozen")
+OTHER_PARTS = ("by_coarse_class", "frozen", HIERARCHY)
 """Parts of the result that have separate tables."""
 
 EXAMPLE_QUERIES = 24
@@ -46,7 +47,7 @@ DISPLAY: dict[str, Any] = {"display": True}
 
 
 class Retrieve(Evaluation):
-    """Recall@k, precision@k, mAP@R and R-precision on fine and coarse labels; or the nearest images of a query."""
+    """Recall@k, precision@k, mAP@R and R-precision at every label level; or the nearest images of a query."""
 
     formats = (
         FileFormat("html", "Write a self-contained gallery page to this file.", None),
@@ -154,7 +155,8 @@ class Retrieve(Evaluation):
     def outcomes(self, run: "Run", record: Mapping[str, Any]) -> "Mapping[tuple[str, str], Tensor] | None":
         """Return the metrics of each query of a stored result, where the features of both sides are cached."""
         from coarsecon.data.prepared.split_ref import SplitRef
-        from coarsecon.evaluation.pairing import paired_labels, search_between, shared_values
+        from coarsecon.evaluation.paired_labels import nested_labels, paired_labels
+        from coarsecon.evaluation.pairing import search_between, shared_values
 
         if "tuned" in record:  # from other features than those of the run
             return None
@@ -166,8 +168,10 @@ class Retrieve(Evaluation):
         if not all(run.store.holds(run.dataset, name) for name in (split, gallery)):
             return None
         distributed = run.runtime.distributed
-        labels = paired_labels(queries, among, evaluated_level(record))
-        values = shared_values(search_between(run.store, queries, among), labels, distributed)
+        level = evaluated_level(record)
+        labels = paired_labels(queries, among, level)
+        chain = nested_labels(queries, among, level)
+        values = shared_values(search_between(run.store, queries, among), labels, distributed, chain=chain)
         return {(level, name): value for level, found in values.items() for name, value in found.items()}
 
     def _search(self, run: "Run", config: Config) -> Result:
@@ -203,9 +207,9 @@ def _metrics(values: Mapping[str, Any]) -> "Sequence[Metric]":
     return [
         Metric(name, value, part, "share" if name.startswith("recall@") else "chance" if name == "chance" else "score",
                count=scores["queries"] if name.startswith("recall@") else None)
-        for part, scores in values.items() if isinstance(scores, dict) and part != "frozen"
+        for part, scores in values.items() if isinstance(scores, dict) and part not in OTHER_PARTS
         for name, value in scores.items() if name not in COUNTS
-    ]  # fmt: skip
+    ] + (mistakes_metrics(values[HIERARCHY]) if HIERARCHY in values else [])  # fmt: skip
 
 
 def _tables(values: Mapping[str, Any], title: str) -> list[Table]:
@@ -216,6 +220,8 @@ def _tables(values: Mapping[str, Any], title: str) -> list[Table]:
         cells = [f"{part[name]:,}" if name in part else "" for part in levels.values()]
         rows += [[label, *cells]] if any(cells) else []
     tables = [Table(f"Retrieval {title}, in %", ["", *levels], rows)]
+    if HIERARCHY in values:
+        tables.append(mistakes_table(values[HIERARCHY]))
     classes = values.get("by_coarse_class", [])
     if len(classes) > 1:
         shown = f", the worst {MAX_CLASS_ROWS} of {len(classes)}" if len(classes) > MAX_CLASS_ROWS else ""

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.errors import InputError
-from coarsecon.evaluation.pairing import WITHIN, paired_labels
+from coarsecon.evaluation.paired_labels import paired_labels
+from coarsecon.evaluation.pairing import WITHIN
 from coarsecon.metrics.listed import listed_recall, order_scores, recall_within
 from coarsecon.metrics.retrieval import with_several_classes
 from coarsecon.run.facade import Run

@@ -52,6 +52,8 @@ def draw_episodes(
     episodes: int = 1000,
     coarse: Tensor | None = None,
     names: Sequence[str] | None = None,
+    level: str = "fine",
+    parent: str = "coarse",
 ) -> list[Episode]:
     """Draw episodes 0 to `episodes` - 1 with `sample_episode`.
 
@@ -60,6 +62,8 @@ def draw_episodes(
         coarse: Coarse labels [N]. If given, the ways of an episode are fine classes of one coarse class, all of them
             where it has fewer than `ways`; a coarse class with a single fine class is never drawn.
         names: Names of the fine classes, for errors.
+        level: Label level of `labels`, for errors.
+        parent: Label level of `coarse`, for errors.
 
     Raises:
         InputError: Fewer than two fine classes are known, or in no coarse class two; there are fewer classes than ways;
@@ -67,14 +71,15 @@ def draw_episodes(
     """
     classes = len(labels[labels >= 0].unique())
     if classes == 0:
-        raise InputError("fine labels", "no image has one", "label some images to evaluate few-shot accuracy")
+        raise InputError(f"{level} labels", "no image has one", "label some images to evaluate few-shot accuracy")
     if coarse is None and ways != "all" and ways > classes:
-        raise InputError("ways", f"{ways} exceeds the number of fine classes ({classes})", "use fewer, or all")
+        raise InputError("ways", f"{ways} exceeds the number of {level} classes ({classes})", "use fewer, or all")
     if classes == 1:
-        raise InputError("fine labels", "few-shot evaluation needs at least two fine classes; found 1")
+        raise InputError(f"{level} labels", f"few-shot evaluation needs at least two {level} classes; found 1")
     children = None if coarse is None else _children(labels, coarse)
     if children is not None and not children:
-        raise InputError("fine_within_coarse", "no coarse class has two fine classes", "evaluate without it")
+        subject = "fine_within_coarse" if (level, parent) == ("fine", "coarse") else "within"
+        raise InputError(subject, f"no {parent} class has two {level} classes", "evaluate without it")
     return [
         sample_episode(
             labels.numpy(), number, ways=ways, shots=shots, queries=queries, coarse_to_fine=children, names=names

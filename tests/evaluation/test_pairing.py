@@ -11,7 +11,8 @@ from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.data.sources import SourceData, SplitData
 from coarsecon.data.sources.toy import COARSE, FINE, draw
 from coarsecon.errors import InputError
-from coarsecon.evaluation.pairing import measure_retrieval, paired_labels, search_between
+from coarsecon.evaluation.paired_labels import paired_labels
+from coarsecon.evaluation.pairing import measure_retrieval, search_between
 from coarsecon.metrics.retrieval import retrieval_metrics
 from coarsecon.run.features import FeatureStore
 from coarsecon.run.folder import open_run

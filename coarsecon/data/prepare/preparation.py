@@ -7,17 +7,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from coarsecon.data.prepare.balance import balance
 from coarsecon.data.prepare.journal import Journal, Pixels, write_arrays
 from coarsecon.data.prepare.writers import ArrayWriter, CopyWriter, Writer
 from coarsecon.data.prepared.convert import ARRAY_MAX_SIZE, SUFFIX, Conversion, CopyKind, mean_and_std, shorter_side
 from coarsecon.data.prepared.folder import BROKEN, SPLIT_FILES
+from coarsecon.data.prepared.hierarchy import find_hierarchy
+from coarsecon.data.prepared.levels import hierarchy_notes
 from coarsecon.data.prepared.schema import DatasetInfo, SplitFiles, SplitGroups, SplitInfo, write_record
+from coarsecon.data.prepared.store import image_names
 from coarsecon.data.sources import Chunked, Images, SourceData, SplitData
 from coarsecon.errors import InputError
 from coarsecon.runtime.folders import MARKER
@@ -64,9 +69,11 @@ class BrokenImage(NamedTuple):
 
 
 class WrittenSplit(NamedTuple):
-    """A written split: its record in `dataset.json`, its labels, whether its images are files, and their histogram."""
+    """A written split: its record in `dataset.json`, the names of its images if known, its labels, whether its images
+    are files, and their histogram."""
 
     info: SplitInfo
+    names: list[str] | None
     labels: dict[str, np.ndarray]
     is_files: bool
     histogram: np.ndarray
@@ -106,6 +113,7 @@ class Preparation:
         notes += ["All images are in the split train; there is no other."] * (splits.keys() == {"train"})
         notes += _divided_groups(self.data.splits)
         notes += balance(splits["train"].labels, self.data.levels).notes()
+        notes += self._hierarchy_notes(splits)
         if self.broken:
             left_out = f"{len(self.broken):,} broken images were" if len(self.broken) > 1 else "1 broken image was"
             notes.append(f"{left_out} left out; {BROKEN} lists them.")
@@ -150,7 +158,19 @@ class Preparation:
         if split.groups is not None:
             write_record(groups, SplitGroups(groups=[split.groups[i] for i in kept.tolist()]))
         info = SplitInfo(count=len(kept), checksum=pixels.digest.hexdigest(), broken=len(pixels.broken))
-        return WrittenSplit(info, columns, writer.files is not None, pixels.histogram)
+        return WrittenSplit(info, record.names, columns, writer.files is not None, pixels.histogram)
+
+    def _hierarchy_notes(self, splits: Mapping[str, WrittenSplit]) -> list[str]:
+        """Describe the hierarchy of three levels or more, and images that contradict that of two."""
+        columns = {level: torch.from_numpy(np.concatenate([split.labels[level] for split in splits.values()]))
+                   for level in self.data.levels}  # fmt: skip
+        if any(int(column.max()) >= len(self.data.levels[level]) for level, column in columns.items()):
+            return []  # refused when the dataset is opened
+        hierarchy = find_hierarchy(columns, {level: len(names) for level, names in self.data.levels.items()})
+        names = [[f"{name}/{image}" for image in split.names or image_names(name, split.info.count)]
+                 for name, split in splits.items()]  # fmt: skip
+        return hierarchy_notes(hierarchy, columns, self.data.levels, list(chain.from_iterable(names)),
+                               only_contradictions=len(columns) < 3)  # fmt: skip
 
     def _writer(self, folder: Path, name: str, split: SplitData, levels: int) -> Writer:
         conversion = self.writing.conversion(self.data)

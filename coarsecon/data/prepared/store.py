@@ -206,11 +206,16 @@ def _open_split(root: Path, name: str, info: DatasetInfo) -> Split:
     listing_file = root / f"{name}.files.json"
     listing = read_record(listing_file, SplitFiles)
     files = _inside(root, listing.files or []) if info.form == "files" else None
-    names = listing.names or [f"{name}-{i:06d}" for i in range(count)]
+    names = listing.names or image_names(name, count)
     if len(names) != count or (files is not None and len(files) != count):
         raise InputError(listing_file, f"does not list {count} images", AGAIN)
     mapped = None if images is None else MappedFile(file)
     return Split(name, tensors, images, files, names, mapped, _read_groups(root / f"{name}.groups.json", count))
+
+
+def image_names(split: str, count: int) -> list[str]:
+    """Return names for the images of a split whose original names are not known."""
+    return [f"{split}-{i:06d}" for i in range(count)]
 
 
 def _read_groups(file: Path, count: int) -> list[str] | None:

@@ -14,8 +14,8 @@ from coarsecon.data.prepared.fine_names import written_names
 from coarsecon.data.sources import Source, SourceData, SourceRequest, SplitData
 from coarsecon.data.sources.coarse_map import check_mapped, read_coarse_map
 from coarsecon.data.sources.image_table import list_table
-from coarsecon.data.sources.label_options import LabelOptions
-from coarsecon.data.sources.listing import LAYOUT, ListedImage, list_tree
+from coarsecon.data.sources.label_options import LabelOptions, split_names
+from coarsecon.data.sources.listing import FOLDER_LEVELS, LAYOUT, ListedImage, further_levels, list_tree
 from coarsecon.errors import InputError
 
 
@@ -23,12 +23,29 @@ class FolderConfig(LabelOptions):
     """Options of the source `folder`."""
 
     table: Path | None = Field(None, description="CSV or Parquet table with image paths, labels and splits.")
+    folder_levels: tuple[str, ...] = Field(
+        (),
+        description="Label levels of the class folders from the top, separated by commas, such as "
+        "department,coarse,fine. Default: coarse,fine.",
+        json_schema_extra={"metavar": "LEVELS"},
+    )
     group_pattern: str | None = Field(
         None,
         description="Regular expression that is searched in image paths: images with the same match (of its group, if "
         "it has one) stay in one split or fold.",
         json_schema_extra={"metavar": "REGEX"},
     )
+
+    @field_validator("folder_levels", mode="before")
+    @classmethod
+    def _check_levels(cls, names: Any) -> Any:
+        """Split names at commas; coarse must be one of them."""
+        levels = split_names(names)
+        if levels and "coarse" not in levels:
+            raise ValueError("names no level coarse, the one to train on by default")
+        if len(set(levels)) < len(levels):
+            raise ValueError("names a level twice")
+        return levels
 
     @field_validator("group_pattern")
     @classmethod
@@ -47,11 +64,11 @@ class Folder(Source):
 
     name = "folder"
     about = """\
-Your own images: in class folders coarse/image or coarse/fine/image, optionally under train/, val/ and test/; or in a
-CSV or Parquet table with the columns path and coarse, and optionally fine and split, whose paths are relative to the
-table or to the source. Other usual column names are recognized (filename, label, species, ...). Labels may be missing
-for some images (empty, NA, NaN, null, ...). Without splits all images are for training. Up to a size of 64 px, images
-become squares of that size; above it, copies slightly larger than needed."""
+Your own images: in class folders coarse/image or coarse/fine/image, or deeper ones whose levels are named, optionally
+under train/, val/ and test/; or in a CSV or Parquet table with the columns path and coarse, and optionally fine and
+split, whose paths are relative to the table or to the source. Other usual column names are recognized (filename, label,
+species, ...). Labels may be missing for some images (empty, NA, NaN, null, ...). Without splits all images are for
+training. Up to a size of 64 px, images become squares of that size; above it, copies slightly larger than needed."""
     counts = {}
     default_size = 224
     terms = "Your own."
@@ -66,7 +83,7 @@ become squares of that size; above it, copies slightly larger than needed."""
         splits = sorted({image.split for image in images}, key=lambda split: (split != "train", split))
         if splits[0] != "train":
             raise InputError(place, f"no image is in the split train, only in {', '.join(splits)}")
-        keys = {level: column for level, column in _keys(images, config.label_columns).items() if any(column)}
+        keys = {level: column for level, column in _keys(images, _further(config)).items() if any(column)}
         unclear = sum(
             bool(image.fine) and key is None for image, key in zip(images, keys.get("fine", ()), strict=False)
         )
@@ -100,6 +117,10 @@ TABLE_COLUMNS = ("path", "coarse", "fine", "group", "label_columns")
 def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[ListedImage], list[str]]:
     """Return the folder that paths are relative to, the images with their coarse labels, and notes."""
     notes: list[str] = []
+    if config.table is not None and config.folder_levels:
+        raise InputError("folder_levels", "names folders, but a table lists the images", "leave folder_levels out")
+    if config.folder_levels and config.coarse_map:
+        raise InputError("coarse_map", "conflicts with folder_levels, which names coarse folders", "omit one of them")
     if config.table is not None:
         root, images = _list_table(config.table, request, config)
     elif request.source is None:
@@ -109,7 +130,7 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
     elif not (root := path_on_disk(request.source)).is_dir():
         raise InputError(request.source, "no such folder", "name a folder as source, or a CSV or Parquet file as table")
     else:
-        images, left_out = list_tree(root)
+        images, left_out = list_tree(root, config.folder_levels or FOLDER_LEVELS)
         if left_out.skipped:
             request.reporter.info(left_out.skipped)
         for warning in left_out.warnings:
@@ -129,6 +150,11 @@ def _list(request: SourceRequest, config: FolderConfig) -> tuple[Path, list[List
     if config.group_pattern:
         images = _grouped(images, config)
     return root, images, notes
+
+
+def _further(config: FolderConfig) -> tuple[str, ...]:
+    """Return the levels of `ListedImage.more`."""
+    return config.label_columns or further_levels(config.folder_levels)
 
 
 def _grouped(images: list[ListedImage], config: FolderConfig) -> list[ListedImage]:

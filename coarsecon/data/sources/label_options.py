@@ -52,11 +52,18 @@ class LabelOptions(SourceConfig):
     @classmethod
     def _split(cls, names: Any) -> Any:
         """Split names at commas, and refuse those that cannot name a level."""
-        given = [names] if isinstance(names, str) else names or ()
-        parts = [part.strip() for name in given for part in name.split(",")]
+        parts = split_names(names)
         for name in parts:
             if name in ("coarse", "fine"):
                 raise ValueError(f"{name!r} is already a level; name further columns")
-            if not re.fullmatch(LEVEL_NAME, name):
-                raise ValueError(f"{name!r} is not a valid level name; use letters, digits, - and _")
         return parts
+
+
+def split_names(names: Any) -> tuple[str, ...]:
+    """Split one text or several at commas; raises ValueError for a part that cannot name a level."""
+    given = [names] if isinstance(names, str) else names or ()
+    parts = tuple(part.strip() for name in given for part in name.split(","))
+    for name in parts:
+        if not re.fullmatch(LEVEL_NAME, name):
+            raise ValueError(f"{name!r} is not a valid level name; use letters, digits, - and _")
+    return parts
