@@ -71,14 +71,16 @@ def sandbox(tmp_path, monkeypatch):
         Image.fromarray(rng.integers(0, 255, (128, 150, 3), dtype=np.uint8)).save(folder / f"IMG_{i + 89:04d}.jpg")
     (tmp_path / "weights").mkdir()
     save_file(timm.create_model("tf_efficientnet_lite0").state_dict(), tmp_path / "weights" / "lite0.safetensors")
-    rows = ["path,coarse,fine,split"]
+    rows, departments = ["path,coarse,fine,split"], ["path,department,category,product,split"]
     for i in range(40):
         split, fine = ("train", "test")[i % 4 == 3], f"fine{i // 4 % 4}"
         path = tmp_path / "grocery" / "images" / split / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (128, 150, 3), dtype=np.uint8)).save(path)
         rows.append(f"images/{split}/{i}.jpg,coarse{i // 4 % 4 // 2},{fine},{split}")
+        departments.append(f"images/{split}/{i}.jpg,department,coarse{i // 4 % 4 // 2},{fine},{split}")
     (tmp_path / "grocery" / "table.csv").write_text("\n".join(rows))
+    (tmp_path / "grocery" / "departments.csv").write_text("\n".join(departments))
     return tmp_path
 
 

@@ -24,7 +24,7 @@ SCORES = {"NMI": "nmi", "ARI": "ari", "acc.": "accuracy"}
 
 
 class Cluster(Evaluation):
-    """Cluster the images inside each coarse class, and propose a fine label for every image."""
+    """Cluster the images inside each class of a level, by default coarse, and propose a label for every image."""
 
     formats = (
         FileFormat("csv", "Table of proposed labels. Default: RUN/results/cluster.csv.", "results"),
@@ -37,7 +37,8 @@ class Cluster(Evaluation):
 
         k: int | Literal["oracle", "auto"] = Field(
             "auto",
-            description="Clusters in each class: a number, oracle for as many as it has fine labels, or auto for an "
+            description="Clusters in each class: a number, oracle for as many as it has fine labels (or labels of "
+            "another level that subdivides it), or auto for an "
             "estimate by prediction strength.",
             json_schema_extra={"metavar": "N|oracle|auto"},
         )
@@ -58,6 +59,7 @@ class Cluster(Evaluation):
 
     def evaluate(self, run: "Run", config: Config) -> Result:
         """Cluster a split, and measure the agreement with every other known label level."""
+        from coarsecon.data.prepared.levels import dataset_hierarchy, level_below
         from coarsecon.data.prepared.split_ref import SplitRef
         from coarsecon.metrics.cluster import find_clusters
         from coarsecon.runtime.extras import require_extra
@@ -70,12 +72,13 @@ class Cluster(Evaluation):
             raise InputError(
                 "within", f"{run.dataset.root} has no {config.within!r} labels", f"it has {', '.join(labels)}"
             )
+        below = level_below(dataset_hierarchy(run.dataset), config.within)
         collection = run.collection(config.split)
         run.use(SplitRef(run.dataset, config.split), levels=[config.within])
         run.continue_on_first_rank()
         groups = find_clusters(
             collection.features, labels[config.within],
-            k=config.k, fine=None if config.within == "fine" else labels.get("fine"), model=config.model,
+            k=config.k, fine=labels[below] if below else None, model=config.model,
             max_k=config.max_k, restarts=config.restarts, seed=config.seed, reporter=run.reporter,
         )  # fmt: skip
         found = agreement_with_labels(groups, collection, config.within, run.levels())

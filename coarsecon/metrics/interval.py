@@ -74,13 +74,17 @@ def mean_difference(
 
 
 def paired_difference(differences: ArrayLike) -> Interval:
-    """Return the interval of the mean of `differences` [Q], each between -1 and 1, of the same queries in two runs.
+    """Return the interval of the mean of `differences` [Q] of the same queries in two runs.
 
     Percentile bootstrap over the queries (Efron, 1979) with two pseudo-queries, half of one at each end and one in the
     middle (Agresti & Min, 2005): without them a few queries that all differ in the same direction would have an
-    interval of width 0.
+    interval of width 0. The ends are -1 and 1, or the largest difference where that is larger.
     """
     values = np.asarray(differences, np.float64)
+    scale = max(1.0, float(abs(values).max(initial=0)))
+    if scale > 1:
+        low, high = paired_difference(values / scale)
+        return low * scale, high * scale
     # Queries with equal differences are drawn together: one multinomial draw of how often each difference occurs.
     steps, counts = np.unique((values * BOOTSTRAP_BINS).round(), return_counts=True)
     steps = np.concatenate([steps, [-BOOTSTRAP_BINS, 0, BOOTSTRAP_BINS]])

@@ -28,7 +28,7 @@ class Cluster(NamedTuple):
 
 
 class ClusteredClass(NamedTuple):
-    """Coarse class with its name, a line of facts and its clusters."""
+    """Class whose images were clustered: its name, a line of facts and its clusters."""
 
     name: str
     facts: str
@@ -38,7 +38,7 @@ class ClusteredClass(NamedTuple):
 def write_cluster_sheet(
     path: Path | str, classes: Sequence[ClusteredClass], *, title: str, subtitle: str, origin: Origin | None = None
 ) -> None:
-    """Write a PNG with a block for each coarse class and a row of images for each cluster."""
+    """Write a PNG with a block for each class and a row of images for each cluster."""
     columns = max((len(cluster.pictures) for found in classes for cluster in found.clusters), default=0)
     width = max(MARGIN + NAMES + columns * (TILE + GAP) - GAP, 720) + MARGIN
     rows = sum(len(found.clusters) for found in classes)

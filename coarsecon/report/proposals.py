@@ -54,7 +54,10 @@ def _class(group: Group, collection: Collection, level: str, images: int, limit:
     clusters = []
     for cluster in range(min(limit, group.count)):
         members = group.most_typical(cluster).tolist()
-        lines = [f"{_images(len(members))}, {len(members) / len(group.images):.0%}", *_mostly(members, collection)]
+        lines = [
+            f"{_images(len(members))}, {len(members) / len(group.images):.0%}",
+            *_mostly(members, collection, level),
+        ]
         pictures = [collection.picture(image) for image in members[:images]]
         clusters.append(Cluster(proposed(name, cluster), lines, pictures))
     return ClusteredClass(name, facts, clusters)
@@ -64,8 +67,10 @@ def _images(count: int) -> str:
     return f"{count:,} image{'s' * (count != 1)}"
 
 
-def _mostly(members: Sequence[int], collection: Collection) -> list[str]:
-    """The most frequent fine label of the members, where some are known."""
+def _mostly(members: Sequence[int], collection: Collection, level: str) -> list[str]:
+    """The most frequent fine label of the members, where some are known; none inside of fine classes."""
+    if level == "fine":
+        return []
     known = [label for image in members if (label := collection.items.label("fine", image)) is not None]
     if not known:
         return []

@@ -3,7 +3,6 @@
 Bertinetto et al., Making Better Mistakes, CVPR 2020: the height of the lowest common ancestor of two classes.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -12,8 +11,6 @@ from coarsecon.errors import InputError
 from coarsecon.evaluation import Evaluation, EvaluationConfig, Metric, Result
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from coarsecon.run.facade import Run
 
 
@@ -30,19 +27,24 @@ class Mistakes(Evaluation):
         """Find the neighbors of every labeled image within its split, and measure how far they are."""
         import torch
 
+        from coarsecon.data.prepared.levels import dataset_hierarchy
         from coarsecon.metrics.interval import mean_and_interval
         from coarsecon.search.exact import nearest
 
         split = config.split or run.default_split()
-        labels = {level: columns[0] for level, columns in run.labels(split).items()}
-        known = torch.stack([column >= 0 for column in labels.values()]).all(0)
-        count = int(known.sum())
+        labels = run.labels(split)
+        hierarchy = dataset_hierarchy(run.dataset, list(labels))
+        if not hierarchy.levels:
+            raise InputError(run.dataset.root, "no label level has two classes", "label images of several classes")
+        finest = labels[hierarchy.levels[-1]][0]
+        classes = finest[finest >= 0]
+        count = len(classes)
         if count <= config.k:
-            raise InputError("k", f"{split} has {count} images with labels of every level", "use a smaller k")
+            raise InputError("k", f"{split} has {count} images with {hierarchy.levels[-1]} labels", "use a smaller k")
         run.warn_if_trained_on(split)
-        features = run.features(split)[known]
+        features = run.features(split)[finest >= 0]
         _, neighbors = nearest(features, features, config.k, exclude=torch.arange(count))
-        distances = hierarchical_distance({level: column[known] for level, column in labels.items()}, neighbors)
+        distances = hierarchy.distance(classes[:, None], classes[neighbors]).float()
         mean, interval = mean_and_interval(distances.mean(1).tolist())
         metrics = [Metric("distance", mean, kind="value", interval=interval, count=count, lower_is_better=True)]
         mistakes = distances[distances > 0]
@@ -55,18 +57,3 @@ class Mistakes(Evaluation):
         share = len(mistakes) / distances.numel()
         metrics.append(Metric("mistakes", share, kind="share", count=distances.numel(), lower_is_better=True))
         return Result(metrics, split)
-
-
-def hierarchical_distance(labels: "Mapping[str, Tensor]", neighbors: "Tensor") -> "Tensor":
-    """Return the number of label levels at which each neighbor differs from its query.
-
-    Args:
-        labels: int64 [N] for each level of the hierarchy.
-        neighbors: int64 [N, K], indices of images.
-
-    Returns:
-        float32 [N, K]; 0 for the same finest class, the number of levels for classes without a common ancestor.
-    """
-    import torch
-
-    return torch.stack([column[:, None] != column[neighbors] for column in labels.values()]).sum(0).float()

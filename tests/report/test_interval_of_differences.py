@@ -55,6 +55,11 @@ def test_the_bootstrap_is_the_normal_interval_where_queries_are_many():
     assert found == paired_difference(values)  # the same draws each time
 
 
+def test_the_bootstrap_of_larger_differences_is_that_of_scaled_ones():
+    values = np.random.default_rng(0).integers(-1, 2, 200)
+    assert paired_difference(3 * values) == pytest.approx(3 * np.array(paired_difference(values)))
+
+
 def test_a_few_queries_that_differ_alike_are_no_proof():
     values = np.zeros(1000)
     values[:4] = 1

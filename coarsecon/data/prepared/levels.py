@@ -51,13 +51,15 @@ def hierarchy_facts(dataset: PreparedDataset) -> dict[str, Any]:
 
 
 def level_below(hierarchy: Hierarchy, within: str) -> str | None:
-    """Return the level whose classes subdivide those of `within`: fine if it does, else the finest one; None without.
+    """Return the level whose classes subdivide those of `within`: fine if it may, else the finest one; None without.
 
-    A level outside of the hierarchy is subdivided by every level in it.
+    Levels outside of the hierarchy subdivide, and are subdivided by, all others.
     """
     levels = hierarchy.levels
     below = levels[levels.index(within) + 1 :] if within in levels else levels
-    return "fine" if "fine" in below else below[-1] if below else None
+    if within != "fine" and "fine" in (*below, *hierarchy.outside):
+        return "fine"
+    return below[-1] if below else None
 
 
 def hierarchy_notes(

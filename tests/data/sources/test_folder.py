@@ -297,6 +297,31 @@ def test_further_columns_become_levels_and_others_are_told(tree: Callable[..., P
         read_source(SOURCE, source, label_columns=("brand",))
 
 
+def test_folder_levels_become_label_levels(tree: Callable[..., Path], tmp_path: Path) -> None:
+    source = tree("food/other/tea/1.jpg", "home/other/tea/2.jpg", "home/lamp/3.jpg")
+    data = read_source(SOURCE, source, folder_levels="department,coarse,fine")
+    assert data.levels == {
+        "coarse": ["food/other", "home/other", "lamp"],
+        "fine": ["food/other/tea", "home/other/tea"],
+        "department": ["food", "home"],
+    }
+    labels = {level: column.tolist() for level, column in data.splits["train"].labels.items()}
+    assert labels == {"coarse": [0, 2, 1], "fine": [0, -1, 1], "department": [0, 1, 1]}
+    with pytest.raises(InputError, match="name the levels of deeper folders with folder_levels"):
+        read_source(SOURCE, source)
+    for levels, problem in (
+        ("department,fine", "no level coarse"),
+        ("coarse,coarse", "twice"),
+        ("coarse,a b", "valid"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            read_source(SOURCE, source, folder_levels=levels)
+    table = tmp_path / "table.csv"
+    table.write_text("path,coarse\nfood/other/tea/1.jpg,a\n")
+    with pytest.raises(InputError, match="folder_levels: names folders, but a table lists the images"):
+        read_source(SOURCE, source, table=table, folder_levels="coarse")
+
+
 @pytest.mark.parametrize("form", ["tree", "table", "both"])
 def test_a_map_makes_coarse_labels_from_fine_ones(tree: Callable[..., Path], tmp_path: Path, form: str) -> None:
     source = tree("pug/1.jpg", "manx/1.jpg", "boxer/1.jpg")

@@ -91,6 +91,38 @@ def test_images_outside_the_class_folders_are_an_error(tree: Callable[..., Path]
         list_tree(tree(path, "train/dog/1.jpg" if path.startswith("train") else "dog/1.jpg"))
 
 
+def test_named_levels_of_deeper_folders(tree: Callable[..., Path]) -> None:
+    root = tree(
+        "train/food/fruit/apple/1.jpg", "test/food/fruit/2.jpg", "train/food/3.jpg", "train/home/tool/saw/4.jpg"
+    )
+    images, _ = list_tree(root, ("department", "coarse", "fine"))
+    assert images == [
+        ListedImage("test/food/fruit/2.jpg", "fruit", "", "test", ("food",)),
+        ListedImage("train/food/3.jpg", "", "", "train", ("food",)),
+        ListedImage("train/food/fruit/apple/1.jpg", "fruit", "apple", "train", ("food",)),
+        ListedImage("train/home/tool/saw/4.jpg", "tool", "saw", "train", ("home",)),
+    ]
+    with pytest.raises(InputError, match=r"too deep.*expected department/coarse/image"):
+        list_tree(root, ("department", "coarse"))
+
+
+def test_folders_of_one_name_in_two_folders_are_two_classes(tree: Callable[..., Path]) -> None:
+    root = tree("food/other/tea/1.jpg", "home/other/tea/2.jpg", "home/lamp/tea/3.jpg")
+    images, _ = list_tree(root, ("department", "coarse", "fine"))
+    labels = {image.path: (image.coarse, image.fine) for image in images}
+    assert labels == {
+        "food/other/tea/1.jpg": ("food/other", "tea"),  # fine classes are distinguished with their coarse class
+        "home/lamp/tea/3.jpg": ("lamp", "tea"),
+        "home/other/tea/2.jpg": ("home/other", "tea"),
+    }
+    images, _ = list_tree(root, ("coarse", "shelf", "fine"))
+    assert [(image.coarse, image.more, image.fine) for image in images] == [
+        ("food", ("food/other",), "food/other/tea"),
+        ("home", ("lamp",), "lamp/tea"),
+        ("home", ("home/other",), "home/other/tea"),
+    ]
+
+
 def test_linked_folders_are_followed_but_not_in_circles(tree: Callable[..., Path]) -> None:
     root = tree("dog/1.jpg")
     (root / "cat").symlink_to(root / "dog")
