@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 from coarsecon.registry.distributions import skip_broken_distributions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from coarsecon.auditing.audit import Audit
     from coarsecon.data.prepared.store import PreparedDataset
     from coarsecon.evaluation.base import Result
+    from coarsecon.run.classifier import Classified
     from coarsecon.run.facade import Run
     from coarsecon.runtime.progress import Reporter
 
-__all__ = ["__version__", "audit", "evaluate", "load", "prepare", "pretrain"]
+__all__ = ["__version__", "audit", "classify", "evaluate", "load", "prepare", "pretrain"]
 
 skip_broken_distributions()  # before torch is imported, which searches entry points
 
@@ -138,6 +140,42 @@ def evaluate(run: "str | Path | Run", name: str, **settings: Any) -> "Result":
     from coarsecon.run.facade import Run
 
     return evaluate_run(run if isinstance(run, Run) else load(run), name, **settings)
+
+
+def classify(
+    run: "str | Path | Run",
+    images: "Sequence[str | Path]",
+    *,
+    labels: str = "fine",
+    coarse: str | None = None,
+    known_rejected: float | None = None,
+) -> "list[Classified]":
+    """Classify images by the labeled images of a run's dataset, without training.
+
+    Args:
+        run: The run folder, or an opened run.
+        images: Image files and folders.
+        labels: Label level, such as a label column.
+        coarse: Coarse class of the images, if it is known: only its classes are considered then.
+        known_rejected: Largest fraction of images of known classes to call unknown; None: chosen by cross-validation.
+
+    Returns:
+        One result per image: the label (None for an image of no known class), its probability, and alternatives.
+
+    Raises:
+        InputError: No image of the dataset has such a label, or an image is missing or broken.
+
+    Example:
+        >>> coarsecon.classify("runs/birds", ["new.jpg"], labels="reviewed")[0].label  # doctest: +SKIP
+    """
+    from pathlib import Path
+
+    from coarsecon.run.classifier import LabelClassifier
+    from coarsecon.run.facade import Run
+
+    opened = run if isinstance(run, Run) else load(run)
+    classifier = LabelClassifier(opened, labels, known_rejected=known_rejected)
+    return classifier.files([Path(image) for image in images], coarse=coarse)
 
 
 def pretrain(
