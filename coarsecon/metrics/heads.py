@@ -17,6 +17,9 @@ Head = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 QUERIES_AT_ONCE = 1024
 
+MAX_LINKED = 2_000
+"""Images of a class that are linked; the time is quadratic in their number."""
+
 
 def mean_scores(features: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
     """Return the cosine of each query with the mean of each class (nearest class mean)."""
@@ -79,6 +82,33 @@ def cross_validated(head: Head, features: Tensor, labels: Tensor, folds: Tensor,
         if not inside.all():
             scores[inside] = head(features[~inside], labels[~inside], features[inside], classes)
     return scores
+
+
+def similar_groups(features: Tensor, labels: Tensor, groups: int) -> Tensor:
+    """Divide the images of each class into `groups` sets of similar images, by average linkage.
+
+    An image that is left out alone is classified by near-duplicates of it, such as other photos of the same scene, and
+    seems easier than a new image. Sets that are left out together avoid that, without a threshold of similarity.
+
+    Args:
+        features: L2-normalized features [N, D].
+        labels: Labels [N].
+        groups: Sets of each class; a class of fewer images has one set per image.
+
+    Returns:
+        Set [N] int64 of each image; sets of different classes have different numbers.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    found = torch.arange(len(labels))
+    for label in labels.unique().tolist():
+        images = (labels == label).nonzero().flatten()
+        linked = images[:MAX_LINKED]  # the others, of a large class, stay alone
+        if len(linked) > groups:
+            tree = linkage(features[linked].double().numpy(), "average")
+            numbers = torch.from_numpy(fcluster(tree, groups, "maxclust")).long()
+            found[linked] = len(labels) + label * groups + numbers
+    return found
 
 
 def _without_empty(scores: Tensor, labels: Tensor, classes: int) -> Tensor:

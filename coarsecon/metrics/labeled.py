@@ -19,7 +19,7 @@ from coarsecon.runtime.progress import Reporter
 
 
 class Estimate(NamedTuple):
-    """What cross-validation on the labeled images says about new images.
+    """Expected errors on new images, from cross-validation on the labeled ones.
 
     Attributes:
         images: Number of labeled images that were classified by the others.

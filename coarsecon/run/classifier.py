@@ -13,11 +13,12 @@ from coarsecon.data.formats.find import find_images
 from coarsecon.data.prepare.split import assign_folds
 from coarsecon.data.prepared.split_ref import SplitRef
 from coarsecon.errors import InputError
+from coarsecon.metrics.heads import similar_groups
 from coarsecon.metrics.labeled import Calibrated, LabeledFeatures, Predicted
 from coarsecon.run.facade import Run
 
 FOLDS = 10
-"""Folds of the cross-validation; classes of up to 10 images are left out one image at a time."""
+"""Folds of the cross-validation; the images of a class are left out in 10 sets of similar images."""
 
 ALTERNATIVES = 3
 """Classes that are listed for an image, the most probable first."""
@@ -91,7 +92,8 @@ class LabelClassifier:
         placed = coarse >= 0
         allowed[coarse[placed], self._labels[placed]] = True
         allowed[:, ~torch.isin(torch.arange(len(self.classes)), self._labels[placed])] = True
-        return LabeledFeatures(torch.cat(parts), self._labels, coarse, self._folds(), allowed)
+        features = torch.cat(parts)
+        return LabeledFeatures(features, self._labels, coarse, self._folds(features), allowed)
 
     def calibrated(self, *, constrained: bool) -> Calibrated:
         """Return the choices and the expected errors for images with a coarse class, or without; see `Calibrated`."""
@@ -178,10 +180,11 @@ class LabelClassifier:
         known = ", ".join(self.coarse_classes[:20]) or "none"
         raise InputError("coarse", f"{name!r} is no coarse class of {self.run.dataset.root}", f"it has {known}")
 
-    def _folds(self) -> Tensor:
-        """Return the folds of the labeled images: stratified by class, with the images of a group in one fold."""
+    def _folds(self, features: Tensor) -> Tensor:
+        """Return the folds of the labeled images: by class, with similar images and those of a group in one fold."""
         groups: list[str] = []
         for split, indices in self.indices.items():
             own = self.run.dataset.split(split).groups
             groups += [own[index] if own else "" for index in indices.tolist()]
-        return torch.from_numpy(assign_folds(self._labels.numpy(), FOLDS, groups=[groups]))
+        similar = similar_groups(features, self._labels, FOLDS).tolist()
+        return torch.from_numpy(assign_folds(self._labels.numpy(), FOLDS, groups=[groups, similar]))

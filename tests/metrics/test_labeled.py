@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from coarsecon.data.prepare.split import assign_folds
 from coarsecon.metrics.calibration import auroc, calibration_error, choose_threshold, fit_temperature, probabilities
-from coarsecon.metrics.heads import HEADS, cross_validated, mean_scores, neighbor_scores, ridge_scores
+from coarsecon.metrics.heads import HEADS, cross_validated, mean_scores, neighbor_scores, ridge_scores, similar_groups
 from coarsecon.metrics.labeled import LabeledFeatures
 from coarsecon.search.exact import l2_normalize
 
@@ -27,10 +28,7 @@ def labeled(features: Tensor, labels: Tensor, coarse: Tensor | None = None) -> L
     classes, parents = int(labels.max()) + 1, max(1, int(coarse.max()) + 1)
     allowed = torch.zeros(parents, classes, dtype=torch.bool)
     allowed[coarse.clamp(min=0), labels] = True
-    folds = torch.zeros_like(labels)
-    for label in labels.unique().tolist():
-        own = (labels == label).nonzero().flatten()
-        folds[own] = torch.arange(len(own)) % 10
+    folds = torch.from_numpy(assign_folds(labels.numpy(), 10, groups=[similar_groups(features, labels, 10).tolist()]))
     return LabeledFeatures(features, labels, coarse, folds, allowed)
 
 
@@ -75,6 +73,30 @@ def test_cross_validation_classifies_each_image_by_those_of_other_folds(name: st
         )
 
 
+def test_similar_images_of_a_class_are_in_one_group() -> None:
+    scenes, labels = drawn(0, 3, 6, spread=1.0)
+    noise = torch.randn(72, 16, generator=torch.Generator().manual_seed(1)) * 0.01
+    photos, classes = l2_normalize(scenes.repeat_interleave(4, 0) + noise), labels.repeat_interleave(4)
+    groups = similar_groups(photos, classes, 6)
+    assert groups.unique(return_inverse=True)[1].bincount().tolist() == [4] * 18
+    assert (groups.view(18, 4) == groups[::4, None]).all()
+    assert len(similar_groups(scenes, labels, 10).unique()) == 18
+
+
+def test_near_duplicates_do_not_hide_the_error_on_new_scenes() -> None:
+    scenes, labels = drawn(2, 10, 30, spread=2.0)
+    known = torch.arange(30).repeat(10) < 10
+    noise = torch.randn(400, 16, generator=torch.Generator().manual_seed(1)) * 0.01
+    photos = l2_normalize(scenes[known].repeat_interleave(4, 0) + noise)
+    data = labeled(photos, labels[known].repeat_interleave(4))
+    calibrated = data.calibrate(constrained=False)
+    error = float((data.predict(calibrated, scenes[~known]).classes != labels[~known]).double().mean())
+    assert error > 0.1
+    assert calibrated.estimate.error == pytest.approx(error, abs=0.15)
+    alone = LabeledFeatures(data.features, data.labels, data.coarse, torch.arange(400) % 4, data.allowed)
+    assert alone.calibrate(constrained=False).estimate.error < error / 4
+
+
 def test_the_temperature_of_sampled_labels_is_found() -> None:
     scores = torch.randn(20_000, 5, generator=torch.Generator().manual_seed(0))
     for temperature in (0.05, 0.5, 2.0):
@@ -112,7 +134,10 @@ def test_probabilities_are_calibrated_and_the_expected_error_is_that_of_new_imag
     calibrated = data.calibrate(constrained=False)
     found = data.predict(calibrated, features[~known])
     correct = found.classes == labels[~known]
-    assert float((~correct).double().mean()) == pytest.approx(calibrated.estimate.error, abs=0.06)
+    error = float((~correct).double().mean())
+    assert (
+        error - 0.03 <= calibrated.estimate.error <= error + 0.1
+    )  # independent images are easier than left-out groups
     assert calibration_error(found.probability, correct) < 0.05
     assert calibrated.estimate.calibration_error < 0.08
 
