@@ -1,5 +1,6 @@
 """Base class of methods: modules, and a loss over named views."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -56,6 +57,21 @@ class TrainingSizes:
     """Global batch size in images."""
     level: str
     """Level of the training labels."""
+    same_class: float | None = None
+    """Probability that two training images have the same class (default: that of classes of one size)."""
+
+    @property
+    def images_of_class(self) -> float:
+        """Expected number of images in a batch of the class of one of them, itself included."""
+        return round(1 + (self.batch_size - 1) * self._same_class, 6)
+
+    def batch_with(self, images: int) -> int:
+        """Return the least batch size with this number of `images_of_class`."""
+        return math.ceil(round(1 + (images - 1) / self._same_class, 6))
+
+    @property
+    def _same_class(self) -> float:
+        return self.same_class or 1 / max(self.classes, 1)
 
 
 class Method(nn.Module):
@@ -79,7 +95,7 @@ class Method(nn.Module):
     """Minimum number of classes of the training images."""
 
     compares_class_in_batch: ClassVar[bool] = False
-    """True if the loss compares the images of a class within a batch, which then needs two of each class or more."""
+    """True if the loss compares the images of a class within a batch, so that an image needs another of its class."""
 
     mean_loss: bool = False
     """The loss is a mean over the images of a batch, so that gradients of its parts add up (run.accumulate)."""
@@ -106,12 +122,12 @@ class Method(nn.Module):
 
         `config` is what `resolve` returned.
         """
-        if not cls.compares_class_in_batch or sizes.batch_size >= 2 * sizes.classes:
+        if not cls.compares_class_in_batch or sizes.images_of_class >= 2:
             return []
         return [
-            f"run.batch_size ({sizes.batch_size}): the method compares the images of a class in a batch, and of each "
-            f"of the {sizes.classes:,} {sizes.level} classes it has {sizes.batch_size / sizes.classes:.1f} on average; "
-            f"set it to {2 * sizes.classes} or more"
+            f"run.batch_size ({sizes.batch_size}): the method compares the images of a class in a batch, and an image "
+            f"meets only {sizes.images_of_class - 1:.2g} others of its {sizes.level} class there on average; set it to "
+            f"{sizes.batch_with(2)} or more"
         ]
 
     @classmethod

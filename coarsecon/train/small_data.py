@@ -26,7 +26,8 @@ def small_data_notes(
         names: Names of the classes.
     """
     counts = labels[labels >= 0].bincount(minlength=len(names))
-    sizes = TrainingSizes(len(labels), int((counts > 0).sum()), batch_size_of(config), config.data.labels)
+    pairs = float((counts * (counts - 1)).sum() / max(int(counts.sum() * (counts.sum() - 1)), 1))
+    sizes = TrainingSizes(len(labels), int((counts > 0).sum()), batch_size_of(config), config.data.labels, pairs)
     notes = method.small_data_notes(method_settings, sizes) if sizes.classes or not method.needs_labels else []
     if method.needs_labels:
         notes += _single_image_notes([names[label] for label in (counts == 1).nonzero().flatten()], config.data.labels)

@@ -70,14 +70,29 @@ def test_the_default_queue_is_never_too_long(data):
 
 
 @pytest.mark.parametrize("method", ["supcon", "cnce"])
-def test_a_batch_with_fewer_than_two_images_of_a_class_is_too_small(data, method):
+def test_a_batch_where_an_image_meets_no_other_of_its_class_is_too_small(data, method):
+    """Of 96 * 95 pairs of images, 19 * 5 * 4 have the same class: one of 24."""
     says = (
-        "Warning: run.batch_size (32): the method compares the images of a class in a batch, and of each of the 20 "
-        "coarse classes it has 1.6 on average; set it to 40 or more."
+        "Warning: run.batch_size (16): the method compares the images of a class in a batch, and an image meets only "
+        "0.62 others of its coarse class there on average; set it to 25 or more."
     )
-    assert warnings(data, method) == [says, SINGLE]
-    assert warnings(data, method, run={"batch_size": 40}) == [SINGLE]
+    assert warnings(data, method, run={"batch_size": 16}) == [says, SINGLE]
+    assert len(warnings(data, method, run={"batch_size": 24})) == 2
+    assert warnings(data, method, run={"batch_size": 25}) == [SINGLE]
     assert warnings(data, "simclr", run={"batch_size": 16}) == []
+
+
+def test_the_least_batch_size_is_that_of_a_naive_count():
+    rng = np.random.default_rng(0)
+    labels = rng.choice(6, 400, p=[0.4, 0.2, 0.1, 0.1, 0.1, 0.1])
+    counts = np.bincount(labels)
+    same = (counts * (counts - 1)).sum() / (400 * 399)
+    sizes = TrainingSizes(400, 6, 16, "coarse", same)
+    batches = [rng.permutation(labels)[:16] for _ in range(2000)]
+    naive = np.mean([(batch == batch[0]).sum() for batch in batches])
+    assert sizes.images_of_class == pytest.approx(naive, abs=0.15)
+    assert TrainingSizes(400, 6, sizes.batch_with(2), "coarse", same).images_of_class >= 2
+    assert TrainingSizes(400, 6, sizes.batch_with(2) - 1, "coarse", same).images_of_class < 2
 
 
 def test_a_warmup_as_long_as_the_training_is_named(data):
@@ -94,10 +109,10 @@ def test_methods_of_other_packages_inherit_the_declared_warning():
     class Mine(Method):
         """A method of another package."""
 
-    sizes = TrainingSizes(images=100, classes=40, batch_size=64, level="coarse")
+    sizes = TrainingSizes(images=100, classes=40, batch_size=32, level="coarse")
     assert Mine.small_data_notes(Mine.Config(), sizes) == []
     Mine.compares_class_in_batch = True
-    assert "set it to 80 or more" in Mine.small_data_notes(Mine.Config(), sizes)[0]
+    assert "set it to 41 or more" in Mine.small_data_notes(Mine.Config(), sizes)[0]
 
 
 def test_unlabeled_images_count_as_no_class(data):
