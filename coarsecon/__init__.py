@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from coarsecon.run.facade import Run
     from coarsecon.runtime.progress import Reporter
 
-__all__ = ["__version__", "audit", "classify", "evaluate", "load", "prepare", "pretrain"]
+__all__ = ["__version__", "audit", "classify", "combine", "evaluate", "load", "prepare", "pretrain"]
 
 skip_broken_distributions()  # before torch is imported, which searches entry points
 
@@ -233,3 +233,36 @@ def pretrain(
         check_same_settings(started.config, spec.config, folder.root)
     run = train(spec, folder.root, resume=resume, reporter=reporter)
     return load(run.root, device=spec.config.run.device)
+
+
+def combine(
+    runs: "Sequence[str | Path]",
+    out: "str | Path",
+    *,
+    weights: "Sequence[float]" = (),
+    data: "str | Path | None" = None,
+    device: str = "auto",
+    workers: int = 2,
+) -> "Run":
+    """Write a run whose features are the weighted concatenation of those of other runs.
+
+    Args:
+        runs: Run folders, two or more; "FOLDER@best" or "FOLDER@initial" takes another checkpoint than the last.
+        out: The run folder to write.
+        weights: One weight per run, above 0 (default: 1 each).
+        data: The prepared dataset to evaluate on (default: that of the first run).
+        device: Device of the opened run: "auto", "cpu", "cuda", ...
+        workers: Threads and processes that decode image files.
+
+    Returns:
+        The run, opened as by `load`.
+
+    Raises:
+        InputError: A run, checkpoint, weight, or the dataset cannot be used, or `out` exists.
+
+    Example:
+        >>> coarsecon.combine(["runs/birds@initial", "runs/birds"], "runs/both", weights=[1, 2])  # doctest: +SKIP
+    """
+    from coarsecon.run.combine import combine_runs
+
+    return load(combine_runs(runs, out, weights=weights, data=data).root, device=device, workers=workers)

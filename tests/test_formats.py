@@ -4,12 +4,19 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+import coarsecon as coarsecon_package
+from coarsecon.run.facade import Run
 from coarsecon.run.folder import FORMAT_VERSION
+from coarsecon.run.tuned import read_tuning
+from coarsecon.run.tuning import Reranking
 
 FORMATS = Path(__file__).parent / "formats"
-"""Written by version 0.1.0 in format 1, before runs had a number; never to be written again."""
+"""Written in format 1: the dataset and `run-1` by version 0.1.0, before runs had a number; `combined-1` by the first
+version with `combined.json` and `tuned.json`. Never to be written again."""
 
 
 @pytest.fixture
@@ -75,5 +82,44 @@ def test_a_run_whose_environment_is_no_json_is_measured_all_the_same(earliest, c
     assert done.code == 0, done.err
 
 
+def test_a_combined_run_of_format_1_has_the_features_of_its_parts(earliest, coarsecon):
+    done = coarsecon("retrieve", "combined-1", "--device", "cpu", "--json", "-")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["fine"]["queries"] == 8
+    run, parts = load("combined-1"), [load(f"combined-1/parts/{number}") for number in (1, 2)]
+    weighted = np.hstack([weight * part.features("test").numpy() for weight, part in zip((1, 2), parts, strict=True)])
+    expected = weighted / np.linalg.norm(weighted, axis=1, keepdims=True)
+    np.testing.assert_allclose(run.features("test").numpy(), expected, atol=1e-6)
+
+
+def test_a_tuning_of_format_1_is_used(earliest, coarsecon):
+    tuning = read_tuning(load("combined-1"))
+    assert (tuning.weights, tuning.flip, tuning.zooms, tuning.transform) == ([2, 1], True, [1, 0.85], "center")
+    assert tuning.reranking == Reranking(k1=5, k2=2, weight=0.3)
+    Image.fromarray(load("combined-1").dataset.split("test").image(0)).save("query.png")
+    done = coarsecon("retrieve", "combined-1", "--query", "query.png", "--tuned", "--device", "cpu")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("combined.json", ["retrieve", "combined-1"]),
+        ("tuned.json", ["retrieve", "combined-1", "--query", "query.png", "--tuned"]),
+    ],
+)
+def test_a_file_of_a_newer_format_is_refused(earliest, coarsecon, name, command):
+    Image.new("RGB", (8, 8)).save("query.png")
+    edit(earliest / "combined-1" / name, format_version=2)
+    done = coarsecon(*command, "--device", "cpu")
+    assert done.code == 2
+    assert name in done.err.splitlines()[-1]
+    assert "again" in done.err.splitlines()[-1]
+
+
+def load(folder: str) -> Run:
+    return coarsecon_package.load(folder, device="cpu", workers=0)
+
+
 def test_the_examples_are_small():
-    assert sum(file.stat().st_size for file in FORMATS.rglob("*")) < 100_000
+    assert sum(file.stat().st_size for file in FORMATS.rglob("*") if file.is_file()) < 100_000

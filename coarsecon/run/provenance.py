@@ -28,14 +28,17 @@ NO_RECORD = Freshness(
 def computed_from(
     encoders: Sequence[dict[str, str]], parts: Iterable[SplitRef] = (), columns: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return the fingerprints of encoders, each an `encoder_entry`, of splits and of their label columns, for JSON."""
+    """Return the fingerprints of encoders, each an `encoder_entry`, of splits and of their label columns, for JSON.
+
+    Splits are in the order of their names, whatever order they were used in.
+    """
     splits = {(str(part.dataset.root.resolve()), part.split): part for part in parts}
     return {
         "encoders": list(encoders),
         "splits": [
             {"data": data, "split": split, "fingerprint": split_mark(part)}
             | ({"labels": marks} if (marks := _column_marks(part, columns)) else {})
-            for (data, split), part in splits.items()
+            for (data, split), part in sorted(splits.items(), key=lambda item: item[0])
         ],
     }
 

@@ -77,6 +77,8 @@ WRITERS = [
     cli("tune", RUN, "retrieve", "run", "--data", "data", "--tune"),
     Writer("combine", ("run", "data"), command(*COMBINE), _combine),
     cli("cluster", RUN, "cluster", "run", "--data", "data", "--split", "test"),
+    cli("backbones", ("data",), "backbones", "data", "test_resnet=random", "--out", "runs", "--html",
+        ".page.html", "--workers", "0", "--device", "cpu"),
     cli("report", RUN, "report", "run"),
     cli("export", RUN, "export", "run", "--out", "exported"),
     cli("index", RUN, "retrieve", "run", "--data", "data", "--query", "photos/bags/0.png", "--index", "HNSW8"),
@@ -122,7 +124,7 @@ def _serve(folder: Path) -> int:
     return child
 
 
-VOLATILE = {"images_per_s", "data_wait"}
+VOLATILE = {"images_per_s", "data_wait", "images_per_second"}
 """Values of records that differ between two equal runs."""
 
 

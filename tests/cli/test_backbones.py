@@ -6,7 +6,7 @@ import shutil
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny import write_tiny_dataset
 
 FAST = ("--device", "cpu", "--workers", 0)
@@ -95,8 +95,6 @@ def test_runs_have_the_transform_of_their_weights_and_count_as_frozen(compared, 
 def test_only_coarse_labels_rank_by_criteria_that_need_no_fine_ones(tmp_path, coarsecon):
     data = write_tiny_dataset(tmp_path / "data")
     info = json.loads((data / "dataset.json").read_text())
-    from safetensors.torch import load_file
-
     del info["levels"]["fine"]
     (data / "dataset.json").write_text(json.dumps(info))
     for split in ("train", "test"):
@@ -183,6 +181,28 @@ def test_weights_of_another_network_are_an_error(tmp_path, coarsecon, tiny_data,
     assert "text.pth" in done.err.splitlines()[-1]
     done = coarsecon("backbones", tiny_data, weights, *words)
     assert f"the name of its network is needed; write NAME={weights}" in done.err
+
+
+def test_images_without_labels_are_an_error(tmp_path, coarsecon):
+    data = write_tiny_dataset(tmp_path / "data")
+    for split in ("train", "test"):
+        content = load_file(data / f"{split}.safetensors")
+        for level in ("coarse", "fine"):
+            content[level].fill_(-1)
+        save_file(content, data / f"{split}.safetensors")
+    done = coarsecon("backbones", data, "test_resnet=random", "--out", tmp_path / "runs", *FAST)
+    assert done.code == 2
+    last = done.err.splitlines()[-1]
+    assert last == f"error: {data}: no training image has a label, which backbones are compared with; label some images"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_weights_for_images_that_are_not_square_are_an_error(tmp_path, coarsecon, tiny_data):
+    words = ("--backbone", "test_vit", "--set", "backbone.args.img_size=[48,32]", "--out", tmp_path / "run")
+    done = coarsecon("pretrain", "--data", tiny_data, *words, "--device", "cpu")
+    assert done.code == 2
+    assert "img_size 48 x 32 is not square, and inputs are; remove img_size" in done.err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_file_for_the_same_folder_is_an_error(tmp_path, coarsecon, tiny_data, weights):

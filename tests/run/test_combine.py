@@ -58,6 +58,15 @@ def opened(path, **features) -> Run:
     return Run(path, features=FeatureSpec(**features), runtime=ON_CPU)
 
 
+def test_python_combines_runs_and_opens_the_result(tiny_run, other_run, tmp_path):
+    run = coarsecon.combine([tiny_run, f"{other_run}@best"], tmp_path / "both", weights=[2, 1], device="cpu", workers=0)
+    assert run.folder.root == tmp_path / "both"
+    wanted = naive([opened(tiny_run).features("test"), opened(other_run, checkpoint="best").features("test")], (2, 1))
+    np.testing.assert_allclose(run.features("test").numpy(), wanted, atol=1e-6)
+    with pytest.raises(InputError, match="exists already"):
+        coarsecon.combine([tiny_run, other_run], tmp_path / "both")
+
+
 @pytest.mark.parametrize("spec", [{}, {"flip": True}, {"layer": "projector"}])
 def test_features_are_the_weighted_concatenation(combined, tiny_run, other_run, spec):
     found = opened(combined, **spec).features("test").numpy()
