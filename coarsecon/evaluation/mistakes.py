@@ -60,7 +60,7 @@ def mistakes_table(report: Mapping[str, Any]) -> Table:
     for name in report:
         if half := report.get(f"{name}_ci95"):
             rows.append([name.replace("_", " "), f"{report[name]:.3f} ± {half:.3f}", "", ""])
-    title = f"Nearest neighbor by distance in the hierarchy {' > '.join(levels)}"
+    title = f"Nearest neighbor in the hierarchy {' > '.join(levels)}"
     return Table(title, ["", "height", "queries", "%"], rows)
 
 

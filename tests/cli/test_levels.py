@@ -128,7 +128,7 @@ def test_retrieval_reports_each_level_and_the_distance_of_mistakes(coarsecon: Ca
     assert part["distance@1"] == pytest.approx(sum(misses))
     assert part["distance_of_mistakes"] == pytest.approx(sum(misses) / misses[2])
     shown = coarsecon("retrieve", run, "--device", "cpu").out
-    assert "Nearest neighbor by distance in the hierarchy coarse > print > fine" in " ".join(shown.split())
+    assert "Nearest neighbor in the hierarchy coarse > print > fine" in " ".join(shown.split())
     assert re.search(r"other coarse\W+3", shown)
 
 

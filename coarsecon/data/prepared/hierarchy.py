@@ -11,12 +11,15 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 MAX_CONTRADICTIONS = 0.01
 """Fraction of the images with both labels that may contradict a refinement."""
 MAX_CONTRADICTIONS_OUTSIDE_LARGEST = 0.1
 """The same as a fraction of the images outside of the largest coarser class: any level predicts that one."""
+MAX_TABLE = 2**22
+"""Number of pairs of classes up to which they are counted in a table, which takes no sorting."""
 MIN_IMAGES_PER_CLASS = 2
 """Mean number of images per class that a finer level needs: a level of unique numbers would refine all others."""
 
@@ -133,7 +136,7 @@ def refinement(labels: Mapping[str, Tensor], finer: str, coarser: str, classes: 
     if not len(counted):
         return Refinement(finer, coarser, torch.full((classes,), -1), 0, 0, counted)
     width = int(coarse.max()) + 1
-    pairs, counts = np.unique((fine * width + coarse).numpy(), return_counts=True)
+    pairs, counts = _counted((fine * width + coarse).numpy(), classes * width)
     below, above = np.divmod(pairs, width)
     order = np.lexsort((-above, counts))  # NumPy keeps the last value that is written: that of most images
     parents = np.full(classes, -1)
@@ -141,6 +144,15 @@ def refinement(labels: Mapping[str, Tensor], finer: str, coarser: str, classes: 
     found = torch.from_numpy(parents)
     outside_largest = len(counted) - int(coarse.bincount().max())
     return Refinement(finer, coarser, found, len(counted), outside_largest, counted[found[fine] != coarse])
+
+
+def _counted(numbers: NDArray[np.int64], bound: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the different numbers [N] below `bound`, ascending, and their counts."""
+    if bound > MAX_TABLE:
+        return np.unique(numbers, return_counts=True)
+    counts = np.bincount(numbers)
+    found = np.flatnonzero(counts)
+    return found, counts[found]
 
 
 def find_hierarchy(labels: Mapping[str, Tensor], classes: Mapping[str, int]) -> Hierarchy:
@@ -157,7 +169,7 @@ def find_hierarchy(labels: Mapping[str, Tensor], classes: Mapping[str, int]) -> 
     chain: list[str] = []
     outside: dict[str, Outside] = {}
     for level in _in_order(labels):
-        seen = len(labels[level][labels[level] >= 0].unique())
+        seen = int((labels[level][labels[level] >= 0].bincount() > 0).sum())
         if seen < 2:
             outside[level] = Outside("has a single class" if seen else "has no labels")
             continue

@@ -188,3 +188,10 @@ def test_the_parent_is_the_class_of_most_images() -> None:
     assert pair.parents.tolist() == [1, 0, -1, -1]
     assert pair.contradicting.tolist() == [1, 3]
     assert pair.images == 5
+
+
+def test_many_classes_are_counted_without_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = found(columns())
+    monkeypatch.setattr("coarsecon.data.prepared.hierarchy.MAX_TABLE", 0)
+    assert found(columns()).levels == expected.levels
+    assert all(torch.equal(found(columns()).parents[level], expected.parents[level]) for level in LEVELS)
