@@ -9,8 +9,9 @@ from PIL import Image
 
 Pixels = NDArray[np.uint8]
 
-JPEG_QUALITY, CROPPED, BRIGHTER = 60, 0.04, 1.2
-"""Quality of a compressed copy; fraction of each side that a crop removes; factor of a brighter copy."""
+JPEG_QUALITY, SMALLER, CROPPED, BRIGHTER = 60, 0.75, 0.05, 1.2
+"""Quality of a compressed copy; scale of a smaller one; fraction of each side that a crop removes; factor of a brighter
+copy."""
 
 
 def compressed(pixels: Pixels) -> Pixels:
@@ -18,6 +19,12 @@ def compressed(pixels: Pixels) -> Pixels:
     stream = BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=JPEG_QUALITY)
     return np.asarray(Image.open(stream))
+
+
+def smaller(pixels: Pixels) -> Pixels:
+    """Shrink an image uint8 [H, W, 3]."""
+    height, width = (max(1, round(side * SMALLER)) for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def cropped(pixels: Pixels) -> Pixels:
@@ -32,7 +39,8 @@ def brighter(pixels: Pixels) -> Pixels:
 
 
 ALTERATIONS: dict[str, Callable[[Pixels], Pixels]] = {
-    f"compressed (JPEG quality {JPEG_QUALITY})": compressed,
+    f"compressed to JPEG quality {JPEG_QUALITY}": compressed,
+    f"shrunk to {SMALLER:.0%}": smaller,
     f"cropped by {CROPPED:.0%}": cropped,
     f"brighter by {BRIGHTER - 1:.0%}": brighter,
 }

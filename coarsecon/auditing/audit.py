@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from coarsecon.auditing.confident import LabelCheck, check_labels
-from coarsecon.auditing.findings import PROPOSALS, Finding, duplicate_findings, in_order, score_findings
+from coarsecon.auditing.findings import PROPOSALS, Finding, Proposal, duplicate_findings, in_order, score_findings
 from coarsecon.auditing.images import DatasetImages
 from coarsecon.auditing.near_duplicates import NearDuplicates, feature_duplicates, hash_duplicates
 from coarsecon.auditing.neighbors import find_neighbors, neighbor_distances, voters
-from coarsecon.auditing.noise_test import NoiseTest, run_noise_tests
+from coarsecon.auditing.noise_test import NoiseTest, Reliability, relabel_margin, run_noise_tests
 from coarsecon.auditing.quality import blur_scores, outlier_scores
 from coarsecon.auditing.scan import Scan, scan_dataset
 from coarsecon.auditing.settings import AuditConfig
@@ -34,11 +34,19 @@ class LabelIssues:
         check: Labels compared with votes.
         neighbors: Nearest images that are no near-duplicates, int64 [N, V], -1 where there is none.
         tests: How many wrong labels such a check finds in this dataset.
+        relabel_margin: Smallest margin of labels that are proposed to be replaced; others are to be reviewed.
     """
 
     check: LabelCheck
     neighbors: NDArray[np.int64]
     tests: list[NoiseTest]
+    relabel_margin: float
+
+    def reliability(self) -> list[tuple[NoiseTest, Reliability]]:
+        """Return the reliability of all issues in each test, and of those to replace if there are any."""
+        reported = self.check.margin[self.check.is_issue]
+        margins = [0.0, self.relabel_margin] if 0 < self.relabel_margin < np.inf else [0.0]
+        return [(test, test.at(margin, reported)) for test in self.tests for margin in margins]
 
 
 @dataclass(frozen=True)
@@ -105,8 +113,9 @@ class Audit:
                 "altered_copies_found": self.duplicates.copies,
                 "altered_images": self.duplicates.tested,
             },
-            "label_test": self.labels and [
-                asdict(test) | {"recall": test.recall, "precision": list(test.precision)} for test in self.labels.tests
+            "label_tests": self.labels and [
+                {"kind": test.kind, "changed": test.changed, "repetitions": test.repetitions, **each._asdict()}
+                for test, each in self.labels.reliability()
             ],
             "imbalance": {level: asdict(each) | {"ratio": each.ratio} for level, each in self.balance.items()},
         }  # fmt: skip
@@ -159,7 +168,7 @@ def audit_dataset(
         if labels is None:
             skipped["wrong label"] = "needs two classes with images"
         else:
-            findings += _label_findings(images, labels.check)
+            findings += _label_findings(images, labels)
     findings += duplicate_findings(images, duplicates.found, scan.sizes)
     train = dataset.splits.get("train") or next(iter(dataset.splits.values()))
     columns = {level: column.numpy() for level, column in train.labels.items()}
@@ -193,11 +202,13 @@ def _label_issues(
     voting = voters(cosines, others)
     check = check_labels(voting.votes(labels, classes), labels)
     tests = run_noise_tests(voting, labels, classes, fraction=config.noise, seed=config.seed)
-    return LabelIssues(check, others, tests)
+    return LabelIssues(check, others, tests, relabel_margin(tests, check.margin[check.is_issue]))
 
 
-def _label_findings(images: DatasetImages, check: LabelCheck) -> list[Finding]:
-    return [
-        Finding(image, "wrong label", float(check.margin[image]), label=images.class_names[check.suggested[image]])
-        for image in np.flatnonzero(check.is_issue).tolist()
-    ]
+def _label_findings(images: DatasetImages, issues: LabelIssues) -> list[Finding]:
+    check, found = issues.check, []
+    for image in np.flatnonzero(check.is_issue).tolist():
+        margin, suggested = float(check.margin[image]), images.class_names[check.suggested[image]]
+        proposal: Proposal = "relabel" if margin >= issues.relabel_margin else "review"
+        found.append(Finding(image, "wrong label", margin, proposal, label=suggested))
+    return found

@@ -13,7 +13,7 @@ from coarsecon.search.exact import nearest_others
 
 HASH_BITS = 64
 MAX_HASH_NEIGHBORS = 32
-"""Near-duplicates of an image that are listed, at most, besides exact ones."""
+"""Near-duplicates of an image that are listed at most, in addition to exact ones."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an audit found, image by image, with a proposal for each finding."""
+"""Findings of an audit, image by image, with a proposal for each."""
 
 from typing import Literal, NamedTuple
 
@@ -17,7 +17,7 @@ PROPOSALS: dict[Problem, Proposal] = {
     "leakage": "exclude", "duplicate": "exclude", "near-duplicate": "exclude", "wrong label": "relabel",
     "outlier": "review", "broken": "exclude", "blank": "exclude", "tiny": "review", "blurred": "review",
 }  # fmt: skip
-"""The proposal for each problem, in the order in which problems are reported."""
+"""The usual proposal for each problem, in the order in which problems are reported."""
 
 
 class Finding(NamedTuple):
@@ -27,6 +27,7 @@ class Finding(NamedTuple):
         image: Number of the image.
         problem: Kind of the problem.
         score: Its size: the distance of a duplicate, the margin of a label, the sharpness, ...; see docs/audit.md.
+        proposal: Proposed action.
         other: Number of the image that is kept instead, or None.
         label: Suggested class, or "".
     """
@@ -34,13 +35,9 @@ class Finding(NamedTuple):
     image: int
     problem: Problem
     score: float
+    proposal: Proposal
     other: int | None = None
     label: str = ""
-
-    @property
-    def proposal(self) -> Proposal:
-        """What to do about it."""
-        return PROPOSALS[self.problem]
 
 
 def duplicate_findings(images: DatasetImages, pairs: Pairs, sizes: NDArray[np.int64]) -> list[Finding]:
@@ -59,13 +56,15 @@ def duplicate_findings(images: DatasetImages, pairs: Pairs, sizes: NDArray[np.in
         pair = places[min(image, kept) * len(images) + max(image, kept)]
         is_leak = images.splits[image] != images.splits[kept]
         problem: Problem = "leakage" if is_leak else "duplicate" if pairs.is_exact[pair] else "near-duplicate"
-        found.append(Finding(image, problem, float(pairs.distance[pair]), other=kept))
+        found.append(Finding(image, problem, float(pairs.distance[pair]), PROPOSALS[problem], other=kept))
     return found
 
 
 def score_findings(problem: Problem, scores: NDArray[np.float64], chosen: NDArray[np.bool_]) -> list[Finding]:
     """Return a finding with its score for each image where `chosen` bool [N] is true."""
-    return [Finding(image, problem, float(scores[image])) for image in np.flatnonzero(chosen).tolist()]
+    return [
+        Finding(image, problem, float(scores[image]), PROPOSALS[problem]) for image in np.flatnonzero(chosen).tolist()
+    ]
 
 
 def in_order(findings: list[Finding]) -> list[Finding]:

@@ -1,8 +1,8 @@
 """Find near-duplicates by perceptual hashes, and by the features of a run if there is one.
 
-Without a run, the distance of two images is the number of different bits of their hashes. With one, it is 1 minus the
-cosine of their features, among pairs whose hashes are not too different: features of different objects of one class
-may be as similar as those of two copies, but their pixels are not arranged in the same way.
+The distance of two images is the number of different bits of their hashes, 0 to 64; with a run, plus 64 times 1 minus
+the cosine of their features. Features recognize crops and other scales, but are as similar for different objects of a
+class; hashes compare the arrangement of pixels, and are similar by chance. Both together are more precise than one.
 """
 
 from dataclasses import dataclass
@@ -21,16 +21,18 @@ from coarsecon.auditing.scan import Scan, perceptual_hash
 from coarsecon.run.facade import Run
 from coarsecon.runtime.progress import Reporter
 
-DEFAULT_BITS = 10
-"""Default largest distance of near-duplicates without a run: on real photos, nearly no unrelated pair is as close."""
-CANDIDATE_BITS = 16
-"""Different bits up to which pairs are candidates, with and without a run."""
-CANDIDATE_RATIO = 1.5
-"""Distance of the features up to which pairs are candidates, relative to the largest distance of near-duplicates."""
+DEFAULT_DISTANCE = 10.0
+"""Default largest distance without a run: on photos, few unrelated pairs have hashes as similar."""
+MAX_DEFAULT_DISTANCE = 24.0
+"""Bound on the default largest distance with a run: beyond it, unrelated pairs become frequent on photos."""
 COPIES_FOUND = 0.95
-"""Fraction of the altered copies that the default distance with a run finds."""
+"""Fraction of the altered copies of each kind that the default distance with a run finds, if it is within the bound."""
+CANDIDATE_BITS = 16
+"""Different bits up to which pairs are candidates if features do not find them."""
+CANDIDATE_RATIO = 4 / 3
+"""Distance up to which pairs are candidates with a run, relative to the largest one of near-duplicates."""
 MAX_TESTED = 64
-"""Images of which altered copies are made."""
+"""Number of images of which altered copies are made."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,10 @@ def hash_duplicates(
     images: DatasetImages, scan: Scan, usable: NDArray[np.bool_], near: float | None, reporter: Reporter, seed: int
 ) -> NearDuplicates:
     """Find near-duplicates by perceptual hashes among the `usable` images bool [N], whose hashes mean something."""
-    near = DEFAULT_BITS if near is None else near
+    near = DEFAULT_DISTANCE if near is None else near
     pairs = _pairs(images, scan, _hash_pairs(scan, usable, max(near, CANDIDATE_BITS), reporter))
     tested = _sample(usable, seed)
-    distances = {}
-    for kind, alter in ALTERATIONS.items():
-        copies = [perceptual_hash(Image.fromarray(alter(images.picture(i).pixels)).convert("L")) for i in tested]
-        distances[kind] = different_bits(scan.bits[tested], np.array(copies, np.uint64)).astype(np.float64)
+    distances = {kind: _copied_bits(images, scan, tested, kind) for kind in ALTERATIONS}
     return NearDuplicates(pairs, near, "hash", _recalls(distances, near), len(tested))
 
 
@@ -84,24 +83,33 @@ def feature_duplicates(
 ) -> NearDuplicates:
     """Find near-duplicates by the features [N, D] of a run and their neighbors.
 
-    The default distance is the one within which most of the altered copies of some images are.
+    By default, 95% of altered copies of each kind are within the distance.
     """
     tested = _sample(usable, seed)
     distances = {}
-    for kind, alter in ALTERATIONS.items():
-        copies = run.store.images([alter(images.picture(i).pixels) for i in tested]) if tested else features[:0]
-        distances[kind] = (1 - (features[tested] * copies).sum(1)).double().numpy()
+    for kind, alter in ALTERATIONS.items() if tested else ():
+        copies = run.store.images([alter(images.picture(i).pixels) for i in tested])
+        angles = (1 - (features[tested] * copies).sum(1)).double().numpy()
+        distances[kind] = _copied_bits(images, scan, tested, kind) + HASH_BITS * angles
     if near is None:
-        near = _ceiled(np.quantile(np.concatenate(list(distances.values())), COPIES_FOUND)) if tested else 0.0
+        needed = max((float(np.quantile(each, COPIES_FOUND)) for each in distances.values()), default=0.0)
+        near = min(float(np.ceil(needed)), MAX_DEFAULT_DISTANCE)
     limit = CANDIDATE_RATIO * near
     hashed = _hash_pairs(scan, usable, CANDIDATE_BITS, reporter)
-    one, other, _ = listed_pairs(1 - neighbors.cosines, neighbors.indices, limit)
-    is_similar = usable[one] & usable[other] & (different_bits(scan.bits[one], scan.bits[other]) <= CANDIDATE_BITS)
-    one, other = np.concatenate([hashed[0], one[is_similar]]), np.concatenate([hashed[1], other[is_similar]])
-    distance = _feature_distances(features, one, other)
+    found = listed_pairs(1 - neighbors.cosines, neighbors.indices, limit / HASH_BITS)
+    is_usable = usable[found[0]] & usable[found[1]]
+    one, other = (np.concatenate([hashed[i], found[i][is_usable]]) for i in (0, 1))
+    distance = different_bits(scan.bits[one], scan.bits[other]) + HASH_BITS * _angles(features, one, other)
     within = distance <= limit
     pairs = _pairs(images, scan, (one[within], other[within], distance[within]))
     return NearDuplicates(pairs, near, "features", _recalls(distances, near), len(tested))
+
+
+def _copied_bits(images: DatasetImages, scan: Scan, tested: list[int], kind: str) -> NDArray[np.float64]:
+    """Return the number of different bits between the hash of each tested image and that of its altered copy."""
+    alter = ALTERATIONS[kind]
+    copies = [perceptual_hash(Image.fromarray(alter(images.picture(i).pixels)).convert("L")) for i in tested]
+    return different_bits(scan.bits[tested], np.array(copies, np.uint64)).astype(np.float64)
 
 
 def different_bits(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -123,9 +131,10 @@ def _pairs(
     return merge_pairs(exact_pairs(scan.content, images.splits), near)
 
 
-def _feature_distances(features: Tensor, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
+def _angles(features: Tensor, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return 1 minus the cosine of pairs of features, in bounded memory."""
     pieces = zip(torch.from_numpy(one).split(2**14), torch.from_numpy(other).split(2**14), strict=True)
-    return torch.cat([1 - (features[a] * features[b]).sum(1) for a, b in pieces]).double().numpy()
+    return torch.cat([1 - (features[a] * features[b]).sum(1) for a, b in pieces]).double().numpy().clip(min=0)
 
 
 def _sample(usable: NDArray[np.bool_], seed: int) -> list[int]:
@@ -134,8 +143,3 @@ def _sample(usable: NDArray[np.bool_], seed: int) -> list[int]:
 
 def _recalls(distances: dict[str, NDArray[np.float64]], near: float) -> dict[str, float]:
     return {kind: float((found <= near).mean()) for kind, found in distances.items() if len(found)}
-
-
-def _ceiled(distance: float) -> float:
-    """Return a distance rounded up to three decimals, which people can repeat."""
-    return float(np.ceil(max(distance, 0) * 1000 - 1e-6) / 1000)

@@ -1,8 +1,8 @@
-"""Estimate how many wrong labels are found, and how many false alarms there are, by making labels wrong."""
+"""Estimate how many wrong labels are reported, and how many reports are false alarms, by making labels wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,79 +16,90 @@ REPETITIONS = 5
 Kind = Literal["random", "similar"]
 
 
+RELABEL_PRECISION = 0.5
+"""Smallest expected precision of labels that are proposed to be replaced."""
+
+
+class Reliability(NamedTuple):
+    """Reliability of label issues from a margin on, assuming that a certain fraction of the labels is wrong.
+
+    Attributes:
+        margin: The smallest margin.
+        recall: Fraction of the wrong labels that are reported, as measured in the test.
+        reported: Number of label issues of the dataset.
+        precision: Fraction of wrong labels among them: assumed number of wrong labels x recall / reported.
+    """
+
+    margin: float
+    recall: float
+    reported: int
+    precision: float
+
+
 @dataclass(frozen=True)
 class NoiseTest:
     """Outcome of a test in which some labels were made wrong.
 
     Attributes:
         kind: "random": the wrong class is any other one. "similar": it is the other class with the most votes.
-        repetitions: Number of tests, over which the counts are added up.
-        changed: Number of labels made wrong.
-        found: How many of them are label issues.
-        known: Other label issues that are issues of the unchanged dataset as well: right or wrong, nobody knows.
-        false: Other label issues, which only the wrong labels of neighbors cause: false alarms.
+        changed: Number of labels made wrong in each repetition.
+        repetitions: Number of tests.
+        margins: Margins of the wrong labels that were reported, over all repetitions, ascending.
     """
 
     kind: Kind
-    repetitions: int
     changed: int
-    found: int
-    known: int
-    false: int
+    repetitions: int
+    margins: NDArray[np.float64]
 
-    @property
-    def recall(self) -> float:
-        """Fraction of the wrong labels that are found."""
-        return self.found / max(1, self.changed)
+    def at(self, margin: float, reported: NDArray[np.float64]) -> Reliability:
+        """Return the reliability of the issues with at least this margin.
 
-    @property
-    def precision(self) -> tuple[float, float]:
-        """Fraction of wrong labels among all label issues: if none of the `known` ones is wrong, and if all are."""
-        issues = max(1, self.found + self.known + self.false)
-        return self.found / issues, (self.found + self.known) / issues
+        The number of wrong labels in the dataset is assumed to be the number of changed ones.
+
+        Args:
+            margin: The smallest margin.
+            reported: Margins of the label issues of the dataset, [R].
+        """
+        recall = float((self.margins >= margin).sum()) / (self.changed * self.repetitions)
+        count = int((reported >= margin).sum())
+        return Reliability(margin, recall, count, min(1.0, self.changed * recall / count) if count else 0.0)
+
+
+def relabel_margin(tests: Sequence[NoiseTest], reported: NDArray[np.float64]) -> float:
+    """Return the smallest margin, in steps of 0.05, with `RELABEL_PRECISION` in all tests; infinity if there is none.
+
+    `reported` [R] are the margins of the label issues of the dataset.
+    """
+    for margin in np.arange(0, 1, 0.05).round(2).tolist():
+        if all(test.at(margin, reported).precision >= RELABEL_PRECISION for test in tests):
+            return float(margin)
+    return float("inf")
 
 
 def run_noise_tests(
     voters: Voters, labels: NDArray[np.int64], classes: int, *, fraction: float, seed: int
 ) -> list[NoiseTest]:
-    """Make a fraction of the labels [N] (-1: unknown) wrong, check the labels, and count what is found.
+    """Make a fraction of the labels [N] (-1: unknown) wrong, check the labels, and see which of them are reported.
 
     Images whose label is an issue already are not changed: their labels may be wrong.
     """
     votes = voters.votes(labels, classes)
-    is_issue = check_labels(votes, labels).is_issue
-    candidates = np.flatnonzero((labels >= 0) & ~is_issue)
+    candidates = np.flatnonzero((labels >= 0) & ~check_labels(votes, labels).is_issue)
+    changed = min(max(1, round(fraction * int((labels >= 0).sum()))), len(candidates))
     rng = np.random.default_rng(seed)
-    return [
-        _add_up(kind, _trials(kind, voters, votes, labels, is_issue, candidates, fraction, rng))
-        for kind in ("random", "similar")
-    ]
-
-
-def _trials(
-    kind: Kind,
-    voters: Voters,
-    votes: csr_array,
-    labels: NDArray[np.int64],
-    is_issue: NDArray[np.bool_],
-    candidates: NDArray[np.int64],
-    fraction: float,
-    rng: np.random.Generator,
-) -> Iterator[tuple[int, int, int, int]]:
-    """Yield changed, found, known and false label issues of each repetition."""
-    for _ in range(REPETITIONS):
-        chosen = rng.permutation(candidates)[: max(1, round(fraction * (labels >= 0).sum()))]
-        noisy = labels.copy()
-        noisy[chosen] = wrong_labels(kind, votes, labels, chosen, rng)
-        found = check_labels(voters.votes(noisy, votes.shape[1]), noisy).is_issue
-        is_changed = np.zeros(len(labels), bool)
-        is_changed[chosen] = True
-        others = found & ~is_changed
-        yield len(chosen), int(found[chosen].sum()), int((others & is_issue).sum()), int((others & ~is_issue).sum())
-
-
-def _add_up(kind: Kind, counts: Iterator[tuple[int, int, int, int]]) -> NoiseTest:
-    return NoiseTest(kind, REPETITIONS, *np.sum(list(counts), axis=0).tolist())
+    kinds: tuple[Kind, ...] = ("random", "similar") if changed else ()
+    tests = []
+    for kind in kinds:
+        margins = []
+        for _ in range(REPETITIONS):
+            chosen = rng.permutation(candidates)[:changed]
+            noisy = labels.copy()
+            noisy[chosen] = wrong_labels(kind, votes, labels, chosen, rng)
+            check = check_labels(voters.votes(noisy, classes), noisy)
+            margins.append(check.margin[chosen][check.is_issue[chosen]])
+        tests.append(NoiseTest(kind, changed, REPETITIONS, np.sort(np.concatenate(margins))))
+    return tests
 
 
 def wrong_labels(

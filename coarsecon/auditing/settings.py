@@ -12,9 +12,9 @@ class AuditConfig(Settings):
         None,
         ge=0,
         le=64,
-        description="Largest distance of near-duplicates: differing bits of the perceptual hash (0 to 64) without a "
-        "run, 1 minus the cosine of their features with one. Default: 10 bits, or the distance within which 95% of "
-        "altered copies are.",
+        description="Largest distance of near-duplicates: different bits of their perceptual hashes (0 to 64), with a "
+        "run plus 64 times 1 minus the cosine of their features. Default: 10; with a run, a distance within which 95% "
+        "of altered copies are, at most 24.",
     )
     level: str | None = Field(None, description="Label level to check. Default: coarse, or else the first one.")
     k: int = Field(20, ge=1, le=500, description="Number of nearest neighbors that vote on the label of an image.")
@@ -22,7 +22,7 @@ class AuditConfig(Settings):
         0.05,
         gt=0,
         le=0.5,
-        description="Fraction of labels that a test makes wrong, to estimate how many wrong labels are found.",
+        description="Assumed fraction of wrong labels, which tests make wrong to estimate recall and precision.",
     )
     outlier: float = Field(
         2.0,

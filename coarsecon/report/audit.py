@@ -1,5 +1,6 @@
 """An audit in words, as a table of proposals, and as a self-contained page."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 
 from coarsecon.auditing.audit import Audit
 from coarsecon.auditing.findings import PROPOSALS, Finding, duplicate_findings
-from coarsecon.auditing.noise_test import NoiseTest
+from coarsecon.auditing.near_duplicates import CANDIDATE_BITS, CANDIDATE_RATIO
 from coarsecon.data.prepare.balance import Balance, counts_by_split
 from coarsecon.pictures.rows import Picture
 from coarsecon.report.page import Fragment, render, write_page
@@ -19,9 +20,6 @@ COLUMNS = ("path", "split", "problem", "score", "proposal", "with")
 
 MAX_PAIRS, MAX_LABELS, MAX_TILES, NEIGHBORS = 160, 40, 36, 5
 """Pairs, label issues, and images per other problem on the page, and neighbors of each label issue."""
-FEATURE_STEPS = 30
-"""Positions of the slider over distances of features."""
-
 SHOWN_PROBLEMS = ("outlier", "broken", "blank", "tiny", "blurred")
 
 MEANINGS = {
@@ -38,15 +36,26 @@ MEANINGS = {
 
 
 def summary_rows(audit: Audit) -> list[list[str]]:
-    """Return the number of images and the proposal for each problem: rows of a table."""
+    """Return the number of images and the proposals for each problem: rows of a table."""
     return [
         [
             f"{problem}: {MEANINGS[problem]}",
             "–" if problem in audit.skipped else f"{len(audit.of(problem)):,}",
-            (audit.skipped.get(problem) and f"not checked: {audit.skipped[problem]}") or proposal,
+            _proposals(audit, problem, usual),
         ]
-        for problem, proposal in PROPOSALS.items()
+        for problem, usual in PROPOSALS.items()
     ]
+
+
+def _proposals(audit: Audit, problem: str, usual: str) -> str:
+    if problem in audit.skipped:
+        return f"not checked: {audit.skipped[problem]}"
+    counts = Counter(each.proposal for each in audit.of(problem))
+    return (
+        ", ".join(f"{proposal} {count:,}" for proposal, count in counts.items())
+        if len(counts) > 1
+        else (next(iter(counts), usual))
+    )
 
 
 def notes(audit: Audit) -> list[str]:
@@ -55,15 +64,8 @@ def notes(audit: Audit) -> list[str]:
         f"{count:,} {second} image{'s have' if count > 1 else ' has'} a near-duplicate in {first} (leakage)."
         for (first, second), count in audit.leaks().items()
     ]
-    found += [duplicate_note(audit), *map(label_note, audit.labels.tests if audit.labels else ())]
+    found += [duplicate_note(audit), *label_notes(audit)]
     return [each for each in [*found, *Balance(audit.balance, []).notes()] if each]
-
-
-def distance_text(audit: Audit, distance: float) -> str:
-    """Return a distance of near-duplicates with its unit."""
-    if audit.duplicates.by == "hash":
-        return f"{distance:g} of 64 bits of the perceptual hash"
-    return f"{distance:.3g} (1 minus the cosine of the features)"
 
 
 def duplicate_note(audit: Audit) -> str:
@@ -73,19 +75,26 @@ def duplicate_note(audit: Audit) -> str:
         return ""
     shown = ", ".join(f"{recall:.0%} of those {kind}" for kind, recall in copies.items())
     return (
-        f"Test of near-duplicates: up to a distance of {distance_text(audit, audit.duplicates.near)}, the audit finds "
-        f"of altered copies of {audit.duplicates.tested} images {shown}."
+        f"Test of near-duplicates: of altered copies of {audit.duplicates.tested} images, a distance of up to "
+        f"{audit.duplicates.near:g} finds {shown}."
     )
 
 
-def label_note(test: NoiseTest) -> str:
-    """Return how many wrong labels a test found, and how many false alarms there were."""
-    low, high = test.precision
-    return (
-        f"Test of labels: after {test.changed // test.repetitions:,} labels were changed to {test.kind} wrong classes, "
-        f"the audit finds {test.recall:.0%} of them, and {low:.0%} to {high:.0%} of all images it reports are wrong: "
-        "the lower number if no reported label of the unchanged dataset is wrong, the upper one if all of them are."
-    )
+def label_notes(audit: Audit) -> list[str]:
+    """Return how many wrong labels the tests reported, and how many reports are probably false alarms."""
+    if audit.labels is None:
+        return []
+    found = []
+    for test, each in audit.labels.reliability():
+        score = f" with a score of at least {each.margin:g}" if each.margin else ""
+        found.append(
+            f"Test with {test.changed:,} labels changed to {test.kind} wrong classes: {each.recall:.0%} of them are "
+            f"reported{score}. If as many labels of the dataset are wrong, {each.precision:.0%} of its "
+            f"{each.reported:,} reports{score} are right."
+        )
+    if found:
+        found.append("With fewer wrong labels, more reports are false alarms: review them before you change labels.")
+    return found
 
 
 def proposals_table(audit: Audit) -> str:
@@ -150,7 +159,9 @@ def write_audit_page(path: Path, audit: Audit, *, command: str = "") -> None:
         notes=notes(audit),
         steps=steps,
         chosen=next((i for i, step in enumerate(steps) if step["distance"] >= audit.duplicates.near), len(steps) - 1),
-        unit="different bits" if audit.duplicates.by == "hash" else "1 - cosine",
+        unit="different bits of the hashes"
+        if audit.duplicates.by == "hash"
+        else "bits of the hashes and 64 (1 - cosine)",
         command=command,
         pairs=pairs,
         all_pairs=len(audit.duplicates.pairs),
@@ -167,12 +178,9 @@ def write_audit_page(path: Path, audit: Audit, *, command: str = "") -> None:
 def slider_steps(audit: Audit) -> list[dict[str, Any]]:
     """Return for each position of the slider its distance, and the numbers of pairs, images to exclude, and leaks."""
     pairs, near = audit.duplicates.pairs, audit.duplicates.near
-    if audit.duplicates.by == "hash":
-        distances = np.arange(max(16, int(np.ceil(near))) + 1).astype(float)
-    else:
-        distances = np.linspace(0, 1.5 * near, FEATURE_STEPS + 1).round(4)
+    last = CANDIDATE_BITS if audit.duplicates.by == "hash" else np.floor(CANDIDATE_RATIO * near)
     steps = []
-    for distance in np.union1d(distances, [near]).tolist():
+    for distance in np.union1d(np.arange(max(last, near) + 1), [near]).tolist():
         within = pairs.within(distance)
         found = duplicate_findings(audit.images, within, audit.scan.sizes)
         leaks = sum(each.problem == "leakage" for each in found)

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from coarsecon.auditing.confident import Voters, check_labels
-from coarsecon.auditing.noise_test import run_noise_tests, wrong_labels
+from coarsecon.auditing.noise_test import NoiseTest, relabel_margin, run_noise_tests, wrong_labels
 
 
 def naive(p: np.ndarray, labels: np.ndarray) -> tuple[list[int], np.ndarray]:
@@ -63,19 +63,22 @@ def test_wrong_labels_among_good_neighbors_are_found_without_false_alarms():
     noisy = labels.copy()
     noisy[[3, 10]] = 1 - noisy[[3, 10]]
     assert np.flatnonzero(check_labels(voters.votes(noisy, 2), noisy).is_issue).tolist() == [3, 10]
-    random, similar = run_noise_tests(voters, labels, 2, fraction=0.05, seed=0)
-    for test in (random, similar):
-        assert test.changed == 3 * test.repetitions
-        assert test.recall > 0.8  # a neighbor of two wrong ones may have fewer votes than the mean, its threshold
-        assert test.precision == (1, 1)
+    reported = check_labels(voters.votes(noisy, 2), noisy).margin[[3, 10]]
+    for test in run_noise_tests(voters, labels, 2, fraction=0.05, seed=0):
+        assert test.changed == 3
+        recall, precision = test.at(0, reported)[1::2]
+        assert recall > 0.8  # a neighbor of two wrong ones may have fewer votes than the mean, its threshold
+        assert precision == 1
 
 
-def test_images_that_are_issues_already_bound_the_precision_from_both_sides():
-    voters, labels = two_groups()
-    labels[4] = 1 - labels[4]
-    random, _ = run_noise_tests(voters, labels, 2, fraction=0.05, seed=0)
-    assert 0 < random.known <= random.repetitions
-    assert random.precision == (random.found / (random.found + random.known), 1)
+def test_precision_is_the_expected_number_of_wrong_labels_over_the_number_of_reports():
+    test = NoiseTest("random", 4, 2, np.array([0.2, 0.3, 0.5, 0.6, 0.6, 0.9]))
+    reported = np.array([0.1, 0.1, 0.1, 0.2, 0.4, 0.6, 0.7, 0.8])
+    assert test.at(0, reported) == (0, 6 / 8, 8, 3 / 8)
+    assert test.at(0.5, reported) == (0.5, 0.5, 3, 2 / 3)
+    assert test.at(0.65, reported) == (0.65, 1 / 8, 2, 1 / 4)
+    assert relabel_margin([test], reported[:-1]) == 0.15
+    assert relabel_margin([test], np.full(99, 0.95)) == np.inf
 
 
 def test_wrong_labels_are_wrong_and_similar_ones_have_the_most_votes():

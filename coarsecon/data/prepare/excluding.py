@@ -30,7 +30,7 @@ def read_exclusions(table: Path) -> Exclusions:
     """Read a CSV or Parquet table with a column of paths, and optionally the columns `split` and `proposal`.
 
     Raises:
-        InputError: The table cannot be read, has no column of paths, or proposes to exclude nothing.
+        InputError: The table cannot be read or has no column of paths.
     """
     opened = read_table(table)
     choice = ColumnChoice(table, opened.columns)
@@ -39,8 +39,6 @@ def read_exclusions(table: Path) -> Exclusions:
     for _, row in opened.rows:
         if row[path_column] and row.get("proposal", EXCLUDE).casefold() == EXCLUDE:
             found.setdefault(_key(row[path_column]), set()).add(row.get("split", ""))
-    if not found:
-        raise InputError(table, "lists no image to exclude", "omit exclude")
     return Exclusions(table, found)
 
 
@@ -50,6 +48,9 @@ def exclude_images(data: SourceData, exclusions: Exclusions, reporter: Reporter 
     Raises:
         InputError: No image has such a path, or none would be left in a split.
     """
+    if not exclusions.splits:
+        (reporter or Reporter()).info(f"{exclusions.table}: lists no image to exclude")
+        return data
     names = {name: [_key(each) for each in _names(name, split)] for name, split in data.splits.items()}
     places: dict[str, set[str]] = {}
     for name, keys in names.items():

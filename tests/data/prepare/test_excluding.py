@@ -57,7 +57,6 @@ def test_images_without_names_have_those_of_the_prepared_dataset(tmp_path):
     ("text", "message"),
     [
         ("name,proposal\na.jpg,exclude\n", "no column path"),
-        ("path,proposal\na.jpg,review\n", "lists no image to exclude"),
         (
             "path\nz.jpg\n",
             "1 of 1 images are not in mine, such as z.jpg; paths must be those of the source, such as a.jpg",
@@ -68,3 +67,8 @@ def test_images_without_names_have_those_of_the_prepared_dataset(tmp_path):
 def test_a_table_that_cannot_be_meant_is_an_error(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         exclude_images(source({"train": ["a.jpg", "b.jpg", "c.jpg"]}), table(tmp_path, text))
+
+
+def test_a_table_without_proposals_to_exclude_changes_nothing(tmp_path):
+    data = source({"train": ["a.jpg", "b.jpg", "c.jpg"]})
+    assert exclude_images(data, table(tmp_path, "path,proposal\na.jpg,review\n")) is data
