@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-TEMPERATURE = 0.1
-"""Temperature of the weights exp(cosine / t) of the votes, as in `coarsecon.metrics.knn`."""
+TEMPERATURE = 0.05
+"""Temperature of the weights exp(cosine / t) of the votes; see `coarsecon.metrics.knn`."""
 
 
 @dataclass(frozen=True)
