@@ -53,7 +53,7 @@ def fit_head(features: Tensor, labels: Tensor, is_checked: Tensor | None = None)
     Args:
         features: Normalized features float32 [M, D] of the images of one coarse class.
         labels: Labels int64 [M], -1 where unknown.
-        is_checked: Whether [M] a person has checked the label.
+        is_checked: Whether [M] a person has checked the label; by default none is.
 
     Returns:
         The head, or None if no image has a label.
@@ -70,7 +70,7 @@ def fit_head(features: Tensor, labels: Tensor, is_checked: Tensor | None = None)
     distance = (norms.square() - 2 * product + 1).clamp(min=1e-6).sqrt()
     has_others = column.bincount(minlength=len(found))[column] > 1
     cosines[rows, column] = torch.where(has_others, (product - 1) / distance, cosines[rows, column])
-    checked = has_others if is_checked is None else has_others & is_checked[rows]
+    checked = torch.zeros_like(has_others) if is_checked is None else has_others & is_checked[rows]
     temperature = _temperature(cosines, cosines[rows[checked]], column[checked])
     return Head(found.tolist(), l2_normalize(sums), cosines, (cosines / temperature).softmax(1))
 

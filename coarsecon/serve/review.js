@@ -24,13 +24,26 @@ function say(text) { find(".alert").textContent = text; }
 
 function report(text) { find(".news").textContent = text; }
 
+let last = Promise.resolve(), underWay = 0;
+
+/** Do something after what is under way, and show the message of an error. */
+function attempt(work) {
+  underWay += 1;
+  last = last.then(work).catch((error) => say(error.message)).finally(() => { underWay -= 1; });
+  return last;
+}
+
+/** Do something unless something else is under way: a second Enter must not name the next cluster. */
+function act(work) {
+  if (!underWay) attempt(work);
+}
+
 /** Make a change; returns whether it was made. After a conflict the page shows the current state. */
-async function change(operation, text) {
+async function change(operation) {
   say("");
   try {
     const body = JSON.stringify({ ...operation, version: overview.version });
     showOverview(await send("changes", { method: "POST", body }));
-    report(text);
     return true;
   } catch (error) {
     if (error.status === 409) await load();
@@ -41,8 +54,9 @@ async function change(operation, text) {
 
 /** Make a change and show the current cluster again, or the next one if it is gone. */
 async function changeHere(operation, text) {
-  if (!(await change(operation, text))) return false;
+  if (!(await change(operation))) return false;
   await showCluster(current?.cluster, true);
+  report(text);
   return true;
 }
 
@@ -50,14 +64,6 @@ async function changeHere(operation, text) {
 async function load() {
   showOverview(await send("overview"));
   await restore();
-}
-
-async function attempt(work) {
-  try {
-    await work();
-  } catch (error) {
-    say(error.message);
-  }
 }
 
 // ---- queue and progress ----
@@ -82,7 +88,8 @@ function progress(name, done, all, noun) {
 }
 
 function queued(cluster) {
-  const facts = [cluster.coarse, counted(cluster.size, "image"), cluster.doubtful && `${number(cluster.doubtful)} doubtful`].filter(Boolean).join(" · ");
+  const coarse = cluster.title.startsWith(cluster.coarse) ? "" : cluster.coarse; // a proposed title begins with it
+  const facts = [coarse, counted(cluster.size, "image"), cluster.doubtful && `${number(cluster.doubtful)} doubtful`].filter(Boolean).join(" · ");
   const text = element("span", {}, element("span", { className: "title", textContent: cluster.title }), element("span", { className: "facts-line", textContent: facts }));
   const button = element("button", { type: "button", className: cluster.status }, ...(cluster.sample === null ? [element("span")] : [picture(cluster.sample)]), text);
   if (cluster.status !== "open") button.append(element("span", { className: "state", textContent: cluster.status }));
@@ -95,10 +102,13 @@ function queued(cluster) {
 
 const addressed = () => new URLSearchParams(location.hash.slice(1));
 
-function go(cluster) {
+async function open(cluster, focus = "#title") {
   history.pushState(null, "", `#cluster=${cluster}`);
-  return attempt(async () => { await restore(); find("#title").focus(); });
+  await restore();
+  find(focus).focus();
 }
+
+const go = (cluster) => attempt(() => open(cluster));
 
 /** Show what the address names: the questions, a cluster, or else the first of the queue. */
 async function restore() {
@@ -109,16 +119,16 @@ async function restore() {
     tab.tabIndex = on ? 0 : -1;
     find(`#${name}`).hidden = !on;
   }
-  if (isNext) return showQuestions(find(".questions"), find(".next-more"), change);
+  if (isNext) return showQuestions(find(".questions"), find(".next-more"), answer);
   return showCluster(Number(addressed().get("cluster") ?? overview.queue[0]?.cluster));
 }
 
 async function showCluster(cluster, keep = false) {
   const listed = overview.queue.find((each) => each.cluster === cluster) ?? overview.queue[0];
   if (!listed) return;
-  const wasFocused = keep && find(".grid").contains(document.activeElement);
-  const found = await send(`clusters/${listed.cluster}`);
-  const isSame = keep && current?.cluster === found.cluster;
+  const isSame = keep && current?.cluster === listed.cluster, wasFocused = isSame && find(".grid").contains(document.activeElement);
+  find(".cluster").inert = !isSame; // what is typed meanwhile must not reach another cluster
+  const found = await send(`clusters/${listed.cluster}`).finally(() => { find(".cluster").inert = false; });
   current = found;
   find(".cluster").hidden = false;
   find(".cluster .coarse").textContent = found.coarse;
@@ -136,7 +146,7 @@ async function showCluster(cluster, keep = false) {
   find(".target").disabled = find(".selection [type=submit]").disabled = !found.others.length;
   find(".excluded").hidden = !found.excluded.length;
   find(".excluded ul").replaceChildren(...found.excluded.map(excluded));
-  grid.show(found.members, isSame);
+  grid.show(found.members, found.name, isSame);
   if (wasFocused) grid.go(grid.focus);
   for (const button of root.querySelectorAll(".queue button")) button.removeAttribute("aria-current");
   const place = overview.queue.indexOf(listed), button = find(`.queue li:nth-child(${place + 1}) button`);
@@ -162,7 +172,7 @@ function neighbor(cluster) {
   const merge = element("button", { type: "button", textContent: "Merge" });
   merge.title = `Move the ${counted(cluster.size, "image")} of ${cluster.title} here`;
   merge.setAttribute("aria-label", `Merge ${cluster.title} into this cluster`);
-  merge.addEventListener("click", () => attempt(async () => {
+  merge.addEventListener("click", () => act(async () => {
     if (await changeHere({ op: "merge", cluster: current.cluster, others: [cluster.cluster] }, `Merged ${cluster.title} into ${current.title}.`)) find("#title").focus();
   }));
   return element("li", {}, element("div", { className: "samples" }, ...cluster.samples.map((image) => picture(image))),
@@ -172,7 +182,7 @@ function neighbor(cluster) {
 function excluded({ image, path }) {
   const button = element("button", { type: "button", title: `Restore ${path}` }, picture(image, ""), element("span", { textContent: "Restore" }));
   button.setAttribute("aria-label", `Restore ${path}`);
-  button.addEventListener("click", () => attempt(() => changeHere({ op: "restore", images: [image] }, "Restored an image.")));
+  button.addEventListener("click", () => act(() => changeHere({ op: "restore", images: [image] }, "Restored an image.")));
   return element("li", {}, button);
 }
 
@@ -184,26 +194,38 @@ function nextOpen() {
 
 /** Judge the current cluster and go to the next open one. */
 async function judge(operation, text, focus) {
-  if (!(await change({ ...operation, cluster: current.cluster }, text))) return;
-  await go((nextOpen() ?? current).cluster);
-  find(focus).focus();
+  if (!(await change({ ...operation, cluster: current.cluster }))) return;
+  await open((nextOpen() ?? current).cluster, focus);
+  report(text);
 }
 
-const nameIt = (name) => attempt(() => judge({ op: "name", name }, `Named it ${name}.`, ".name-field"));
-const rejectIt = () => attempt(() => judge({ op: "reject" }, `Rejected ${current.title}.`, "#title"));
+const nameIt = (name) => act(() => judge({ op: "name", name }, `Named it ${name}.`, ".name-field"));
+const rejectIt = () => act(() => judge({ op: "reject" }, `Rejected ${current.title}.`, "#title"));
+
+/** Answer a question of the other tab; returns whether the answer was stored. */
+async function answer(operation, text) {
+  let isMade = false;
+  if (!underWay) await attempt(async () => { isMade = await change(operation); });
+  if (isMade) report(text);
+  return isMade;
+}
 
 function move(cluster, title) {
-  if (selected.length) attempt(() => changeHere({ op: "move", images: selected, cluster }, `Moved ${counted(selected.length, "image")} to ${title}.`));
+  if (selected.length) act(() => changeHere({ op: "move", images: selected, cluster }, `Moved ${counted(selected.length, "image")} to ${title}.`));
 }
 
 function exclude() {
   const images = selected.length ? selected : [grid.focused];
-  if (images[0] !== undefined) attempt(() => changeHere({ op: "exclude", images }, `Excluded ${counted(images.length, "image")}.`));
+  if (images[0] !== undefined) act(() => changeHere({ op: "exclude", images }, `Excluded ${counted(images.length, "image")}.`));
 }
 
 function step(op) {
   const what = overview[op];
-  if (what) attempt(async () => { if (await change({ op }, `${op === "undo" ? "Undid" : "Repeated"} ${what}.`)) await restoreHere(); });
+  if (what) act(async () => {
+    if (!(await change({ op }))) return;
+    await restoreHere();
+    report(`${op === "undo" ? "Undid" : "Repeated"} ${what}.`);
+  });
 }
 
 const restoreHere = () => (location.hash === "#next" ? restore() : showCluster(current?.cluster, true));
@@ -236,11 +258,11 @@ find(".naming").addEventListener("submit", (event) => { event.preventDefault(); 
 find(".splitting").addEventListener("submit", (event) => {
   event.preventDefault();
   const parts = Number(find(".splitting input").value);
-  attempt(() => changeHere({ op: "split", cluster: current.cluster, parts }, `Split ${current.title} into ${parts} clusters.`));
+  act(() => changeHere({ op: "split", cluster: current.cluster, parts }, `Split ${current.title} into ${parts} clusters.`));
 });
 find(".splitting input").addEventListener("input", (event) => { find(".splitting output").textContent = event.target.value; });
 find(".reject").addEventListener("click", rejectIt);
-find(".reopen").addEventListener("click", () => attempt(() => changeHere({ op: "reopen", cluster: current.cluster }, `Reopened ${current.title}.`)));
+find(".reopen").addEventListener("click", () => act(() => changeHere({ op: "reopen", cluster: current.cluster }, `Reopened ${current.title}.`)));
 find(".selection").addEventListener("submit", (event) => {
   event.preventDefault();
   const target = find(".target");

@@ -8,27 +8,29 @@ const DRAG_FROM = 6; // pixels of movement from which a press is a drag
 export class Grid {
   /** `root` is the list box, `more` the button that shows further images; `changed(selected)` is called with numbers. */
   constructor(root, more, changed) {
-    Object.assign(this, { root, more, changed, members: [], selected: new Set(), focus: 0, anchor: 0, shown: FIRST });
+    Object.assign(this, { root, more, changed, members: [], selected: new Set(), focus: 0, shown: FIRST });
+    this.anchorAt(0);
     root.addEventListener("click", (event) => this.clicked(event));
     root.addEventListener("keydown", (event) => this.pressed(event));
-    root.addEventListener("pointerdown", (event) => this.dragged(event));
+    root.parentElement.addEventListener("pointerdown", (event) => this.dragged(event));
     root.addEventListener("focusin", (event) => { if (event.target.dataset.at) this.mark(Number(event.target.dataset.at)); });
     more.addEventListener("click", () => { this.shown = Infinity; this.draw(); this.go(FIRST); });
   }
 
-  /** Show the members of a cluster; with `keep`, the place of the focus stays. */
-  show(members, keep) {
-    this.members = members;
+  /** Show the members of the cluster with this `name` ("" if it has none); with `keep`, the place of the focus stays. */
+  show(members, name, keep) {
+    Object.assign(this, { members, name });
     this.selected.clear();
     if (!keep) Object.assign(this, { focus: 0, shown: FIRST });
-    this.focus = this.anchor = Math.max(0, Math.min(this.focus, members.length - 1));
+    this.focus = Math.max(0, Math.min(this.focus, members.length - 1));
+    this.anchorAt(this.focus);
     this.draw();
     this.changed([]);
   }
 
   draw() {
     const visible = this.members.slice(0, this.shown), left = this.members.length - visible.length;
-    this.root.replaceChildren(...visible.map((member, at) => option(member, at)));
+    this.root.replaceChildren(...visible.map((member, at) => option(member, at, this.name)));
     this.more.hidden = !left;
     this.more.textContent = `Show ${counted(left, "more image")}`;
     this.mark(this.focus);
@@ -65,6 +67,11 @@ export class Grid {
     this.select(places, true);
   }
 
+  /** Start ranges here; they add to what is selected now. */
+  anchorAt(at) {
+    Object.assign(this, { anchor: at, base: [...this.selected] });
+  }
+
   between(from, to) {
     return Array.from({ length: Math.abs(to - from) + 1 }, (_, i) => Math.min(from, to) + i);
   }
@@ -74,7 +81,7 @@ export class Grid {
     if (!target || this.hasDragged) return;
     const at = Number(target.dataset.at);
     if (event.shiftKey) this.select(this.between(this.anchor, at), true);
-    else { this.select([at], !this.selected.has(at)); this.anchor = at; }
+    else { this.select([at], !this.selected.has(at)); this.anchorAt(at); }
     target.focus();
   }
 
@@ -83,12 +90,12 @@ export class Grid {
     const places = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - this.columns(), ArrowDown: at + this.columns(), Home: 0, End: last };
     if (event.key in places && !event.ctrlKey && !event.metaKey) {
       const to = Math.max(0, Math.min(places[event.key], last));
-      if (event.shiftKey) this.only(this.between(this.anchor, to));
+      if (event.shiftKey) this.only([...new Set([...this.base, ...this.between(this.anchor, to)])]);
+      else this.anchorAt(to);
       this.go(to);
-      if (!event.shiftKey) this.anchor = to;
     } else if (event.key === " ") {
       this.select([at], !this.selected.has(at));
-      this.anchor = at;
+      this.anchorAt(at);
     } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
       this.only(this.between(0, last));
     } else if (event.key === "Escape") {
@@ -105,7 +112,7 @@ export class Grid {
   /** Select with a rectangle that is drawn with the mouse or a pen; a finger scrolls. */
   dragged(start) {
     this.hasDragged = false;
-    if (start.button || start.pointerType === "touch") return;
+    if (start.button || start.pointerType === "touch" || start.target.closest("button")) return;
     const before = start.shiftKey || start.ctrlKey || start.metaKey ? [...this.selected] : [];
     const frame = element("div", { className: "lasso" });
     const top = this.root.getBoundingClientRect();
@@ -135,9 +142,9 @@ export class Grid {
   }
 }
 
-function option(member, at) {
+function option(member, at, name) {
   const sure = Math.round(100 * member.belongs);
-  const note = member.doubtful ? `maybe ${member.likely}` : member.checked ? "checked" : member.predicted ? `${member.predicted} ${Math.round(100 * member.confidence)}%` : "";
+  const note = member.doubtful ? `${member.likely}?` : member.checked ? "checked" : member.predicted && member.predicted !== name ? `${member.predicted} ${Math.round(100 * member.confidence)}%` : "";
   const made = element("div", { className: "option", title: `${member.path}\nbelongs here: ${sure}%`, tabIndex: -1 },
     element("span", { className: "frame" }, picture(member.image)), element("span", { className: "note", textContent: note }));
   made.classList.toggle("doubtful", member.doubtful);
@@ -145,6 +152,6 @@ function option(member, at) {
   made.dataset.at = at;
   made.setAttribute("role", "option");
   made.setAttribute("aria-selected", "false");
-  made.setAttribute("aria-label", [member.path, member.doubtful ? `doubtful, ${note}` : note, `${sure}% belongs here`].filter(Boolean).join(", "));
+  made.setAttribute("aria-label", [member.path, member.doubtful ? `doubtful, maybe ${member.likely}` : note, `${sure}% belongs here`].filter(Boolean).join(", "));
   return made;
 }

@@ -1,7 +1,9 @@
 """One small file of every kind that coarsecon reads, and the commands that read each."""
 
+import random
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,11 +11,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reviews import random_operation
 from shapes import write_coco, write_voc
 from stand_ins import STAND_INS
 from tiny import tiny_settings, write_tiny_dataset
 
 from coarsecon.data.sources.toy import draw
+from coarsecon.errors import InputError
+from coarsecon.review.journal import journal_of, start_journal
+from coarsecon.review.proposal import find_proposal, read_proposal
+from coarsecon.run.folder import open_run
 from coarsecon.train.pretrain import pretrain
 from coarsecon.train.resolve import build_run_spec
 
@@ -45,12 +52,23 @@ def write_world(root: Path, coarsecon: Callable[[Words], None]) -> None:
         coarsecon([command, "run", "--data", "data"])
     coarsecon(["retrieve", "run", "--data", "data", "--query", "photos/bags/0.jpg", "--top-k", "2"])
     coarsecon(["retrieve", "run", "--data", "data", "--tune"])
+    _write_review(root / "run")
     coarsecon(["combine", "run", "run", "--data", "data", "--out", "both"])
     _write_tables(root / "tables")
     _write_weights(root)
     _write_plugin(root / "site")
     write_voc(root / "voc", {"trainval": 2, "test": 1})
     write_coco(root / "coco", {"train2017": 2, "val2017": 1})
+
+
+def _write_review(run: Path) -> None:
+    path = run / "review" / "reviewed.jsonl"
+    start_journal(path, read_proposal(find_proposal(open_run(run)), "somebody"))
+    rng = random.Random(0)
+    with journal_of(path) as journal:
+        while journal.state.version < 20:
+            with suppress(InputError):
+                journal.append(random_operation(journal.state, rng))
 
 
 def _write_photos(root: Path) -> None:
@@ -161,6 +179,7 @@ TARGETS = [
                                                      ["report", "run"]], ("data", "photos")),
     Target("results", "run", "results/*", [["report", "run"], ["export", "run", "--to", "hub", "--out", "card"]],
            ("data",)),
+    Target("review journal", "run", "review/*.jsonl", [["review", "run", "--export", "labels.csv"]]),
     Target("tuned settings", "run", "tuned.json", [
         ["retrieve", "run", "--data", "data", "--query", "photos/bags/0.jpg", "--tuned"]], ("data", "photos")),
     Target("combination", "both", "combined.json", READ_BOTH, ("data",)),
