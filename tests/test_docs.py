@@ -13,6 +13,7 @@ import torch
 from installed import Environment
 from PIL import Image
 from published import maskcon
+from reviews import name_every_cluster
 from safetensors.torch import save_file
 from shapes import write_coco, write_voc
 from tiny import TINY_BACKBONE
@@ -120,6 +121,8 @@ def test_the_commands_of_a_document_run(document, sandbox, cifar100_folder, coar
         assert command[0] == "coarsecon", command
         done = coarsecon(*shrunk(command, queue_size=16)[1:])
         assert done.code == 0, (command, done.err)
+        if command[1] == "review" and "--export" not in command:
+            name_every_cluster(sandbox / command[2] / "review" / "reviewed.jsonl")
     scope: dict = {}
     for language, text in blocks(document) if document.name in SCRIPTS else ():
         if language == "python":

@@ -1,6 +1,5 @@
 """Add labels to a prepared dataset, exchange them as tables, and undo changes."""
 
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coarsecon.cli.console import JsonFile, closing, emit_json, table
+from coarsecon.cli.options import Who, user_name
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.errors import InputError
@@ -20,9 +20,6 @@ app = typer.Typer(help=__doc__, no_args_is_help=True)
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Prepared dataset.")]
 Column = Annotated[str, typer.Argument(metavar="NAME", help="Name of a label column.")]
-Who = Annotated[
-    str | None, typer.Option(help="Who makes the change. Default: the name of the user.", show_default=False)
-]
 Note = Annotated[str, typer.Option(help="Text that is stored with the change.", show_default=False)]
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -59,7 +56,7 @@ def import_(
 
     dataset = open_dataset(data)
     column = import_labels(
-        dataset, file, name, _user(who), note,
+        dataset, file, name, user_name(who), note,
         label=label, replace=replace, skip_unknown=skip_unknown, reporter=ConsoleReporter(),
     )  # fmt: skip
     _report(dataset, column, json)
@@ -149,7 +146,7 @@ def undo(
     from coarsecon.data.prepared.store import open_dataset
 
     dataset = open_dataset(data)
-    _report(dataset, undo_change(dataset, name, _user(who), entry, note), json)
+    _report(dataset, undo_change(dataset, name, user_name(who), entry, note), json)
 
 
 @app.command("rename")
@@ -162,7 +159,7 @@ def rename(
     from coarsecon.data.prepared.store import open_dataset
 
     dataset = open_dataset(data)
-    _report(dataset, rename_class(dataset, name, old, new, _user(who), note), json)
+    _report(dataset, rename_class(dataset, name, old, new, user_name(who), note), json)
 
 
 @app.command("remove")
@@ -180,16 +177,7 @@ def remove(
     from coarsecon.data.prepared.store import open_dataset
 
     dataset = open_dataset(data)
-    _report(dataset, remove_class(dataset, name, class_, _user(who), note), json)
-
-
-def _user(who: str | None) -> str:
-    if who is not None:
-        return who
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        raise InputError("who", "the name of the user is not known", "pass who") from None
+    _report(dataset, remove_class(dataset, name, class_, user_name(who), note), json)
 
 
 def _level(dataset: "PreparedDataset", level: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Common options of evaluation commands: the run, its features, and the JSON file."""
 
+import getpass
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -8,6 +9,7 @@ import typer
 
 from coarsecon.cli.console import JsonFile as JsonFile
 from coarsecon.config import Checkpoint, FeatureLayer
+from coarsecon.errors import InputError
 
 T = TypeVar("T")
 
@@ -27,6 +29,10 @@ LayerChoice = Annotated[
 ]
 Flip = Annotated[bool, typer.Option("--flip", help="Average each image's features with those of its mirror image.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
+Who = Annotated[
+    str | None, typer.Option(help="Who makes the change. Default: the name of the user.", show_default=False)
+]
+
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that decode image files.")]
 
 COMMON: dict[str, tuple[Any, Any]] = {
@@ -48,3 +54,17 @@ def chosen_checkpoint(checkpoint: T, encoder: T | None) -> T:
         return checkpoint
     warnings.warn("--encoder is now called --checkpoint", FutureWarning, stacklevel=3)
     return encoder
+
+
+def user_name(who: str | None) -> str:
+    """Return `who`, or else the name of the user.
+
+    Raises:
+        InputError: It is not known.
+    """
+    if who is not None:
+        return who
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        raise InputError("who", "the name of the user is not known", "pass who") from None

@@ -1,13 +1,22 @@
 """`coarsecon review RUN`: a local page to name the proposed clusters of a run."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from coarsecon.cli.console import closing, processors
-from coarsecon.cli.options import CheckpointChoice, DataFolder, Device, Flip, LayerChoice, RunArgument, Workers
+from coarsecon.cli.options import (
+    CheckpointChoice,
+    DataFolder,
+    Device,
+    Flip,
+    LayerChoice,
+    RunArgument,
+    Who,
+    Workers,
+    user_name,
+)
 from coarsecon.cli.processes import single_process
 from coarsecon.cli.progress import ConsoleReporter
 from coarsecon.cli.serving import Host, OpenBrowser, Port, serve_until_interrupted
@@ -31,9 +40,7 @@ def review(
     export: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Write the labels so far to a table, and serve nothing.")
     ] = None,
-    reviewer: Annotated[
-        str | None, typer.Option(help="Name that is recorded with each change. Default: the user of this computer.")
-    ] = None,
+    who: Who = None,
     data: DataFolder = None,
     host: Host = "127.0.0.1",
     port: Port = 8766,
@@ -61,7 +68,7 @@ def review(
     from coarsecon.serve.server import listen
 
     reporter = ConsoleReporter()
-    who = reviewer or getpass.getuser()
+    who = user_name(who)
     with listen(host, port) as listening, open_or_start(opened, name, proposal, who, reporter) as journal:
         session = Run(
             opened, data, features=FeatureSpec(checkpoint, layer, flip), runtime=Runtime(device, workers, reporter)

@@ -62,7 +62,7 @@ def fit_head(features: Tensor, labels: Tensor, is_checked: Tensor | None = None)
     if not len(rows):
         return None
     found, column = labels[rows].unique(return_inverse=True)
-    sums = torch.zeros(len(found), features.shape[1]).index_add_(0, column, features[rows])
+    sums = (labels == found[:, None]).float() @ features
     cosines = features @ l2_normalize(sums).T
     norms = sums.norm(dim=1)[column]
     product = cosines[rows, column] * norms

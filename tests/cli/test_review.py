@@ -40,7 +40,7 @@ def clustered(run, coarsecon):
 
 
 def test_a_review_starts_continues_and_is_exported(coarsecon, clustered, tmp_path):
-    done = coarsecon("review", clustered, *QUICK, "--reviewer", "anna")
+    done = coarsecon("review", clustered, *QUICK, "--who", "anna")
     assert done.code == 0, done.err
     assert "new review reviewed of the clusters in" in done.err
     assert "0 changes to 96 images of train" in " ".join(done.err.split())
@@ -82,7 +82,7 @@ def test_exported_labels_become_the_fine_labels_of_a_dataset(coarsecon, clustere
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    words = ["--table", tmp_path / "labels.csv", "--fine", "label", "--size", 16, "--out", tmp_path / "data"]
+    words = ["--table", tmp_path / "labels.csv", "--size", 16, "--out", tmp_path / "data"]
     done = coarsecon("prepare", "folder", *words)
     assert done.code == 0, done.err
     dataset = open_dataset(tmp_path / "data")

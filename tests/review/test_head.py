@@ -73,8 +73,8 @@ def test_fifty_thousand_images_are_predicted_within_a_second():
     features = l2_normalize(torch.randn(50_000, 512))
     labels = torch.randint(0, 20, (50_000,))
     seconds = []
-    for _ in range(3):  # other processes may use the machine
-        start = time.perf_counter()
+    for _ in range(2):  # processor time: other processes may use the machine
+        start = time.process_time()
         fit_head(features, labels)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 1

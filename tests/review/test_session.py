@@ -142,8 +142,8 @@ def test_the_table_says_who_gave_each_label_and_when(session):
     rows = {row["path"]: row for row in csv.DictReader(StringIO(session.table()))}
     assert len(rows) == 72
     assert rows["000.png"] | {"when": ""} == {
-        "path": "000.png", "split": "train", "coarse": "c0", "label": "c0/gala", "status": "named", "who": "anna",
-        "when": "",
+        "path": "000.png", "split": "train", "coarse": "c0", "fine": "gala", "label": "c0/gala", "status": "named",
+        "who": "anna", "when": "",
     }  # fmt: skip
     assert rows["036.png"]["label"] == "c1/gala", "one name in two coarse classes is two sub-classes"
     assert [rows["002.png"][key] for key in ("label", "status", "who")] == ["", "excluded", "anna"]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coarsecon.review.journal import start_journal
+from coarsecon.review.journal import journal_of, start_journal
 from coarsecon.review.operations import AnyOperation, Proposal, ProposedCluster, parse_operation
 from coarsecon.review.state import ReviewState
 from coarsecon.search.exact import l2_normalize
@@ -128,3 +128,10 @@ def snapshot(state: ReviewState) -> dict[str, Any]:
         "excluded": {i for i, image in images.items() if image.is_excluded},
         "checked": {i for i, image in images.items() if image.is_checked},
     }
+
+
+def name_every_cluster(path: Path) -> None:
+    """Name the clusters of a journal, as a person would on the page."""
+    with journal_of(path) as journal:
+        for number in journal.state.present():
+            journal.append(operation(journal.state.version, "name", cluster=number, name=f"kind {number}"))
