@@ -31,6 +31,7 @@ bench: $(VENV)/developed
 COUNT ?= 10000
 fuzz: $(VENV)/developed
 	$(BIN)/python tests/fuzz/run.py --count $(COUNT)
+	$(BIN)/python tests/fuzz/labels.py --count $(COUNT)
 
 MOMENTS ?= 100
 chaos: $(VENV)/developed

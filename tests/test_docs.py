@@ -20,7 +20,7 @@ from tiny import TINY_BACKBONE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-SCRIPTS = ("README.md", "exchange.md", "evaluations.md")
+SCRIPTS = ("README.md", "exchange.md", "evaluations.md", "labels.md")
 """Their Python runs after their commands."""
 TUTORIAL = ROOT / "docs" / "plugins.md"
 """Installs what it writes, so it runs in an environment of its own."""

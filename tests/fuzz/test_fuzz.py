@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from fuzz.harness import judge
+from fuzz.labels import KINDS
+from fuzz.labels import make_world as make_labels
+from fuzz.labels import trials as label_trials
 from fuzz.run import make_world, trials
 from fuzz.world import Target
 
@@ -30,6 +33,12 @@ def test_damaged_files_end_in_one_error_or_a_result(group: int, world: tuple[Pat
         f"{trial.what}: {trial.findings}\n{trial.err}" for trial in trials(targets, numbers, root) if trial.findings
     ]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_labels_end_in_one_error_and_none_is_lost(kind: str, tmp_path: Path) -> None:
+    found = [trial for trial in label_trials(kind, range(60), make_labels(tmp_path)) if trial.finding]
+    assert not found, "\n".join(f"{trial.what}: {trial.finding}" for trial in found)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def write_world(root: Path, coarsecon: Callable[[Words], None]) -> None:
     coarsecon(["retrieve", "run", "--data", "data", "--tune"])
     _write_review(root / "run")
     coarsecon(["combine", "run", "run", "--data", "data", "--out", "both"])
+    _write_labels(root, coarsecon)
     _write_tables(root / "tables")
     _write_weights(root)
     _write_plugin(root / "site")
@@ -78,6 +79,16 @@ def _write_photos(root: Path) -> None:
         images = draw(np.full(len(FORMATS), 4 * place), rng).transpose(0, 2, 3, 1)
         for i, (image, (suffix, kind)) in enumerate(zip(images, FORMATS.items(), strict=True)):
             Image.fromarray(np.ascontiguousarray(image)).save(root / name / f"{i}{suffix}", kind)
+
+
+def _write_labels(root: Path, coarsecon: Callable[[Words], None]) -> None:
+    """A dataset with a label column of two changes, and a table of labels."""
+    shutil.copytree(root / "data", root / "labeled")
+    (root / "reviewed").mkdir()
+    for day in range(2):
+        rows = [f"train-{i:06d},kind {i % 3},train" for i in range(8 + 8 * day)]
+        (root / "reviewed" / "labels.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+        coarsecon(["labels", "import", "labeled", "reviewed/labels.csv", "--name", "reviewed", "--who", "Ann"])
 
 
 def _write_tables(root: Path) -> None:
@@ -171,6 +182,18 @@ TARGETS = [
     Target("groups", "single", "*.groups.json", [
         ["data", "check", "single", "--workers", "1"], ["knn", "run", "--data", "single", "--folds", "2", "--k", "1"]
     ], ("run",)),
+    Target("labels", "labeled", "labels/*/*", [
+        ["labels", "ls", "labeled"], ["labels", "log", "labeled", "reviewed"],
+        ["labels", "undo", "labeled", "reviewed"],
+        ["labels", "export", "labeled", "reviewed"], ["data", "check", "labeled", "--workers", "1"],
+        ["labels", "import", "labeled", "reviewed/labels.csv", "--name", "reviewed"],
+        ["knn", "run", "--data", "labeled", "--labels", "reviewed", "--folds", "2", "--k", "1"],
+        ["classify", "run", "--data", "labeled", "--labels", "reviewed", "--split", "test"],
+    ], ("run", "reviewed")),
+    Target("table of labels", "reviewed", "*.csv", [
+        ["labels", "import", "labeled", "{file}", "--name", "reviewed"],
+        ["labels", "import", "labeled", "{file}", "--name", "other", "--replace", "--skip-unknown"],
+    ], ("labeled",)),
     Target("run settings", "run", "config.yaml", READ_RUN, ("data", "photos")),
     Target("run records", "run", "e*.json", READ_RUN, ("data", "photos")),
     Target("run log", "run", "metrics.jsonl", READ_RUN, ("data", "photos")),
