@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coarsecon.backbones.candidates import Variant, parse_candidates
+import timm
+
+from coarsecon.backbones.candidates import Candidate, Variant, parse_candidates
 from coarsecon.backbones.catalog import DEFAULT_OUT, find_published
 from coarsecon.backbones.cost import Cost, measured_cost
 from coarsecon.backbones.folders import open_backbone
@@ -134,8 +136,13 @@ def _evaluate(
             notes.append(f"no {task.evaluation}: {error}")
     if not scores:
         raise InputError(variant.label, "; ".join(notes))
-    published = find_published(variant.candidate.name)
-    cost = measured_cost(run)
-    return RankedBackbone(
-        variant.label, run.folder.root, scores, cost, published.license if published else "", tuple(notes)
-    )
+    cost, found = measured_cost(run), license_of(variant.candidate)
+    return RankedBackbone(variant.label, run.folder.root, scores, cost, found, tuple(notes))
+
+
+def license_of(candidate: Candidate) -> str:
+    """Return the license of published weights as in the default list, else as timm records it; "" if unknown."""
+    if published := find_published(candidate.name):
+        return published.license
+    config = timm.models.get_pretrained_cfg(candidate.name) if candidate.kind == "timm" else None
+    return (config and config.license) or ""

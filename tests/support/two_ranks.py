@@ -5,6 +5,7 @@ Started as `python two_ranks.py FOLDER` under a launcher's environment; writes `
 
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ FINETUNED: dict[str, dict[str, Any]] = {
     "supce with the last blocks": {"train": "last-blocks", "blocks": 1, "layer_decay": 0.5},
 }
 """Methods with settings of fine-tuning; the first word is the method's name."""
+if find_spec("peft"):
+    FINETUNED["supce with adapters"] = {"train": "lora", "lora_rank": 4}
 
 
 IN_PARTS = ("supce", "moco", "maskcon")
