@@ -16,7 +16,7 @@ LAYERS = [
     {"registry", "config", "views"},
     {"data", "recipes", "nn", "pictures"},
     {"methods", "search"},
-    {"metrics"},
+    {"metrics", "discovery"},
     {"run"},
     {"train"},
     {"evaluation", "exporters", "importers", "detection", "auditing"},

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from coarsecon.discovery.groups import Group
     from coarsecon.evaluation.localizer import Heat
-    from coarsecon.metrics.cluster import Group
     from coarsecon.pictures.rows import GalleryRow, Picture, Pixels
     from coarsecon.run.facade import Run
     from coarsecon.search.collection import Collection

@@ -16,6 +16,7 @@ from coarsecon.registry.inspection import Description, Setting, describe, settin
 METHODS = "coarsecon.methods"
 DATASETS = "coarsecon.datasets"
 EVALUATIONS = "coarsecon.evaluations"
+CLUSTERINGS = "coarsecon.clusterings"
 EXPORTERS = "coarsecon.exporters"
 IMPORTERS = "coarsecon.importers"
 COMMANDS = "coarsecon.commands"
@@ -24,6 +25,7 @@ KINDS = {
     METHODS: "method",
     DATASETS: "dataset",
     EVALUATIONS: "evaluation",
+    CLUSTERINGS: "clustering",
     EXPORTERS: "exporter",
     IMPORTERS: "importer",
     COMMANDS: "command",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from coarsecon.data.prepared.fine_names import name_within
-from coarsecon.metrics.cluster import Group
+from coarsecon.discovery.groups import Group
 from coarsecon.report.clusters import Cluster, ClusteredClass
 from coarsecon.report.spreadsheet import csv_text
 from coarsecon.search.collection import Collection
@@ -11,7 +11,7 @@ from coarsecon.search.collection import Collection
 LARGEST = 120
 """Clusters that are shown at most; the table has all."""
 
-COLUMNS = ("path", "coarse", "proposed", "typicality", "margin", "fine", "split")
+COLUMNS = ("path", "coarse", "proposed", "typicality", "margin", "probability", "outlier", "fine", "split")
 
 
 def proposed_table(groups: Sequence[Group], collection: Collection, level: str, split: str) -> str:
@@ -29,7 +29,8 @@ def proposed_table(groups: Sequence[Group], collection: Collection, level: str, 
             for image in group.most_typical(cluster).tolist():
                 i = place[image]
                 margin = "" if group.margin[i].isnan() else round(float(group.margin[i]), 4)
-                closeness = [round(float(group.typicality[i]), 4), margin]
+                closeness: list[object] = [round(float(group.typicality[i]), 4), margin]
+                closeness += [round(float(group.probability[i]), 4), "yes" if group.outlier[i] else ""]
                 known = name_within(items.label("fine", image) or "", name)
                 rows.append([items.names[image], name, proposed(name, cluster), *closeness, known, split])
     return csv_text(COLUMNS, rows)

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coarsecon.discovery.groups import find_clusters
+from coarsecon.discovery.kmeans import KMeans
 from coarsecon.errors import InputError
-from coarsecon.metrics.cluster import find_clusters
 from coarsecon.review.group import Group
 from coarsecon.review.journal import Journal
 from coarsecon.review.operations import MAX_PARTS, parse_operation
@@ -93,7 +94,8 @@ class Session:
         if len(images) < count:
             raise InputError("parts", f"{len(images)} images cannot be divided into {count} parts")
         rows = self.features[torch.tensor(images)]
-        found = find_clusters(rows, torch.zeros(len(images), dtype=torch.int64), k=count)[0]
+        one_class = torch.zeros(len(images), dtype=torch.int64)
+        found = find_clusters(rows, one_class, KMeans(KMeans.Config()), {0: count})[0]
         parts: list[list[int]] = [[] for _ in range(found.count)]
         for image, part in zip(images, found.clusters.tolist(), strict=True):
             parts[part].append(image)

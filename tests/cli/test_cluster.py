@@ -40,7 +40,7 @@ def test_another_split_and_other_places(coarsecon, tiny_run, tmp_path, k):
     found = json.loads(done.out)
     assert (found["k"], found["fine"]["images"]) == (k, 48)
     assert all(1 <= row["clusters"] <= 4 for row in found["classes"])
-    assert all(("prediction_strength" in row) == (k == "auto") for row in found["classes"])
+    assert all(("evidence" in row) == (k == "auto") for row in found["classes"])
     assert all((tmp_path / f"out.{kind}").exists() for kind in ("csv", "png", "html"))
     assert coarsecon(*words).out == done.out
 
@@ -98,7 +98,7 @@ def test_a_half_reviewed_table_comes_back_from_a_spreadsheet(coarsecon, tiny_run
 
 
 def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monkeypatch):
-    monkeypatch.setattr("coarsecon.metrics.cluster.estimate_k", lambda *_, **__: (1, {1: 1.0}))
+    monkeypatch.setattr("coarsecon.discovery.number.UNSTRUCTURED", 9.0)
     done = coarsecon("cluster", tiny_run, *QUICK)
     assert done.code == 0, done.err
     reported = " ".join(done.err.split())
@@ -113,11 +113,15 @@ def test_a_single_cluster_in_every_class_is_no_success(coarsecon, tiny_run, monk
     ("arguments", "says"),
     [
         (["--k", "0"], "--k: 0 is below 1"),
-        (["--k", "many"], "--k: input should be a valid integer, or 'oracle' or 'auto' (got 'many')"),
+        (["--k", "many"], "--k: pass a number, a range such as 3-8, oracle, or auto"),
         (["--split", "val"], "no split val"),
         (["--within", "genus"], "no 'genus' labels"),
         (["--within", "fine", "--k", "oracle"], "oracle"),
-        (["--model", "other"], "--model"),
+        (["--model", "other"], "clustering 'other': not found"),
+        (["--k", "5-3"], "--k: 5-3 is not a range"),
+        (["--settings", "epoch=3"], "settings.epoch"),
+        (["--model", "agglomerative", "--restarts", "2"], "settings.restarts"),
+        (["--total", "900"], "--total: 900 clusters are not possible"),
     ],
 )
 def test_wrong_input_is_told(coarsecon, tiny_run, arguments, says):

@@ -7,8 +7,9 @@ from io import StringIO
 import numpy as np
 import torch
 
+from coarsecon.discovery.groups import Group
+from coarsecon.discovery.number import Evidence
 from coarsecon.evaluation.cluster import agreement_with_labels
-from coarsecon.metrics.cluster import Group
 from coarsecon.report import proposals
 from coarsecon.report.proposals import proposed_table, shown
 from coarsecon.search.collection import Collection
@@ -21,13 +22,24 @@ ITEMS = ItemTable(
 )
 COLLECTION = Collection(torch.eye(5), ITEMS, lambda i: np.full((8, 8, 3), i, np.uint8))
 GROUPS = [
-    Group(0, torch.tensor([3]), torch.tensor([0]), torch.tensor([1.0]), torch.tensor([torch.nan]), {1: 1.0}),
+    Group(
+        0,
+        torch.tensor([3]),
+        torch.tensor([0]),
+        torch.tensor([1.0]),
+        torch.tensor([torch.nan]),
+        torch.tensor([1.0]),
+        torch.tensor([False]),
+        Evidence({}, {}, {1: 0.6}),
+    ),
     Group(
         1,
         torch.tensor([0, 1, 2]),
         torch.tensor([0, 1, 0]),
         torch.tensor([0.7, 1.0, 0.9]),
         torch.tensor([-0.1, 0.4, 0.25]),
+        torch.tensor([0.5, 0.9, 0.8]),
+        torch.tensor([True, False, False]),
     ),
 ]
 
@@ -39,6 +51,8 @@ def test_the_table_has_every_clustered_image_the_most_typical_first() -> None:
     assert [row["coarse"] for row in rows] == ["bags", "shoes", "shoes", "shoes"]
     assert [row["fine"] for row in rows] == ["", "heels", "heels", "boots"]
     assert [row["margin"] for row in rows] == ["", "0.25", "-0.1", "0.4"]
+    assert [row["probability"] for row in rows] == ["1.0", "0.8", "0.5", "0.9"]
+    assert [row["outlier"] for row in rows] == ["", "", "yes", ""]
     assert {row["split"] for row in rows} == {"val"}
 
 
@@ -53,9 +67,11 @@ def test_numbers_are_overall_and_by_class() -> None:
     found = agreement_with_labels(GROUPS, COLLECTION, "coarse", ["fine", "coarse"])
     assert (found["fine"]["accuracy"], found["fine"]["images"], found["fine"]["clusters"]) == (1, 3, 2)
     bags, shoes = found["classes"]
-    assert bags == {"name": "bags", "images": 1, "clusters": 1, "sizes": [1], "prediction_strength": {1: 1.0}}
+    assert (bags["name"], bags["images"], bags["clusters"], bags["sizes"]) == ("bags", 1, 1, [1])
+    assert bags["evidence"] == {"stability": {}, "silhouette": {}, "scores": {1: 0.6}}
     assert (shoes["sizes"], shoes["fine"]["ari"]) == ([2, 1], 1)
-    assert "prediction_strength" not in shoes
+    assert "evidence" not in shoes
+    assert (bags["outliers"], shoes["outliers"]) == (0, 1)
 
 
 def test_clusters_are_shown_by_their_most_typical_images_and_fine_labels(monkeypatch) -> None:
