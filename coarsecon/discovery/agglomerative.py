@@ -28,8 +28,8 @@ class Agglomerative(Clustering):
             5, ge=0, description="Average each image with this number of nearest neighbors of its class first."
         )
         min_share: float = Field(
-            0.02, ge=0, lt=1, description="Share of a class that a cluster needs to count; the images of smaller ones "
-            "join the nearest that counts."
+            0.02, ge=0, lt=1, description="Minimum fraction of the class in a cluster; the images of smaller ones "
+            "join the nearest large one."
         )  # fmt: skip
 
     def fit(

@@ -35,7 +35,7 @@ PRIOR = 0.5
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for each number of clusters of a class.
+    """Scores of each number of clusters of a class.
 
     Attributes:
         stability: By number: the adjusted Rand index of clusters found on two halves of the images.
