@@ -121,6 +121,8 @@ def _hash_pairs(
     scan: Scan, usable: NDArray[np.bool_], radius: float, reporter: Reporter
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     chosen = np.flatnonzero(usable)
+    if len(chosen) < 2:
+        return chosen[:0], chosen[:0], np.zeros(0)
     one, other, distance = hash_neighbors(scan.bits[chosen], min(radius, HASH_BITS), reporter=reporter)
     return chosen[one], chosen[other], distance
 
