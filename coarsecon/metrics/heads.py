@@ -87,7 +87,7 @@ def cross_validated(head: Head, features: Tensor, labels: Tensor, folds: Tensor,
 def similar_groups(features: Tensor, labels: Tensor, groups: int) -> Tensor:
     """Divide the images of each class into `groups` sets of similar images, by average linkage.
 
-    An image that is left out alone is classified by near-duplicates of it, such as other photos of the same scene, and
+    A single image that is left out is classified by near-duplicates of it, such as other photos of the same scene, and
     seems easier than a new image. Sets that are left out together avoid that, without a threshold of similarity.
 
     Args:
