@@ -23,13 +23,15 @@ from coarsecon.cli.serving import Host, OpenBrowser, Port, serve_until_interrupt
 from coarsecon.run.folder import open_run
 from coarsecon.runtime.extras import require_extra
 
+DEFAULT_NAME = "reviewed"
+
 
 @single_process
 def review(
     run: RunArgument,
     name: Annotated[
         str, typer.Option(help="Name of the review. An existing one continues, another name starts a new one.")
-    ] = "reviewed",
+    ] = DEFAULT_NAME,
     proposal: Annotated[
         Path | None,
         typer.Option(
@@ -82,4 +84,5 @@ def review(
         )  # fmt: skip
         shown = "sees these images and can change the review"
         serve_until_interrupted(app, listening, reporter, host=host, shown=shown, open_browser=open_browser)
-    closing([journal_path(opened, name)], ["coarsecon", "review", run, "--export", f"{name}.csv"])
+    named = ["--name", name] if name != DEFAULT_NAME else []
+    closing([journal_path(opened, name)], ["coarsecon", "review", run, *named, "--export", f"{name}.csv"])

@@ -129,4 +129,6 @@ def test_another_table_does_not_replace_the_one_of_an_existing_review(coarsecon,
     done = coarsecon("review", clustered, *QUICK, "--proposal", table)
     assert done.code == 2
     assert "started from another table" in done.err
-    assert coarsecon("review", clustered, *QUICK, "--proposal", table, "--name", "second").code == 0
+    done = coarsecon("review", clustered, *QUICK, "--proposal", table, "--name", "second")
+    assert done.code == 0, done.err
+    assert "--name second --export second.csv" in done.err
