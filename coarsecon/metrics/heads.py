@@ -103,7 +103,7 @@ def similar_groups(features: Tensor, labels: Tensor, groups: int) -> Tensor:
     found = torch.arange(len(labels))
     for label in labels.unique().tolist():
         images = (labels == label).nonzero().flatten()
-        linked = images[:MAX_LINKED]  # the others, of a large class, stay alone
+        linked = images[:MAX_LINKED]  # the others of a large class form no sets
         if len(linked) > groups:
             tree = linkage(features[linked].double().numpy(), "average")
             numbers = torch.from_numpy(fcluster(tree, groups, "maxclust")).long()

@@ -156,6 +156,7 @@ def change_labels(
                 problem = f"there would be {len(column.classes):,} classes, more than {MAX_CLASSES:,}"
                 raise InputError(f"labels {name}", problem, "check that the labels are names of classes")
             if before.entries and isinstance(entry.change, Assign) and _is_equal(before, column):
+                append_lines(journal, [])  # acknowledge what an interrupted command has written
                 return before
             lines = [] if journal.lines else [Header(splits=info.splits)]
             append_lines(journal, [line.model_dump_json().encode() for line in [*lines, entry]])
