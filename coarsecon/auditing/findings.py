@@ -51,11 +51,12 @@ def duplicate_findings(images: DatasetImages, pairs: Pairs, sizes: NDArray[np.in
     priority[order] = np.arange(len(order))
     codes = pairs.first * len(images) + pairs.second
     places = dict(zip(codes.tolist(), range(len(pairs)), strict=True))
+    is_across = images.splits[pairs.first] != images.splits[pairs.second]
+    leaked = set(np.concatenate([pairs.first[is_across], pairs.second[is_across]]).tolist())
     found = []
     for image, kept in choose_kept(pairs, priority).items():
         pair = places[min(image, kept) * len(images) + max(image, kept)]
-        is_leak = images.splits[image] != images.splits[kept]
-        problem: Problem = "leakage" if is_leak else "duplicate" if pairs.is_exact[pair] else "near-duplicate"
+        problem: Problem = "leakage" if image in leaked else "duplicate" if pairs.is_exact[pair] else "near-duplicate"
         found.append(Finding(image, problem, float(pairs.distance[pair]), PROPOSALS[problem], other=kept))
     return found
 

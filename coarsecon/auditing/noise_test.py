@@ -27,13 +27,14 @@ class Reliability(NamedTuple):
         margin: The smallest margin.
         recall: Fraction of the wrong labels that are reported, as measured in the test.
         reported: Number of label issues of the dataset.
-        precision: Fraction of wrong labels among them: assumed number of wrong labels x recall / reported.
+        precision: Fraction of wrong labels among them: assumed number of wrong labels x recall / reported. None if that
+            is above 1: the dataset has fewer wrong labels than assumed, and nobody knows how many.
     """
 
     margin: float
     recall: float
     reported: int
-    precision: float
+    precision: float | None
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class NoiseTest:
         """
         recall = float((self.margins >= margin).sum()) / (self.changed * self.repetitions)
         count = int((reported >= margin).sum())
-        return Reliability(margin, recall, count, min(1.0, self.changed * recall / count) if count else 0.0)
+        expected = self.changed * recall
+        return Reliability(margin, recall, count, expected / count if 0 < count >= expected else None)
 
 
 def relabel_margin(tests: Sequence[NoiseTest], reported: NDArray[np.float64]) -> float:
@@ -72,7 +74,10 @@ def relabel_margin(tests: Sequence[NoiseTest], reported: NDArray[np.float64]) ->
     `reported` [R] are the margins of the label issues of the dataset.
     """
     for margin in np.arange(0, 1, 0.05).round(2).tolist():
-        if all(test.at(margin, reported).precision >= RELABEL_PRECISION for test in tests):
+        estimates = [test.at(margin, reported).precision for test in tests]
+        if not all(estimates):
+            break
+        if all(each is not None and each >= RELABEL_PRECISION for each in estimates):
             return float(margin)
     return float("inf")
 

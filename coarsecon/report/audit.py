@@ -87,11 +87,19 @@ def label_notes(audit: Audit) -> list[str]:
     found = []
     for test, each in audit.labels.reliability():
         score = f" with a score of at least {each.margin:g}" if each.margin else ""
-        found.append(
-            f"Test with {test.changed:,} labels changed to {test.kind} wrong classes: {each.recall:.0%} of them are "
-            f"reported{score}. If as many labels of the dataset are wrong, {each.precision:.0%} of its "
-            f"{each.reported:,} reports{score} are right."
-        )
+        text = f"Test with {test.changed:,} labels changed to {test.kind} wrong classes: {each.recall:.0%} of them are "
+        if each.precision is not None:
+            text += (
+                f"reported{score}. If as many labels of the dataset are wrong, {each.precision:.0%} of its "
+                f"{each.reported:,} reports{score} are right."
+            )
+        else:
+            most = f"{each.reported / each.recall:,.0f}" if each.recall else "any number of"
+            text += (
+                f"reported{score}. The dataset has {each.reported:,} reports, so that at most about {most} labels are "
+                "wrong, perhaps none."
+            )
+        found.append(text)
     if found:
         found.append("With fewer wrong labels, more reports are false alarms: review them before you change labels.")
     return found
