@@ -110,7 +110,7 @@ def _replay(path: Path) -> tuple[ReviewState, int, bool]:
         size, is_terminated = size + len(rest), False
     if not lines:
         raise InputError(path, "is not a journal of a review (no complete line)", RESTORE)
-    state = ReviewState(_proposal(path, lines[0]))
+    state = _start(path, lines[0])
     for number, line in enumerate(lines[1:], start=2):
         origin = f"{path}, line {number}"
         try:
@@ -129,15 +129,18 @@ def _content(path: Path) -> bytes:
         raise InputError(path, f"cannot be read ({error.strerror})") from None
 
 
-def _proposal(path: Path, line: bytes) -> Proposal:
-    value = parse_json(line, f"{path}, line 1", remedy=RESTORE)
+def _start(path: Path, line: bytes) -> ReviewState:
+    origin = f"{path}, line 1"
+    value = parse_json(line, origin, remedy=RESTORE)
     version = value.get("format_version") if isinstance(value, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise InputError(path, f"a journal of format {version}, made by a newer coarsecon", "update coarsecon")
     try:
-        return Proposal.model_validate(value)
+        return ReviewState(Proposal.model_validate(value))
     except ValidationError as error:
-        raise InputError(f"{path}, line 1", first_problem(error), RESTORE) from None
+        raise InputError(origin, first_problem(error), RESTORE) from None
+    except InputError as error:
+        raise InputError(origin, error.problem, RESTORE) from None
 
 
 def _is_json(line: bytes) -> bool:
