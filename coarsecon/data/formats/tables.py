@@ -183,7 +183,8 @@ def _read_parquet(path: Path) -> Table:
         table = pyarrow.parquet.read_table(path)
         rows = table.to_pylist()
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise InputError(path, f"not a readable Parquet table ({error})") from error
+        why = next(iter(str(error).splitlines()), type(error).__name__)  # pyarrow describes some errors in many lines
+        raise InputError(path, f"not a readable Parquet table ({why})") from error
     return Table(path, [clean(name) for name in table.column_names], _parquet_rows(path, rows), [])
 
 
