@@ -2,7 +2,7 @@
 
     python benchmarks/review.py --run runs/frozen --splits train test --plot review.png
 
-An answer looks at the most typical images of a cluster and names it by their most frequent fine label, or rejects it if
+An answer is about the most typical images of a cluster: it is named by their most frequent fine label, or rejected if
 fewer than `--agree` of them have it. Images outside named clusters get the prediction of the nearest mean in their
 coarse class, and so do all images in the comparison, from N random images whose labels are asked.
 """
@@ -23,7 +23,7 @@ from coarsecon.review.head import fit_head
 from coarsecon.review.queue import QueueEntry, expected_gain, ordered
 
 SHOWN = 10
-"""Typical images that a reviewer looks at."""
+"""Typical images of a cluster that an answer is about."""
 
 
 def answer_clusters(

@@ -29,7 +29,7 @@ SILHOUETTE_WEIGHT, POOLED = 2.0, 4.0
 UNSTRUCTURED = 0.6
 """Score of a single cluster: features without structure score less for every number."""
 
-PRIOR = 0.5
+PRIOR = 5.0
 """Weight of the squared logarithm of a number to the number that is expected by a given total."""
 
 
@@ -78,8 +78,8 @@ def estimate_counts(
     The stability of k clusters is the adjusted Rand index of the clusters of two random halves of the images, each
     extended to all images (Lange et al., 2004); the silhouette is that of Rousseeuw (1987). Their weighted sum is
     averaged over all classes, and each class maximizes its own plus `POOLED` times that average. With a total, the
-    average is replaced by a prior around the number expected for a class, in proportion to the square root of its
-    images, and the sum over classes is maximized among all choices with this total.
+    average is replaced by a prior around the number expected for a class, in proportion to its images, and the sum
+    over classes is maximized among all choices with this total.
 
     Args:
         classes: Features [M, D] of each class, prepared for clustering.
@@ -157,8 +157,8 @@ def _average(scores: Iterable[Mapping[int, float]]) -> dict[int, float]:
 
 
 def _expected(sizes: Mapping[int, int], total: int) -> dict[int, float]:
-    roots = {label: size**0.5 for label, size in sizes.items()}
-    return {label: max(1.0, total * root / sum(roots.values())) for label, root in roots.items()}
+    """Return the number of clusters of each class if all clusters had equally many images."""
+    return {label: max(1.0, total * size / sum(sizes.values())) for label, size in sizes.items()}
 
 
 def _best_with_total(scores: Mapping[int, Mapping[int, float]], total: int) -> dict[int, int]:
