@@ -8,10 +8,12 @@ from torch import Tensor
 
 from coarsecon.discovery.agglomerative import Agglomerative
 from coarsecon.discovery.base import Clustering
+from coarsecon.discovery.falcon import FALCON
 from coarsecon.discovery.groups import find_clusters, images_by_class, overall
 from coarsecon.discovery.kmeans import KMeans
 from coarsecon.discovery.mixture import Mixture
 from coarsecon.discovery.number import known_counts
+from coarsecon.discovery.scgm import SCGM
 from coarsecon.discovery.temi import TEMI
 from coarsecon.errors import InputError
 from coarsecon.metrics.agreement import agreement
@@ -38,7 +40,7 @@ def two_classes() -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat([first, second])[order], coarse[order], torch.cat([one, two + 3])[order]
 
 
-EACH = pytest.mark.parametrize("model", [KMeans, Mixture, Agglomerative, TEMI])
+EACH = pytest.mark.parametrize("model", [KMeans, Mixture, Agglomerative, FALCON, SCGM, TEMI])
 
 
 def build(model: type[Clustering], **settings: Any) -> Clustering:
