@@ -9,7 +9,8 @@ from coarsecon.cli.lazy import command_names, load_command
 SINGLE = {
     "quickstart": [], "prepare": ["toy"], "localize": ["RUN"], "serve": ["RUN"], "report": ["RUN"], "export": ["RUN"],
     "detect": ["RUN"], "import": ["FILE", "--from", "timm", "--out", "out"], "data": ["check", "DIR"],
-    "backbones": ["DATA"], "combine": ["RUN", "RUN", "--out", "out"],
+    "backbones": ["DATA"], "combine": ["RUN", "RUN", "--out", "out"], "review": ["RUN"],
+    "classify": ["RUN", "--labels", "reviewed"], "labels": ["ls", "DATA"],
 }  # fmt: skip
 """Commands that write and know no ranks, with the least that they need."""
 SHARED = {"pretrain", "retrieve", "knn", "linear", "fewshot", "cluster", "stability", "tsne"}

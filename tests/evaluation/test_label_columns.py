@@ -108,9 +108,9 @@ def test_columns_do_not_change_what_is_evaluated_by_default(run: Run) -> None:
 
 
 def test_results_are_stale_once_the_column_they_were_computed_from_changes(run: Run, data: Path) -> None:
-    coarsecon.evaluate(coarsecon.load(run.folder.root, data=data, device="cpu"), "knn", k=(3,))
-    coarsecon.evaluate(run, "knn", k=(3,), labels="reviewed", folds=3)
-    files = {each.stem: each for each in run.folder.results.glob("knn*.json")}
+    coarsecon.evaluate(coarsecon.load(run.folder.root, data=data, device="cpu"), "knn", k=(2,))
+    coarsecon.evaluate(run, "knn", k=(2,), labels="reviewed", folds=3)
+    files = {each.stem: each for each in run.folder.results.glob("knn*k=2*.json")}
     one, other = sorted(files, key=len)
     assert "labels=reviewed" in other
 
