@@ -16,7 +16,7 @@ TEMPERATURE, ALPHA, SHARPNESS, SINKHORN_ERROR = 0.1, 0.5, 25, 0.1
 """Temperature of the fine logits, weight of the fine terms, exponent of the probabilities that are balanced, and the
 sum of relative changes at which balancing stops: those of the paper."""
 
-MAX_SINKHORN_STEPS = 1000
+MAX_SINKHORN_STEPS = 100
 
 
 class SCGM(Clustering):
@@ -104,7 +104,7 @@ def balanced_assignment(log_p: Tensor) -> Tensor:
     """Return the cluster [N] of each image when all clusters get equally much of `log_p` [N, K] to the power 25.
 
     Sinkhorn-Knopp in logarithms: columns are scaled to N / K, then rows to 1, until the row factors change by less than
-    `SINKHORN_ERROR` in relative sum.
+    `SINKHORN_ERROR` in relative sum, at most `MAX_SINKHORN_STEPS` times.
     """
     scaled = SHARPNESS * log_p.double()
     row = torch.zeros(len(scaled), 1, dtype=torch.float64)
