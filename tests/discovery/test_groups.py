@@ -47,7 +47,7 @@ def build(model: type[Clustering], **settings: Any) -> Clustering:
     return model(model.Config(**settings))
 
 
-@EACH
+@pytest.mark.parametrize("model", [KMeans, Mixture, Agglomerative, FALCON, TEMI])
 def test_clusters_are_the_hidden_classes_largest_first(model: type[Clustering]) -> None:
     features, coarse, fine = two_classes()
     counts = known_counts(images_by_class(coarse), fine)

@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from discovery.test_groups import blobs
 
-from coarsecon.discovery.scgm import balanced_assignment, scgm_loss
+from coarsecon.discovery.scgm import SCGM, balanced_assignment, scgm_loss
+from coarsecon.metrics.agreement import agreement
 
 
 def test_the_loss_is_the_equation_for_each_image() -> None:
@@ -41,3 +43,13 @@ def test_clusters_get_equally_many_images() -> None:
 def test_an_assignment_that_is_balanced_stays() -> None:
     scores = torch.eye(3).repeat(4, 1)
     assert torch.equal(balanced_assignment(scores.log_softmax(1)), scores.argmax(1))
+
+
+def test_hidden_classes_of_equal_size_are_found() -> None:
+    first, one = blobs([40, 40, 40])
+    second, two = blobs([40, 40], seed=1)
+    found = [each.argmax(1) for each in SCGM(SCGM.Config()).fit([first, second], [3, 2], seed=0)]
+    for clusters, labels in zip(found, (one, two), strict=True):
+        scores = agreement(clusters, labels)
+        assert scores is not None
+        assert scores["accuracy"] > 0.9
