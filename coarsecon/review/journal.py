@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,7 +12,8 @@ from coarsecon.errors import InputError
 from coarsecon.review.operations import FORMAT_VERSION, AnyOperation, Proposal, first_problem, parse_operation
 from coarsecon.review.state import ReviewState
 from coarsecon.runtime.documents import parse_json
-from coarsecon.runtime.files import cannot_write, open_to_append
+from coarsecon.runtime.files import cannot_write
+from coarsecon.runtime.journals import append_synced, sync_folder
 from coarsecon.runtime.locks import acquire_or_raise
 
 RESTORE = "restore the file from a copy, or remove the lines from there on"
@@ -37,7 +38,7 @@ def start_journal(path: Path, proposal: Proposal) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -56,7 +57,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.state, self._size, self._is_terminated = _replay(path)
+        self.state, self._size = _replay(path)
 
     def append(self, operation: AnyOperation) -> set[str]:
         """Write a change to disk, then apply it; return the coarse classes in which something changed.
@@ -66,18 +67,8 @@ class Journal:
             CoarseconError: Writing fails; then nothing has changed.
         """
         self.state.check(operation)
-        line = operation.model_dump_json().encode() + b"\n"
         try:
-            with open_to_append(self.path) as file:
-                file.truncate(self._size)  # an incomplete line of a killed process or of a full disk
-                try:
-                    file.write(line if self._is_terminated else b"\n" + line)
-                    file.flush()
-                    os.fsync(file.fileno())
-                except OSError:
-                    os.ftruncate(file.fileno(), self._size)
-                    raise
-                self._size, self._is_terminated = file.tell(), True
+            self._size = append_synced(self.path, self._size, operation.model_dump_json().encode() + b"\n")
         except OSError as error:
             raise cannot_write(self.path, error) from error
         return self.state.apply(operation)
@@ -101,13 +92,13 @@ def journal_of(path: Path) -> Iterator[Journal]:
         lock.release()
 
 
-def _replay(path: Path) -> tuple[ReviewState, int, bool]:
-    """Return the state, the size in bytes of the valid lines, and whether the last of them ends with a line feed."""
+def _replay(path: Path) -> tuple[ReviewState, int]:
+    """Return the state, and the size in bytes of the valid lines."""
     *lines, rest = _content(path).split(b"\n")
-    size, is_terminated = sum(len(line) + 1 for line in lines), True
+    size = sum(len(line) + 1 for line in lines)
     if rest and lines and _is_json(rest):  # saved by an editor that leaves out the last line feed
         lines.append(rest)
-        size, is_terminated = size + len(rest), False
+        size += len(rest)
     if not lines:
         raise InputError(path, "is not a journal of a review (no complete line)", RESTORE)
     state = _start(path, lines[0])
@@ -117,7 +108,7 @@ def _replay(path: Path) -> tuple[ReviewState, int, bool]:
             state.apply(parse_operation(parse_json(line, origin, remedy=RESTORE), origin))
         except InputError as error:
             raise InputError(origin, error.problem, RESTORE) from None
-    return state, size, is_terminated
+    return state, size
 
 
 def _content(path: Path) -> bytes:
@@ -149,13 +140,3 @@ def _is_json(line: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write the entries of a folder to disk, where the system supports it."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

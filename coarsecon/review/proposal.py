@@ -1,7 +1,6 @@
 """Read the table of `coarsecon cluster` as the start of a review."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from coarsecon.data.formats.missing import LabelColumns
@@ -9,6 +8,7 @@ from coarsecon.data.formats.tables import clean, read_table
 from coarsecon.errors import InputError
 from coarsecon.review.operations import FORMAT_VERSION, Proposal, ProposedCluster
 from coarsecon.run.folder import RunFolder
+from coarsecon.runtime.journals import utc_now
 
 COLUMNS = ("path", "coarse", "proposed")
 MAKE_ONE = "`coarsecon cluster RUN` makes one"
@@ -56,7 +56,7 @@ def read_proposal(table: Path, who: str) -> Proposal:
     if len(splits) > 1:
         raise InputError(table, f"has images of {len(splits)} splits", "review the clusters of one split at a time")
     return Proposal(
-        format_version=FORMAT_VERSION, split=splits.pop(), source=table.name, who=who, time=now(),
+        format_version=FORMAT_VERSION, split=splits.pop(), source=table.name, who=who, time=utc_now(),
         images=list(images),
         clusters=[ProposedCluster(coarse=coarse, label=label, images=found)
                   for (coarse, label), found in clusters.items()],
@@ -82,8 +82,3 @@ def places_in(names: Iterable[str], proposal: Proposal, dataset: object) -> list
             "pass the dataset that was clustered, or start a new review under another name",
         )  # fmt: skip
     return [index[name] for name in proposal.images]
-
-
-def now() -> str:
-    """Return the UTC time of a change."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

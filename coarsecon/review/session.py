@@ -13,9 +13,9 @@ from coarsecon.errors import InputError
 from coarsecon.review.group import Group
 from coarsecon.review.journal import Journal
 from coarsecon.review.operations import MAX_PARTS, parse_operation
-from coarsecon.review.proposal import now
 from coarsecon.review.state import ReviewState
 from coarsecon.review.table import label_table
+from coarsecon.runtime.journals import utc_now
 
 STALE = "the review has changed elsewhere since; this page now shows its current state, so repeat your change"
 
@@ -57,7 +57,7 @@ class Session:
         """
         if request.get("op") == "split":
             request = {**request, "parts": self._parts(request)}
-        operation = parse_operation({**request, "who": self._who, "time": now()}, "change")
+        operation = parse_operation({**request, "who": self._who, "time": utc_now()}, "change")
         with self.lock:
             if operation.version != self.state.version:
                 raise StaleError("change", STALE)

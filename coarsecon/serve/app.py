@@ -1,44 +1,39 @@
 """Routes of the search server: page, searches, images by number, marks and the map of the run."""
 
 import secrets
-import socket
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from coarsecon.pictures.images import thumbnail
 from coarsecon.run.folder import RunFolder
-from coarsecon.serve.answers import ERROR_HANDLERS, number_in, read_body
+from coarsecon.runtime.journals import utc_now
+from coarsecon.serve.answers import number_in, read_body
 from coarsecon.serve.finder import Finder, Query, Within, number_below
-from coarsecon.serve.guard import Guard
-from coarsecon.serve.marks import Mark, Marks, now
-from coarsecon.serve.page import MAP_POLICY, MAX_UPLOAD_BYTES, Page, asset, latest_map
+from coarsecon.serve.marks import Mark, Marks
+from coarsecon.serve.page import MAX_UPLOAD_BYTES, Page, asset, latest_map
+from coarsecon.serve.service import PageService, guarded_app
 
 UPLOAD_SECONDS = 30
 MAX_UPLOADS = 8
 """Uploaded images held in memory at a time; further uploads wait."""
 MAX_NEIGHBORS = 100
 """Neighbors in one answer, at most."""
-IMAGE_SIZE = 320
-"""Longer side, in pixels, of the images sent."""
 MAX_NAME_LENGTH = 200
 
-T = TypeVar("T")
 
-
-class Service:
-    """Request handlers; `workers` of them compute at a time."""
+class Service(PageService):
+    """Request handlers of the search page."""
 
     def __init__(self, finder: Finder, marks: Marks, page: Page, run: RunFolder, workers: int) -> None:
-        self.finder, self.marks, self.page, self.run = finder, marks, page, run
-        self._work, self._uploads = CapacityLimiter(workers), CapacityLimiter(MAX_UPLOADS)
+        super().__init__(run, finder.pixels, len(finder.items), workers)
+        self.finder, self.marks, self.page = finder, marks, page
+        self._uploads = CapacityLimiter(MAX_UPLOADS)
 
     async def show(self, _: Request) -> Response:
         """Serve the page."""
@@ -65,21 +60,13 @@ class Service:
             name = "".join(filter(str.isprintable, request.query_params.get("name", "")))[:MAX_NAME_LENGTH]
             async with self._uploads:
                 data = await read_body(request, "the image", max_bytes=MAX_UPLOAD_BYTES, seconds=UPLOAD_SECONDS)
-                query = await self._compute(lambda: self.finder.uploaded(data, name or "image"))
-        return JSONResponse(await self._compute(lambda: self._found(query, k, within)))
-
-    async def image(self, request: Request) -> Response:
-        """Serve image NUMBER of the split."""
-        number = number_below(len(self.finder.items), request.path_params["number"])
-        if number is None:
-            raise HTTPException(404, "there is no image of this number")
-        kind, data = await self._compute(lambda: thumbnail(self.finder.pixels(number), IMAGE_SIZE))
-        return Response(data, media_type=f"image/{kind}", headers={"cache-control": "private, max-age=86400"})
+                query = await self.compute(lambda: self.finder.uploaded(data, name or "image"))
+        return JSONResponse(await self.compute(lambda: self._found(query, k, within)))
 
     async def mark(self, request: Request) -> Response:
         """Mark a neighbor of a query as wrong (POST), or remove the mark (DELETE)."""
         query, number = self._query(request), number_in(request, "neighbor", range(len(self.finder.items)))
-        return JSONResponse({"marks": await self._compute(lambda: self._mark(query, number, request.method == "POST"))})
+        return JSONResponse({"marks": await self.compute(lambda: self._mark(query, number, request.method == "POST"))})
 
     async def table(self, _: Request) -> Response:
         """Serve the table of marks."""
@@ -87,16 +74,6 @@ class Service:
             raise HTTPException(404, "there are no marks yet")
         headers = {"content-disposition": f'attachment; filename="{self.marks.file.name}"'}
         return Response(self.marks.file.read_bytes(), media_type="text/csv", headers=headers)
-
-    async def map(self, _: Request) -> Response:
-        """Serve the newest map in the run in a sandbox, so that nothing in that file can act as this page."""
-        file = latest_map(self.run)
-        if file is None:
-            raise HTTPException(404, "this run has no map yet; `coarsecon tsne RUN` makes one")
-        return Response(file.read_bytes(), media_type="text/html", headers={"content-security-policy": MAP_POLICY})
-
-    async def _compute(self, work: Callable[[], T]) -> T:
-        return await to_thread.run_sync(work, limiter=self._work)
 
     def _query(self, request: Request) -> Query:
         query = self.finder.query(request.query_params.get("query", ""))
@@ -139,8 +116,8 @@ class Service:
             own, labels = self._labels(query), self.finder.labels(number)
             self.marks.add(
                 Mark(
-                    now(), query.name, query.id, own.get("coarse", ""), own.get("fine", ""), self.finder.split, number,
-                    self.finder.items.names[number], labels.get("coarse", ""), labels.get("fine", ""),
+                    utc_now(), query.name, query.id, own.get("coarse", ""), own.get("fine", ""), self.finder.split,
+                    number, self.finder.items.names[number], labels.get("coarse", ""), labels.get("fine", ""),
                     self.finder.cosine(query, number),
                 )
             )  # fmt: skip
@@ -152,28 +129,16 @@ class Service:
 def create_app(
     finder: Finder, marks: Marks, run: RunFolder, *, names: Iterable[str] = (), workers: int = 2
 ) -> Starlette:
-    """Create the ASGI app.
-
-    Args:
-        names: Host names under which the page may be opened, in addition to localhost, the name of this machine, and
-            addresses.
-        workers: Number of requests computed at a time.
-    """
+    """Create the ASGI app; `names` are further host names, and `workers` requests compute at a time."""
     token = secrets.token_urlsafe(32)
     service = Service(finder, marks, Page(finder, marks, run, token), run, workers)
-    own = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)}
-    return Starlette(
-        routes=[
-            Route("/", service.show),
-            Route("/page.css", service.style),
-            Route("/page.js", service.script),
-            Route("/common.js", service.common),
-            Route("/search", service.search, methods=["POST"]),
-            Route("/images/{number}", service.image),
-            Route("/marks", service.mark, methods=["POST", "DELETE"]),
-            Route(f"/{marks.file.name}", service.table),
-            Route("/map", service.map),
-        ],
-        middleware=[Middleware(Guard, names=own, token=token)],
-        exception_handlers=ERROR_HANDLERS,
-    )
+    routes = [
+        Route("/", service.show),
+        Route("/page.css", service.style),
+        Route("/page.js", service.script),
+        Route("/common.js", service.common),
+        Route("/search", service.search, methods=["POST"]),
+        Route("/marks", service.mark, methods=["POST", "DELETE"]),
+        Route(f"/{marks.file.name}", service.table),
+    ]
+    return guarded_app(service, routes, names=names, token=token)

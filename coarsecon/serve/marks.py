@@ -3,7 +3,6 @@
 import csv
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -36,11 +35,6 @@ MOVE = "move it to another folder"
 NAME = Mark._fields.index("name")
 KEY = tuple(Mark._fields.index(name) for name in ("query_id", "split", "neighbor"))
 COLUMNS = [name.replace("neighbor", "neighbour") for name in Mark._fields]  # the spelling in existing files
-
-
-def now() -> str:
-    """Return the time for a mark, in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Marks:

@@ -3,9 +3,9 @@
 import csv
 import json
 import shutil
-import socket
 
 import pytest
+from support.serving import Ending
 
 from coarsecon.review.folder import journal_path
 from coarsecon.review.journal import journal_of
@@ -14,16 +14,6 @@ from coarsecon.run.folder import RunFolder
 pytest.importorskip("uvicorn")
 
 QUICK = ("--device", "cpu", "--workers", 0, "--port", 0)
-
-
-class Ending:
-    """A server that meets Ctrl-C as soon as it runs."""
-
-    def __init__(self, app: object) -> None:
-        self.app = app
-
-    def run(self, sockets: list[socket.socket]) -> None:
-        raise KeyboardInterrupt
 
 
 @pytest.fixture

@@ -7,18 +7,9 @@ import sys
 from urllib.request import urlopen
 
 import pytest
+from support.serving import Ending
 
 pytest.importorskip("uvicorn")
-
-
-class Ending:
-    """A server that meets Ctrl-C as soon as it runs."""
-
-    def __init__(self, app: object) -> None:
-        self.app = app
-
-    def run(self, sockets: list[socket.socket]) -> None:
-        raise KeyboardInterrupt
 
 
 @pytest.fixture

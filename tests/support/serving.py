@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,6 +12,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+
+class Ending:
+    """Server that is interrupted by Ctrl-C as soon as it runs."""
+
+    def __init__(self, app: object) -> None:
+        self.app = app
+
+    def run(self, sockets: list[socket.socket]) -> None:
+        raise KeyboardInterrupt
 
 
 class Answer(NamedTuple):

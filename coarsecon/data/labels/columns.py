@@ -1,7 +1,6 @@
 """Change the label columns of a prepared dataset: every change is an entry of a journal, and can be undone."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from coarsecon.data.prepared.label_journal import append_lines, read_journal
 from coarsecon.data.prepared.store import PreparedDataset, open_dataset
 from coarsecon.errors import InputError
 from coarsecon.runtime.files import cannot_write
+from coarsecon.runtime.journals import utc_now
 from coarsecon.runtime.locks import waiting_lock
 
 MAX_CLASSES = 2**16
@@ -168,7 +168,7 @@ def change_labels(
 
 
 def _entry(change: Change, who: str, note: str) -> Entry:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = utc_now()
     return Entry(who=who.strip(), when=now, note=note.strip(), change=change)
 
 

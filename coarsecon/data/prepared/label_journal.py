@@ -6,7 +6,6 @@ entry is lost unnoticed.
 """
 
 import hashlib
-import os
 import re
 import stat
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from pydantic import Field
 
 from coarsecon.data.prepared.schema import Record
 from coarsecon.errors import InputError
-from coarsecon.runtime.files import atomic_write, cannot_write, open_to_append
+from coarsecon.runtime.files import atomic_write, cannot_write
+from coarsecon.runtime.journals import append_synced, sync_folder
 
 JOURNAL, HEAD = "journal.jsonl", "head.json"
 
@@ -102,20 +102,13 @@ def append_lines(journal: Journal, entries: list[bytes]) -> Journal:
         raise InputError(journal.file, problem, "export the labels, and import them as a new column")
     try:
         journal.file.parent.mkdir(parents=True, exist_ok=True)
-        with open_to_append(journal.file) as file:
-            file.truncate(journal.size)
-            if journal.size:
-                file.seek(journal.size - 1)
-                content = content if file.read(1) == b"\n" else b"\n" + content
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync_folder(journal.file.parent)
+        size = append_synced(journal.file, journal.size, content)
+        sync_folder(journal.file.parent)
     except OSError as error:
         raise cannot_write(journal.file, error) from error
     lines = [*journal.lines, *entries]
     atomic_write(journal.file.with_name(HEAD), Head(lines=len(lines), checksum=checksum).model_dump_json())
-    return Journal(journal.file, lines, checksum, journal.size + len(content))
+    return Journal(journal.file, lines, checksum, size)
 
 
 def _checksum(before: str, entry: bytes) -> str:
@@ -151,14 +144,3 @@ def _read_regular(file: Path, max_bytes: int) -> bytes | None:
         return None
     except OSError as error:
         raise InputError(file, f"cannot be read ({error.strerror})", REMEDY) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write the entry of a new file in its folder to the disk, where the system can."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    opened = os.open(folder, os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
