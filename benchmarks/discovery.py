@@ -8,6 +8,7 @@ coarse classes with several fine ones, the number of clusters, and processor sec
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -19,13 +20,19 @@ from torch import Tensor
 import coarsecon
 from coarsecon import registry
 from coarsecon.discovery.base import Clustering
-from coarsecon.discovery.features import neighbor_scatter, whiten
 from coarsecon.discovery.groups import Group, find_clusters, images_by_class, overall
-from coarsecon.discovery.number import estimate_counts, known_counts
-from coarsecon.evaluation.cluster import ESTIMATE_COMPONENTS, ESTIMATE_SHRINKAGE
+from coarsecon.discovery.number import estimate_counts, known_counts, whiten_for_estimate
 from coarsecon.metrics.agreement import agreement
 
 COLUMNS = ("accuracy", "nmi", "ari", "several", "clusters", "seconds")
+
+
+def load_splits(folder: Path, splits: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the features [N, D], coarse labels [N] and fine labels [N] of some splits of a run together."""
+    run = coarsecon.load(folder)
+    labels = run.labels(*splits)
+    features = torch.cat([run.features(split) for split in splits])
+    return features, torch.cat(labels["coarse"]), torch.cat(labels["fine"])
 
 
 def cluster(features: Tensor, coarse: Tensor, fine: Tensor, model: str, k: str, seed: int) -> list[Group]:
@@ -37,10 +44,8 @@ def cluster(features: Tensor, coarse: Tensor, fine: Tensor, model: str, k: str, 
     elif k.isdigit():
         counts = dict.fromkeys(members, int(k))
     else:
-        rows = [features[images] for images in members.values()]
-        whitened = whiten(rows, neighbor_scatter(rows), components=ESTIMATE_COMPONENTS, shrinkage=ESTIMATE_SHRINKAGE)
         total = sum(known_counts(members, fine).values()) if k == "total" else None
-        classes = dict(zip(members, whitened, strict=True))
+        classes = whiten_for_estimate(features, members)
         counts, evidence = estimate_counts(classes, numbers=range(1, 16), total=total, seed=seed)
     return find_clusters(features, coarse, chosen(chosen.Config()), counts, evidence=evidence, seed=seed)
 
@@ -71,10 +76,7 @@ def main() -> None:
     if arguments.run is None:
         print("discovery.py measures nothing without --run")
         return
-    run = coarsecon.load(arguments.run)
-    features = torch.cat([run.features(split) for split in arguments.splits])
-    labels = run.labels(*arguments.splits)
-    coarse, fine = torch.cat(labels["coarse"]), torch.cat(labels["fine"])
+    features, coarse, fine = load_splits(arguments.run, arguments.splits)
     print(f"{describe_machine()}\n\n| algorithm | number | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 2)}")
     for model in arguments.models:
         for k in arguments.k:

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from discovery import cluster
+from discovery import cluster, load_splits
 from machine import describe_machine
 from torch import Tensor
 
-import coarsecon
 from coarsecon.discovery.groups import images_by_class
 from coarsecon.review.head import fit_head
 from coarsecon.review.queue import QueueEntry, expected_gain, ordered
@@ -87,10 +86,7 @@ def main() -> None:
     if arguments.run is None:
         print("review.py measures nothing without --run")
         return
-    run = coarsecon.load(arguments.run)
-    features = torch.cat([run.features(split) for split in arguments.splits])
-    labels = run.labels(*arguments.splits)
-    coarse, fine = torch.cat(labels["coarse"]), torch.cat(labels["fine"])
+    features, coarse, fine = load_splits(arguments.run, arguments.splits)
     steps = arguments.answers
     draws = [answer_images(features, coarse, fine, steps, seed) for seed in range(arguments.seeds)]
     rows = {"random images": [sum(each) / len(draws) for each in zip(*draws, strict=True)]}

@@ -1,6 +1,5 @@
 """Agglomerative clustering with average linkage."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,16 +8,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from coarsecon.discovery.base import Clustering, ClusteringSettings, fitting
+from coarsecon.discovery.base import ByClass, ClusteringSettings, fitting
 from coarsecon.discovery.features import average_with_neighbors
 from coarsecon.discovery.kmeans import kmeans, soft_assignment
-from coarsecon.runtime.progress import Progress
 
 PARTS = 400
 """Parts that a larger class is first divided into by k-means, so that the pairwise distances fit into memory."""
 
 
-class Agglomerative(Clustering):
+class Agglomerative(ByClass):
     """Average-linkage clustering of cosine distances, cut where the wanted number of large clusters appears."""
 
     class Config(ClusteringSettings):
@@ -32,17 +30,11 @@ class Agglomerative(Clustering):
             "join the nearest large one."
         )  # fmt: skip
 
-    def fit(
-        self, classes: Sequence[Tensor], counts: Sequence[int], *, seed: int, progress: Progress = Progress()
-    ) -> list[Tensor]:
-        """Cut the dendrogram of each class at its number of clusters."""
-        found = []
-        for features, k in zip(classes, counts, strict=True):
-            rows = average_with_neighbors(features, self.config.neighbors)
-            tree, parts = dendrogram(rows, seed)
-            found.append(soft_assignment(rows, _cut(rows, tree, parts, k, self.config.min_share), k))
-            progress.advance()
-        return found
+    def fit_class(self, features: Tensor, k: int, *, seed: int) -> Tensor:
+        """Cut the dendrogram at k clusters, and return the softmax of the cosines with their means."""
+        rows = average_with_neighbors(features, self.config.neighbors)
+        tree, parts = dendrogram(rows, seed)
+        return soft_assignment(rows, _cut(rows, tree, parts, k, self.config.min_share), k)
 
 
 def dendrogram(features: Tensor, seed: int = 0) -> tuple[NDArray[np.float64], Tensor]:

@@ -49,6 +49,24 @@ class Clustering(ABC):
         """
 
 
+class ByClass(Clustering):
+    """Base class of clusterings that share nothing between coarse classes."""
+
+    @abstractmethod
+    def fit_class(self, features: Tensor, k: int, *, seed: int) -> Tensor:
+        """Return the probability [M, k] of each cluster for the normalized features [M, D] of one class."""
+
+    def fit(
+        self, classes: Sequence[Tensor], counts: Sequence[int], *, seed: int, progress: Progress = Progress()
+    ) -> list[Tensor]:
+        """Cluster each class by itself."""
+        found = []
+        for features, k in zip(classes, counts, strict=True):
+            found.append(self.fit_class(features, k, seed=seed))
+            progress.advance()
+        return found
+
+
 @contextmanager
 def fitting() -> Iterator[None]:
     """Use one thread, so that a seed gives one result, and ignore classes of fewer distinct images than clusters."""

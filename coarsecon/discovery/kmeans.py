@@ -1,6 +1,5 @@
 """k-means."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,15 +8,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from coarsecon.discovery.base import Clustering, ClusteringSettings, fitting
+from coarsecon.discovery.base import ByClass, ClusteringSettings, fitting
 from coarsecon.discovery.features import average_with_neighbors, center
-from coarsecon.runtime.progress import Progress
 
 TEMPERATURE = 0.1
 """Temperature of the probabilities: softmax of the cosines with the means of the clusters."""
 
 
-class KMeans(Clustering):
+class KMeans(ByClass):
     """k-means, the solution of least inertia of several random initializations."""
 
     class Config(ClusteringSettings):
@@ -29,19 +27,13 @@ class KMeans(Clustering):
             0, ge=0, description="Average each image with this number of nearest neighbors of its class first."
         )
 
-    def fit(
-        self, classes: Sequence[Tensor], counts: Sequence[int], *, seed: int, progress: Progress = Progress()
-    ) -> list[Tensor]:
-        """Cluster each class by itself."""
-        found = []
-        for features, k in zip(classes, counts, strict=True):
-            rows = average_with_neighbors(features, self.config.neighbors)
-            rows = center(rows) if self.config.center else rows
-            with fitting():
-                model = kmeans(rows.numpy(), k, self.config.restarts, seed)
-            found.append(soft_assignment(rows, torch.from_numpy(model.labels_).long(), k))
-            progress.advance()
-        return found
+    def fit_class(self, features: Tensor, k: int, *, seed: int) -> Tensor:
+        """Return the softmax of the cosines with the means of the clusters; see `soft_assignment`."""
+        rows = average_with_neighbors(features, self.config.neighbors)
+        rows = center(rows) if self.config.center else rows
+        with fitting():
+            model = kmeans(rows.numpy(), k, self.config.restarts, seed)
+        return soft_assignment(rows, torch.from_numpy(model.labels_).long(), k)
 
 
 def kmeans(rows: NDArray[Any], k: int, restarts: int, seed: int) -> Any:

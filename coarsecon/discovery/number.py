@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coarsecon.discovery.base import fitting
+from coarsecon.discovery.features import neighbor_scatter, whiten
 from coarsecon.errors import InputError
 from coarsecon.runtime.progress import Progress
+from coarsecon.search.exact import l2_normalize
+
+COMPONENTS, SHRINKAGE = 64, 0.3
+"""Whitening of the features that the numbers are estimated with."""
 
 IMAGES, SPLITS = 1200, 4
 """Images of a class that the evidence uses, and the number of random halvings of them."""
@@ -65,6 +70,18 @@ def known_counts(members: Mapping[int, Tensor], fine: Tensor | None) -> dict[int
     return counts
 
 
+def whiten_for_estimate(features: Tensor, members: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """Return the whitened features [M, C] of each class that `estimate_counts` works best with.
+
+    Args:
+        features: Features [N, D], normalized here.
+        members: Indices [M] of the images of each class.
+    """
+    rows = [l2_normalize(features[images].float()) for images in members.values()]
+    whitened = whiten(rows, neighbor_scatter(rows), components=COMPONENTS, shrinkage=SHRINKAGE)
+    return dict(zip(members, whitened, strict=True))
+
+
 def estimate_counts(
     classes: Mapping[int, Tensor],
     *,
@@ -82,7 +99,7 @@ def estimate_counts(
     over classes is maximized among all choices with this total.
 
     Args:
-        classes: Features [M, D] of each class, prepared for clustering.
+        classes: Features [M, D] of each class, such as those of `whiten_for_estimate`.
         numbers: Numbers to choose from, in increasing order.
         total: Number of clusters of all classes together.
         seed: The same seed gives the same numbers.

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 MAX_TABLE_ROWS = 40
 """Classes in the table; the JSON has all of them."""
 
-ESTIMATE_COMPONENTS, ESTIMATE_SHRINKAGE = 64, 0.3
-"""Whitening of the features that the numbers of clusters are estimated with."""
-
 SCORES = {"NMI": "nmi", "ARI": "ari", "acc.": "accuracy"}
 """Columns of the table, with their names in the JSON."""
 
@@ -151,9 +148,7 @@ def _counts(
     run: "Run", config: Cluster.Config, features: "Tensor", members: "Mapping[int, Tensor]", fine: "Tensor | None"
 ) -> "tuple[dict[int, int], dict[int, Evidence]]":
     """Return the number of clusters of each class, and what an estimate rests on."""
-    from coarsecon.discovery.features import neighbor_scatter, whiten
-    from coarsecon.discovery.number import estimate_counts, known_counts
-    from coarsecon.search.exact import l2_normalize
+    from coarsecon.discovery.number import estimate_counts, known_counts, whiten_for_estimate
 
     if config.k == "oracle":
         return known_counts(members, fine), {}
@@ -162,13 +157,11 @@ def _counts(
     least, most = (1, config.max_k) if config.k == "auto" else map(int, str(config.k).split("-"))
     if not 1 <= least <= most:
         raise InputError("k", f"{config.k} is not a range of numbers of clusters", "write the smaller number first")
-    rows = [l2_normalize(features[images].float()) for images in members.values()]
-    whitened = whiten(rows, neighbor_scatter(rows), components=ESTIMATE_COMPONENTS, shrinkage=ESTIMATE_SHRINKAGE)
+    classes = whiten_for_estimate(features, members)
     with run.reporter.progress("number of clusters", len(members), unit="coarse classes") as progress:
         return estimate_counts(
-            dict(zip(members, whitened, strict=True)), numbers=range(least, most + 1), total=config.total,
-            seed=config.seed, progress=progress,
-        )  # fmt: skip
+            classes, numbers=range(least, most + 1), total=config.total, seed=config.seed, progress=progress
+        )
 
 
 def agreement_with_labels(

@@ -29,14 +29,14 @@ def two_ranks(tmp_path_factory) -> tuple[Path, list[dict]]:
 
 @pytest.mark.parametrize("form", [*FORMS, *FINETUNED])
 def test_two_ranks_of_sixteen_images_learn_as_one_of_thirty_two(two_ranks, form):
-    folder, told = two_ranks
-    assert_equal([rank[form] for rank in told], results(folder / "data", form, Distributed()))
+    folder, ranks = two_ranks
+    assert_equal([rank[form] for rank in ranks], results(folder / "data", form, Distributed()))
 
 
 @pytest.mark.parametrize("name", IN_PARTS)
 def test_two_ranks_with_parts_of_a_batch_learn_as_one_with_the_complete_batch(two_ranks, name):
-    folder, told = two_ranks
-    assert_equal([rank[f"{name} in parts"] for rank in told], accumulated(folder / "data", name, Distributed(), 1))
+    folder, ranks = two_ranks
+    assert_equal([rank[f"{name} in parts"] for rank in ranks], accumulated(folder / "data", name, Distributed(), 1))
 
 
 def test_finetuned_forms_have_what_they_are_named_after(two_ranks):
@@ -61,8 +61,8 @@ def assert_equal(ranks: list[dict], alone: dict) -> None:
 
 
 def test_keys_shuffled_across_the_ranks_come_back_in_their_places(two_ranks):
-    _, told = two_ranks
-    first, second = (rank["shuffled"] for rank in told)
+    _, ranks = two_ranks
+    first, second = (rank["shuffled"] for rank in ranks)
     assert torch.equal(first["queue"], second["queue"])
     torch.testing.assert_close(first["queue"][:16], torch.nn.functional.normalize(first["keys"], dim=1))
     torch.testing.assert_close(first["queue"][16:32], torch.nn.functional.normalize(second["keys"], dim=1))

@@ -132,14 +132,14 @@ def shuffled_keys(data: Path, comm: Distributed) -> dict[str, Tensor]:
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with connected() as comm:
-        told = {form: results(folder / "data", form, comm) for form in (*FORMS, *FINETUNED)}
-        told |= {f"{name} in parts": accumulated(folder / "data", name, comm, 2) for name in IN_PARTS}
-        told["shuffled"] = shuffled_keys(folder / "data", comm)
+        measured = {form: results(folder / "data", form, comm) for form in (*FORMS, *FINETUNED)}
+        measured |= {f"{name} in parts": accumulated(folder / "data", name, comm, 2) for name in IN_PARTS}
+        measured["shuffled"] = shuffled_keys(folder / "data", comm)
         rows = torch.arange(7.0)[comm.shard(7)]
-        told["parts"] = comm.gather_parts(rows, 7)
-        told["any"] = comm.any(comm.rank == 1), comm.any(False)
-        told["first"] = comm.broadcast_object(lambda: comm.rank)
-        torch.save(told, folder / f"rank{comm.rank}.pt")
+        measured["parts"] = comm.gather_parts(rows, 7)
+        measured["any"] = comm.any(comm.rank == 1), comm.any(False)
+        measured["first"] = comm.broadcast_object(lambda: comm.rank)
+        torch.save(measured, folder / f"rank{comm.rank}.pt")
 
 
 if __name__ == "__main__":
